@@ -1,0 +1,74 @@
+import cors from '@fastify/cors';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import type { Config } from './config.js';
+import type { Backend } from './database/backend.js';
+import { deviceRoutes, registrationRoutes } from './devices/routes.js';
+import docs from './docs/openapi.js';
+import { createReadiness, type Readiness } from './health/readiness.js';
+import { healthRoutes } from './health/routes.js';
+import errorHandler, { answerError, answerMalformed } from './http/error-handler.js';
+import jsonBody from './http/json-body.js';
+import logging, { requestIdOf } from './http/logging.js';
+import { trustedProxies } from './http/trusted-proxies.js';
+import clientTokens from './identity/client-tokens.js';
+import rateLimits from './identity/rate-limits.js';
+import { createDeviceMeter } from './metering/device-meter.js';
+import type { Services } from './services.js';
+
+const BODY_LIMIT_BYTES = 64 * 1024;
+
+/** What the application needs of its backend. */
+export type AppBackend = Pick<Backend, 'database' | 'jwtSecret'>;
+
+/**
+ * Builds the application, ready to listen or to be injected into: tests build exactly what production runs.
+ *
+ * @param logger pino, as {@link createLogger} makes it
+ * @param readiness what `/readyz` asks; the process drains it before it stops
+ */
+export async function buildApp(
+  config: Config,
+  backend: AppBackend,
+  logger: FastifyBaseLogger,
+  readiness: Readiness = createReadiness(backend.database),
+): Promise<FastifyInstance> {
+  const app = Fastify({
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: (request) => requestIdOf(request.headers['x-request-id']),
+    trustProxy: trustedProxies(config.TRUST_PROXY),
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: 30_000,
+    keepAliveTimeout: 72_000,
+    // While closing, requests on open connections are still answered, with `Connection: close`.
+    return503OnClosing: false,
+    frameworkErrors: answerError,
+    clientErrorHandler: answerMalformed,
+    http: { headersTimeout: 15_000, connectionsCheckingInterval: 5_000 },
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: true } },
+  }).withTypeProvider<TypeBoxTypeProvider>();
+
+  await app.register(logging);
+  await app.register(errorHandler);
+  await app.register(jsonBody);
+  await app.register(cors, { origin: config.CORS_ORIGINS === '*' ? '*' : config.CORS_ORIGINS.split(',') });
+  await app.register(rateLimits, { enabled: config.RATE_LIMIT === 'on' });
+  await app.register(clientTokens, { secret: backend.jwtSecret });
+  await app.register(docs, { config });
+
+  const services: Services = { config, database: backend.database, deviceMeter: createDeviceMeter(backend.database) };
+  const api = async (scope: FastifyInstance) => {
+    await scope.register(registrationRoutes, services);
+    await scope.register(deviceRoutes, services);
+  };
+  await app.register(api, { prefix: '/api' });
+  await app.register(async (root) => {
+    root.addHook('onRoute', (route) => {
+      route.schema = { ...route.schema, hide: true };
+    });
+    await api(root);
+  });
+  await app.register(healthRoutes, { readiness });
+  return app;
+}

@@ -1,0 +1,140 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { StartupError } from './startup-error.js';
+
+const Secret = (description: string) => Type.Optional(Type.String({ minLength: 32, description }));
+
+/**
+ * Every environment variable the server reads. `.env.example` and the README's table follow these descriptions.
+ */
+export const EnvironmentSchema = Type.Object({
+  HOST: Type.String({ default: '127.0.0.1', description: 'Address to listen on; 0.0.0.0 for every interface.' }),
+  PORT: Type.Integer({
+    default: 3000,
+    minimum: 0,
+    maximum: 65535,
+    description: 'Port to listen on; 0 picks a free one.',
+  }),
+  LOG_LEVEL: Type.Union(
+    ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map((level) => Type.Literal(level)),
+    { default: 'info', description: 'trace, debug, info, warn, error, fatal or silent.' },
+  ),
+  PUBLIC_URL: Type.Optional(
+    Type.String({
+      pattern: '^https?://',
+      description: 'Address clients reach the server at, shown in the documentation.',
+    }),
+  ),
+  TRUST_PROXY: Type.String({
+    default: 'loopback',
+    description: 'Proxies whose X-Forwarded-For is believed: addresses, ranges or loopback; false for none.',
+  }),
+  CORS_ORIGINS: Type.String({
+    default: '*',
+    description: 'Origins browsers may call from, separated by commas; * for all.',
+  }),
+  DATA_DIR: Type.String({
+    default: './data',
+    minLength: 1,
+    description: 'Where the embedded Postgres keeps its data.',
+  }),
+  DATABASE_URL: Type.Optional(
+    Type.String({ pattern: '^postgres(ql)?://', description: 'Use this Postgres instead of the embedded one.' }),
+  ),
+  SUPABASE_URL: Type.Optional(
+    Type.String({ pattern: '^https?://', description: "Use this Supabase project's Data API." }),
+  ),
+  SUPABASE_SECRET_KEY: Type.Optional(
+    Type.String({ minLength: 1, description: "The project's secret (or service_role) key; needed with SUPABASE_URL." }),
+  ),
+  JWT_SECRET: Secret('Signs client tokens, 32 characters at least; generated and kept in DATA_DIR when embedded.'),
+  ADMIN_USERNAME: Type.String({
+    default: 'admin',
+    minLength: 1,
+    maxLength: 100,
+    description: 'Name of the first admin.',
+  }),
+  ADMIN_PASSWORD: Type.Optional(
+    Type.String({ minLength: 8, maxLength: 256, description: 'Password of the first admin; generated when embedded.' }),
+  ),
+  DEFAULT_DEVICE_TOKENS: Type.Integer({
+    default: 50,
+    minimum: 0,
+    maximum: 1_000_000_000_000,
+    description: 'Tokens a new device starts with.',
+  }),
+  DEVICE_ENROLLMENT: Type.Union([Type.Literal('open'), Type.Literal('key'), Type.Literal('approval')], {
+    default: 'open',
+    description:
+      'open: any device may register; key: only with ENROLLMENT_KEY; approval: new devices start with 0 tokens.',
+  }),
+  ENROLLMENT_KEY: Type.Optional(
+    Type.String({ minLength: 8, maxLength: 256, description: 'What devices must send when DEVICE_ENROLLMENT is key.' }),
+  ),
+  RATE_LIMIT: Type.Union([Type.Literal('on'), Type.Literal('off')], {
+    default: 'on',
+    description: 'on, or off for load tests.',
+  }),
+});
+export type Environment = Static<typeof EnvironmentSchema>;
+
+/** Where the database is: one of the three set-ups. */
+export type DatabaseConfig =
+  | { readonly kind: 'embedded'; readonly dataDir: string }
+  | { readonly kind: 'direct'; readonly connectionString: string }
+  | { readonly kind: 'supabase'; readonly url: string; readonly secretKey: string };
+
+/** The server's settings, read once and frozen. */
+export interface Config extends Readonly<Environment> {
+  readonly database: DatabaseConfig;
+}
+
+function describe(name: string): string {
+  const property: unknown = Reflect.get(EnvironmentSchema.properties, name);
+  const description = Value.Check(Type.Object({ description: Type.String() }), property) ? property.description : '';
+  return `${name} is not valid (${description})`;
+}
+
+function databaseOf(environment: Environment): DatabaseConfig {
+  const { SUPABASE_URL, SUPABASE_SECRET_KEY, DATABASE_URL, DATA_DIR } = environment;
+  if (DATABASE_URL !== undefined) return { kind: 'direct', connectionString: DATABASE_URL };
+  if (SUPABASE_URL !== undefined) return { kind: 'supabase', url: SUPABASE_URL, secretKey: SUPABASE_SECRET_KEY ?? '' };
+  return { kind: 'embedded', dataDir: DATA_DIR };
+}
+
+/** What variables say only together. */
+function contradictions(environment: Partial<Environment>): string[] {
+  const problems: string[] = [];
+  const external = environment.DATABASE_URL !== undefined || environment.SUPABASE_URL !== undefined;
+  if (environment.SUPABASE_URL !== undefined && environment.DATABASE_URL !== undefined) {
+    problems.push('SUPABASE_URL and DATABASE_URL are both set, use one');
+  }
+  if (environment.SUPABASE_URL !== undefined && environment.SUPABASE_SECRET_KEY === undefined) {
+    problems.push('SUPABASE_SECRET_KEY is missing (needed with SUPABASE_URL)');
+  }
+  if (external && environment.JWT_SECRET === undefined) {
+    problems.push('JWT_SECRET is missing (32 characters at least; only the embedded database comes with its own)');
+  }
+  if (environment.DEVICE_ENROLLMENT === 'key' && environment.ENROLLMENT_KEY === undefined) {
+    problems.push('ENROLLMENT_KEY is missing (needed with DEVICE_ENROLLMENT=key)');
+  }
+  return problems;
+}
+
+/**
+ * Reads the settings from environment variables; an empty variable counts as absent.
+ * @throws {StartupError} naming every bad variable at once, never a value
+ */
+export function readConfig(variables: Readonly<Record<string, string | undefined>>): Config {
+  const known = Object.keys(EnvironmentSchema.properties);
+  const given = known.flatMap((name) => (variables[name] ? [[name, variables[name]]] : []));
+  const converted = Value.Convert(EnvironmentSchema, Value.Default(EnvironmentSchema, Object.fromEntries(given)));
+  const invalid = [...Value.Errors(EnvironmentSchema, converted)].map(({ path }) => path.slice(1));
+  const problems = [...new Set(invalid)].map(describe);
+  const usable = Object.fromEntries(given.filter(([name]) => name !== undefined && !invalid.includes(name)));
+  problems.push(...contradictions(usable));
+  if (problems.length > 0 || !Value.Check(EnvironmentSchema, converted)) {
+    throw new StartupError(`Bad configuration: ${problems.join('; ')}`);
+  }
+  return Object.freeze({ ...converted, database: databaseOf(converted) });
+}

@@ -1,0 +1,46 @@
+import { readConfig } from '../config.js';
+import { loadEnvironmentFile } from '../environment-file.js';
+import { StartupError } from '../startup-error.js';
+import { openEmbedded } from './embedded/embedded.js';
+import { migrate } from './migrations.js';
+
+/** A database an operator's command works on, with its migrations applied. */
+export interface CommandDatabase {
+  /** Connection string with the right to do everything. */
+  readonly adminUrl: string;
+  /** Migrations applied just now. */
+  readonly applied: readonly string[];
+  readonly close: () => Promise<void>;
+}
+
+/**
+ * Opens the database the server would use: DATABASE_URL, or the embedded one, beside a running server or alone.
+ * @throws {StartupError} with SUPABASE_URL only, as its Data API cannot run commands
+ */
+export async function openForCommand(): Promise<CommandDatabase> {
+  const { database } = readConfig(process.env);
+  if (database.kind === 'supabase') {
+    throw new StartupError(
+      'This command needs a Postgres connection: unset SUPABASE_URL and set DATABASE_URL to the project’s',
+    );
+  }
+  if (database.kind === 'direct') {
+    const adminUrl = database.connectionString;
+    return { adminUrl, applied: await migrate(adminUrl), close: async () => {} };
+  }
+  const embedded = await openEmbedded(database.dataDir);
+  const { adminUrl } = embedded.cluster;
+  return { adminUrl, applied: await migrate(adminUrl), close: embedded.close };
+}
+
+/** Runs a command's body: reads `.env` first and prints what an operator can act on as one line, with exit code 1. */
+export async function runCommand(body: () => Promise<void>): Promise<void> {
+  try {
+    loadEnvironmentFile();
+    await body();
+  } catch (error) {
+    process.exitCode = 1;
+    const expected = error instanceof StartupError;
+    process.stderr.write(`${expected ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
+  }
+}

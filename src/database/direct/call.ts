@@ -1,0 +1,88 @@
+import pg from 'pg';
+import type { CallableFunction } from './catalog.js';
+import type { Caller } from './claims.js';
+import { DataApiFailure } from './failure.js';
+import { statusOfSqlstate } from './sqlstate.js';
+
+const { escapeIdentifier, escapeLiteral } = pg;
+
+/**
+ * The query that calls a function with its arguments as one JSON object in `$1`, converted by Postgres to the
+ * declared types, and that answers the JSON text PostgREST would.
+ */
+function callSql(fn: CallableFunction, given: readonly string[]): string {
+  const used = fn.arguments.filter(({ name }) => given.includes(name));
+  const columns = used.map(({ name, type }) => `${escapeIdentifier(name)} ${type}`).join(', ');
+  const named = used.map(({ name }) => `${escapeIdentifier(name)} => args.${escapeIdentifier(name)}`).join(', ');
+  const invocation = `public.${escapeIdentifier(fn.name)}(${named})`;
+  const source = used.length > 0 ? `json_to_record($1::json) as args(${columns})` : '(select $1::json) as args';
+  switch (fn.returns) {
+    case 'void':
+      return `select ${invocation}, null as body from ${source}`;
+    case 'scalar':
+      return `select to_json(${invocation})::text as body from ${source}`;
+    case 'row':
+      return `select to_json(r)::text as body from ${source}, lateral ${invocation} as r`;
+    case 'rows':
+      return `select coalesce(json_agg(r), '[]')::text as body from ${source}, lateral ${invocation} as r`;
+  }
+}
+
+function failureOf(error: unknown, caller: Caller): DataApiFailure {
+  if (error instanceof DataApiFailure) return error;
+  if (error instanceof pg.DatabaseError && error.code !== undefined) {
+    return new DataApiFailure(statusOfSqlstate(error.code, caller.role !== 'anon'), error.code, error.message, {
+      details: error.detail ?? null,
+      hint: error.hint ?? null,
+    });
+  }
+  return new DataApiFailure(503, 'PGRST001', 'Database client error');
+}
+
+async function connect(pool: pg.Pool, caller: Caller): Promise<pg.PoolClient> {
+  try {
+    return await pool.connect();
+  } catch (error) {
+    if (error instanceof pg.DatabaseError) throw failureOf(error, caller);
+    if (pool.totalCount >= pool.options.max) {
+      throw new DataApiFailure(504, 'PGRST003', 'Timed out acquiring connection from connection pool.');
+    }
+    throw new DataApiFailure(503, 'PGRST000', 'Could not connect with the database');
+  }
+}
+
+/**
+ * Calls one function as the caller, in a transaction of its own: read-only for stable and immutable functions,
+ * role and claims set for this transaction only. The body travels as a parameter, so that no argument can
+ * reach the database's log.
+ *
+ * @param timeoutMs statement time-out, in milliseconds
+ * @returns the answer's JSON text, `null` for a function that returns nothing
+ * @throws {DataApiFailure} with the status and code PostgREST answers
+ */
+export async function callFunction(
+  pool: pg.Pool,
+  caller: Caller,
+  fn: CallableFunction,
+  request: { readonly given: readonly string[]; readonly body: string },
+  timeoutMs: number,
+): Promise<string | null> {
+  const client = await connect(pool, caller);
+  try {
+    await client.query(
+      `begin${fn.readOnly ? ' read only' : ''}; set local statement_timeout = ${timeoutMs}; ` +
+        `set local role ${escapeIdentifier(caller.role)}; ` +
+        `select set_config('request.jwt.claims', ${escapeLiteral(caller.claims)}, true)`,
+    );
+    const { rows } = await client.query<{ body: string | null }>(callSql(fn, request.given), [request.body]);
+    await client.query('commit');
+    client.release();
+    return fn.returns === 'void' ? null : (rows[0]?.body ?? 'null');
+  } catch (error) {
+    await client.query('rollback').then(
+      () => client.release(),
+      () => client.release(true),
+    );
+    throw failureOf(error, caller);
+  }
+}

@@ -1,0 +1,63 @@
+import { type JWTPayload, errors as joseErrors, jwtVerify } from 'jose';
+import { DataApiFailure } from './failure.js';
+
+/** Roles a token may name. Anything else, the login role included, is refused before Postgres is asked. */
+const ROLES = ['anon', 'authenticated', 'service_role'] as const;
+export type Role = (typeof ROLES)[number];
+
+/** Who a Data API request acts as: a role and the claims Postgres sees as `request.jwt.claims`. */
+export interface Caller {
+  readonly role: Role;
+  readonly claims: string;
+}
+
+const ANONYMOUS: Caller = { role: 'anon', claims: '{"role":"anon"}' };
+const CACHED_TOKENS = 1_000;
+
+function isRole(value: unknown): value is Role {
+  return ROLES.some((role) => role === value);
+}
+
+function callerOf(payload: JWTPayload): Caller {
+  const role = payload['role'] ?? 'anon';
+  if (!isRole(role)) throw new DataApiFailure(403, '42501', `permission denied to set role "${String(role)}"`);
+  return { role, claims: JSON.stringify(payload) };
+}
+
+function rejected(error: unknown): DataApiFailure {
+  if (error instanceof DataApiFailure) return error;
+  if (error instanceof joseErrors.JWTExpired) return new DataApiFailure(401, 'PGRST303', 'JWT expired');
+  if (error instanceof joseErrors.JWTClaimValidationFailed) {
+    return new DataApiFailure(401, 'PGRST303', 'JWT claims validation failed');
+  }
+  return new DataApiFailure(401, 'PGRST301', 'JWT could not be decoded or verified');
+}
+
+/**
+ * Builds the check of `Authorization: Bearer` tokens (HS256) for the direct Data API.
+ * No header is the role `anon`. A verified token is remembered until it expires, as the server uses few.
+ *
+ * @param secret the key database tokens are signed with
+ * @returns a function from the header's value to the caller; it throws a {@link DataApiFailure}
+ *   (401 PGRST301 not decodable or foreign, 401 PGRST303 expired, 403 a role not on the list)
+ */
+export function createCallerCheck(secret: Uint8Array): (authorization: string | null) => Promise<Caller> {
+  const verified = new Map<string, { caller: Caller; expiresAt: number }>();
+  return async (authorization) => {
+    if (authorization === null) return ANONYMOUS;
+    const token = /^Bearer (.+)$/i.exec(authorization)?.[1];
+    if (token === undefined) return ANONYMOUS;
+    const known = verified.get(token);
+    if (known !== undefined && known.expiresAt > Date.now()) return known.caller;
+    try {
+      const { payload } = await jwtVerify(token, secret, { algorithms: ['HS256'] });
+      const caller = callerOf(payload);
+      if (verified.size >= CACHED_TOKENS) verified.clear();
+      verified.set(token, { caller, expiresAt: (payload.exp ?? Number.POSITIVE_INFINITY) * 1000 });
+      return caller;
+    } catch (error) {
+      verified.delete(token);
+      throw rejected(error);
+    }
+  };
+}

@@ -1,0 +1,29 @@
+/** An error answer of the Data API: its HTTP status and PostgREST's error body. */
+export class DataApiFailure extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly details: string | null;
+  readonly hint: string | null;
+
+  constructor(
+    status: number,
+    code: string,
+    message: string,
+    extra: { details?: string | null; hint?: string | null } = {},
+  ) {
+    super(message);
+    this.name = 'DataApiFailure';
+    this.status = status;
+    this.code = code;
+    this.details = extra.details ?? null;
+    this.hint = extra.hint ?? null;
+  }
+
+  /** The answer as PostgREST would send it. */
+  toResponse(): Response {
+    const headers = new Headers({ 'content-type': 'application/json; charset=utf-8' });
+    if (this.status === 401) headers.set('www-authenticate', 'Bearer');
+    const body = { code: this.code, details: this.details, hint: this.hint, message: this.message };
+    return new Response(JSON.stringify(body), { status: this.status, headers });
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * PostgREST's translation of Postgres error codes into HTTP statuses, longest prefix first.
+ * Source: PostgREST documentation, "Errors", table "HTTP Status Codes".
+ */
+const STATUS_BY_PREFIX: readonly (readonly [prefix: string, status: number])[] = [
+  ['08', 503],
+  ['09', 500],
+  ['0L', 403],
+  ['0P', 403],
+  ['23503', 409],
+  ['23505', 409],
+  ['25006', 405],
+  ['25', 500],
+  ['28', 403],
+  ['2D', 500],
+  ['38', 500],
+  ['39', 500],
+  ['3B', 500],
+  ['40', 500],
+  ['53400', 500],
+  ['53', 503],
+  ['54', 500],
+  ['55', 500],
+  ['57', 500],
+  ['58', 500],
+  ['F0', 500],
+  ['HV', 500],
+  ['P0001', 400],
+  ['P0', 500],
+  ['XX', 500],
+  ['42883', 404],
+  ['42P01', 404],
+  ['42P17', 500],
+];
+
+/**
+ * HTTP status for a Postgres error.
+ * `PTxyz`, raised by our own functions, is the status xyz; a missing privilege is 401 for a caller
+ * without a token and 403 for one with a token.
+ */
+export function statusOfSqlstate(sqlstate: string, authenticated: boolean): number {
+  if (/^PT[1-5][0-9]{2}$/.test(sqlstate)) return Number(sqlstate.slice(2));
+  if (sqlstate === '42501') return authenticated ? 403 : 401;
+  return STATUS_BY_PREFIX.find(([prefix]) => sqlstate.startsWith(prefix))?.[1] ?? 400;
+}

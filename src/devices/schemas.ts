@@ -1,0 +1,84 @@
+import { type Static, Type } from '@sinclair/typebox';
+
+const Tokens = (description: string) => Type.Integer({ minimum: 0, description });
+const HAS_TEXT = '\\S';
+
+export const RegisterDeviceSchema = Type.Object(
+  {
+    device_name: Type.String({ minLength: 1, maxLength: 200, pattern: HAS_TEXT, examples: ['My Laptop'] }),
+    hardware_fingerprint: Type.String({
+      minLength: 1,
+      maxLength: 512,
+      pattern: HAS_TEXT,
+      description: 'What tells this device from others; the same fingerprint is the same device.',
+      examples: ['unique-id'],
+    }),
+    enrollment_key: Type.Optional(
+      Type.String({ maxLength: 256, description: 'Needed where the operator asks for one.' }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type RegisterDevice = Static<typeof RegisterDeviceSchema>;
+
+export const RegisteredDeviceSchema = Type.Object({
+  device_id: Type.String({ format: 'uuid' }),
+  device_token: Type.String({ description: 'Bearer token of the device; keep it secret.' }),
+  allocation: Tokens('Tokens granted to the device.'),
+  remaining: Tokens('Tokens it can still use.'),
+});
+
+const UseFields = {
+  model_type: Type.String({ minLength: 1, maxLength: 200, pattern: HAS_TEXT, examples: ['claude-opus-4.5'] }),
+  prompt_count: Type.Integer({ minimum: 1, maximum: 1_000_000, default: 1, description: 'Prompts this stands for.' }),
+  event_id: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 255,
+      description: 'Idempotency key: sent again, the same request is answered again and charged once.',
+    }),
+  ),
+};
+
+export const LogUsageSchema = Type.Object(
+  {
+    ...UseFields,
+    reservation_id: Type.Optional(Type.String({ format: 'uuid', description: 'The hold this use settles.' })),
+  },
+  { additionalProperties: false },
+);
+export type LogUsage = Static<typeof LogUsageSchema>;
+
+export const LoggedUsageSchema = Type.Object({
+  tokens_used: Tokens('What this use cost.'),
+  remaining: Tokens('Tokens left.'),
+  event_id: Type.String({ format: 'uuid', description: 'Id of the usage event.' }),
+});
+
+export const CheckUseSchema = Type.Object(
+  {
+    ...UseFields,
+    reserve: Type.Boolean({ default: false, description: 'Set the tokens aside until the use is logged.' }),
+  },
+  { additionalProperties: false },
+);
+export type CheckUse = Static<typeof CheckUseSchema>;
+
+export const CheckedUseSchema = Type.Object({
+  can_use: Type.Boolean(),
+  tokens_needed: Tokens('What the use would cost.'),
+  remaining: Tokens('Tokens left, without what is set aside.'),
+  reservation_id: Type.Optional(Type.String({ format: 'uuid', description: 'The hold, to be sent with the usage.' })),
+  expires_at: Type.Optional(Type.String({ format: 'date-time', description: 'Until when the hold stands.' })),
+});
+
+export const DeviceParamsSchema = Type.Object({ id: Type.String({ minLength: 1, maxLength: 100 }) });
+export type DeviceParams = Static<typeof DeviceParamsSchema>;
+
+export const DeviceBalanceSchema = Type.Object({
+  allocated: Tokens('Tokens granted.'),
+  used: Tokens('Tokens spent.'),
+  reserved: Tokens('Tokens set aside by holds.'),
+  remaining: Tokens('Tokens left.'),
+  can_use_tokens: Type.Boolean({ description: 'Whether any token is left.' }),
+});

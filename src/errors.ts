@@ -1,0 +1,77 @@
+import type { DatabaseFailure } from './database/failure.js';
+
+/** Every error code the server answers: its HTTP status and its sentence. Nothing outside this list leaves the server. */
+const ERRORS = {
+  VALIDATION_FAILED: [400, 'The request is not valid'],
+  INVALID_JSON: [400, 'The body is not valid JSON'],
+  MISSING_TOKEN: [401, 'Missing token'],
+  INVALID_TOKEN: [401, 'Invalid or expired token'],
+  DEVICE_BLOCKED: [403, 'Device is blocked'],
+  ENROLLMENT_KEY_INVALID: [403, 'A valid enrollment key is required'],
+  FORBIDDEN: [403, 'Not allowed'],
+  INSUFFICIENT_TOKENS: [403, 'Insufficient tokens'],
+  DEVICE_NOT_FOUND: [404, 'Device not found'],
+  NOT_FOUND: [404, 'Not found'],
+  RESERVATION_NOT_FOUND: [404, 'Reservation not found'],
+  RESERVATION_SETTLED: [409, 'The reservation has been settled already'],
+  PAYLOAD_TOO_LARGE: [413, 'The body is too large'],
+  UNSUPPORTED_MEDIA_TYPE: [415, 'The body must be JSON'],
+  IDEMPOTENCY_MISMATCH: [422, 'This idempotency key was used with a different request'],
+  RATE_LIMITED: [429, 'Too many requests, try again later'],
+  INTERNAL_ERROR: [500, 'Internal server error'],
+  SERVICE_UNAVAILABLE: [503, 'Temporarily unavailable, try again later'],
+} as const satisfies Record<string, readonly [status: number, sentence: string]>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** What the error body carries besides the sentence and the code, as the contracts show it. */
+export type ErrorExtras = Readonly<Record<string, unknown>>;
+
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(ERRORS, code);
+}
+
+/** An answer that is an error: a code of the closed list, and what the contract adds to it. */
+export class ApiError extends Error {
+  readonly code: ErrorCode;
+  readonly statusCode: number;
+  readonly extras: ErrorExtras;
+
+  /**
+   * @param options.sentence replaces the code's own sentence; it must not hold anything internal
+   * @param options.extras further fields of the body
+   */
+  constructor(code: ErrorCode, options: { sentence?: string; extras?: ErrorExtras; cause?: unknown } = {}) {
+    const [status, sentence] = ERRORS[code];
+    super(options.sentence ?? sentence, { cause: options.cause });
+    this.name = 'ApiError';
+    this.code = code;
+    this.statusCode = status;
+    this.extras = options.extras ?? {};
+  }
+
+  /** The one error body of all contracts. */
+  toBody(): Record<string, unknown> {
+    return { ...this.extras, error: this.message, code: this.code, message: this.message, detail: this.message };
+  }
+}
+
+function extrasOf(details: string | null): ErrorExtras {
+  try {
+    const parsed: unknown = JSON.parse(details ?? '{}');
+    return typeof parsed === 'object' && parsed !== null ? { ...parsed } : {};
+  } catch {
+    return {};
+  }
+}
+
+/**
+ * The answer to a database error: a code our functions raised as `PTxyz`, 503 where the database is out of reach
+ * or gave no answer, 500 for everything else, as our schemas should not have let it through.
+ */
+export function apiErrorOf(failure: DatabaseFailure): ApiError {
+  if (failure.code.startsWith('PT') && isErrorCode(failure.message)) {
+    return new ApiError(failure.message, { extras: extrasOf(failure.details), cause: failure });
+  }
+  return new ApiError(failure.isOutage ? 'SERVICE_UNAVAILABLE' : 'INTERNAL_ERROR', { cause: failure });
+}

@@ -1,0 +1,24 @@
+import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
+import { ApiError } from '../errors.js';
+import { errors } from '../http/error-schema.js';
+import type { Readiness } from './readiness.js';
+
+const tags = ['Health'];
+const StatusSchema = Type.Object({ status: Type.String() });
+
+/** Liveness (the process answers) and readiness (the database does, too). */
+export const healthRoutes: FastifyPluginAsyncTypebox<{ readiness: Readiness }> = async (app, { readiness }) => {
+  const alive = () => ({ status: 'ok' });
+
+  app.get('/', { schema: { tags, summary: 'Liveness', response: { 200: StatusSchema } } }, alive);
+  app.get('/healthz', { schema: { tags, summary: 'Liveness', response: { 200: StatusSchema } } }, alive);
+  app.get(
+    '/readyz',
+    { schema: { tags, summary: 'Readiness', response: { 200: StatusSchema, ...errors() } } },
+    async () => {
+      const problem = await readiness.problem();
+      if (problem !== undefined) throw new ApiError('SERVICE_UNAVAILABLE', { cause: new Error(problem) });
+      return { status: 'ready' };
+    },
+  );
+};

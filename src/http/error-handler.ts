@@ -1,0 +1,62 @@
+import type { Socket } from 'node:net';
+import type { FastifyError, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import { DatabaseFailure } from '../database/failure.js';
+import { ApiError, apiErrorOf, type ErrorCode } from '../errors.js';
+
+const RETRY_AFTER_SECONDS = 1;
+
+/** Fastify's own refusals, by its error code. */
+const FRAMEWORK_ERRORS: Readonly<Record<string, ErrorCode>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: 'PAYLOAD_TOO_LARGE',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'UNSUPPORTED_MEDIA_TYPE',
+  FST_ERR_CTP_EMPTY_TYPE: 'UNSUPPORTED_MEDIA_TYPE',
+};
+
+function validationErrorOf(error: FastifyError): ApiError {
+  const [first] = error.validation ?? [];
+  const path = first?.instancePath.slice(1).replaceAll('/', '.') ?? '';
+  const subject = path === '' ? (error.validationContext ?? 'request') : path;
+  return new ApiError('VALIDATION_FAILED', {
+    sentence: `${subject} ${first?.message ?? 'is not valid'}`,
+    cause: error,
+  });
+}
+
+function toApiError(error: FastifyError | Error): ApiError {
+  if (error instanceof ApiError) return error;
+  if (error instanceof DatabaseFailure) return apiErrorOf(error);
+  if (!('code' in error)) return new ApiError('INTERNAL_ERROR', { cause: error });
+  if (error.validation) return validationErrorOf(error);
+  const known = FRAMEWORK_ERRORS[error.code];
+  if (known !== undefined) return new ApiError(known, { cause: error });
+  const isClientFault = error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500;
+  return new ApiError(isClientFault ? 'VALIDATION_FAILED' : 'INTERNAL_ERROR', { cause: error });
+}
+
+/** Answers any error with its status and the one error body. */
+export function answerError(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply) {
+  const apiError = toApiError(error);
+  if (apiError.statusCode >= 500) request.log.error({ err: apiError.cause ?? apiError }, 'request failed');
+  if (apiError.statusCode === 503) reply.header('retry-after', RETRY_AFTER_SECONDS);
+  if (apiError.statusCode === 401) reply.header('www-authenticate', 'Bearer');
+  return reply.code(apiError.statusCode).send(apiError.toBody());
+}
+
+/** Answers bytes that are not HTTP, where there is no request yet to reply to. */
+export function answerMalformed(_error: Error, socket: Socket): void {
+  if (!socket.writable) return;
+  const body = JSON.stringify(
+    new ApiError('VALIDATION_FAILED', { sentence: 'The request is not valid HTTP' }).toBody(),
+  );
+  const head = `HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}`;
+  socket.end(`${head}\r\nconnection: close\r\n\r\n${body}`);
+}
+
+const errorHandler: FastifyPluginAsync = async (app) => {
+  app.setErrorHandler<FastifyError>(answerError);
+  app.setNotFoundHandler((request, reply) => answerError(new ApiError('NOT_FOUND'), request, reply));
+};
+
+/** Turns every error into the one error body; what is internal stays in the log. */
+export default fp(errorHandler, { name: 'error-handler' });

@@ -1,0 +1,12 @@
+import { type TSchema, Type } from '@sinclair/typebox';
+
+/** The one error body: the same sentence under three names, a code, and what the contract adds. */
+export const ErrorSchema = Type.Object(
+  { error: Type.String(), code: Type.String(), message: Type.String(), detail: Type.String() },
+  { additionalProperties: true, description: 'An error: one sentence under three names, and a stable code.' },
+);
+
+/** Declares error answers of a route: `errors(400, 401)`. */
+export function errors(...statuses: readonly number[]): Record<number, TSchema> {
+  return Object.fromEntries([...statuses, 429, 500, 503].map((status) => [status, ErrorSchema]));
+}

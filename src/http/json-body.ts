@@ -1,0 +1,42 @@
+import type { FastifyPluginAsync } from 'fastify';
+import fp from 'fastify-plugin';
+import { ApiError } from '../errors.js';
+
+const MAX_DEPTH = 32;
+/** Text Postgres cannot store: NUL, and UTF-16 surrogates without their partner. */
+const isStorable = (text: string) => !text.includes('\0') && text.isWellFormed();
+
+function problemOf(value: unknown, depth: number): string | undefined {
+  if (typeof value === 'string') return isStorable(value) ? undefined : 'text must not contain NUL or lone surrogates';
+  if (typeof value !== 'object' || value === null) return undefined;
+  if (depth === MAX_DEPTH) return `the body must not be nested deeper than ${MAX_DEPTH} levels`;
+  for (const [key, member] of Object.entries(value)) {
+    const problem = isStorable(key) ? problemOf(member, depth + 1) : 'names must not contain NUL or lone surrogates';
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}
+
+const jsonBody: FastifyPluginAsync = async (app) => {
+  const parse = app.getDefaultJsonParser('error', 'error');
+
+  // A body without a content type is JSON too: some extensions' HTTP clients send none.
+  app.addHook('onRequest', async (request) => {
+    const { headers } = request;
+    const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+    if (hasBody && headers['content-type'] === undefined) headers['content-type'] = 'application/json';
+  });
+
+  app.removeAllContentTypeParsers();
+  // `fetch` labels a string body text/plain where its caller names no type, as contract 3's sample does.
+  app.addContentTypeParser<string>(['application/json', 'text/plain'], { parseAs: 'string' }, (request, body, done) => {
+    parse(request, body, (error, value) => {
+      if (error) return done(new ApiError('INVALID_JSON', { cause: error }));
+      const problem = problemOf(value, 0);
+      return problem === undefined ? done(null, value) : done(new ApiError('VALIDATION_FAILED', { sentence: problem }));
+    });
+  });
+};
+
+/** Accepts JSON bodies, labelled as such or as plain text, and nothing else. */
+export default fp(jsonBody, { name: 'json-body' });

@@ -1,0 +1,70 @@
+import DataLoader from 'dataloader';
+import { DatabaseFailure } from '../database/failure.js';
+
+/** Most items one call carries. */
+const MAX_BATCH = 256;
+
+/**
+ * Makes one call for many items; the outcomes stand in the items' order.
+ * A rejection means that nothing of the whole call is known to be committed.
+ */
+export type SendBatch<Item, Outcome> = (items: readonly Item[]) => Promise<readonly Outcome[]>;
+
+/**
+ * Sends a batch so that an item Postgres refuses to read costs only itself: such a call has committed nothing,
+ * so its halves are sent again. Any other failure is the answer to every item, as the call may have committed.
+ */
+async function sendIsolating<Item, Outcome>(
+  send: SendBatch<Item, Outcome>,
+  items: readonly Item[],
+): Promise<(Outcome | Error)[]> {
+  try {
+    return [...(await send(items))];
+  } catch (error) {
+    const failure = error instanceof Error ? error : new Error('batch failed', { cause: error });
+    if (items.length === 1 || !(failure instanceof DatabaseFailure && failure.isDataFault))
+      return items.map(() => failure);
+    const middle = Math.ceil(items.length / 2);
+    const first = await sendIsolating(send, items.slice(0, middle));
+    return [...first, ...(await sendIsolating(send, items.slice(middle)))];
+  }
+}
+
+/**
+ * Coalesces concurrent calls into one. Idle, a call leaves at once, with those that arrived in the same turn of the
+ * event loop; while one is under way, later calls collect, at most {@link MAX_BATCH} a batch. Batches leave one after
+ * the other and keep their items' order, so the calls of one subject are never overtaken.
+ *
+ * @returns a function that submits one item and resolves to its outcome
+ */
+export function createBatcher<Item, Outcome>(send: SendBatch<Item, Outcome>): (item: Item) => Promise<Outcome> {
+  const waiting: (() => void)[] = [];
+  let busy = false;
+
+  const dispatchNext = () => {
+    const dispatch = waiting.shift();
+    busy = dispatch !== undefined;
+    dispatch?.();
+  };
+
+  const loader = new DataLoader<Item, Outcome>(
+    async (items) => {
+      try {
+        return await sendIsolating(send, items);
+      } finally {
+        dispatchNext();
+      }
+    },
+    {
+      cache: false,
+      maxBatchSize: MAX_BATCH,
+      batchScheduleFn: (dispatch) => {
+        waiting.push(dispatch);
+        if (busy) return;
+        busy = true;
+        setImmediate(dispatchNext);
+      },
+    },
+  );
+  return (item) => loader.load(item);
+}

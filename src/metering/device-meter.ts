@@ -1,0 +1,89 @@
+import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { callDatabase, type DatabaseClient } from '../database/client.js';
+import { DatabaseFailure } from '../database/failure.js';
+import type { Json } from '../database/types.js';
+import { ApiError, isErrorCode } from '../errors.js';
+import type { DeviceIdentity } from '../identity/device-guard.js';
+import { createBatcher } from './batcher.js';
+
+const Tokens = Type.Integer({ minimum: 0 });
+const BalanceSchema = Type.Object({ allocated: Tokens, used: Tokens, reserved: Tokens, remaining: Tokens });
+const CheckSchema = Type.Object({
+  can_use: Type.Boolean(),
+  tokens_needed: Tokens,
+  remaining: Tokens,
+  reservation_id: Type.Optional(Type.String()),
+  expires_at: Type.Optional(Type.String()),
+});
+const DebitSchema = Type.Object({ event_id: Type.String(), tokens_used: Tokens, remaining: Tokens });
+
+/** Tokens of a device: granted, spent in this period, set aside, and what is left. */
+export type Balance = Static<typeof BalanceSchema>;
+/** Whether a use is affordable, its price, and the hold where one was asked for and granted. */
+export type Check = Static<typeof CheckSchema>;
+/** A recorded use: its event, its price and what is left. */
+export type Debit = Static<typeof DebitSchema>;
+
+/** A use of a model, to be priced by `model_costs`. */
+export interface Use {
+  readonly model: string;
+  readonly promptCount: number;
+  readonly idempotencyKey: string | undefined;
+}
+
+/** Reads and changes device balances; the rules are the SQL function `meter_devices`'. */
+export interface DeviceMeter {
+  readonly balance: (device: DeviceIdentity) => Promise<Balance>;
+  /** Prices a use; with `reserve`, sets its tokens aside where they suffice. */
+  readonly check: (device: DeviceIdentity, use: Use, reserve: boolean) => Promise<Check>;
+  /** Records a use and debits it, from the hold first where one is named. */
+  readonly debit: (device: DeviceIdentity, use: Use, reservationId: string | undefined) => Promise<Debit>;
+}
+
+type Item = Record<string, Json>;
+
+const refusals = TypeCompiler.Compile(Type.Object({ code: Type.String() }, { additionalProperties: true }));
+
+/** Reads outcomes of one kind. A refusal throws its code; anything unexpected is an outage, never a success. */
+function outcomeReader<Schema extends TSchema>(schema: Schema): (outcome: unknown) => Static<Schema> {
+  const checker = TypeCompiler.Compile(schema);
+  return (outcome) => {
+    if (refusals.Check(outcome) && isErrorCode(outcome.code)) {
+      const { code, ...extras } = outcome;
+      throw new ApiError(outcome.code, { extras });
+    }
+    if (checker.Check(outcome)) return outcome;
+    throw new DatabaseFailure({ status: 0, code: '', message: 'unexpected outcome', details: null });
+  };
+}
+
+const readBalance = outcomeReader(BalanceSchema);
+const readCheck = outcomeReader(CheckSchema);
+const readDebit = outcomeReader(DebitSchema);
+
+function itemOf(op: string, device: DeviceIdentity, use?: Use): Item {
+  return {
+    op,
+    device_id: device.id,
+    token_version: device.tokenVersion,
+    model: use?.model ?? null,
+    prompt_count: use?.promptCount ?? null,
+    key: use?.idempotencyKey ?? null,
+  };
+}
+
+/** Builds the meter of devices over a database; all its calls share batches. */
+export function createDeviceMeter(database: DatabaseClient): DeviceMeter {
+  const submit = createBatcher<Item, Json>(async (items) => {
+    const outcomes = await callDatabase(() => database.rpc('meter_devices', { p_items: [...items] }));
+    if (Array.isArray(outcomes) && outcomes.length === items.length) return outcomes;
+    throw new DatabaseFailure({ status: 0, code: '', message: 'unexpected number of outcomes', details: null });
+  });
+  return {
+    balance: async (device) => readBalance(await submit(itemOf('balance', device))),
+    check: async (device, use, reserve) => readCheck(await submit({ ...itemOf('check', device, use), reserve })),
+    debit: async (device, use, reservationId) =>
+      readDebit(await submit({ ...itemOf('debit', device, use), reservation_id: reservationId ?? null })),
+  };
+}

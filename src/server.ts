@@ -1,0 +1,96 @@
+import type { FastifyInstance } from 'fastify';
+import { ensureFirstAdmin } from './admin/first-admin.js';
+import { buildApp } from './app.js';
+import { adminNotice, welcome } from './banner.js';
+import { type Config, readConfig } from './config.js';
+import { type Backend, openBackend } from './database/backend.js';
+import { loadEnvironmentFile } from './environment-file.js';
+import { createReadiness, schemaProblem } from './health/readiness.js';
+import { createLogger } from './http/logging.js';
+import { startMaintenance } from './maintenance/timer.js';
+import { StartupError, systemCodeOf } from './startup-error.js';
+
+const DRAIN_LIMIT_MS = 35_000;
+
+async function listen(app: FastifyInstance, config: Config): Promise<string> {
+  try {
+    return await app.listen({ host: config.HOST, port: config.PORT });
+  } catch (error) {
+    const code = systemCodeOf(error);
+    if (code === undefined) throw error;
+    const reason = code === 'EADDRINUSE' ? 'is already in use' : `cannot be listened on (${code})`;
+    throw new StartupError(`PORT ${config.PORT} on ${config.HOST} ${reason}; set another PORT or HOST`, {
+      cause: error,
+    });
+  }
+}
+
+/** Stops on SIGTERM or SIGINT: no new work, running requests finish, then the database is let go. */
+function stopOnSignal(stop: () => Promise<void>): void {
+  let stopping = false;
+  const onSignal = () => {
+    // npm passes on a Ctrl-C the terminal delivered already: the second one changes nothing.
+    if (stopping) return;
+    stopping = true;
+    setTimeout(() => process.exit(1), DRAIN_LIMIT_MS).unref();
+    stop().then(
+      () => process.exit(0),
+      () => process.exit(1),
+    );
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  if (process.env['npm_lifecycle_event'] !== undefined) onParentEnd(onSignal);
+}
+
+/** npm hands signals to the shell it started us in, and some shells keep them: their end is our signal. */
+function onParentEnd(stop: () => void): void {
+  const parent = process.ppid;
+  setInterval(() => process.ppid !== parent && stop(), 250).unref();
+}
+
+async function serve(config: Config, backend: Backend, log: ReturnType<typeof createLogger>): Promise<void> {
+  const problem = await schemaProblem(backend.database).catch((error: unknown) => {
+    throw new StartupError('The database cannot be reached; check DATABASE_URL or SUPABASE_URL and its keys', {
+      cause: error,
+    });
+  });
+  if (problem !== undefined) throw new StartupError(problem);
+
+  const password = await ensureFirstAdmin(config, backend);
+  if (password !== undefined) process.stdout.write(adminNotice(config.ADMIN_USERNAME, password));
+
+  const readiness = createReadiness(backend.database);
+  const app = await buildApp(config, backend, log, readiness);
+  const url = await listen(app, config);
+  const stopMaintenance = startMaintenance(backend.database, log);
+  process.stdout.write(welcome(config.PUBLIC_URL ?? url));
+  // PM2 waits for this before it stops the process this one replaces.
+  process.send?.('ready');
+
+  stopOnSignal(async () => {
+    readiness.drain();
+    stopMaintenance();
+    await app.close();
+    await backend.close();
+  });
+}
+
+async function main(): Promise<void> {
+  loadEnvironmentFile();
+  const config = readConfig(process.env);
+  const log = createLogger(config.LOG_LEVEL);
+  const backend = await openBackend(config, log);
+  try {
+    await serve(config, backend, log);
+  } catch (error) {
+    await backend.close();
+    throw error;
+  }
+}
+
+main().catch((error: unknown) => {
+  const expected = error instanceof StartupError;
+  process.stderr.write(`${expected ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
+  process.exit(1);
+});

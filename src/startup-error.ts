@@ -1,0 +1,12 @@
+/** A reason not to start that the operator can act on: printed as one line, without a stack. */
+export class StartupError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'StartupError';
+  }
+}
+
+/** The system's code of an error (`ENOENT`, `EADDRINUSE`, …), or undefined. */
+export function systemCodeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}

@@ -1,0 +1,34 @@
+-- Metering, partitions: usage events live in one table a month, in the schema the Data API does not expose.
+
+create or replace function private.ensure_usage_partition(p_at timestamptz)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_from timestamptz := date_trunc('month', p_at, 'UTC');
+  v_to timestamptz := v_from + interval '1 month';
+  v_name text := 'usage_events_' || to_char(v_from at time zone 'UTC', 'YYYY_MM');
+begin
+  if to_regclass('private.' || v_name) is not null then
+    return;
+  end if;
+  -- Two writers may meet at the turn of a month: the second waits and then finds the table.
+  perform pg_advisory_xact_lock(hashtext('private.ensure_usage_partition'));
+  if to_regclass('private.' || v_name) is not null then
+    return;
+  end if;
+  v_to := (v_from at time zone 'UTC' + interval '1 month') at time zone 'UTC';
+  execute format('create table private.%I (like public.usage_events including all)', v_name);
+  execute format('alter table private.%I enable row level security', v_name);
+  execute format('comment on table private.%I is %L', v_name, 'Usage events of ' || to_char(v_from at time zone 'UTC', 'YYYY-MM') || '.');
+  -- Attaching locks the parent less than creating a partition in place: writers go on.
+  execute format(
+    'alter table public.usage_events attach partition private.%I for values from (%L) to (%L)', v_name, v_from, v_to
+  );
+end
+$$;
+revoke all on function private.ensure_usage_partition(timestamptz) from public, anon, authenticated, service_role;
+comment on function private.ensure_usage_partition(timestamptz) is
+  'Creates the month''s partition of usage_events where it is missing.';
+
+select private.ensure_usage_partition(now() + make_interval(months => n)) from generate_series(-1, 3) as n;

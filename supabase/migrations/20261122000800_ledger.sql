@@ -1,0 +1,83 @@
+-- Ledger: the books prove themselves.
+
+create or replace function public.verify_ledger()
+returns table (name text, ok boolean, checked bigint, discrepancies jsonb)
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads every subject's rows, which no API role may. Stable: one snapshot for all checks.
+begin
+  return query
+  with
+  allocations as (
+    select b.subject_id, b.allocated as stated, coalesce(e.total, 0) as proven
+      from public.balances b
+      full join (select subject_id, sum(amount) as total from public.ledger_entries group by subject_id) e using (subject_id)
+  ),
+  spent as (
+    select b.subject_id, b.used as stated, coalesce(e.total, 0) as proven
+      from public.balances b
+      left join (
+        select subject_id, period, sum(cost) as total from public.usage_events group by subject_id, period
+      ) e on e.subject_id = b.subject_id and e.period = b.period
+  ),
+  held as (
+    select subject_id, b.reserved as stated, coalesce(r.total, 0) as proven
+      from public.balances b
+      full join (
+        select subject_id, sum(amount) as total from public.reservations where status = 'held' group by subject_id
+      ) r using (subject_id)
+  ),
+  events as (
+    select subject_id, date_bin('15 minutes', occurred_at, 'epoch') as bucket, provider, model, source,
+           count(*) as events, sum(prompt_count) as prompts, sum(input_tokens) as input_tokens,
+           sum(output_tokens) as output_tokens, sum(total_tokens) as total_tokens, sum(cost) as cost
+      from public.usage_events
+     group by 1, 2, 3, 4, 5
+  ),
+  rollups as (
+    select subject_id,
+           array[r.events, r.prompts, r.input_tokens, r.output_tokens, r.total_tokens, r.cost]::numeric[] as stated,
+           array[e.events, e.prompts, e.input_tokens, e.output_tokens, e.total_tokens, e.cost]::numeric[] as proven
+      from public.usage_rollups r
+      full join events e using (subject_id, bucket, provider, model, source)
+  ),
+  transfers as (
+    select e.reference, 0::numeric as stated, sum(e.amount) as proven
+      from public.ledger_entries e where e.kind = 'transfer' group by e.reference
+  ),
+  findings as (
+    select 'allocated = sum of ledger entries' as title, subject_id::text as subject, to_jsonb(stated) as stated, to_jsonb(proven) as proven from allocations
+    union all
+    select 'used = sum of event costs in the period', subject_id::text, to_jsonb(stated), to_jsonb(proven) from spent
+    union all
+    select 'reserved = sum of held reservations', subject_id::text, to_jsonb(stated), to_jsonb(proven) from held
+    union all
+    select 'rollups = sums of events', subject_id::text, to_jsonb(stated), to_jsonb(proven) from rollups
+    union all
+    select 'legs of each transfer cancel out', reference, to_jsonb(stated), to_jsonb(proven) from transfers
+  ),
+  titles(position, title) as (
+    values
+      (1, 'allocated = sum of ledger entries'),
+      (2, 'used = sum of event costs in the period'),
+      (3, 'reserved = sum of held reservations'),
+      (4, 'rollups = sums of events'),
+      (5, 'legs of each transfer cancel out')
+  )
+  select t.title,
+         count(*) filter (where f.stated is distinct from f.proven and f.title is not null) = 0,
+         count(f.title),
+         coalesce(
+           jsonb_agg(jsonb_build_object('subject', f.subject, 'stated', f.stated, 'proven', f.proven))
+             filter (where f.stated is distinct from f.proven and f.title is not null),
+           '[]'
+         )
+    from titles t left join findings f on f.title = t.title
+   group by t.position, t.title
+   order by t.position;
+end
+$$;
+revoke all on function public.verify_ledger() from public, anon, authenticated, service_role;
+grant execute on function public.verify_ledger() to service_role;
+comment on function public.verify_ledger() is
+  'Recomputes every balance, hold and rollup from the rows behind it. One row per check; ok is false where discrepancies lists differences.';
