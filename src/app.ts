@@ -1,6 +1,11 @@
 import cors from '@fastify/cors';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import { budgetRoutes } from './admin/budget-routes.js';
+import { managedDeviceRoutes } from './admin/device-routes.js';
+import { reportRoutes } from './admin/report-routes.js';
+import { loginRoutes, sessionRoutes } from './admin/session-routes.js';
+import { userRoutes } from './admin/user-routes.js';
 import type { Config } from './config.js';
 import type { Backend } from './database/backend.js';
 import { deviceRoutes, registrationRoutes } from './devices/routes.js';
@@ -11,6 +16,7 @@ import errorHandler, { answerError, answerMalformed } from './http/error-handler
 import jsonBody from './http/json-body.js';
 import logging, { requestIdOf } from './http/logging.js';
 import { trustedProxies } from './http/trusted-proxies.js';
+import { validatorCompiler } from './http/validation.js';
 import clientTokens from './identity/client-tokens.js';
 import rateLimits from './identity/rate-limits.js';
 import { createDeviceMeter } from './metering/device-meter.js';
@@ -46,8 +52,8 @@ export async function buildApp(
     frameworkErrors: answerError,
     clientErrorHandler: answerMalformed,
     http: { headersTimeout: 15_000, connectionsCheckingInterval: 5_000 },
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: true } },
   }).withTypeProvider<TypeBoxTypeProvider>();
+  app.setValidatorCompiler(validatorCompiler);
 
   await app.register(logging);
   await app.register(errorHandler);
@@ -61,6 +67,12 @@ export async function buildApp(
   const api = async (scope: FastifyInstance) => {
     await scope.register(registrationRoutes, services);
     await scope.register(deviceRoutes, services);
+    await scope.register(loginRoutes, services);
+    await scope.register(sessionRoutes, services);
+    await scope.register(budgetRoutes, services);
+    await scope.register(managedDeviceRoutes, services);
+    await scope.register(reportRoutes, services);
+    await scope.register(userRoutes, services);
   };
   await app.register(api, { prefix: '/api' });
   await app.register(async (root) => {

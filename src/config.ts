@@ -63,6 +63,22 @@ export const EnvironmentSchema = Type.Object({
     maximum: 1_000_000_000_000,
     description: 'Tokens a new device starts with.',
   }),
+  DEFAULT_USER_TOKENS: Type.Integer({
+    default: 1_000_000,
+    minimum: 0,
+    maximum: 1_000_000_000_000,
+    description: 'Tokens a new account starts with.',
+  }),
+  MONTHLY_RESET: Type.Union([Type.Literal('off'), Type.Literal('auto')], {
+    default: 'off',
+    description: 'auto: at the start of each month (UTC) every device gets DEFAULT_DEVICE_TOKENS anew.',
+  }),
+  RETENTION_MONTHS: Type.Integer({
+    default: 24,
+    minimum: 1,
+    maximum: 1200,
+    description: 'Full months usage events are kept besides the current one; summaries stay.',
+  }),
   DEVICE_ENROLLMENT: Type.Union([Type.Literal('open'), Type.Literal('key'), Type.Literal('approval')], {
     default: 'open',
     description:

@@ -63,7 +63,7 @@ async function serve(config: Config, backend: Backend, log: ReturnType<typeof cr
   const readiness = createReadiness(backend.database);
   const app = await buildApp(config, backend, log, readiness);
   const url = await listen(app, config);
-  const stopMaintenance = startMaintenance(backend.database, log);
+  const stopMaintenance = startMaintenance(backend.database, config, log);
   process.stdout.write(welcome(config.PUBLIC_URL ?? url));
   // PM2 waits for this before it stops the process this one replaces.
   process.send?.('ready');

@@ -7,7 +7,8 @@ import { openDirectApi } from './direct/direct-api.js';
 import { superviseEmbedded } from './embedded/embedded.js';
 import { migrate } from './migrations.js';
 
-const CALL_TIMEOUT_MS = 15_000;
+/** Longest wait for an answer of a Data API over the network. */
+export const CALL_TIMEOUT_MS = 15_000;
 /** Never resolved: supabase-js wants a URL, the direct Data API answers without a network. */
 const DIRECT_URL = 'http://direct.invalid';
 
@@ -27,7 +28,11 @@ export interface BackendLog {
   readonly warn: (details: object, message: string) => void;
 }
 
-async function openDirect(connectionString: string, log: BackendLog) {
+/** A client over the direct Data API, acting as `service_role`. */
+export async function openDirect(
+  connectionString: string,
+  log: BackendLog,
+): Promise<Pick<Backend, 'database' | 'close'>> {
   // Database tokens are made and checked by this process only, so their key never leaves it.
   const secret = randomBytes(32);
   const api = openDirectApi({

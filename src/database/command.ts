@@ -1,6 +1,8 @@
 import { readConfig } from '../config.js';
 import { loadEnvironmentFile } from '../environment-file.js';
 import { StartupError } from '../startup-error.js';
+import { type Backend, CALL_TIMEOUT_MS, openDirect } from './backend.js';
+import { createDatabaseClient, fetchWithTimeout } from './client.js';
 import { openEmbedded } from './embedded/embedded.js';
 import { migrate } from './migrations.js';
 
@@ -31,6 +33,24 @@ export async function openForCommand(): Promise<CommandDatabase> {
   const embedded = await openEmbedded(database.dataDir);
   const { adminUrl } = embedded.cluster;
   return { adminUrl, applied: await migrate(adminUrl), close: embedded.close };
+}
+
+/** A client of the server's database, whichever set-up it has, for commands that only call its functions. */
+export async function openClientForCommand(): Promise<Pick<Backend, 'database' | 'close'>> {
+  const { database } = readConfig(process.env);
+  if (database.kind === 'supabase') {
+    const client = createDatabaseClient(database.url, database.secretKey, fetchWithTimeout(CALL_TIMEOUT_MS));
+    return { database: client, close: async () => {} };
+  }
+  const opened = await openForCommand();
+  const direct = await openDirect(opened.adminUrl, { warn: () => {} });
+  return {
+    database: direct.database,
+    close: async () => {
+      await direct.close();
+      await opened.close();
+    },
+  };
 }
 
 /** Runs a command's body: reads `.env` first and prints what an operator can act on as one line, with exit code 1. */

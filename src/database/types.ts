@@ -14,6 +14,39 @@ export type Database = {
   }
   public: {
     Tables: {
+      audit_log: {
+        Row: {
+          action: string
+          actor: string
+          after: Json | null
+          before: Json | null
+          created_at: string
+          id: number
+          request_id: string | null
+          target: string | null
+        }
+        Insert: {
+          action: string
+          actor: string
+          after?: Json | null
+          before?: Json | null
+          created_at?: string
+          id?: never
+          request_id?: string | null
+          target?: string | null
+        }
+        Update: {
+          action?: string
+          actor?: string
+          after?: Json | null
+          before?: Json | null
+          created_at?: string
+          id?: never
+          request_id?: string | null
+          target?: string | null
+        }
+        Relationships: []
+      }
       balances: {
         Row: {
           allocated: number
@@ -44,15 +77,24 @@ export type Database = {
         }
         Relationships: []
       }
-      bench_items: {
+      budgets: {
         Row: {
-          j: Json | null
+          allocated: number
+          subject_kind: string
+          total: number | null
+          updated_at: string
         }
         Insert: {
-          j?: Json | null
+          allocated?: number
+          subject_kind: string
+          total?: number | null
+          updated_at?: string
         }
         Update: {
-          j?: Json | null
+          allocated?: number
+          subject_kind?: string
+          total?: number | null
+          updated_at?: string
         }
         Relationships: []
       }
@@ -60,7 +102,8 @@ export type Database = {
         Row: {
           blocked: boolean
           created_at: string
-          fingerprint_hash: string
+          deleted_at: string | null
+          fingerprint_hash: string | null
           id: string
           last_registered_at: string
           name: string
@@ -71,7 +114,8 @@ export type Database = {
         Insert: {
           blocked?: boolean
           created_at?: string
-          fingerprint_hash: string
+          deleted_at?: string | null
+          fingerprint_hash?: string | null
           id?: string
           last_registered_at?: string
           name: string
@@ -82,7 +126,8 @@ export type Database = {
         Update: {
           blocked?: boolean
           created_at?: string
-          fingerprint_hash?: string
+          deleted_at?: string | null
+          fingerprint_hash?: string | null
           id?: string
           last_registered_at?: string
           name?: string
@@ -91,6 +136,12 @@ export type Database = {
           user_id?: string | null
         }
         Relationships: [
+          {
+            foreignKeyName: "devices_user_id_fkey"
+            columns: ["user_id"]
+            referencedRelation: "user_overview"
+            referencedColumns: ["id"]
+          },
           {
             foreignKeyName: "devices_user_id_fkey"
             columns: ["user_id"]
@@ -147,6 +198,58 @@ export type Database = {
           cost?: number
           model?: string
           updated_at?: string
+        }
+        Relationships: []
+      }
+      period_balances: {
+        Row: {
+          allocated: number
+          period: number
+          subject_id: string
+          used: number
+        }
+        Insert: {
+          allocated: number
+          period: number
+          subject_id: string
+          used: number
+        }
+        Update: {
+          allocated?: number
+          period?: number
+          subject_id?: string
+          used?: number
+        }
+        Relationships: [
+          {
+            foreignKeyName: "period_balances_period_fkey"
+            columns: ["period"]
+            referencedRelation: "periods"
+            referencedColumns: ["number"]
+          },
+        ]
+      }
+      periods: {
+        Row: {
+          closed_at: string | null
+          closed_by: string | null
+          default_tokens: number | null
+          number: number
+          started_at: string
+        }
+        Insert: {
+          closed_at?: string | null
+          closed_by?: string | null
+          default_tokens?: number | null
+          number: number
+          started_at?: string
+        }
+        Update: {
+          closed_at?: string | null
+          closed_by?: string | null
+          default_tokens?: number | null
+          number?: number
+          started_at?: string
         }
         Relationships: []
       }
@@ -291,6 +394,39 @@ export type Database = {
         }
         Relationships: []
       }
+      usage_totals: {
+        Row: {
+          bucket: string
+          cost: number
+          events: number
+          input_tokens: number
+          output_tokens: number
+          prompts: number
+          shard: number
+          total_tokens: number
+        }
+        Insert: {
+          bucket: string
+          cost: number
+          events: number
+          input_tokens: number
+          output_tokens: number
+          prompts: number
+          shard: number
+          total_tokens: number
+        }
+        Update: {
+          bucket?: string
+          cost?: number
+          events?: number
+          input_tokens?: number
+          output_tokens?: number
+          prompts?: number
+          shard?: number
+          total_tokens?: number
+        }
+        Relationships: []
+      }
       users: {
         Row: {
           created_at: string
@@ -320,15 +456,161 @@ export type Database = {
       }
     }
     Views: {
-      [_ in never]: never
+      device_overview: {
+        Row: {
+          allocated: number | null
+          blocked: boolean | null
+          created_at: string | null
+          id: string | null
+          last_registered_at: string | null
+          name: string | null
+          registrations: number | null
+          remaining: number | null
+          reserved: number | null
+          used: number | null
+          user_email: string | null
+        }
+        Relationships: []
+      }
+      usage_by_day: {
+        Row: {
+          cost: number | null
+          day: string | null
+          events: number | null
+          prompts: number | null
+          total_tokens: number | null
+        }
+        Relationships: []
+      }
+      usage_by_model: {
+        Row: {
+          cost: number | null
+          events: number | null
+          model: string | null
+          month: string | null
+          prompts: number | null
+          provider: string | null
+          source: string | null
+          total_tokens: number | null
+        }
+        Relationships: []
+      }
+      user_overview: {
+        Row: {
+          allocated: number | null
+          created_at: string | null
+          devices: number | null
+          email: string | null
+          id: string | null
+          name: string | null
+          remaining: number | null
+          reserved: number | null
+          used: number | null
+        }
+        Relationships: []
+      }
     }
     Functions: {
+      admin_credentials: { Args: { p_actor: Json }; Returns: Json }
+      allocate: {
+        Args: {
+          p_actor: Json
+          p_from_id?: string
+          p_key?: string
+          p_kind: string
+          p_subject_id: string
+          p_tokens: number
+        }
+        Returns: Json
+      }
+      begin_admin_login: {
+        Args: { p_address: string; p_username: string }
+        Returns: Json
+      }
+      change_admin_password: {
+        Args: { p_actor: Json; p_password_hash: string }
+        Returns: number
+      }
       create_first_admin: {
         Args: { p_password_hash: string; p_username: string }
         Returns: boolean
       }
+      create_user: {
+        Args: {
+          p_actor: Json
+          p_default_tokens: number
+          p_email: string
+          p_name?: string
+          p_password_hash?: string
+        }
+        Returns: Json
+      }
+      dashboard: {
+        Args: {
+          p_actor: Json
+          p_after_id?: string
+          p_after_value?: string
+          p_limit: number
+          p_query?: string
+          p_sort: string
+        }
+        Returns: Json
+      }
+      delete_device: {
+        Args: { p_actor: Json; p_device_id: string }
+        Returns: Json
+      }
+      finish_admin_login: {
+        Args: { p_address: string; p_username: string }
+        Returns: boolean
+      }
+      get_budget: { Args: { p_actor: Json; p_kind: string }; Returns: Json }
       has_admin: { Args: Record<PropertyKey, never>; Returns: boolean }
-      maintain: { Args: Record<PropertyKey, never>; Returns: Json }
+      list_audit: {
+        Args: {
+          p_actor: Json
+          p_before?: number
+          p_limit: number
+          p_target?: string
+        }
+        Returns: Json
+      }
+      list_model_costs: { Args: { p_actor: Json }; Returns: Json }
+      list_period_devices: {
+        Args: {
+          p_actor: Json
+          p_after?: string
+          p_limit: number
+          p_period: number
+        }
+        Returns: Json
+      }
+      list_periods: {
+        Args: { p_actor: Json; p_before?: number; p_limit: number }
+        Returns: Json
+      }
+      list_users: {
+        Args: {
+          p_actor: Json
+          p_after_at?: string
+          p_after_id?: string
+          p_limit: number
+          p_query?: string
+        }
+        Returns: Json
+      }
+      maintain: {
+        Args: { p_monthly_tokens?: number; p_retention_months?: number }
+        Returns: Json
+      }
+      manage_admin: {
+        Args: {
+          p_command: string
+          p_password_hash?: string
+          p_username: string
+        }
+        Returns: Json
+      }
       meter_devices: { Args: { p_items: Json }; Returns: Json }
       register_device: {
         Args: {
@@ -338,7 +620,26 @@ export type Database = {
         }
         Returns: Json
       }
+      reset_monthly: {
+        Args: { p_actor: Json; p_default_tokens: number; p_force?: boolean }
+        Returns: Json
+      }
       schema_version: { Args: Record<PropertyKey, never>; Returns: string }
+      set_budget: {
+        Args: { p_actor: Json; p_kind: string; p_total?: number }
+        Returns: Json
+      }
+      set_model_costs: { Args: { p_actor: Json; p_costs: Json }; Returns: Json }
+      update_device: {
+        Args: {
+          p_actor: Json
+          p_blocked?: boolean
+          p_device_id: string
+          p_name?: string
+          p_rotate?: boolean
+        }
+        Returns: Json
+      }
       verify_ledger: {
         Args: Record<PropertyKey, never>
         Returns: {
@@ -348,6 +649,7 @@ export type Database = {
           ok: boolean
         }[]
       }
+      verify_ledger_as: { Args: { p_actor: Json }; Returns: Json }
     }
     Enums: {
       [_ in never]: never

@@ -20,6 +20,7 @@ const docs: FastifyPluginAsync<{ config: Config }> = async (app, { config }) => 
       ...(config.PUBLIC_URL && { servers: [{ url: config.PUBLIC_URL }] }),
       components: {
         securitySchemes: {
+          adminToken: { type: 'http', scheme: 'bearer', description: 'token of an admin login' },
           deviceToken: { type: 'http', scheme: 'bearer', description: 'device_token of a registration' },
         },
       },

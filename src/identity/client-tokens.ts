@@ -1,6 +1,7 @@
 import jwt from '@fastify/jwt';
-import type { FastifyPluginAsync } from 'fastify';
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
+import { ApiError } from '../errors.js';
 
 const ISSUER = 'tokenledger';
 const VERIFIED_TOKENS_KEPT = 10_000;
@@ -25,3 +26,15 @@ const clientTokens: FastifyPluginAsync<{ secret: string }> = async (app, { secre
  * Client tokens mean nothing to the Data API.
  */
 export default fp(clientTokens, { name: 'client-tokens' });
+
+/**
+ * The claims of a client token whose signature, issuer and lifetime hold; the audience is the guard's to check.
+ * @throws {ApiError} INVALID_TOKEN
+ */
+export function verifiedClaims(app: FastifyInstance, token: string): unknown {
+  try {
+    return app.jwt.verify<object>(token);
+  } catch (error) {
+    throw new ApiError('INVALID_TOKEN', { cause: error });
+  }
+}

@@ -3,6 +3,7 @@ import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ApiError } from '../errors.js';
 import { bearerTokenOf } from './bearer-token.js';
+import { verifiedClaims } from './client-tokens.js';
 
 const DeviceClaimsSchema = Type.Object({
   aud: Type.Literal('device'),
@@ -33,16 +34,8 @@ export function deviceOf(request: FastifyRequest): DeviceIdentity {
 export function requireDevice(app: FastifyInstance): void {
   app.decorateRequest('device');
   app.addHook('onRequest', async (request) => {
-    const claims = verified(app, bearerTokenOf(request));
+    const claims = verifiedClaims(app, bearerTokenOf(request));
     if (!claimsOfDevice.Check(claims)) throw new ApiError('INVALID_TOKEN');
     request.setDecorator<DeviceIdentity>('device', { id: claims.sub, tokenVersion: claims.ver });
   });
-}
-
-function verified(app: FastifyInstance, token: string): unknown {
-  try {
-    return app.jwt.verify<object>(token);
-  } catch (error) {
-    throw new ApiError('INVALID_TOKEN', { cause: error });
-  }
 }

@@ -1,17 +1,27 @@
 import type { FastifyBaseLogger } from 'fastify';
+import type { Config } from '../config.js';
 import { callDatabase, type DatabaseClient } from '../database/client.js';
+import type { Json } from '../database/types.js';
 
 const INTERVAL_MS = 60_000;
 
+/** One round of the database's own maintenance, as the configuration wants it; answers what it did. */
+export function maintain(database: DatabaseClient, config: Config): Promise<Json> {
+  return callDatabase(() =>
+    database.rpc('maintain', {
+      p_retention_months: config.RETENTION_MONTHS,
+      ...(config.MONTHLY_RESET === 'auto' && { p_monthly_tokens: config.DEFAULT_DEVICE_TOKENS }),
+    }),
+  );
+}
+
 /**
- * Runs the database's own maintenance now and every minute. Any number of servers may do so at once.
+ * Runs maintenance now and every minute. Any number of servers may do so at once.
  * @returns stops the timer
  */
-export function startMaintenance(database: DatabaseClient, log: FastifyBaseLogger): () => void {
+export function startMaintenance(database: DatabaseClient, config: Config, log: FastifyBaseLogger): () => void {
   const run = () =>
-    callDatabase(() => database.rpc('maintain')).catch((error: unknown) =>
-      log.warn({ err: error }, 'maintenance failed'),
-    );
+    maintain(database, config).catch((error: unknown) => log.warn({ err: error }, 'maintenance failed'));
   void run();
   const timer = setInterval(run, INTERVAL_MS);
   return () => clearInterval(timer);

@@ -145,6 +145,61 @@ comment on column public.model_costs.model is 'The model in lower case; * stands
 comment on column public.model_costs.cost is 'Tokens per prompt.';
 comment on column public.model_costs.updated_at is 'When the price last changed.';
 
+create table if not exists public.usage_totals (
+  bucket timestamptz not null,
+  shard smallint not null check (shard between 0 and 7),
+  events bigint not null check (events >= 0),
+  prompts bigint not null check (prompts >= 0),
+  input_tokens bigint not null check (input_tokens >= 0),
+  output_tokens bigint not null check (output_tokens >= 0),
+  total_tokens bigint not null check (total_tokens >= 0),
+  cost bigint not null check (cost >= 0),
+  primary key (bucket, shard)
+) with (fillfactor = 50);
+alter table public.usage_totals enable row level security;
+revoke all on table public.usage_totals from anon, authenticated, service_role;
+comment on table public.usage_totals is 'Usage of everybody per quarter hour. Split into shards so that concurrent writers do not wait for each other; add them up.';
+comment on column public.usage_totals.bucket is 'Start of the quarter hour (UTC).';
+comment on column public.usage_totals.shard is 'Which of eight parts.';
+comment on column public.usage_totals.events is 'Number of events.';
+comment on column public.usage_totals.prompts is 'Sum of their prompts.';
+comment on column public.usage_totals.input_tokens is 'Sum of their input tokens.';
+comment on column public.usage_totals.output_tokens is 'Sum of their output tokens.';
+comment on column public.usage_totals.total_tokens is 'Sum of their tokens.';
+comment on column public.usage_totals.cost is 'Sum of what they debited.';
+
+create table if not exists public.budgets (
+  subject_kind text primary key check (subject_kind in ('device', 'user')),
+  total bigint check (total between 0 and 9007199254740991),
+  allocated bigint not null default 0 check (allocated >= 0),
+  updated_at timestamptz not null default now()
+);
+insert into public.budgets (subject_kind) values ('device'), ('user') on conflict (subject_kind) do nothing;
+alter table public.budgets enable row level security;
+revoke all on table public.budgets from anon, authenticated, service_role;
+comment on table public.budgets is 'The central pools tokens are allocated from: one for devices, one for users. Locked before any balance by whatever changes allocations.';
+comment on column public.budgets.subject_kind is 'device or user.';
+comment on column public.budgets.total is 'Size of the pool in tokens; null is unlimited.';
+comment on column public.budgets.allocated is 'Tokens handed out; always the sum of the balances'' allocations.';
+comment on column public.budgets.updated_at is 'When it last changed.';
+
+create table if not exists public.periods (
+  number integer primary key check (number > 0),
+  started_at timestamptz not null default now(),
+  closed_at timestamptz,
+  closed_by text,
+  default_tokens bigint check (default_tokens >= 0)
+);
+insert into public.periods (number) values (1) on conflict (number) do nothing;
+alter table public.periods enable row level security;
+revoke all on table public.periods from anon, authenticated, service_role;
+comment on table public.periods is 'Budget periods of the devices, ended by the monthly reset. The newest has no end yet.';
+comment on column public.periods.number is 'Counts up from 1.';
+comment on column public.periods.started_at is 'When the period began.';
+comment on column public.periods.closed_at is 'When a reset ended it.';
+comment on column public.periods.closed_by is 'Who ended it: admin:<name> or system:monthly.';
+comment on column public.periods.default_tokens is 'What every device was given when the period began; null for the first one.';
+
 create table if not exists private.idempotency_keys (
   subject_id uuid not null,
   key text not null check (length(key) between 1 and 255),

@@ -6,7 +6,7 @@ language plpgsql volatile set search_path = ''
 as $$
 declare
   v_from timestamptz := date_trunc('month', p_at, 'UTC');
-  v_to timestamptz := v_from + interval '1 month';
+  v_to timestamptz := (v_from at time zone 'UTC' + interval '1 month') at time zone 'UTC';
   v_name text := 'usage_events_' || to_char(v_from at time zone 'UTC', 'YYYY_MM');
 begin
   if to_regclass('private.' || v_name) is not null then
@@ -17,7 +17,6 @@ begin
   if to_regclass('private.' || v_name) is not null then
     return;
   end if;
-  v_to := (v_from at time zone 'UTC' + interval '1 month') at time zone 'UTC';
   execute format('create table private.%I (like public.usage_events including all)', v_name);
   execute format('alter table private.%I enable row level security', v_name);
   execute format('comment on table private.%I is %L', v_name, 'Usage events of ' || to_char(v_from at time zone 'UTC', 'YYYY-MM') || '.');
@@ -32,3 +31,16 @@ comment on function private.ensure_usage_partition(timestamptz) is
   'Creates the month''s partition of usage_events where it is missing.';
 
 select private.ensure_usage_partition(now() + make_interval(months => n)) from generate_series(-1, 3) as n;
+
+create or replace function private.usage_partitions()
+returns table (name text, lower_bound timestamptz)
+language sql stable set search_path = ''
+as $$
+  select c.relname::text,
+         to_timestamp(right(c.relname, 7), 'YYYY_MM')::timestamp at time zone 'UTC'
+    from pg_catalog.pg_inherits i
+    join pg_catalog.pg_class c on c.oid = i.inhrelid
+   where i.inhparent = 'public.usage_events'::regclass
+$$;
+revoke all on function private.usage_partitions() from public, anon, authenticated, service_role;
+comment on function private.usage_partitions() is 'The months there are partitions of usage_events for, with their start (UTC).';

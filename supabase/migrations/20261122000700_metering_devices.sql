@@ -23,7 +23,7 @@ revoke all on function private.expire_reservations(uuid[]) from public, anon, au
 comment on function private.expire_reservations(uuid[]) is
   'Closes expired holds of the given subjects and returns their tokens; the balances must be locked by the caller.';
 
--- Adds events to the table and to their rollups, in one place so that the two cannot differ.
+-- Adds events to the table, their rollups and the totals, in one place so that they cannot differ.
 create or replace function private.record_usage_events(p_events public.usage_events[])
 returns void
 language plpgsql volatile set search_path = ''
@@ -47,11 +47,26 @@ begin
         output_tokens = r.output_tokens + excluded.output_tokens,
         total_tokens = r.total_tokens + excluded.total_tokens,
         cost = r.cost + excluded.cost;
+  insert into public.usage_totals as t (
+    bucket, shard, events, prompts, input_tokens, output_tokens, total_tokens, cost
+  )
+  select date_bin('15 minutes', e.occurred_at, 'epoch'), (pg_backend_pid() % 8)::smallint,
+         count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost)
+    from unnest(p_events) e
+   group by 1
+   order by 1
+  on conflict (bucket, shard) do update
+    set events = t.events + excluded.events,
+        prompts = t.prompts + excluded.prompts,
+        input_tokens = t.input_tokens + excluded.input_tokens,
+        output_tokens = t.output_tokens + excluded.output_tokens,
+        total_tokens = t.total_tokens + excluded.total_tokens,
+        cost = t.cost + excluded.cost;
 end
 $$;
 revoke all on function private.record_usage_events(public.usage_events[]) from public, anon, authenticated, service_role;
 comment on function private.record_usage_events(public.usage_events[]) is
-  'Inserts usage events and adds them to the quarter-hour rollups.';
+  'Inserts usage events and adds them to the quarter-hour rollups and totals.';
 
 create or replace function public.meter_devices(p_items jsonb)
 returns jsonb

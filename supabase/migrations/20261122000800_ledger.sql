@@ -1,5 +1,32 @@
 -- Ledger: the books prove themselves.
 
+create table if not exists private.retired_usage (
+  subject_id uuid not null,
+  period integer not null,
+  cost bigint not null check (cost >= 0),
+  primary key (subject_id, period)
+);
+alter table private.retired_usage enable row level security;
+comment on table private.retired_usage is 'What events debited that retention has dropped since, so that the books still add up.';
+comment on column private.retired_usage.subject_id is 'The device or user.';
+comment on column private.retired_usage.period is 'The budget period the events belonged to.';
+comment on column private.retired_usage.cost is 'Sum of their costs.';
+
+create or replace function private.refuse_change()
+returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  raise exception '% is append-only', tg_table_name using errcode = '42501';
+end
+$$;
+revoke all on function private.refuse_change() from public, anon, authenticated, service_role;
+comment on function private.refuse_change() is 'Trigger: keeps a table append-only, for its owner too.';
+
+create or replace trigger ledger_entries_append_only
+  before update or delete or truncate on public.ledger_entries
+  for each statement execute function private.refuse_change();
+
 create or replace function public.verify_ledger()
 returns table (name text, ok boolean, checked bigint, discrepancies jsonb)
 language plpgsql stable security definer set search_path = ''
@@ -17,7 +44,13 @@ begin
     select b.subject_id, b.used as stated, coalesce(e.total, 0) as proven
       from public.balances b
       left join (
-        select subject_id, period, sum(cost) as total from public.usage_events group by subject_id, period
+        select subject_id, period, sum(cost) as total
+          from (
+            select subject_id, period, cost from public.usage_events
+            union all
+            select subject_id, period, cost from private.retired_usage
+          ) debits
+         group by subject_id, period
       ) e on e.subject_id = b.subject_id and e.period = b.period
   ),
   held as (
@@ -40,6 +73,26 @@ begin
            array[e.events, e.prompts, e.input_tokens, e.output_tokens, e.total_tokens, e.cost]::numeric[] as proven
       from public.usage_rollups r
       full join events e using (subject_id, bucket, provider, model, source)
+     -- Rollups outlive the events retention drops.
+     where bucket >= (select min(lower_bound) from private.usage_partitions())
+  ),
+  totals as (
+    select bucket::text as subject, t.stated, r.proven
+      from (
+        select bucket,
+               array[sum(events), sum(prompts), sum(input_tokens), sum(output_tokens), sum(total_tokens), sum(cost)] as stated
+          from public.usage_totals group by bucket
+      ) t
+      full join (
+        select bucket,
+               array[sum(events), sum(prompts), sum(input_tokens), sum(output_tokens), sum(total_tokens), sum(cost)] as proven
+          from public.usage_rollups group by bucket
+      ) r using (bucket)
+  ),
+  pools as (
+    select p.subject_kind, p.allocated as stated, coalesce(b.total, 0) as proven
+      from public.budgets p
+      left join (select subject_kind, sum(allocated) as total from public.balances group by subject_kind) b using (subject_kind)
   ),
   transfers as (
     select e.reference, 0::numeric as stated, sum(e.amount) as proven
@@ -54,7 +107,11 @@ begin
     union all
     select 'rollups = sums of events', subject_id::text, to_jsonb(stated), to_jsonb(proven) from rollups
     union all
+    select 'totals = sums of rollups', subject, to_jsonb(stated), to_jsonb(proven) from totals
+    union all
     select 'legs of each transfer cancel out', reference, to_jsonb(stated), to_jsonb(proven) from transfers
+    union all
+    select 'pools = sums of allocations', subject_kind, to_jsonb(stated), to_jsonb(proven) from pools
   ),
   titles(position, title) as (
     values
@@ -62,7 +119,9 @@ begin
       (2, 'used = sum of event costs in the period'),
       (3, 'reserved = sum of held reservations'),
       (4, 'rollups = sums of events'),
-      (5, 'legs of each transfer cancel out')
+      (5, 'totals = sums of rollups'),
+      (6, 'legs of each transfer cancel out'),
+      (7, 'pools = sums of allocations')
   )
   select t.title,
          count(*) filter (where f.stated is distinct from f.proven and f.title is not null) = 0,

@@ -1,0 +1,78 @@
+import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
+import { callDatabase } from '../database/client.js';
+import { shapeOf } from '../database/shape.js';
+import { decodeCursor, encodeCursor } from '../http/cursor.js';
+import { errors } from '../http/error-schema.js';
+import { actorOf, requireAdmin } from '../identity/admin-guard.js';
+import { hashPassword } from '../identity/passwords.js';
+import type { Services } from '../services.js';
+import { CreateUserSchema, UserSchema, UsersQuerySchema, UsersSchema } from './user-schemas.js';
+
+const tags = ['Admin: users'];
+const security = [{ adminToken: [] }];
+const userOf = shapeOf(UserSchema);
+const pageOf = shapeOf(Type.Object({ count: Type.Integer(), users: Type.Array(UserSchema) }));
+const PositionSchema = Type.Object({ at: Type.String({ maxLength: 40 }), id: Type.String({ format: 'uuid' }) });
+
+/** Accounts: contract 4's list, and one made by an admin. */
+export const userRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { config, database }) => {
+  requireAdmin(app);
+
+  for (const path of ['/admin/users', '/users']) {
+    app.get(
+      path,
+      {
+        schema: {
+          tags,
+          security,
+          summary: 'Accounts with their balances, newest first',
+          querystring: UsersQuerySchema,
+          response: { 200: UsersSchema, ...errors(400, 401) },
+        },
+      },
+      async (request) => {
+        const { limit, cursor, q } = request.query;
+        const after = decodeCursor(PositionSchema, cursor);
+        const page = {
+          p_actor: actorOf(request),
+          p_limit: limit,
+          ...(q !== undefined && { p_query: q }),
+          ...(after !== undefined && { p_after_at: after.at, p_after_id: after.id }),
+        };
+        const { count, users } = pageOf(await callDatabase(() => database.rpc('list_users', page)));
+        const last = users.length === limit ? users.at(-1) : undefined;
+        return {
+          success: true as const,
+          count,
+          users,
+          next_cursor: last ? encodeCursor({ at: last.created_at, id: last.id }) : null,
+        };
+      },
+    );
+  }
+
+  app.post(
+    '/admin/users',
+    {
+      schema: {
+        tags,
+        security,
+        summary: 'Create an account, with or without a password',
+        body: CreateUserSchema,
+        response: { 201: UserSchema, ...errors(400, 401, 409, 413, 415) },
+      },
+    },
+    async (request, reply) => {
+      const { email, name, password } = request.body;
+      const account = {
+        p_actor: actorOf(request),
+        p_email: email.trim().toLowerCase(),
+        p_default_tokens: config.DEFAULT_USER_TOKENS,
+        ...(name !== undefined && { p_name: name.trim() }),
+        ...(password !== undefined && { p_password_hash: await hashPassword(password) }),
+      };
+      const user = userOf(await callDatabase(() => database.rpc('create_user', account)));
+      return reply.code(201).send(user);
+    },
+  );
+};
