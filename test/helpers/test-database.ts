@@ -23,7 +23,7 @@ export async function openTestDatabase(t: Test): Promise<TestDatabase> {
   const password = randomBytes(24).toString('base64url');
   const cluster = await openCluster({ directory: join(directory, 'postgres'), password, settings: ['fsync=off'] });
   await migrate(cluster.adminUrl);
-  const pool = new pg.Pool({ connectionString: cluster.adminUrl, max: 4 });
+  const pool = new pg.Pool({ connectionString: cluster.adminUrl, max: 4, allowExitOnIdle: true });
   pool.on('error', () => {});
   await pool.query(`alter role authenticator password '${password}'`);
   t.after(async () => {

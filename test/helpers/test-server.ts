@@ -93,7 +93,7 @@ export async function openTestServer(
         [],
         'the ledger verifies',
       );
-      test.equal(checks.length, 5, 'every check ran');
+      test.equal(checks.length, 7, 'every check ran');
     },
   };
 }
@@ -106,6 +106,8 @@ async function setBalance(database: TestDatabase, device: string, tokens: number
      ), entry as (
        insert into ledger_entries (subject_id, kind, amount, period, actor)
        select subject_id, 'adjustment', amount, period, 'test' from change where amount <> 0
+     ), pool as (
+       update budgets set allocated = allocated + (select amount from change) where subject_kind = 'device'
      )
      update balances set allocated = $2 where subject_id = $1`,
     [device, tokens],

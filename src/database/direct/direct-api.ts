@@ -60,6 +60,8 @@ export function openDirectApi(options: DirectApiOptions): DirectApi {
     connectionTimeoutMillis: 5_000,
     query_timeout: statementTimeoutMs + 2_000,
     keepAlive: true,
+    // An idle connection is no reason for a process to live on.
+    allowExitOnIdle: true,
     application_name: 'tokenledger',
   });
   // Without a listener a connection that breaks while idle would end the process.
