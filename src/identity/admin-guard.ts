@@ -4,10 +4,11 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ApiError } from '../errors.js';
 import { bearerTokenOf } from './bearer-token.js';
 import { verifiedClaims } from './client-tokens.js';
+import { SubjectSchema } from './subject-schema.js';
 
 const AdminClaimsSchema = Type.Object({
   aud: Type.Literal('admin'),
-  sub: Type.String({ minLength: 36, maxLength: 36 }),
+  sub: SubjectSchema,
   ver: Type.Integer({ minimum: 1 }),
 });
 const claimsOfAdmin = TypeCompiler.Compile(AdminClaimsSchema);

@@ -41,3 +41,50 @@ export async function logInAsAdmin(server: TestServer, username = 'root'): Promi
   const { token } = response.json<{ token: string }>();
   return { token, as: (method, url, payload, headers) => send(server, token, method, url, payload, headers) };
 }
+
+/** A request to an admin route that succeeds as an admin. */
+export interface AdminRoute {
+  readonly method: Method;
+  readonly url: string;
+  readonly payload?: object;
+}
+
+/** Every admin route, in an order in which each works; the device ends deleted. */
+export function adminRoutes(device: string): readonly AdminRoute[] {
+  return [
+    { method: 'GET', url: '/api/admin/dashboard' },
+    { method: 'GET', url: '/api/admin/budget' },
+    { method: 'PUT', url: '/api/admin/budget', payload: { total: 1_000_000 } },
+    { method: 'POST', url: '/api/admin/allocate', payload: { device_id: device, tokens: 20 } },
+    { method: 'POST', url: '/api/admin/block-device', payload: { device_id: device, blocked: false } },
+    { method: 'POST', url: `/api/admin/devices/${device}/rotate` },
+    { method: 'PATCH', url: `/api/admin/devices/${device}`, payload: { name: 'Renamed' } },
+    { method: 'POST', url: '/api/admin/reset-monthly', payload: { default_tokens: 50 } },
+    { method: 'GET', url: '/api/admin/periods' },
+    { method: 'GET', url: '/api/admin/periods/1' },
+    { method: 'GET', url: '/api/admin/users' },
+    { method: 'GET', url: '/api/users' },
+    { method: 'GET', url: '/users' },
+    { method: 'POST', url: '/api/admin/users', payload: { email: 'new@example.com' } },
+    { method: 'GET', url: '/api/admin/model-costs' },
+    { method: 'PUT', url: '/api/admin/model-costs', payload: { model_costs: [{ model: 'gpt-5', cost: 2 }] } },
+    { method: 'GET', url: '/api/admin/ledger/verify' },
+    { method: 'GET', url: '/api/admin/audit' },
+    { method: 'DELETE', url: `/api/admin/devices/${device}` },
+    {
+      method: 'POST',
+      url: '/api/admin/password',
+      payload: { current_password: PASSWORD, new_password: 'another long password' },
+    },
+  ];
+}
+
+/** Sends a route's request with a token, or without one. */
+export function sendTo(server: TestServer, token: string | undefined, route: AdminRoute) {
+  return server.app.inject({
+    method: route.method,
+    url: route.url,
+    ...(token !== undefined && { headers: { authorization: `Bearer ${token}` } }),
+    ...(route.payload !== undefined && { payload: route.payload }),
+  });
+}
