@@ -5,6 +5,7 @@ import { decodeCursor, encodeCursor } from '../http/cursor.js';
 import type { Actor } from '../identity/admin-guard.js';
 import {
   type DashboardQuery,
+  DashboardQuerySchema,
   DashboardSchema,
   DayUsageSchema,
   ListedDeviceSchema,
@@ -21,7 +22,7 @@ const dashboardOf = shapeOf(
     top_devices: Type.Array(TopDeviceSchema),
   }),
 );
-const PositionSchema = Type.Object({ sort: Type.String(), value: Type.String(), id: Type.String({ format: 'uuid' }) });
+const PositionSchema = Type.Object({ sort: DashboardQuerySchema.properties.sort, value: Type.String(), id: Type.String({ format: 'uuid' }) });
 
 type Usage = Static<typeof UsageSchema>;
 
