@@ -102,7 +102,7 @@ function databaseOf(environment: Environment): DatabaseConfig {
   return { kind: 'embedded', dataDir: DATA_DIR };
 }
 
-/** What variables say only together. */
+/** What variables say only together; those that are not valid count as given. */
 function contradictions(environment: Partial<Environment>): string[] {
   const problems: string[] = [];
   const external = environment.DATABASE_URL !== undefined || environment.SUPABASE_URL !== undefined;
@@ -131,8 +131,7 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
   const converted = Value.Convert(EnvironmentSchema, Value.Default(EnvironmentSchema, Object.fromEntries(given)));
   const invalid = [...Value.Errors(EnvironmentSchema, converted)].map(({ path }) => path.slice(1));
   const problems = [...new Set(invalid)].map(describe);
-  const usable = Object.fromEntries(given.filter(([name]) => name !== undefined && !invalid.includes(name)));
-  problems.push(...contradictions(usable));
+  problems.push(...contradictions(Object.fromEntries(given)));
   if (problems.length > 0 || !Value.Check(EnvironmentSchema, converted)) {
     throw new StartupError(`Bad configuration: ${problems.join('; ')}`);
   }

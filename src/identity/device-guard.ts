@@ -6,8 +6,8 @@ import { bearerTokenOf } from './bearer-token.js';
 
 const DeviceClaimsSchema = Type.Object({
   aud: Type.Literal('device'),
-  sub: Type.String({ minLength: 36, maxLength: 36 }),
-  ver: Type.Integer({ minimum: 1 }),
+  sub: Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' }),
+  ver: Type.Integer({ minimum: 1, maximum: 2_147_483_647 }),
 });
 const claimsOfDevice = TypeCompiler.Compile(DeviceClaimsSchema);
 const LIFETIME = '365d';
