@@ -22,7 +22,10 @@ export function refusalOf(reply: Reply): string {
   return Value.Check(RefusedSchema, body) ? body.code : `HTTP ${reply.status}`;
 }
 
-/** Runs a job for each number below `count`, at most `most` at a time; none is begun after one has failed. */
+/**
+ * Runs a job for each number below `count`, at most `most` at a time. After one has failed none is begun, and its error
+ * is thrown once the others have ended.
+ */
 export async function forEachNumber(count: number, most: number, job: (n: number) => Promise<void>): Promise<void> {
   let next = 0;
   const work = async () => {
@@ -35,7 +38,8 @@ export async function forEachNumber(count: number, most: number, job: (n: number
       });
     }
   };
-  await Promise.all(Array.from({ length: Math.min(most, count) }, work));
+  const ends = await Promise.allSettled(Array.from({ length: Math.min(most, count) }, work));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }
 
 /**

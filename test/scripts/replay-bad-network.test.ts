@@ -91,3 +91,6 @@ t.test('a run whose server goes away is given up, and resumed it charges only wh
   t.equal((await countEvents()) - before, ROWS);
   await server.verifyLedger(t);
 });
+
+// The server still listens: only an end that is named closes it.
+t.end();

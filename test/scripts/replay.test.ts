@@ -123,3 +123,6 @@ t.test('a server that lets no device in ends the run with one line', async (t) =
   t.match(result.stderr, /^\S+\/api does not register devices \(ENROLLMENT_KEY_INVALID\)\n$/);
   await server.verifyLedger(t);
 });
+
+// The server still listens: only an end that is named closes it.
+t.end();

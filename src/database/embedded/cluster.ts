@@ -28,8 +28,9 @@ const SETTINGS = [
   'max_connections=60',
   'timezone=UTC',
   'log_timezone=UTC',
-  // The server log must never hold statements: their text may carry what callers sent.
+  // The server log must never hold what callers sent: neither statements, nor the values errors quote.
   'log_min_error_statement=panic',
+  'log_min_messages=log',
 ];
 
 async function initialise(directory: string, password: string, tools: Tools): Promise<void> {
