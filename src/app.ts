@@ -12,6 +12,7 @@ import { deviceRoutes, registrationRoutes } from './devices/routes.js';
 import docs from './docs/openapi.js';
 import { createReadiness, type Readiness } from './health/readiness.js';
 import { healthRoutes } from './health/routes.js';
+import { corsOptions } from './http/cors.js';
 import errorHandler, { answerError, answerMalformed } from './http/error-handler.js';
 import jsonBody from './http/json-body.js';
 import logging, { requestIdOf } from './http/logging.js';
@@ -58,7 +59,7 @@ export async function buildApp(
   await app.register(logging);
   await app.register(errorHandler);
   await app.register(jsonBody);
-  await app.register(cors, { origin: config.CORS_ORIGINS === '*' ? '*' : config.CORS_ORIGINS.split(',') });
+  await app.register(cors, corsOptions(config.CORS_ORIGINS));
   await app.register(rateLimits, { enabled: config.RATE_LIMIT === 'on' });
   await app.register(clientTokens, { secret: backend.jwtSecret });
   await app.register(docs, { config });

@@ -4,7 +4,8 @@ export function adminNotice(username: string, password: string): string {
 }
 
 /** Where the server is and a command to try it with. */
-export function welcome(url: string): string {
+export function welcome(address: string): string {
+  const url = address.replace(/\/+$/, '');
   return `
 Tokenledger is ready at ${url}
   Docs: ${url}/docs

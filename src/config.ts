@@ -118,16 +118,22 @@ function databaseOf(environment: Environment): DatabaseConfig {
   return { kind: 'embedded', dataDir: DATA_DIR };
 }
 
-/** What variables say only together. */
-function contradictions(environment: Partial<Environment>): string[] {
+/** What variables about the database say only together; those that are not valid count as given. */
+function databaseProblems(environment: Partial<Environment>): string[] {
   const problems: string[] = [];
-  const external = environment.DATABASE_URL !== undefined || environment.SUPABASE_URL !== undefined;
   if (environment.SUPABASE_URL !== undefined && environment.DATABASE_URL !== undefined) {
     problems.push('SUPABASE_URL and DATABASE_URL are both set, use one');
   }
   if (environment.SUPABASE_URL !== undefined && environment.SUPABASE_SECRET_KEY === undefined) {
     problems.push('SUPABASE_SECRET_KEY is missing (needed with SUPABASE_URL)');
   }
+  return problems;
+}
+
+/** What variables a server needs say only together. */
+function serverProblems(environment: Partial<Environment>): string[] {
+  const problems: string[] = [];
+  const external = environment.DATABASE_URL !== undefined || environment.SUPABASE_URL !== undefined;
   if (external && environment.JWT_SECRET === undefined) {
     problems.push('JWT_SECRET is missing (32 characters at least; only the embedded database comes with its own)');
   }
@@ -137,20 +143,37 @@ function contradictions(environment: Partial<Environment>): string[] {
   return problems;
 }
 
+type Variables = Readonly<Record<string, string | undefined>>;
+
+/** Reads and checks the environment; `contradictions` lists what given variables say only together. */
+function readEnvironment(
+  variables: Variables,
+  contradictions: (given: Partial<Environment>) => readonly string[],
+): Environment {
+  const known = Object.keys(EnvironmentSchema.properties);
+  const given = Object.fromEntries(known.flatMap((name) => (variables[name] ? [[name, variables[name]]] : [])));
+  const converted = Value.Convert(EnvironmentSchema, Value.Default(EnvironmentSchema, { ...given }));
+  const invalid = [...Value.Errors(EnvironmentSchema, converted)].map(({ path }) => path.slice(1));
+  const problems = [...[...new Set(invalid)].map(describe), ...contradictions(given)];
+  if (problems.length > 0 || !Value.Check(EnvironmentSchema, converted)) {
+    throw new StartupError(`Bad configuration: ${problems.join('; ')}`);
+  }
+  return converted;
+}
+
 /**
  * Reads the settings from environment variables; an empty variable counts as absent.
  * @throws {StartupError} naming every bad variable at once, never a value
  */
-export function readConfig(variables: Readonly<Record<string, string | undefined>>): Config {
-  const known = Object.keys(EnvironmentSchema.properties);
-  const given = known.flatMap((name) => (variables[name] ? [[name, variables[name]]] : []));
-  const converted = Value.Convert(EnvironmentSchema, Value.Default(EnvironmentSchema, Object.fromEntries(given)));
-  const invalid = [...Value.Errors(EnvironmentSchema, converted)].map(({ path }) => path.slice(1));
-  const problems = [...new Set(invalid)].map(describe);
-  const usable = Object.fromEntries(given.filter(([name]) => name !== undefined && !invalid.includes(name)));
-  problems.push(...contradictions(usable));
-  if (problems.length > 0 || !Value.Check(EnvironmentSchema, converted)) {
-    throw new StartupError(`Bad configuration: ${problems.join('; ')}`);
-  }
-  return Object.freeze({ ...converted, database: databaseOf(converted) });
+export function readConfig(variables: Variables): Config {
+  const environment = readEnvironment(variables, (given) => [...databaseProblems(given), ...serverProblems(given)]);
+  return Object.freeze({ ...environment, database: databaseOf(environment) });
+}
+
+/**
+ * Reads only where the database is, for commands that need nothing else of a server's settings.
+ * @throws {StartupError} naming every bad variable at once, never a value
+ */
+export function readDatabaseConfig(variables: Variables): DatabaseConfig {
+  return databaseOf(readEnvironment(variables, databaseProblems));
 }

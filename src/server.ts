@@ -11,6 +11,7 @@ import { startMaintenance } from './maintenance/timer.js';
 import { StartupError, systemCodeOf } from './startup-error.js';
 
 const DRAIN_LIMIT_MS = 35_000;
+const IDLE_CHECK_MS = 50;
 
 async function listen(app: FastifyInstance, config: Config): Promise<string> {
   try {
@@ -25,31 +26,45 @@ async function listen(app: FastifyInstance, config: Config): Promise<string> {
   }
 }
 
-/** Stops on SIGTERM or SIGINT: no new work, running requests finish, then the database is let go. */
-function stopOnSignal(stop: () => Promise<void>): void {
-  let stopping = false;
-  const onSignal = () => {
-    // npm passes on a Ctrl-C the terminal delivered already: the second one changes nothing.
-    if (stopping) return;
-    stopping = true;
-    setTimeout(() => process.exit(1), DRAIN_LIMIT_MS).unref();
-    stop().then(
-      () => process.exit(0),
-      () => process.exit(1),
-    );
-  };
-  process.on('SIGTERM', onSignal);
-  process.on('SIGINT', onSignal);
-  if (process.env['npm_lifecycle_event'] !== undefined) onParentEnd(onSignal);
+/** Closes the application; a connection that becomes idle meanwhile would otherwise be kept for its next request. */
+async function close(app: FastifyInstance): Promise<void> {
+  const timer = setInterval(() => app.server.closeIdleConnections(), IDLE_CHECK_MS);
+  await app.close();
+  clearInterval(timer);
+}
+
+/**
+ * Resolves when the process shall stop: at SIGTERM or SIGINT, or at the end of the npm that started it. The handlers
+ * stay, as npm passes on a Ctrl-C the terminal delivered already: the second one changes nothing.
+ */
+function stopRequested(): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = () => {
+      setTimeout(() => process.exit(1), DRAIN_LIMIT_MS).unref();
+      resolve();
+    };
+    process.on('SIGTERM', stop);
+    process.on('SIGINT', stop);
+    if (process.env['npm_lifecycle_event'] !== undefined) onParentEnd(stop);
+  });
 }
 
 /** npm hands signals to the shell it started us in, and some shells keep them: their end is our signal. */
 function onParentEnd(stop: () => void): void {
   const parent = process.ppid;
-  setInterval(() => process.ppid !== parent && stop(), 250).unref();
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    stop();
+  }, 250).unref();
 }
 
-async function serve(config: Config, backend: Backend, log: ReturnType<typeof createLogger>): Promise<void> {
+/** @returns stops serving: no new work, running requests finish, then the database is let go */
+async function serve(
+  config: Config,
+  backend: Backend,
+  log: ReturnType<typeof createLogger>,
+): Promise<() => Promise<void>> {
   const problem = await schemaProblem(backend.database).catch((error: unknown) => {
     throw new StartupError('The database cannot be reached; check DATABASE_URL or SUPABASE_URL and its keys', {
       cause: error,
@@ -68,29 +83,42 @@ async function serve(config: Config, backend: Backend, log: ReturnType<typeof cr
   // PM2 waits for this before it stops the process this one replaces.
   process.send?.('ready');
 
-  stopOnSignal(async () => {
+  return async () => {
     readiness.drain();
     stopMaintenance();
-    await app.close();
+    await close(app);
     await backend.close();
-  });
+  };
 }
 
-async function main(): Promise<void> {
+async function start(): Promise<() => Promise<void>> {
   loadEnvironmentFile();
   const config = readConfig(process.env);
   const log = createLogger(config.LOG_LEVEL);
   const backend = await openBackend(config, log);
   try {
-    await serve(config, backend, log);
+    return await serve(config, backend, log);
   } catch (error) {
-    await backend.close();
+    await backend.close().catch(() => {});
     throw error;
   }
 }
 
-main().catch((error: unknown) => {
-  const expected = error instanceof StartupError;
-  process.stderr.write(`${expected ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
-  process.exit(1);
-});
+async function main(): Promise<void> {
+  // Whoever reads our output may go away (`npm start | head`): that is no reason to die.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+  // Heard from the beginning: a start that is interrupted finishes and then stops, and leaves no Postgres behind.
+  const requested = stopRequested();
+  const stop = await start();
+  await requested;
+  await stop();
+}
+
+main().then(
+  () => process.exit(0),
+  (error: unknown) => {
+    const expected = error instanceof StartupError;
+    process.stderr.write(`${expected ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
+    process.exit(1);
+  },
+);

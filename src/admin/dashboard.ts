@@ -22,7 +22,11 @@ const dashboardOf = shapeOf(
     top_devices: Type.Array(TopDeviceSchema),
   }),
 );
-const PositionSchema = Type.Object({ sort: DashboardQuerySchema.properties.sort, value: Type.String(), id: Type.String({ format: 'uuid' }) });
+const PositionSchema = Type.Object({
+  sort: DashboardQuerySchema.properties.sort,
+  value: Type.String(),
+  id: Type.String({ format: 'uuid' }),
+});
 
 type Usage = Static<typeof UsageSchema>;
 

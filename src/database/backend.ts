@@ -67,7 +67,7 @@ async function openEmbeddedBackend(dataDir: string, jwtSecret: string | undefine
       },
     };
   } catch (error) {
-    await postgres.close();
+    await postgres.close().catch(() => {});
     throw error;
   }
 }

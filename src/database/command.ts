@@ -1,4 +1,4 @@
-import { readConfig } from '../config.js';
+import { readDatabaseConfig } from '../config.js';
 import { loadEnvironmentFile } from '../environment-file.js';
 import { StartupError } from '../startup-error.js';
 import { type Backend, CALL_TIMEOUT_MS, openDirect } from './backend.js';
@@ -20,7 +20,7 @@ export interface CommandDatabase {
  * @throws {StartupError} with SUPABASE_URL only, as its Data API cannot run commands
  */
 export async function openForCommand(): Promise<CommandDatabase> {
-  const { database } = readConfig(process.env);
+  const database = readDatabaseConfig(process.env);
   if (database.kind === 'supabase') {
     throw new StartupError(
       'This command needs a Postgres connection: unset SUPABASE_URL and set DATABASE_URL to the project’s',
@@ -37,7 +37,7 @@ export async function openForCommand(): Promise<CommandDatabase> {
 
 /** A client of the server's database, whichever set-up it has, for commands that only call its functions. */
 export async function openClientForCommand(): Promise<Pick<Backend, 'database' | 'close'>> {
-  const { database } = readConfig(process.env);
+  const database = readDatabaseConfig(process.env);
   if (database.kind === 'supabase') {
     const client = createDatabaseClient(database.url, database.secretKey, fetchWithTimeout(CALL_TIMEOUT_MS));
     return { database: client, close: async () => {} };

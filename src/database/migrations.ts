@@ -23,9 +23,16 @@ export async function readMigrations(): Promise<Migration[]> {
   );
 }
 
-/** The version a database must be at for this program. */
-export async function expectedSchemaVersion(): Promise<string> {
+async function newestVersion(): Promise<string> {
   return (await readMigrations()).at(-1)?.version ?? '';
+}
+let expectedVersion: Promise<string> | undefined;
+
+/** The version a database must be at for this program. */
+export function expectedSchemaVersion(): Promise<string> {
+  // The files do not change under a running program, and readiness is asked often.
+  expectedVersion ??= newestVersion();
+  return expectedVersion;
 }
 
 async function appliedVersions(client: pg.Client): Promise<Set<string>> {

@@ -43,7 +43,7 @@ export const registrationRoutes: FastifyPluginAsyncTypebox<Services> = async (ap
   app.post(
     '/devices/register',
     {
-      config: { rateLimit: registrationLimit },
+      onRequest: registrationLimit(app),
       schema: {
         tags,
         summary: 'Register a device, or find it again by its fingerprint',
@@ -78,7 +78,7 @@ export const deviceRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { d
         security,
         summary: "The device's balance",
         params: DeviceParamsSchema,
-        response: { 200: DeviceBalanceSchema, ...errors(401, 403, 404) },
+        response: { 200: DeviceBalanceSchema, ...errors(400, 401, 403, 404) },
       },
     },
     async (request) => {

@@ -1,4 +1,5 @@
 import { callDatabase, type DatabaseClient } from '../database/client.js';
+import { DatabaseFailure } from '../database/failure.js';
 import { expectedSchemaVersion } from '../database/migrations.js';
 
 /** Whether the server can do its work. */
@@ -12,12 +13,21 @@ export interface Readiness {
   readonly drain: () => void;
 }
 
+const UPDATE = 'run "npm run migrate" (or "supabase db push")';
+/** The Data API's code for a function that does not exist. */
+const UNKNOWN_FUNCTION = 'PGRST202';
+
 /** What to run where the database lacks migrations. */
 export async function schemaProblem(database: DatabaseClient): Promise<string | undefined> {
   const expected = await expectedSchemaVersion();
-  const found = await callDatabase(() => database.rpc('schema_version'));
-  if (found >= expected) return undefined;
-  return `The database is at version ${found}, this server needs ${expected}: run "npm run migrate" (or "supabase db push")`;
+  try {
+    const found = await callDatabase(() => database.rpc('schema_version'));
+    if (found >= expected) return undefined;
+    return `The database is at version ${found}, this server needs ${expected}: ${UPDATE}`;
+  } catch (error) {
+    if (!(error instanceof DatabaseFailure) || error.code !== UNKNOWN_FUNCTION) throw error;
+    return `The database has none of this server's tables and functions: ${UPDATE}`;
+  }
 }
 
 export function createReadiness(database: DatabaseClient): Readiness {

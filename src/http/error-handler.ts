@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
@@ -40,6 +41,8 @@ export function answerError(error: FastifyError | Error, request: FastifyRequest
   if (apiError.statusCode >= 500) request.log.error({ err: apiError.cause ?? apiError }, 'request failed');
   if (apiError.statusCode === 503) reply.header('retry-after', RETRY_AFTER_SECONDS);
   if (apiError.statusCode === 401) reply.header('www-authenticate', 'Bearer');
+  // Where the URL cannot be read no hook has run that would have set it.
+  reply.header('x-request-id', request.id);
   return reply.code(apiError.statusCode).send(apiError.toBody());
 }
 
@@ -50,7 +53,7 @@ export function answerMalformed(_error: Error, socket: Socket): void {
     new ApiError('VALIDATION_FAILED', { sentence: 'The request is not valid HTTP' }).toBody(),
   );
   const head = `HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}`;
-  socket.end(`${head}\r\nconnection: close\r\n\r\n${body}`);
+  socket.end(`${head}\r\nx-request-id: ${randomUUID()}\r\nconnection: close\r\n\r\n${body}`);
 }
 
 const errorHandler: FastifyPluginAsync = async (app) => {

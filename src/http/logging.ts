@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
-import { type Logger, type LoggerOptions, pino } from 'pino';
+import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
 
 /** Names whose values are credentials, in headers and in bodies alike. */
 const CREDENTIALS = [
@@ -30,13 +30,18 @@ function pathOf(depth: string, name: string): string {
 export function loggerOptions(level: string): LoggerOptions {
   return {
     level,
-    redact: { paths: DEPTHS.flatMap((depth) => CREDENTIALS.map((name) => pathOf(depth, name))), censor: '[redacted]' },
+    redact: {
+      // The details of a database error quote the row it refused.
+      paths: ['err.details', ...DEPTHS.flatMap((depth) => CREDENTIALS.map((name) => pathOf(depth, name)))],
+      censor: '[redacted]',
+    },
   };
 }
 
-/** The process's logger: one JSON line an event, on standard output. */
-export function createLogger(level: string): Logger {
-  return pino(loggerOptions(level));
+/** The process's logger: one JSON line an event, on standard output unless told where. */
+export function createLogger(level: string, destination?: DestinationStream): Logger {
+  const options = loggerOptions(level);
+  return destination === undefined ? pino(options) : pino(options, destination);
 }
 
 const ACCEPTABLE_ID = /^[\w.:-]{1,128}$/;

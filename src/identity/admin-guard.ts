@@ -3,13 +3,13 @@ import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ApiError } from '../errors.js';
 import { bearerTokenOf } from './bearer-token.js';
+import { SubjectSchema, TokenVersionSchema } from './claim-schemas.js';
 import { verifiedClaims } from './client-tokens.js';
-import { SubjectSchema } from './subject-schema.js';
 
 const AdminClaimsSchema = Type.Object({
   aud: Type.Literal('admin'),
   sub: SubjectSchema,
-  ver: Type.Integer({ minimum: 1 }),
+  ver: TokenVersionSchema,
 });
 const claimsOfAdmin = TypeCompiler.Compile(AdminClaimsSchema);
 

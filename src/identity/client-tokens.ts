@@ -13,7 +13,7 @@ const clientTokens: FastifyPluginAsync<{ secret: string }> = async (app, { secre
     verify: {
       algorithms: ['HS256'],
       allowedIss: ISSUER,
-      requiredClaims: ['aud', 'sub', 'iat', 'exp'],
+      requiredClaims: ['iss', 'aud', 'sub', 'iat', 'exp'],
       // Only the signature check is remembered; whether a token is still wanted is asked of its row every time.
       cache: VERIFIED_TOKENS_KEPT,
       errorCacheTTL: 0,

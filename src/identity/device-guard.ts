@@ -3,13 +3,13 @@ import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ApiError } from '../errors.js';
 import { bearerTokenOf } from './bearer-token.js';
+import { SubjectSchema, TokenVersionSchema } from './claim-schemas.js';
 import { verifiedClaims } from './client-tokens.js';
-import { SubjectSchema } from './subject-schema.js';
 
 const DeviceClaimsSchema = Type.Object({
   aud: Type.Literal('device'),
   sub: SubjectSchema,
-  ver: Type.Integer({ minimum: 1 }),
+  ver: TokenVersionSchema,
 });
 const claimsOfDevice = TypeCompiler.Compile(DeviceClaimsSchema);
 const LIFETIME = '365d';

@@ -1,18 +1,31 @@
-import rateLimit, { type RateLimitOptions } from '@fastify/rate-limit';
-import type { FastifyPluginAsync } from 'fastify';
+import rateLimit from '@fastify/rate-limit';
+import type { FastifyInstance, FastifyPluginAsync, onRequestAsyncHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
 import { ApiError } from '../errors.js';
 
 /** Registrations one address may make: enough for a site behind one address, too few to farm devices. */
-export const registrationLimit: RateLimitOptions = { max: 120, timeWindow: '1 minute', groupId: 'device-registration' };
+const REGISTRATIONS = { max: 120, timeWindow: '1 minute' } as const;
+const REGISTRATION_LIMIT = 'registrationLimit';
+
+/** Counts the registrations of an address; one limit, however many routes it guards. */
+export function registrationLimit(app: FastifyInstance): onRequestAsyncHookHandler {
+  return app.getDecorator<onRequestAsyncHookHandler>(REGISTRATION_LIMIT);
+}
+
+const unlimited: onRequestAsyncHookHandler = async () => {};
 
 const rateLimits: FastifyPluginAsync<{ enabled: boolean }> = async (app, { enabled }) => {
-  if (!enabled) return;
+  if (!enabled) {
+    app.decorate(REGISTRATION_LIMIT, unlimited);
+    return;
+  }
   await app.register(rateLimit, {
     global: false,
     errorResponseBuilder: (_request, context) =>
       new ApiError('RATE_LIMITED', { extras: { retry_after: context.after } }),
   });
+  // Made once: limits given in the routes' own settings would count each route, so each prefix, by itself.
+  app.decorate(REGISTRATION_LIMIT, app.rateLimit(REGISTRATIONS));
 };
 
 /** Limits per address, for the routes that name one. */

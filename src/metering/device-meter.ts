@@ -58,6 +58,11 @@ function outcomeReader<Schema extends TSchema>(schema: Schema): (outcome: unknow
   };
 }
 
+/** Postgres writes times with its own session's offset; answers are in UTC. */
+function inUtc(check: Check): Check {
+  return check.expires_at === undefined ? check : { ...check, expires_at: new Date(check.expires_at).toISOString() };
+}
+
 const readBalance = outcomeReader(BalanceSchema);
 const readCheck = outcomeReader(CheckSchema);
 const readDebit = outcomeReader(DebitSchema);
@@ -82,7 +87,7 @@ export function createDeviceMeter(database: DatabaseClient): DeviceMeter {
   });
   return {
     balance: async (device) => readBalance(await submit(itemOf('balance', device))),
-    check: async (device, use, reserve) => readCheck(await submit({ ...itemOf('check', device, use), reserve })),
+    check: async (device, use, reserve) => inUtc(readCheck(await submit({ ...itemOf('check', device, use), reserve }))),
     debit: async (device, use, reservationId) =>
       readDebit(await submit({ ...itemOf('debit', device, use), reservation_id: reservationId ?? null })),
   };

@@ -22,15 +22,15 @@ export async function openTestDatabase(t: Test): Promise<TestDatabase> {
   const directory = await mkdtemp(join(tmpdir(), 'tokenledger-test-'));
   const password = randomBytes(24).toString('base64url');
   const cluster = await openCluster({ directory: join(directory, 'postgres'), password, settings: ['fsync=off'] });
-  await migrate(cluster.adminUrl);
   const pool = new pg.Pool({ connectionString: cluster.adminUrl, max: 4, allowExitOnIdle: true });
   pool.on('error', () => {});
-  await pool.query(`alter role authenticator password '${password}'`);
   t.after(async () => {
     await pool.end();
     await cluster.stop().catch(() => {});
     await rm(directory, { recursive: true, force: true });
   });
+  await migrate(cluster.adminUrl);
+  await pool.query(`alter role authenticator password '${password}'`);
   return {
     cluster,
     adminUrl: cluster.adminUrl,

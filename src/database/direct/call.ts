@@ -6,6 +6,9 @@ import { statusOfSqlstate } from './sqlstate.js';
 
 const { escapeIdentifier, escapeLiteral } = pg;
 
+/** By its text only does the pool tell a wait for a free connection from one for Postgres itself. */
+const NO_FREE_CONNECTION = 'timeout exceeded when trying to connect';
+
 /**
  * The query that calls a function with its arguments as one JSON object in `$1`, converted by Postgres to the
  * declared types, and that answers the JSON text PostgREST would.
@@ -13,8 +16,11 @@ const { escapeIdentifier, escapeLiteral } = pg;
 function callSql(fn: CallableFunction, given: readonly string[]): string {
   const used = fn.arguments.filter(({ name }) => given.includes(name));
   const columns = used.map(({ name, type }) => `${escapeIdentifier(name)} ${type}`).join(', ');
-  const named = used.map(({ name }) => `${escapeIdentifier(name)} => args.${escapeIdentifier(name)}`).join(', ');
-  const invocation = `public.${escapeIdentifier(fn.name)}(${named})`;
+  const named = used.map(({ name, variadic }) => {
+    const identifier = escapeIdentifier(name);
+    return `${variadic ? 'variadic ' : ''}${identifier} => args.${identifier}`;
+  });
+  const invocation = `public.${escapeIdentifier(fn.name)}(${named.join(', ')})`;
   const source = used.length > 0 ? `json_to_record($1::json) as args(${columns})` : '(select $1::json) as args';
   switch (fn.returns) {
     case 'void':
@@ -22,39 +28,52 @@ function callSql(fn: CallableFunction, given: readonly string[]): string {
     case 'scalar':
       return `select to_json(${invocation})::text as body from ${source}`;
     case 'row':
-      return `select to_json(r)::text as body from ${source}, lateral ${invocation} as r`;
+      return `select to_json(r)::text as body from ${source}, lateral (select * from ${invocation}) as r`;
+    case 'values':
+      return `select coalesce(json_agg(r.v), '[]')::text as body from (select ${invocation} as v from ${source}) as r`;
     case 'rows':
-      return `select coalesce(json_agg(r), '[]')::text as body from ${source}, lateral ${invocation} as r`;
+      return `select coalesce(json_agg(r), '[]')::text as body from ${source}, lateral (select * from ${invocation}) as r`;
   }
 }
 
 function failureOf(error: unknown, caller: Caller): DataApiFailure {
-  if (error instanceof DataApiFailure) return error;
   if (error instanceof pg.DatabaseError && error.code !== undefined) {
     return new DataApiFailure(statusOfSqlstate(error.code, caller.role !== 'anon'), error.code, error.message, {
       details: error.detail ?? null,
       hint: error.hint ?? null,
     });
   }
-  return new DataApiFailure(503, 'PGRST001', 'Database client error');
+  return new DataApiFailure(503, 'PGRST001', 'Database client error', { details: messageOf(error) });
 }
 
-async function connect(pool: pg.Pool, caller: Caller): Promise<pg.PoolClient> {
+function messageOf(error: unknown): string | null {
+  return error instanceof Error ? error.message : null;
+}
+
+async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
   try {
     return await pool.connect();
   } catch (error) {
-    if (error instanceof pg.DatabaseError) throw failureOf(error, caller);
-    if (pool.totalCount >= pool.options.max) {
+    if (messageOf(error) === NO_FREE_CONNECTION) {
       throw new DataApiFailure(504, 'PGRST003', 'Timed out acquiring connection from connection pool.');
     }
-    throw new DataApiFailure(503, 'PGRST000', 'Could not connect with the database');
+    throw new DataApiFailure(503, 'PGRST000', 'Could not connect with the database', { details: messageOf(error) });
   }
+}
+
+/** Hands a connection back after a failure; one that may still be at work, or is broken, is closed instead. */
+async function recover(client: pg.PoolClient, error: unknown): Promise<void> {
+  if (!(error instanceof pg.DatabaseError)) return client.release(true);
+  await client.query('rollback').then(
+    () => client.release(),
+    () => client.release(true),
+  );
 }
 
 /**
  * Calls one function as the caller, in a transaction of its own: read-only for stable and immutable functions,
- * role and claims set for this transaction only. The body travels as a parameter, so that no argument can
- * reach the database's log.
+ * role and claims set for this transaction only. The body travels as a parameter, so that no statement carries
+ * an argument into the database's log.
  *
  * @param timeoutMs statement time-out, in milliseconds
  * @returns the answer's JSON text, `null` for a function that returns nothing
@@ -67,7 +86,7 @@ export async function callFunction(
   request: { readonly given: readonly string[]; readonly body: string },
   timeoutMs: number,
 ): Promise<string | null> {
-  const client = await connect(pool, caller);
+  const client = await connect(pool);
   try {
     await client.query(
       `begin${fn.readOnly ? ' read only' : ''}; set local statement_timeout = ${timeoutMs}; ` +
@@ -79,10 +98,7 @@ export async function callFunction(
     client.release();
     return fn.returns === 'void' ? null : (rows[0]?.body ?? 'null');
   } catch (error) {
-    await client.query('rollback').then(
-      () => client.release(),
-      () => client.release(true),
-    );
+    await recover(client, error);
     throw failureOf(error, caller);
   }
 }

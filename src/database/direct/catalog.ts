@@ -1,33 +1,49 @@
 import type pg from 'pg';
 import { DataApiFailure } from './failure.js';
 
+/** A named argument of a function. */
+export interface Argument {
+  readonly name: string;
+  readonly type: string;
+  readonly optional: boolean;
+  readonly variadic: boolean;
+}
+
 /** What the Data API must know of a function to call it. */
 export interface CallableFunction {
   readonly name: string;
-  readonly arguments: readonly { readonly name: string; readonly type: string; readonly optional: boolean }[];
+  readonly arguments: readonly Argument[];
   readonly readOnly: boolean;
-  /** `scalar`: one value; `row`: one composite row; `rows`: a set; `void`: nothing. */
-  readonly returns: 'scalar' | 'row' | 'rows' | 'void';
-  /** Whether a set is one of rows (composite) or of plain values. */
-  readonly composite: boolean;
+  /** `scalar`: one value; `row`: one object; `values` and `rows`: a list of them; `void`: nothing. */
+  readonly returns: 'scalar' | 'row' | 'values' | 'rows' | 'void';
 }
 
-/** Functions of the exposed schema. Input arguments come first in `proargnames`; defaults belong to the last of them. */
+/**
+ * Functions of the exposed schema that can be called by name: all inputs named, no triggers. Outputs may stand
+ * between the inputs in `proargnames`, never in `proargtypes`; defaults belong to the last inputs. A function with
+ * output columns returns an object even where it is only one.
+ */
 const FUNCTIONS_SQL = `
   select p.proname as name,
          p.provolatile <> 'v' as read_only,
          p.proretset as set_returning,
          p.prorettype = 'void'::regtype as returns_void,
-         p.prorettype = 'record'::regtype or t.typtype = 'c' as composite,
-         coalesce((
-           select json_agg(
-             json_build_object('name', p.proargnames[n], 'type', format_type(p.proargtypes[n - 1], null),
-                               'optional', n > p.pronargs - p.pronargdefaults) order by n)
-             from generate_series(1, p.pronargs) as n
-         ), '[]'::json) as arguments
+         t.typtype = 'c' or coalesce(p.proargmodes && '{o,b,t}', false) as composite,
+         coalesce(inputs.list, '[]') as arguments
     from pg_catalog.pg_proc p
     join pg_catalog.pg_type t on t.oid = p.prorettype
-   where p.pronamespace = 'public'::regnamespace and p.prokind = 'f'`;
+   cross join lateral (
+           select count(*) filter (where name <> '') as named,
+                  json_agg(json_build_object('name', name,
+                                             'type', format_type(p.proargtypes[n - 1], null),
+                                             'optional', n > p.pronargs - p.pronargdefaults,
+                                             'variadic', mode is not distinct from 'v') order by n) as list
+             from (select name, mode, (row_number() over (order by position))::integer as n
+                     from unnest(p.proargnames, p.proargmodes) with ordinality as declared(name, mode, position)
+                    where mode is null or mode in ('i', 'b', 'v')) as input
+         ) as inputs
+   where p.pronamespace = 'public'::regnamespace and p.prokind = 'f'
+     and p.prorettype <> 'trigger'::regtype and inputs.named = p.pronargs`;
 
 interface FunctionRow {
   name: string;
@@ -35,24 +51,28 @@ interface FunctionRow {
   set_returning: boolean;
   returns_void: boolean;
   composite: boolean;
-  arguments: { name: string; type: string; optional: boolean }[];
+  arguments: Argument[];
+}
+
+function returnsOf(row: FunctionRow): CallableFunction['returns'] {
+  if (row.returns_void) return 'void';
+  if (row.set_returning) return row.composite ? 'rows' : 'values';
+  return row.composite ? 'row' : 'scalar';
 }
 
 function callable(row: FunctionRow): CallableFunction {
-  const single = row.composite ? 'row' : 'scalar';
-  return {
-    name: row.name,
-    arguments: row.arguments,
-    readOnly: row.read_only,
-    returns: row.returns_void ? 'void' : row.set_returning ? 'rows' : single,
-    composite: row.composite,
-  };
+  return { name: row.name, arguments: row.arguments, readOnly: row.read_only, returns: returnsOf(row) };
 }
 
 function accepts(candidate: CallableFunction, given: readonly string[]): boolean {
   const known = candidate.arguments.map((argument) => argument.name);
   const required = candidate.arguments.filter((argument) => !argument.optional);
   return given.every((name) => known.includes(name)) && required.every(({ name }) => given.includes(name));
+}
+
+function signatureOf(candidate: CallableFunction): string {
+  const parameters = candidate.arguments.map(({ name, type }) => `${name} => ${type}`);
+  return `public.${candidate.name}(${parameters.join(', ')})`;
 }
 
 /** The functions of schema `public`, read once and again when a call names one that is not known. */
@@ -66,7 +86,8 @@ export class FunctionCatalog {
 
   /**
    * Finds the function that takes exactly these named arguments.
-   * @throws {DataApiFailure} 404 PGRST202 where none does, 300 PGRST203 where several do
+   * @throws {DataApiFailure} 404 PGRST202 where none does, 300 PGRST203 where several do, 503 PGRST002 where the
+   *   database cannot be asked
    */
   async resolve(name: string, given: readonly string[]): Promise<CallableFunction> {
     const known = await this.#matching(name, given);
@@ -81,7 +102,8 @@ export class FunctionCatalog {
       );
     }
     if (found.length > 1) {
-      throw new DataApiFailure(300, 'PGRST203', `Could not choose the best candidate function for public.${name}`);
+      const candidates = found.map(signatureOf).join(', ');
+      throw new DataApiFailure(300, 'PGRST203', `Could not choose the best candidate function between: ${candidates}`);
     }
     return match;
   }
@@ -103,7 +125,9 @@ export class FunctionCatalog {
       return rows.map(callable);
     } catch (error) {
       this.#functions = undefined;
-      throw error;
+      throw new DataApiFailure(503, 'PGRST002', 'Could not query the database for the schema cache', {
+        details: error instanceof Error ? error.message : null,
+      });
     }
   }
 }

@@ -13,6 +13,8 @@ export interface Caller {
 
 const ANONYMOUS: Caller = { role: 'anon', claims: '{"role":"anon"}' };
 const CACHED_TOKENS = 1_000;
+/** How far the clocks of who signs and who checks may be apart. */
+const CLOCK_SKEW_SECONDS = 30;
 
 function isRole(value: unknown): value is Role {
   return ROLES.some((role) => role === value);
@@ -21,7 +23,16 @@ function isRole(value: unknown): value is Role {
 function callerOf(payload: JWTPayload): Caller {
   const role = payload['role'] ?? 'anon';
   if (!isRole(role)) throw new DataApiFailure(403, '42501', `permission denied to set role "${String(role)}"`);
-  return { role, claims: JSON.stringify(payload) };
+  return { role, claims: JSON.stringify({ ...payload, role }) };
+}
+
+async function verify(token: string, secret: Uint8Array): Promise<JWTPayload> {
+  const options = { algorithms: ['HS256'], clockTolerance: CLOCK_SKEW_SECONDS };
+  const { payload } = await jwtVerify(token, secret, options);
+  if ((payload.iat ?? 0) > Date.now() / 1000 + CLOCK_SKEW_SECONDS) {
+    throw new DataApiFailure(401, 'PGRST303', 'JWT issued at future');
+  }
+  return payload;
 }
 
 function rejected(error: unknown): DataApiFailure {
@@ -35,25 +46,27 @@ function rejected(error: unknown): DataApiFailure {
 
 /**
  * Builds the check of `Authorization: Bearer` tokens (HS256) for the direct Data API.
- * No header is the role `anon`. A verified token is remembered until it expires, as the server uses few.
+ * No bearer token, or one without a role, is the role `anon`. A verified token is remembered until it expires, as the server uses few.
  *
  * @param secret the key database tokens are signed with
  * @returns a function from the header's value to the caller; it throws a {@link DataApiFailure}
- *   (401 PGRST301 not decodable or foreign, 401 PGRST303 expired, 403 a role not on the list)
+ *   (401 PGRST301 not decodable or foreign, 401 PGRST303 expired or not yet valid, 403 a role not on the list)
  */
 export function createCallerCheck(secret: Uint8Array): (authorization: string | null) => Promise<Caller> {
   const verified = new Map<string, { caller: Caller; expiresAt: number }>();
   return async (authorization) => {
     if (authorization === null) return ANONYMOUS;
-    const token = /^Bearer (.+)$/i.exec(authorization)?.[1];
-    if (token === undefined) return ANONYMOUS;
+    const bearer = /^Bearer(?:\s+(.*))?$/i.exec(authorization);
+    if (bearer === null) return ANONYMOUS;
+    const token = bearer[1] ?? '';
     const known = verified.get(token);
     if (known !== undefined && known.expiresAt > Date.now()) return known.caller;
     try {
-      const { payload } = await jwtVerify(token, secret, { algorithms: ['HS256'] });
+      const payload = await verify(token, secret);
       const caller = callerOf(payload);
       if (verified.size >= CACHED_TOKENS) verified.clear();
-      verified.set(token, { caller, expiresAt: (payload.exp ?? Number.POSITIVE_INFINITY) * 1000 });
+      const expiresAt = ((payload.exp ?? Number.POSITIVE_INFINITY) + CLOCK_SKEW_SECONDS) * 1000;
+      verified.set(token, { caller, expiresAt });
       return caller;
     } catch (error) {
       verified.delete(token);

@@ -13,6 +13,8 @@ export interface DirectApiOptions {
   readonly poolSize?: number;
   /** Statement time-out in milliseconds; 10,000 unless told. */
   readonly statementTimeoutMs?: number;
+  /** Longest wait for a connection in milliseconds; 5,000 unless told. */
+  readonly connectionTimeoutMs?: number;
   /** Told of connections that broke while idle. */
   readonly onConnectionError?: (error: Error) => void;
 }
@@ -33,14 +35,32 @@ function functionNameOf(input: string | URL | Request, method: string | undefine
   return name;
 }
 
-function argumentsOf(body: unknown): { given: string[]; body: string } {
-  const text = typeof body === 'string' && body !== '' ? body : '{}';
-  let parsed: unknown;
+/** Refuses what would give the answer another shape or meaning. */
+function refuseUnsupported(headers: Headers): void {
+  const accepted = headers.get('accept') ?? '*/*';
+  if (!/(^|,)\s*(application\/json|\*\/\*)\s*(;|,|$)/.test(accepted)) {
+    throw new DataApiFailure(406, 'PGRST107', `None of these media types are available: ${accepted}`);
+  }
+  const type = headers.get('content-type') ?? 'application/json';
+  if (!/^application\/json\s*(;|$)/.test(type)) {
+    throw new DataApiFailure(400, 'PGRST102', `Content-Type not acceptable: ${type}`);
+  }
+  const schema = headers.get('content-profile') ?? 'public';
+  if (schema !== 'public') throw new DataApiFailure(406, 'PGRST106', `Invalid schema: ${schema}`);
+}
+
+function parse(text: string): unknown {
   try {
-    parsed = JSON.parse(text);
+    return JSON.parse(text);
   } catch {
     throw new DataApiFailure(400, 'PGRST102', 'Empty or invalid json');
   }
+}
+
+function argumentsOf(body: unknown): { given: string[]; body: string } {
+  const text = body === undefined || body === null || body === '' ? '{}' : body;
+  if (typeof text !== 'string') throw new DataApiFailure(400, 'PGRST102', 'Only text is supported as the body');
+  const parsed = parse(text);
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     throw new DataApiFailure(400, 'PGRST102', 'All object keys must match');
   }
@@ -57,7 +77,7 @@ export function openDirectApi(options: DirectApiOptions): DirectApi {
   const pool = new pg.Pool({
     connectionString: options.connectionString,
     max: options.poolSize ?? 10,
-    connectionTimeoutMillis: 5_000,
+    connectionTimeoutMillis: options.connectionTimeoutMs ?? 5_000,
     query_timeout: statementTimeoutMs + 2_000,
     keepAlive: true,
     // An idle connection is no reason for a process to live on.
@@ -66,12 +86,16 @@ export function openDirectApi(options: DirectApiOptions): DirectApi {
   });
   // Without a listener a connection that breaks while idle would end the process.
   pool.on('error', (error) => options.onConnectionError?.(error));
+  // The same while it is in use, when the pool does not listen; there the call in progress fails with the reason.
+  pool.on('connect', (client) => client.on('error', () => {}));
   const catalog = new FunctionCatalog(pool);
   const callerOf = createCallerCheck(options.jwtSecret);
 
   const answer: typeof globalThis.fetch = async (input, init) => {
     const name = functionNameOf(input, init?.method);
-    const caller = await callerOf(new Headers(init?.headers).get('authorization'));
+    const headers = new Headers(init?.headers);
+    const caller = await callerOf(headers.get('authorization'));
+    refuseUnsupported(headers);
     const request = argumentsOf(init?.body);
     const fn = await catalog.resolve(name, request.given);
     const body = await callFunction(pool, caller, fn, request, statementTimeoutMs);
@@ -85,7 +109,7 @@ export function openDirectApi(options: DirectApiOptions): DirectApi {
         return await answer(input, init);
       } catch (error) {
         if (error instanceof DataApiFailure) return error.toResponse();
-        return new DataApiFailure(503, 'PGRST002', 'Could not query the database for the schema cache').toResponse();
+        throw error;
       }
     },
     close: () => pool.end(),

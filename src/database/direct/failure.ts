@@ -1,3 +1,6 @@
+/** Statuses HTTP allows no body for. */
+const BODILESS: readonly number[] = [204, 205, 304];
+
 /** An error answer of the Data API: its HTTP status and PostgREST's error body. */
 export class DataApiFailure extends Error {
   readonly status: number;
@@ -24,6 +27,6 @@ export class DataApiFailure extends Error {
     const headers = new Headers({ 'content-type': 'application/json; charset=utf-8' });
     if (this.status === 401) headers.set('www-authenticate', 'Bearer');
     const body = { code: this.code, details: this.details, hint: this.hint, message: this.message };
-    return new Response(JSON.stringify(body), { status: this.status, headers });
+    return new Response(BODILESS.includes(this.status) ? null : JSON.stringify(body), { status: this.status, headers });
   }
 }

@@ -2,10 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
 import { StartupError, systemCodeOf } from '../../startup-error.js';
 import { type Binaries, findBinaries } from './binaries.js';
+import { dropForeignPidFile, isRunning, runningPort } from './postmaster.js';
 import { chooseRunner, type Runner } from './unprivileged.js';
 
 /** A Postgres cluster in a directory of ours, reachable on loopback only. */
@@ -14,14 +13,14 @@ export interface Cluster {
   /** Connection string of the superuser. */
   readonly adminUrl: string;
   readonly port: number;
-  /** Starts Postgres again on the same port after it died. */
+  /** Starts Postgres again on the same port, where it does not run. */
   readonly restart: () => Promise<void>;
-  /** Stops Postgres cleanly (fast shutdown). */
+  /** Stops Postgres cleanly (fast shutdown), where it runs. */
   readonly stop: () => Promise<void>;
 }
 
-/** SQLSTATE of a Postgres that is starting, recovering or stopping. */
-const CANNOT_CONNECT_NOW = '57P03';
+/** A port may be taken between its choice and its use, and two first starts may meet. */
+const START_ATTEMPTS = 3;
 
 const SETTINGS = [
   'listen_addresses=127.0.0.1',
@@ -29,8 +28,9 @@ const SETTINGS = [
   'max_connections=60',
   'timezone=UTC',
   'log_timezone=UTC',
-  // The server log must never hold statements: their text may carry what callers sent.
+  // The server log must never hold what callers sent: neither statements, nor the values errors quote.
   'log_min_error_statement=panic',
+  'log_min_messages=log',
 ];
 
 async function initialise(directory: string, password: string, tools: Tools): Promise<void> {
@@ -73,33 +73,6 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** The port a Postgres left running in the directory listens on, or undefined where none answers. */
-async function runningPort(directory: string, password: string): Promise<number | undefined> {
-  const pidFile = await readFile(join(directory, 'postmaster.pid'), 'utf8').catch(() => '');
-  const port = Number(pidFile.split('\n')[3]);
-  if (!Number.isInteger(port) || port <= 0) return undefined;
-  const client = new pg.Client({ connectionString: urlOf(port, password), connectionTimeoutMillis: 5_000 });
-  client.on('error', () => {});
-  try {
-    await client.connect();
-    await client.end();
-    return port;
-  } catch (error) {
-    const changing = error instanceof pg.DatabaseError && error.code === CANNOT_CONNECT_NOW;
-    if (!changing) return undefined;
-    await delay(100);
-    return runningPort(directory, password);
-  }
-}
-
-/** Removes a pid file whose process is not Postgres: numbers are reused after a crash of the machine. */
-async function dropForeignPidFile(directory: string): Promise<void> {
-  const file = join(directory, 'postmaster.pid');
-  const pid = (await readFile(file, 'utf8').catch(() => '')).split('\n')[0];
-  const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => undefined);
-  if (command !== undefined && !command.includes('postgres')) await rm(file, { force: true });
-}
-
 /**
  * Opens the cluster in a directory: makes it where there is none, starts it where it is stopped, and joins it
  * where it runs already (after a crash of the server, or beside a running one).
@@ -116,48 +89,57 @@ export async function openCluster(options: {
   const directory = resolve(options.directory);
   const binaries = await findBinaries();
   const tools = { binaries, runner: options.runner ?? (await chooseRunner(directory)) };
-  const initialised = await readFile(join(directory, 'PG_VERSION'), 'utf8').catch(() => undefined);
   const log = join(directory, 'server.log');
-  let port = 0;
+  const adminUrlOf = (port: number) => urlOf(port, options.password);
+  const pgCtl = (...args: string[]) => tools.runner.run(binaries.pgCtl, [...args, '-w', '-s', '-D', directory]);
 
-  const start = async () => {
+  const start = async (port: number) => {
     await dropForeignPidFile(directory);
     const settings = [`port=${port}`, ...(options.settings ?? [])].map((setting) => `-c ${setting}`).join(' ');
-    await tools.runner.run(binaries.pgCtl, [
-      'start',
-      '-w',
-      '-t',
-      '120',
-      '-s',
-      '-D',
-      directory,
-      '-l',
-      log,
-      '-o',
-      settings,
-    ]);
+    await pgCtl('start', '-t', '120', '-l', log, '-o', settings);
   };
+  const joinOrStart = async (attempt = 1): Promise<number> => {
+    const running = await runningPort(directory, adminUrlOf);
+    if (running !== undefined) return running;
+    const port = await freePort();
+    try {
+      await start(port);
+      return port;
+    } catch (error) {
+      if (attempt === START_ATTEMPTS) throw error;
+      return joinOrStart(attempt + 1);
+    }
+  };
+
   try {
-    if (initialised === undefined) await initialise(directory, options.password, tools);
-    const running = await runningPort(directory, options.password);
-    port = running ?? (await freePort());
-    if (running === undefined) await start();
+    if (!(await isInitialised(directory))) await initialise(directory, options.password, tools);
+    const port = await joinOrStart();
+    return {
+      directory,
+      port,
+      adminUrl: adminUrlOf(port),
+      restart: async () => {
+        if ((await runningPort(directory, adminUrlOf)) === undefined) await start(port);
+      },
+      stop: () =>
+        pgCtl('stop', '-t', '60', '-m', 'fast').catch(async (error: unknown) => {
+          if (await isRunning(directory)) throw error;
+        }),
+    };
   } catch (error) {
     throw new StartupError(`Postgres could not be started in ${directory}; see ${log}: ${reasonOf(error)}`, {
       cause: error,
     });
   }
+}
 
-  return {
-    directory,
-    port,
-    adminUrl: urlOf(port, options.password),
-    restart: start,
-    stop: () => tools.runner.run(binaries.pgCtl, ['stop', '-w', '-t', '60', '-s', '-m', 'fast', '-D', directory]),
-  };
+async function isInitialised(directory: string): Promise<boolean> {
+  const version = await readFile(join(directory, 'PG_VERSION'), 'utf8').catch(() => undefined);
+  return version !== undefined;
 }
 
 function reasonOf(error: unknown): string {
+  if (error instanceof StartupError) return error.message;
   const printed = error instanceof Error && 'stderr' in error ? String(error.stderr) : String(error);
   return printed.trim().split('\n')[0] ?? '';
 }

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { StartupError } from '../../startup-error.js';
 import { type Cluster, openCluster } from './cluster.js';
@@ -7,6 +8,9 @@ import { type EmbeddedSecrets, embeddedSecrets } from './secrets.js';
 /** Held by the one server of a data directory, for as long as its connection lives: nothing is left after a crash. */
 const TRY_SERVER_LOCK = `select pg_try_advisory_lock(hashtext('tokenledger server')) as locked`;
 const RESTART_DELAY_MS = 1_000;
+/** How long a lock may outlive the server that held it, until Postgres notices that it is gone. */
+const LOCK_PATIENCE_MS = 2_000;
+const OPEN_ATTEMPTS = 3;
 
 /** The embedded Postgres of a data directory. */
 export interface EmbeddedPostgres {
@@ -18,15 +22,28 @@ export interface EmbeddedPostgres {
   readonly close: () => Promise<void>;
 }
 
-async function connectAndLock(url: string): Promise<{ client: pg.Client; locked: boolean }> {
-  const client = new pg.Client({ connectionString: url, application_name: 'tokenledger server lock' });
+type Opened = Omit<EmbeddedPostgres, 'close'>;
+
+/** Takes the server lock, trying for a while; undefined where another holds it. */
+async function takeServerLock(url: string, patienceMs: number): Promise<pg.Client | undefined> {
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: 'tokenledger server lock',
+    connectionTimeoutMillis: 5_000,
+    keepAlive: true,
+  });
   client.on('error', () => {});
   await client.connect();
-  const { rows } = await client.query<{ locked: boolean }>(TRY_SERVER_LOCK);
-  return { client, locked: rows[0]?.locked === true };
+  for (const deadline = Date.now() + patienceMs; ; await delay(100)) {
+    const { rows } = await client.query<{ locked: boolean }>(TRY_SERVER_LOCK);
+    if (rows[0]?.locked === true) return client;
+    if (Date.now() >= deadline) break;
+  }
+  await client.end();
+  return undefined;
 }
 
-async function open(dataDir: string): Promise<Omit<EmbeddedPostgres, 'close'>> {
+async function open(dataDir: string): Promise<Opened> {
   const secrets = await embeddedSecrets(dataDir);
   const cluster = await openCluster({ directory: join(dataDir, 'postgres'), password: secrets.postgres_password });
   const authenticatorUrl = new URL(cluster.adminUrl);
@@ -41,51 +58,64 @@ export async function openEmbedded(dataDir: string): Promise<EmbeddedPostgres> {
   return {
     ...opened,
     close: async () => {
-      const { client, locked } = await connectAndLock(opened.cluster.adminUrl);
-      if (locked) await opened.cluster.stop();
-      await client.end().catch(() => {});
+      const lock = await takeServerLock(opened.cluster.adminUrl, 0);
+      if (lock === undefined) return;
+      await opened.cluster.stop();
+      await lock.end().catch(() => {});
     },
   };
 }
 
+/** Opens the embedded Postgres and takes its lock; begins again where a command that ends stops it in between. */
+async function openLocked(dataDir: string, attempt = 1): Promise<{ opened: Opened; lock: pg.Client | undefined }> {
+  const opened = await open(dataDir);
+  try {
+    return { opened, lock: await takeServerLock(opened.cluster.adminUrl, LOCK_PATIENCE_MS) };
+  } catch (error) {
+    if (attempt === OPEN_ATTEMPTS) throw error;
+    return openLocked(dataDir, attempt + 1);
+  }
+}
+
 /**
  * Opens the embedded Postgres for a server and keeps it running: where Postgres dies it is started again.
+ *
+ * @param onDeath told before each attempt to start Postgres again
  * @throws {StartupError} when another server uses the data directory
  */
 export async function superviseEmbedded(dataDir: string, onDeath: () => void): Promise<EmbeddedPostgres> {
-  const opened = await open(dataDir);
-  let closing = false;
-  let { client, locked } = await connectAndLock(opened.cluster.adminUrl);
-  if (!locked) {
-    await client.end();
+  const { opened, lock } = await openLocked(dataDir);
+  if (lock === undefined) {
     throw new StartupError(
       `Another server is using DATA_DIR ${dataDir}; stop it first, or give this one a DATA_DIR of its own`,
     );
   }
+  let client = lock;
+  let closing = false;
+  let revival = Promise.resolve();
 
-  const revive = async (): Promise<void> => {
-    if (closing) return;
-    await opened.cluster.restart().catch(() => {});
-    const again = await connectAndLock(opened.cluster.adminUrl).catch(() => undefined);
-    if (again?.locked !== true) {
-      setTimeout(revive, RESTART_DELAY_MS);
-      return;
-    }
-    client = again.client;
-    watch();
-  };
-  const watch = () =>
-    client.once('end', () => {
-      if (closing) return;
+  const revive = async () => {
+    while (!closing) {
       onDeath();
-      void revive();
+      await opened.cluster.restart().catch(() => {});
+      const again = await takeServerLock(opened.cluster.adminUrl, 0).catch(() => undefined);
+      if (again !== undefined) return watch(again);
+      await delay(RESTART_DELAY_MS);
+    }
+  };
+  const watch = (held: pg.Client) => {
+    client = held;
+    client.once('end', () => {
+      if (!closing) revival = revive();
     });
-  watch();
+  };
+  watch(lock);
 
   return {
     ...opened,
     close: async () => {
       closing = true;
+      await revival;
       await opened.cluster.stop();
       await client.end().catch(() => {});
     },

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
@@ -18,37 +18,51 @@ function generate(): EmbeddedSecrets {
   return { jwt_secret: secret(), postgres_password: secret(), authenticator_password: secret() };
 }
 
-async function read(file: string): Promise<EmbeddedSecrets> {
-  const secrets: unknown = JSON.parse(await readFile(file, 'utf8'));
-  if (!Value.Check(SecretsSchema, secrets)) throw new StartupError(`${file} is damaged; restore it from a backup`);
-  return secrets;
+function parse(text: string, file: string): EmbeddedSecrets {
+  try {
+    const secrets: unknown = JSON.parse(text);
+    if (Value.Check(SecretsSchema, secrets)) return secrets;
+  } catch {}
+  throw new StartupError(`${file} is damaged; restore it from a backup`);
+}
+
+async function read(file: string): Promise<EmbeddedSecrets | undefined> {
+  try {
+    return parse(await readFile(file, 'utf8'), file);
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Writes new secrets; a link never replaces, so of two first starts one wins and both read the same. */
+async function make(file: string): Promise<void> {
+  const draft = `${file}.${randomUUID()}`;
+  try {
+    await writeFile(draft, JSON.stringify(generate()), { mode: 0o600, flush: true });
+    await link(draft, file);
+  } catch (error) {
+    if (systemCodeOf(error) !== 'EEXIST') throw error;
+  } finally {
+    await rm(draft, { force: true });
+  }
 }
 
 /**
  * Reads `secrets.json` of the data directory, made on the first start (readable by its owner only).
- * @throws {StartupError} when the directory cannot be written or the file is damaged
+ * @throws {StartupError} when the directory cannot be used or the file is damaged
  */
 export async function embeddedSecrets(dataDir: string): Promise<EmbeddedSecrets> {
   const file = join(dataDir, 'secrets.json');
-  const draft = `${file}.${process.pid}`;
   try {
     await mkdir(dataDir, { recursive: true });
-    if (await read(file).catch((error: unknown) => missing(error))) return await read(file);
-    await writeFile(draft, JSON.stringify(generate()), { mode: 0o600 });
-    // A link never replaces: of two first starts one wins and both read the same secrets.
-    await link(draft, file).catch((error: unknown) => {
-      if (systemCodeOf(error) !== 'EEXIST') throw error;
-    });
-    await rm(draft, { force: true });
-    return await read(file);
+    const existing = await read(file);
+    if (existing !== undefined) return existing;
+    await make(file);
+    return parse(await readFile(file, 'utf8'), file);
   } catch (error) {
     const code = systemCodeOf(error);
     if (code === undefined) throw error;
-    throw new StartupError(`DATA_DIR ${dataDir} cannot be written (${code})`, { cause: error });
+    throw new StartupError(`DATA_DIR ${dataDir} cannot be read and written (${code})`, { cause: error });
   }
-}
-
-function missing(error: unknown): undefined {
-  if (systemCodeOf(error) === 'ENOENT') return undefined;
-  throw error;
 }

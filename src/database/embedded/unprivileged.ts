@@ -36,43 +36,52 @@ const inNamespace: Runner = {
   own: async () => {},
 };
 
-function asAccount(uid: number, gid: number): Runner {
+/** Runs programs as another account: for root only. */
+export function asAccount(uid: number, gid: number): Runner {
   return {
     run: async (file, args) => void (await run(file, args, { env: environment(), uid, gid, cwd: '/' })),
     own: (directory) => chown(directory, uid, gid),
   };
 }
 
-async function idOf(flag: '-u' | '-g'): Promise<number> {
-  return Number((await run('id', [flag, ACCOUNT])).stdout);
-}
-
-async function accountRunner(): Promise<Runner> {
+/**
+ * Runs programs as an account by its name, made where it is missing.
+ * @throws {StartupError} when it can neither be found nor made
+ */
+export async function accountRunner(account = ACCOUNT): Promise<Runner> {
+  const idOf = async (flag: '-u' | '-g') => Number((await run('id', [flag, account])).stdout);
   try {
-    await idOf('-u').catch(() => run('useradd', ['--system', '--user-group', '--no-create-home', ACCOUNT]));
+    await idOf('-u').catch(() => run('useradd', ['--system', '--user-group', '--no-create-home', account]));
     return asAccount(await idOf('-u'), await idOf('-g'));
   } catch (error) {
     throw new StartupError(
-      `Postgres does not run as root, and no account "${ACCOUNT}" could be found or made; start the server as another user`,
+      `Postgres does not run as root, and no account "${account}" could be found or made; start the server as another user`,
       { cause: error },
     );
   }
 }
 
+/** Whether root may make user namespaces: default containers forbid it. */
+async function namespacesAllowed(): Promise<boolean> {
+  return run('unshare', [...NAMESPACE, 'true']).then(
+    () => true,
+    () => false,
+  );
+}
+
 /**
- * Chooses how to run Postgres: as ourselves, or as root in a user namespace, or, where those are not allowed
- * (default containers), as the account postgres. Data that exists stays with the identity that owns it.
+ * Chooses how to run Postgres: as ourselves, or as root in a user namespace, or, where those are not allowed,
+ * as the account postgres. Data that exists stays with the identity that owns it.
  *
  * @param directory the cluster's data directory, existing or not
+ * @param host what this machine offers to root
  */
-export async function chooseRunner(directory: string): Promise<Runner> {
+export async function chooseRunner(
+  directory: string,
+  host: { readonly namespaces?: boolean; readonly account?: string } = {},
+): Promise<Runner> {
   if (process.getuid?.() !== 0) return asOurselves;
   const existing = await stat(directory).catch(() => undefined);
   if (existing !== undefined && existing.uid !== 0) return asAccount(existing.uid, existing.gid);
-  try {
-    await run('unshare', [...NAMESPACE, 'true']);
-    return inNamespace;
-  } catch {
-    return accountRunner();
-  }
+  return (host.namespaces ?? (await namespacesAllowed())) ? inNamespace : accountRunner(host.account);
 }

@@ -1,0 +1,39 @@
+const { readFileSync } = require('node:fs');
+const { join } = require('node:path');
+const { parseEnv } = require('node:util');
+
+const root = join(__dirname, '..');
+
+/** The variables as the server will see them: those of the environment win over those of .env. */
+function variables() {
+  try {
+    return { ...parseEnv(readFileSync(join(root, '.env'), 'utf8')), ...process.env };
+  } catch (error) {
+    if (error.code === 'ENOENT') return process.env;
+    throw error;
+  }
+}
+
+const { DATABASE_URL, SUPABASE_URL } = variables();
+const external = Boolean(DATABASE_URL || SUPABASE_URL);
+
+// For PM2: a process for every core, or a single one where the server brings its own Postgres.
+module.exports = {
+  apps: [
+    {
+      name: 'tokenledger',
+      cwd: root,
+      script: 'dist/src/server.js',
+      ...(external ? { exec_mode: 'cluster', instances: 'max' } : { exec_mode: 'fork', instances: 1 }),
+      // A new process says that it is ready before an old one is told to stop.
+      wait_ready: true,
+      listen_timeout: 60_000,
+      // Longer than the server gives its last requests (35 s), so that PM2 never cuts them off.
+      kill_timeout: 40_000,
+      // The server stops its Postgres itself, after the last request.
+      treekill: false,
+      // A database that is not up yet after a reboot is tried again, ever more slowly.
+      exp_backoff_restart_delay: 200,
+    },
+  ],
+};

@@ -1,0 +1,22 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import pg from 'pg';
+import { openForCommand, runCommand } from '../src/database/command.js';
+import { PROJECT_ROOT } from '../src/project-root.js';
+
+// npm run seed: fills the database of DATABASE_URL, or the embedded one, with demo data.
+await runCommand(async () => {
+  const seed = await readFile(join(PROJECT_ROOT, 'supabase/seed.sql'), 'utf8');
+  const database = await openForCommand();
+  const client = new pg.Client({ connectionString: database.adminUrl });
+  try {
+    await client.connect();
+    // The file itself says what it did, whoever runs it.
+    client.on('notice', ({ message }) => process.stdout.write(`${message}\n`));
+    await client.query(seed);
+    process.stdout.write('Demo devices register with hardware_fingerprint demo-device-01 to demo-device-20.\n');
+  } finally {
+    await client.end();
+    await database.close();
+  }
+});

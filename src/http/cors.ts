@@ -1,0 +1,13 @@
+import type { FastifyCorsOptions } from '@fastify/cors';
+
+/**
+ * Lets browsers call from the configured origins: `*`, or a list separated by commas. Never with cookies, as every
+ * credential is a bearer token.
+ */
+export function corsOptions(origins: string): FastifyCorsOptions {
+  return {
+    origin: origins === '*' ? '*' : origins.split(',').map((origin) => origin.trim()),
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    exposedHeaders: ['x-request-id', 'retry-after'],
+  };
+}

@@ -1,0 +1,2240 @@
+-- The whole schema of Tokenledger, to paste into the SQL editor of a Supabase project.
+-- The same as "supabase db push", and safe to run again. Made by "npm run schema"; edit supabase/migrations instead.
+
+begin;
+
+-- 20261122000100_foundation
+
+-- Foundation: nothing is callable or readable unless a later migration grants it by name.
+
+-- Postgres lets everybody execute new functions; only a global revoke changes that default.
+alter default privileges revoke execute on functions from public;
+
+-- Supabase grants its API roles everything on new objects in `public`; here grants are explicit.
+alter default privileges in schema public revoke all on tables from anon, authenticated, service_role;
+alter default privileges in schema public revoke all on sequences from anon, authenticated, service_role;
+alter default privileges in schema public revoke execute on functions from anon, authenticated, service_role;
+
+create schema if not exists private;
+comment on schema private is 'Secrets, helpers and partitions. Not exposed by the Data API, granted to no API role.';
+revoke all on schema private from public;
+
+-- The table `supabase db push` keeps its versions in; created here for every other way to migrate.
+create schema if not exists supabase_migrations;
+revoke all on schema supabase_migrations from public;
+create table if not exists supabase_migrations.schema_migrations (
+  version text primary key,
+  statements text[],
+  name text
+);
+
+create or replace function public.schema_version()
+returns text
+language sql stable security definer set search_path = ''
+as $$ select max(version) from supabase_migrations.schema_migrations $$;
+-- Definer: the server may ask which migrations ran without access to the schema that records them.
+revoke all on function public.schema_version() from public, anon, authenticated, service_role;
+grant execute on function public.schema_version() to service_role;
+comment on function public.schema_version() is
+  'The newest applied migration. The server compares it with its own at start and on /readyz.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122000100', 'foundation')
+on conflict (version) do nothing;
+
+-- 20261122000200_accounts
+
+-- Accounts: the people usage is counted for.
+
+create table if not exists public.users (
+  id uuid primary key default gen_random_uuid(),
+  email text not null unique check (email = lower(email) and length(email) between 3 and 320),
+  name text check (length(name) <= 200),
+  picture text check (length(picture) <= 2048),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+alter table public.users enable row level security;
+revoke all on table public.users from anon, authenticated, service_role;
+grant select on table public.users to authenticated;
+
+drop policy if exists users_read_own on public.users;
+create policy users_read_own on public.users
+  for select to authenticated
+  using (id = (select auth.uid()));
+
+comment on table public.users is 'People with an account. Secrets (password hashes, tokens) live in the schema private.';
+comment on column public.users.id is 'The account''s id, also the subject id of its balance.';
+comment on column public.users.email is 'Lower-case e-mail address, unique.';
+comment on column public.users.name is 'Display name, if given.';
+comment on column public.users.picture is 'Address of a profile picture, if given.';
+comment on column public.users.created_at is 'When the account was created.';
+comment on column public.users.updated_at is 'When the profile last changed.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122000200', 'accounts')
+on conflict (version) do nothing;
+
+-- 20261122000300_devices
+
+-- Devices: the installations of an extension that hold a token balance.
+
+create table if not exists public.devices (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid references public.users (id) on delete set null,
+  name text not null check (length(name) between 1 and 200),
+  fingerprint_hash bytea unique check (length(fingerprint_hash) = 32),
+  token_version integer not null default 1 check (token_version > 0),
+  blocked boolean not null default false,
+  registrations integer not null default 1 check (registrations > 0),
+  last_registered_at timestamptz not null default now(),
+  created_at timestamptz not null default now(),
+  deleted_at timestamptz,
+  constraint devices_deleted_has_no_fingerprint check ((fingerprint_hash is null) = (deleted_at is not null))
+);
+create index if not exists devices_created_at_idx on public.devices (created_at, id) where deleted_at is null;
+create index if not exists devices_user_id_idx on public.devices (user_id);
+alter table public.devices enable row level security;
+revoke all on table public.devices from anon, authenticated, service_role;
+grant select (id, user_id, name, blocked, registrations, last_registered_at, created_at)
+  on table public.devices to authenticated;
+
+drop policy if exists devices_read_own on public.devices;
+create policy devices_read_own on public.devices
+  for select to authenticated
+  using (
+    id = (select (auth.jwt() ->> 'device_id')::uuid)
+    or user_id = (select auth.uid())
+  );
+
+comment on table public.devices is 'Installations of an extension. Each has one balance of tokens and a bearer token of its own.';
+comment on column public.devices.id is 'The device''s id, also the subject id of its balance.';
+comment on column public.devices.user_id is 'The account the device is linked to, if any.';
+comment on column public.devices.name is 'Name given at the first registration; an admin may change it.';
+comment on column public.devices.fingerprint_hash is 'SHA-256 of the hardware fingerprint; the fingerprint itself is not kept, nor its hash after the device is deleted.';
+comment on column public.devices.token_version is 'Tokens carry this number; raising it invalidates all earlier ones.';
+comment on column public.devices.blocked is 'A blocked device can neither spend nor ask.';
+comment on column public.devices.registrations is 'How often the device registered: extensions do so on every activation.';
+comment on column public.devices.last_registered_at is 'When the device registered last.';
+comment on column public.devices.created_at is 'When the device registered first.';
+comment on column public.devices.deleted_at is 'When an admin removed the device; its usage stays in the books.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122000300', 'devices')
+on conflict (version) do nothing;
+
+-- 20261122000400_metering
+
+-- Metering: balances, the ledger behind them, usage events with their rollups, holds and prices.
+
+create table if not exists public.balances (
+  subject_id uuid primary key,
+  subject_kind text not null check (subject_kind in ('device', 'user')),
+  allocated bigint not null default 0 check (allocated between 0 and 9007199254740991),
+  used bigint not null default 0 check (used >= 0),
+  reserved bigint not null default 0 check (reserved >= 0),
+  period integer not null default 1 check (period > 0),
+  updated_at timestamptz not null default now(),
+  constraint balances_never_overspent check (used + reserved <= allocated)
+) with (fillfactor = 50);
+comment on table public.balances is 'What each device or user may spend. Written only by the metering functions; remaining = allocated - used - reserved.';
+comment on column public.balances.subject_id is 'The device or user the balance belongs to.';
+comment on column public.balances.subject_kind is 'device or user.';
+comment on column public.balances.allocated is 'Tokens granted; always the sum of the subject''s ledger entries.';
+comment on column public.balances.used is 'Tokens spent in the current period; always the sum of its usage events'' costs.';
+comment on column public.balances.reserved is 'Tokens in open holds; always the sum of the held reservations.';
+comment on column public.balances.period is 'The budget period `used` counts for; a monthly reset starts the next.';
+comment on column public.balances.updated_at is 'When the balance last changed.';
+
+create table if not exists public.ledger_entries (
+  id uuid primary key default gen_random_uuid(),
+  subject_id uuid not null,
+  kind text not null check (kind in ('grant', 'transfer', 'reset', 'adjustment', 'subscription')),
+  amount bigint not null check (amount <> 0),
+  period integer not null,
+  actor text not null,
+  reference text,
+  created_at timestamptz not null default now()
+);
+create index if not exists ledger_entries_subject_idx on public.ledger_entries (subject_id, created_at);
+create index if not exists ledger_entries_transfer_idx on public.ledger_entries (reference) where kind = 'transfer';
+comment on table public.ledger_entries is 'Every change of an allocation, append-only. Their sum per subject is balances.allocated.';
+comment on column public.ledger_entries.id is 'The entry''s id.';
+comment on column public.ledger_entries.subject_id is 'The device or user whose allocation changed.';
+comment on column public.ledger_entries.kind is 'grant, transfer (one of two legs), reset, adjustment or subscription.';
+comment on column public.ledger_entries.amount is 'Tokens added (positive) or taken back (negative).';
+comment on column public.ledger_entries.period is 'The budget period the change fell into.';
+comment on column public.ledger_entries.actor is 'Who did it: system:registration, admin:<name>, …';
+comment on column public.ledger_entries.reference is 'What it belongs to; the two legs of a transfer share it.';
+comment on column public.ledger_entries.created_at is 'When it was written.';
+
+create table if not exists public.usage_events (
+  id uuid not null default gen_random_uuid(),
+  subject_id uuid not null,
+  user_id uuid,
+  device_id uuid,
+  source text not null check (source in ('device', 'extension', 'tracker', 'chat', 'api')),
+  provider text not null default 'unknown' check (length(provider) between 1 and 50),
+  model text not null check (length(model) between 1 and 200),
+  prompt_count integer not null default 1 check (prompt_count >= 0),
+  input_tokens bigint not null default 0 check (input_tokens >= 0),
+  output_tokens bigint not null default 0 check (output_tokens >= 0),
+  total_tokens bigint not null default 0 check (total_tokens >= 0),
+  cost bigint not null default 0 check (cost >= 0),
+  provenance text not null check (provenance in ('client_reported', 'provider_final', 'estimated')),
+  period integer not null,
+  url text check (length(url) <= 2048),
+  occurred_at timestamptz not null default now(),
+  created_at timestamptz not null default now(),
+  primary key (subject_id, occurred_at, id)
+) partition by range (occurred_at);
+comment on table public.usage_events is 'One row per use of a model, append-only, partitioned by month.';
+comment on column public.usage_events.id is 'The event''s id.';
+comment on column public.usage_events.subject_id is 'The device or user whose balance the event counts against.';
+comment on column public.usage_events.user_id is 'The account behind it, if known.';
+comment on column public.usage_events.device_id is 'The device behind it, if any.';
+comment on column public.usage_events.source is 'Which door it came through: device, extension, tracker, chat or api.';
+comment on column public.usage_events.provider is 'The AI provider, unknown where the caller names none.';
+comment on column public.usage_events.model is 'The model, trimmed and in lower case.';
+comment on column public.usage_events.prompt_count is 'Prompts the event stands for.';
+comment on column public.usage_events.input_tokens is 'Language-model tokens sent, 0 where not reported.';
+comment on column public.usage_events.output_tokens is 'Language-model tokens received, 0 where not reported.';
+comment on column public.usage_events.total_tokens is 'Language-model tokens altogether.';
+comment on column public.usage_events.cost is 'What the event debited from the balance.';
+comment on column public.usage_events.provenance is 'client_reported, provider_final or estimated.';
+comment on column public.usage_events.period is 'The subject''s budget period at the time.';
+comment on column public.usage_events.url is 'The page it happened on, without query and fragment.';
+comment on column public.usage_events.occurred_at is 'When the use happened.';
+comment on column public.usage_events.created_at is 'When the event was recorded.';
+
+create table if not exists public.usage_rollups (
+  subject_id uuid not null,
+  bucket timestamptz not null,
+  provider text not null,
+  model text not null,
+  source text not null,
+  events bigint not null check (events >= 0),
+  prompts bigint not null check (prompts >= 0),
+  input_tokens bigint not null check (input_tokens >= 0),
+  output_tokens bigint not null check (output_tokens >= 0),
+  total_tokens bigint not null check (total_tokens >= 0),
+  cost bigint not null check (cost >= 0),
+  primary key (subject_id, bucket, provider, model, source)
+) with (fillfactor = 70);
+comment on table public.usage_rollups is 'Usage events summed per quarter hour, so that a day is exact in every time zone. Written in the same transaction as the events.';
+comment on column public.usage_rollups.subject_id is 'The device or user.';
+comment on column public.usage_rollups.bucket is 'Start of the quarter hour (UTC).';
+comment on column public.usage_rollups.provider is 'The AI provider.';
+comment on column public.usage_rollups.model is 'The model.';
+comment on column public.usage_rollups.source is 'The door the events came through.';
+comment on column public.usage_rollups.events is 'Number of events.';
+comment on column public.usage_rollups.prompts is 'Sum of their prompts.';
+comment on column public.usage_rollups.input_tokens is 'Sum of their input tokens.';
+comment on column public.usage_rollups.output_tokens is 'Sum of their output tokens.';
+comment on column public.usage_rollups.total_tokens is 'Sum of their tokens.';
+comment on column public.usage_rollups.cost is 'Sum of what they debited.';
+
+create table if not exists public.reservations (
+  id uuid primary key default gen_random_uuid(),
+  subject_id uuid not null,
+  amount bigint not null check (amount >= 0),
+  status text not null default 'held' check (status in ('held', 'settled', 'expired')),
+  model text not null check (length(model) between 1 and 200),
+  prompt_count integer not null check (prompt_count >= 0),
+  usage_event_id uuid,
+  expires_at timestamptz not null,
+  created_at timestamptz not null default now(),
+  closed_at timestamptz
+);
+create index if not exists reservations_held_idx on public.reservations (subject_id, expires_at) where status = 'held';
+create index if not exists reservations_expiry_idx on public.reservations (expires_at) where status = 'held';
+comment on table public.reservations is 'Holds: tokens set aside before a prompt and settled by the usage that follows, or given back when they expire.';
+comment on column public.reservations.id is 'The hold''s id, sent back with the usage that settles it.';
+comment on column public.reservations.subject_id is 'The device or user whose tokens are held.';
+comment on column public.reservations.amount is 'Tokens held.';
+comment on column public.reservations.status is 'held, settled (usage was debited) or expired (tokens given back).';
+comment on column public.reservations.model is 'The model the hold was priced for.';
+comment on column public.reservations.prompt_count is 'The prompts the hold was priced for.';
+comment on column public.reservations.usage_event_id is 'The usage event that settled it.';
+comment on column public.reservations.expires_at is 'From then on the hold guarantees nothing.';
+comment on column public.reservations.created_at is 'When it was taken.';
+comment on column public.reservations.closed_at is 'When it was settled or expired.';
+
+create table if not exists public.model_costs (
+  model text primary key check (model = lower(btrim(model)) and length(model) between 1 and 200),
+  cost integer not null check (cost between 0 and 1000000),
+  updated_at timestamptz not null default now()
+);
+insert into public.model_costs (model, cost) values ('*', 1), ('claude-opus-4.5', 3)
+on conflict (model) do nothing;
+comment on table public.model_costs is 'Tokens one prompt debits from a device, per model. Edit rows freely; the next debit uses the new price.';
+comment on column public.model_costs.model is 'The model in lower case; * stands for every model without a row of its own.';
+comment on column public.model_costs.cost is 'Tokens per prompt.';
+comment on column public.model_costs.updated_at is 'When the price last changed.';
+
+create table if not exists public.usage_totals (
+  bucket timestamptz not null,
+  shard smallint not null check (shard between 0 and 7),
+  events bigint not null check (events >= 0),
+  prompts bigint not null check (prompts >= 0),
+  input_tokens bigint not null check (input_tokens >= 0),
+  output_tokens bigint not null check (output_tokens >= 0),
+  total_tokens bigint not null check (total_tokens >= 0),
+  cost bigint not null check (cost >= 0),
+  primary key (bucket, shard)
+) with (fillfactor = 50);
+alter table public.usage_totals enable row level security;
+revoke all on table public.usage_totals from anon, authenticated, service_role;
+comment on table public.usage_totals is 'Usage of everybody per quarter hour. Split into shards so that concurrent writers do not wait for each other; add them up.';
+comment on column public.usage_totals.bucket is 'Start of the quarter hour (UTC).';
+comment on column public.usage_totals.shard is 'Which of eight parts.';
+comment on column public.usage_totals.events is 'Number of events.';
+comment on column public.usage_totals.prompts is 'Sum of their prompts.';
+comment on column public.usage_totals.input_tokens is 'Sum of their input tokens.';
+comment on column public.usage_totals.output_tokens is 'Sum of their output tokens.';
+comment on column public.usage_totals.total_tokens is 'Sum of their tokens.';
+comment on column public.usage_totals.cost is 'Sum of what they debited.';
+
+create table if not exists public.budgets (
+  subject_kind text primary key check (subject_kind in ('device', 'user')),
+  total bigint check (total between 0 and 9007199254740991),
+  allocated bigint not null default 0 check (allocated >= 0),
+  updated_at timestamptz not null default now()
+);
+insert into public.budgets (subject_kind) values ('device'), ('user') on conflict (subject_kind) do nothing;
+alter table public.budgets enable row level security;
+revoke all on table public.budgets from anon, authenticated, service_role;
+comment on table public.budgets is 'The central pools tokens are allocated from: one for devices, one for users. Locked before any balance by whatever changes allocations.';
+comment on column public.budgets.subject_kind is 'device or user.';
+comment on column public.budgets.total is 'Size of the pool in tokens; null is unlimited.';
+comment on column public.budgets.allocated is 'Tokens handed out; always the sum of the balances'' allocations.';
+comment on column public.budgets.updated_at is 'When it last changed.';
+
+create table if not exists public.periods (
+  number integer primary key check (number > 0),
+  started_at timestamptz not null default now(),
+  closed_at timestamptz,
+  closed_by text,
+  default_tokens bigint check (default_tokens >= 0)
+);
+insert into public.periods (number) values (1) on conflict (number) do nothing;
+alter table public.periods enable row level security;
+revoke all on table public.periods from anon, authenticated, service_role;
+comment on table public.periods is 'Budget periods of the devices, ended by the monthly reset. The newest has no end yet.';
+comment on column public.periods.number is 'Counts up from 1.';
+comment on column public.periods.started_at is 'When the period began.';
+comment on column public.periods.closed_at is 'When a reset ended it.';
+comment on column public.periods.closed_by is 'Who ended it: admin:<name> or system:monthly.';
+comment on column public.periods.default_tokens is 'What every device was given when the period began; null for the first one.';
+
+create table if not exists private.idempotency_keys (
+  subject_id uuid not null,
+  key text not null check (length(key) between 1 and 255),
+  request_hash bytea not null,
+  answer jsonb not null,
+  created_at timestamptz not null default now(),
+  primary key (subject_id, key)
+);
+create index if not exists idempotency_keys_created_at_idx on private.idempotency_keys (created_at);
+comment on table private.idempotency_keys is 'The answers to writes that carried an idempotency key, so that a retry gets the same one and is charged once.';
+comment on column private.idempotency_keys.subject_id is 'Keys are private to a device or user.';
+comment on column private.idempotency_keys.key is 'The caller''s key.';
+comment on column private.idempotency_keys.request_hash is 'SHA-256 of what was asked: the same key with another request is refused.';
+comment on column private.idempotency_keys.answer is 'The original answer.';
+comment on column private.idempotency_keys.created_at is 'When it was first used; kept for at least 24 hours.';
+
+-- Row-level security: a device reads its own rows, a user their own and those of their devices.
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['balances', 'ledger_entries', 'usage_events', 'usage_rollups', 'reservations'] loop
+    execute format('alter table public.%I enable row level security', v_table);
+    execute format('revoke all on table public.%I from anon, authenticated, service_role', v_table);
+    execute format('grant select on table public.%I to authenticated', v_table);
+    execute format('drop policy if exists %I on public.%I', v_table || '_read_own', v_table);
+    execute format(
+      $policy$
+        create policy %I on public.%I
+          for select to authenticated
+          using (
+            subject_id = (select (auth.jwt() ->> 'device_id')::uuid)
+            or subject_id = (select auth.uid())
+            or subject_id in (select d.id from public.devices d where d.user_id = (select auth.uid()))
+          )
+      $policy$,
+      v_table || '_read_own', v_table
+    );
+  end loop;
+end
+$$;
+alter table public.model_costs enable row level security;
+revoke all on table public.model_costs from anon, authenticated, service_role;
+alter table private.idempotency_keys enable row level security;
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122000400', 'metering')
+on conflict (version) do nothing;
+
+-- 20261122000500_metering_partitions
+
+-- Metering, partitions: usage events live in one table a month, in the schema the Data API does not expose.
+
+create or replace function private.ensure_usage_partition(p_at timestamptz)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_from timestamptz := date_trunc('month', p_at, 'UTC');
+  v_to timestamptz := (v_from at time zone 'UTC' + interval '1 month') at time zone 'UTC';
+  v_name text := 'usage_events_' || to_char(v_from at time zone 'UTC', 'YYYY_MM');
+begin
+  if to_regclass('private.' || v_name) is not null then
+    return;
+  end if;
+  -- Two writers may meet at the turn of a month: the second waits and then finds the table.
+  perform pg_advisory_xact_lock(hashtext('private.ensure_usage_partition'));
+  if to_regclass('private.' || v_name) is not null then
+    return;
+  end if;
+  execute format('create table private.%I (like public.usage_events including all)', v_name);
+  execute format('alter table private.%I enable row level security', v_name);
+  execute format('comment on table private.%I is %L', v_name, 'Usage events of ' || to_char(v_from at time zone 'UTC', 'YYYY-MM') || '.');
+  -- Attaching locks the parent less than creating a partition in place: writers go on.
+  execute format(
+    'alter table public.usage_events attach partition private.%I for values from (%L) to (%L)', v_name, v_from, v_to
+  );
+end
+$$;
+revoke all on function private.ensure_usage_partition(timestamptz) from public, anon, authenticated, service_role;
+comment on function private.ensure_usage_partition(timestamptz) is
+  'Creates the month''s partition of usage_events where it is missing.';
+
+select private.ensure_usage_partition(now() + make_interval(months => n)) from generate_series(-1, 3) as n;
+
+create or replace function private.usage_partitions()
+returns table (name text, lower_bound timestamptz)
+language sql stable set search_path = ''
+as $$
+  select c.relname::text,
+         to_timestamp(right(c.relname, 7), 'YYYY_MM')::timestamp at time zone 'UTC'
+    from pg_catalog.pg_inherits i
+    join pg_catalog.pg_class c on c.oid = i.inhrelid
+   where i.inhparent = 'public.usage_events'::regclass
+$$;
+revoke all on function private.usage_partitions() from public, anon, authenticated, service_role;
+comment on function private.usage_partitions() is 'The months there are partitions of usage_events for, with their start (UTC).';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122000500', 'metering_partitions')
+on conflict (version) do nothing;
+
+-- 20261122000600_devices_register
+
+-- Devices, registration: the same fingerprint is the same device, and only the first time brings tokens.
+
+create or replace function private.open_balance(p_subject_id uuid, p_kind text, p_tokens bigint, p_actor text)
+returns public.balances
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_balance public.balances;
+  v_granted bigint;
+begin
+  -- What the pool still has, at most; an empty pool opens an empty balance.
+  select least(p_tokens, greatest(coalesce(b.total - b.allocated, p_tokens), 0)) into strict v_granted
+    from public.budgets b where b.subject_kind = p_kind for update;
+  update public.budgets set allocated = allocated + v_granted, updated_at = now() where subject_kind = p_kind;
+
+  insert into public.balances (subject_id, subject_kind, allocated, period)
+  values (
+    p_subject_id, p_kind, v_granted,
+    coalesce((select max(p.number) from public.periods p where p_kind = 'device'), 1)
+  )
+  returning * into v_balance;
+  insert into public.ledger_entries (subject_id, kind, amount, period, actor)
+  select p_subject_id, 'grant', v_granted, v_balance.period, p_actor where v_granted <> 0;
+  return v_balance;
+end
+$$;
+revoke all on function private.open_balance(uuid, text, bigint, text) from public, anon, authenticated, service_role;
+comment on function private.open_balance(uuid, text, bigint, text) is
+  'Opens the balance of a new device or user with tokens drawn from its pool, as many as the pool still has.';
+
+create or replace function public.register_device(
+  p_device_name text,
+  p_fingerprint text,
+  p_default_tokens bigint
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes devices, balances and the ledger, which no API role may write.
+declare
+  v_device public.devices;
+  v_balance public.balances;
+begin
+  insert into public.devices (name, fingerprint_hash)
+  values (p_device_name, sha256(convert_to(p_fingerprint, 'UTF8')))
+  on conflict (fingerprint_hash) do update
+    set registrations = public.devices.registrations + 1, last_registered_at = now()
+  returning * into v_device;
+
+  if v_device.blocked then
+    raise sqlstate 'PT403' using message = 'DEVICE_BLOCKED';
+  end if;
+
+  if v_device.registrations = 1 then
+    v_balance := private.open_balance(v_device.id, 'device', p_default_tokens, 'system:registration');
+  else
+    select * into strict v_balance from public.balances where subject_id = v_device.id;
+  end if;
+
+  return jsonb_build_object(
+    'device_id', v_device.id,
+    'token_version', v_device.token_version,
+    'created', v_device.registrations = 1,
+    'allocated', v_balance.allocated,
+    'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
+  );
+end
+$$;
+revoke all on function public.register_device(text, text, bigint) from public, anon, authenticated, service_role;
+grant execute on function public.register_device(text, text, bigint) to service_role;
+comment on function public.register_device(text, text, bigint) is
+  'Registers a device or finds it again by its fingerprint. Answers {device_id, token_version, created, allocated, remaining}; raises DEVICE_BLOCKED.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122000600', 'devices_register')
+on conflict (version) do nothing;
+
+-- 20261122000700_metering_devices
+
+-- Metering, devices: checks, holds, debits and balance reads of many requests in one call.
+--
+-- Items are taken per device in the order given, each sees what the ones before it left, and each gets
+-- an outcome of its own. Devices are locked in id order, so concurrent calls cannot deadlock.
+
+-- Gives back what expired holds of these subjects still set aside. The caller has locked their balances.
+create or replace function private.expire_reservations(p_subjects uuid[])
+returns void
+language sql volatile set search_path = ''
+as $$
+  with expired as (
+    update public.reservations r
+       set status = 'expired', closed_at = now()
+     where r.subject_id = any (p_subjects) and r.status = 'held' and r.expires_at <= now()
+    returning r.subject_id, r.amount
+  )
+  update public.balances b
+     set reserved = b.reserved - e.amount, updated_at = now()
+    from (select subject_id, sum(amount)::bigint as amount from expired group by subject_id) e
+   where b.subject_id = e.subject_id
+$$;
+revoke all on function private.expire_reservations(uuid[]) from public, anon, authenticated, service_role;
+comment on function private.expire_reservations(uuid[]) is
+  'Closes expired holds of the given subjects and returns their tokens; the balances must be locked by the caller.';
+
+-- Adds events to the table, their rollups and the totals, in one place so that they cannot differ.
+create or replace function private.record_usage_events(p_events public.usage_events[])
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  perform private.ensure_usage_partition(month)
+     from (select distinct date_trunc('month', e.occurred_at, 'UTC') as month from unnest(p_events) e) months;
+  insert into public.usage_events select e.* from unnest(p_events) e;
+  insert into public.usage_rollups as r (
+    subject_id, bucket, provider, model, source, events, prompts, input_tokens, output_tokens, total_tokens, cost
+  )
+  select e.subject_id, date_bin('15 minutes', e.occurred_at, 'epoch'), e.provider, e.model, e.source,
+         count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost)
+    from unnest(p_events) e
+   group by 1, 2, 3, 4, 5
+   order by 1, 2, 3, 4, 5
+  on conflict (subject_id, bucket, provider, model, source) do update
+    set events = r.events + excluded.events,
+        prompts = r.prompts + excluded.prompts,
+        input_tokens = r.input_tokens + excluded.input_tokens,
+        output_tokens = r.output_tokens + excluded.output_tokens,
+        total_tokens = r.total_tokens + excluded.total_tokens,
+        cost = r.cost + excluded.cost;
+  insert into public.usage_totals as t (
+    bucket, shard, events, prompts, input_tokens, output_tokens, total_tokens, cost
+  )
+  select date_bin('15 minutes', e.occurred_at, 'epoch'), (pg_backend_pid() % 8)::smallint,
+         count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost)
+    from unnest(p_events) e
+   group by 1
+   order by 1
+  on conflict (bucket, shard) do update
+    set events = t.events + excluded.events,
+        prompts = t.prompts + excluded.prompts,
+        input_tokens = t.input_tokens + excluded.input_tokens,
+        output_tokens = t.output_tokens + excluded.output_tokens,
+        total_tokens = t.total_tokens + excluded.total_tokens,
+        cost = t.cost + excluded.cost;
+end
+$$;
+revoke all on function private.record_usage_events(public.usage_events[]) from public, anon, authenticated, service_role;
+comment on function private.record_usage_events(public.usage_events[]) is
+  'Inserts usage events and adds them to the quarter-hour rollups and totals.';
+
+create or replace function public.meter_devices(p_items jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: the only writer of balances, events, rollups and holds; no API role may write them itself.
+declare
+  v_item record;
+  v_device uuid;
+  v_available bigint;
+  v_reserved bigint;
+  v_used bigint;
+  v_charge bigint;
+  v_answer jsonb;
+  v_answers jsonb[] := '{}';
+  v_keys text[] := '{}';
+  v_key_positions integer[] := '{}';
+  v_earlier private.idempotency_keys;
+  v_hash bytea;
+  v_position integer;
+  v_id uuid;
+  v_write uuid[];
+  v_events public.usage_events[] := '{}';
+  v_holds public.reservations[] := '{}';
+  v_settled uuid[] := '{}';
+  v_settled_events uuid[] := '{}';
+  v_released bigint[] := '{}';
+  v_stored private.idempotency_keys[] := '{}';
+begin
+  select array_agg(distinct i.device_id) into v_write
+    from jsonb_to_recordset(p_items) as i(op text, device_id uuid, reserve boolean)
+   where i.op = 'debit' or i.reserve
+      or exists (
+        select from public.reservations r
+         where r.subject_id = i.device_id and r.status = 'held' and r.expires_at <= now()
+      );
+  if v_write is not null then
+    perform from public.balances b where b.subject_id = any (v_write) order by b.subject_id for update;
+    perform private.expire_reservations(v_write);
+  end if;
+
+  for v_item in
+    select i.ord::integer as ord, i.op, i.device_id, i.prompt_count, coalesce(i.reserve, false) as reserve,
+           i.key, i.reservation_id, i.model,
+           d.id is not null and d.token_version = i.token_version as known, d.blocked, d.user_id,
+           b.allocated, b.used, b.reserved, b.period,
+           coalesce(c.cost, standard.cost, 1)::bigint * i.prompt_count as cost,
+           r.status as hold_status, r.amount as hold_amount,
+           k.request_hash as earlier_hash, k.answer as earlier_answer
+      from (
+        select ord, op, device_id, token_version, lower(btrim(model)) as model, prompt_count, reserve, key, reservation_id
+          from rows from (
+            jsonb_to_recordset(p_items) as (
+              op text, device_id uuid, token_version integer, model text, prompt_count integer,
+              reserve boolean, key text, reservation_id uuid
+            )
+          ) with ordinality as item(op, device_id, token_version, model, prompt_count, reserve, key, reservation_id, ord)
+      ) i
+      left join public.devices d on d.id = i.device_id
+      left join public.balances b on b.subject_id = d.id
+      left join public.model_costs c on c.model = i.model
+      left join public.model_costs standard on standard.model = '*'
+      left join public.reservations r on r.id = i.reservation_id and r.subject_id = i.device_id
+      left join private.idempotency_keys k on k.subject_id = i.device_id and k.key = i.key
+     order by i.device_id, i.ord
+  loop
+    if v_device is distinct from v_item.device_id then
+      v_device := v_item.device_id;
+      v_available := v_item.allocated - v_item.used - v_item.reserved;
+      v_reserved := v_item.reserved;
+      v_used := v_item.used;
+      v_keys := '{}';
+      v_key_positions := '{}';
+    end if;
+
+    v_hash := null;
+    v_answer := case
+      when not v_item.known then '{"code": "INVALID_TOKEN"}'::jsonb
+      when v_item.blocked then '{"code": "DEVICE_BLOCKED"}'::jsonb
+    end;
+
+    -- A key seen before, in an earlier call or earlier in this one, repeats its answer.
+    if v_answer is null and v_item.key is not null then
+      v_hash := sha256(convert_to(
+        jsonb_build_array(v_item.op, v_item.reserve, v_item.model, v_item.prompt_count, v_item.reservation_id)::text, 'UTF8'
+      ));
+      v_earlier := row(v_device, v_item.key, v_item.earlier_hash, v_item.earlier_answer, null);
+      v_position := array_position(v_keys, v_item.key);
+      if v_position is not null then
+        v_earlier := v_stored[v_key_positions[v_position]];
+      end if;
+      v_answer := case
+        when v_earlier.request_hash is null then null
+        when v_earlier.request_hash = v_hash then v_earlier.answer
+        else '{"code": "IDEMPOTENCY_MISMATCH"}'::jsonb
+      end;
+    end if;
+
+    if v_answer is null and v_item.op = 'balance' then
+      v_answer := jsonb_build_object(
+        'allocated', v_item.allocated, 'used', v_used, 'reserved', v_reserved, 'remaining', v_available
+      );
+    elsif v_answer is null and v_item.op = 'check' then
+      v_answer := jsonb_build_object(
+        'can_use', v_available >= v_item.cost, 'tokens_needed', v_item.cost, 'remaining', v_available
+      );
+      if v_item.reserve and v_available >= v_item.cost then
+        v_id := gen_random_uuid();
+        v_holds := v_holds || row(
+          v_id, v_device, v_item.cost, 'held', v_item.model, v_item.prompt_count, null,
+          now() + interval '10 minutes', now(), null
+        )::public.reservations;
+        v_available := v_available - v_item.cost;
+        v_reserved := v_reserved + v_item.cost;
+        v_answer := v_answer || jsonb_build_object(
+          'remaining', v_available, 'reservation_id', v_id, 'expires_at', now() + interval '10 minutes'
+        );
+      end if;
+    elsif v_answer is null and v_item.op = 'debit' then
+      -- An expired hold guarantees nothing: its usage is debited like any other.
+      v_charge := case
+        when v_item.hold_status = 'held' and v_item.reservation_id <> all (v_settled) then v_item.hold_amount
+        else 0
+      end;
+      v_answer := case
+        when v_item.reservation_id is not null and v_item.hold_status is null
+          then '{"code": "RESERVATION_NOT_FOUND"}'::jsonb
+        when v_item.hold_status = 'settled' or v_item.reservation_id = any (v_settled)
+          then '{"code": "RESERVATION_SETTLED"}'::jsonb
+        when v_available + v_charge < v_item.cost
+          then jsonb_build_object(
+            'code', 'INSUFFICIENT_TOKENS', 'requested', v_item.cost, 'remaining', v_available + v_charge
+          )
+      end;
+      if v_answer is null then
+        v_id := gen_random_uuid();
+        v_events := v_events || row(
+          v_id, v_device, v_item.user_id, v_device, 'device', 'unknown', v_item.model, v_item.prompt_count,
+          0, 0, 0, v_item.cost, 'client_reported', v_item.period, null, now(), now()
+        )::public.usage_events;
+        if v_item.hold_status = 'held' then
+          v_settled := v_settled || v_item.reservation_id;
+          v_settled_events := v_settled_events || v_id;
+          v_released := v_released || v_charge;
+        end if;
+        v_available := v_available + v_charge - v_item.cost;
+        v_reserved := v_reserved - v_charge;
+        v_used := v_used + v_item.cost;
+        v_answer := jsonb_build_object('event_id', v_id, 'tokens_used', v_item.cost, 'remaining', v_available);
+      end if;
+    elsif v_answer is null then
+      raise exception 'unknown metering operation %', v_item.op using errcode = '22023';
+    end if;
+
+    -- Only what took effect is remembered: a refused write moved nothing and may be tried again.
+    if v_hash is not null and v_earlier.request_hash is null
+       and (v_answer ? 'event_id' or v_answer ? 'reservation_id') then
+      v_stored := v_stored || row(v_device, v_item.key, v_hash, v_answer, now())::private.idempotency_keys;
+      v_keys := v_keys || v_item.key;
+      v_key_positions := v_key_positions || cardinality(v_stored);
+    end if;
+    v_answers[v_item.ord] := v_answer;
+  end loop;
+
+  if cardinality(v_events) > 0 then
+    perform private.record_usage_events(v_events);
+  end if;
+  if cardinality(v_holds) > 0 then
+    insert into public.reservations select h.* from unnest(v_holds) h;
+  end if;
+  if cardinality(v_settled) > 0 then
+    update public.reservations r
+       set status = 'settled', closed_at = now(), usage_event_id = s.event_id
+      from unnest(v_settled, v_settled_events) as s(id, event_id)
+     where r.id = s.id;
+  end if;
+  if cardinality(v_stored) > 0 then
+    insert into private.idempotency_keys select k.* from unnest(v_stored) k;
+  end if;
+
+  update public.balances b
+     set used = b.used + change.used, reserved = b.reserved + change.reserved, updated_at = now()
+    from (
+      select subject_id, sum(used)::bigint as used, sum(reserved)::bigint as reserved
+        from (
+          select e.subject_id, e.cost as used, 0 as reserved from unnest(v_events) e
+          union all
+          select h.subject_id, 0, h.amount from unnest(v_holds) h
+          union all
+          select r.subject_id, 0, -released.amount
+            from unnest(v_settled, v_released) as released(id, amount)
+            join public.reservations r on r.id = released.id
+        ) parts
+       group by subject_id
+    ) change
+   where b.subject_id = change.subject_id;
+
+  return to_jsonb(v_answers);
+end
+$$;
+revoke all on function public.meter_devices(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.meter_devices(jsonb) to service_role;
+comment on function public.meter_devices(jsonb) is
+  'Balance reads, checks, holds and debits of devices in one transaction. Takes an array of {op, device_id, token_version, model, prompt_count, reserve, key, reservation_id}, answers an array of outcomes in the same order: the result, or {code, …} where the item was refused.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122000700', 'metering_devices')
+on conflict (version) do nothing;
+
+-- 20261122000800_ledger
+
+-- Ledger: the books prove themselves.
+
+create table if not exists private.retired_usage (
+  subject_id uuid not null,
+  period integer not null,
+  cost bigint not null check (cost >= 0),
+  primary key (subject_id, period)
+);
+alter table private.retired_usage enable row level security;
+comment on table private.retired_usage is 'What events debited that retention has dropped since, so that the books still add up.';
+comment on column private.retired_usage.subject_id is 'The device or user.';
+comment on column private.retired_usage.period is 'The budget period the events belonged to.';
+comment on column private.retired_usage.cost is 'Sum of their costs.';
+
+create or replace function private.refuse_change()
+returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  raise exception '% is append-only', tg_table_name using errcode = '42501';
+end
+$$;
+revoke all on function private.refuse_change() from public, anon, authenticated, service_role;
+comment on function private.refuse_change() is 'Trigger: keeps a table append-only, for its owner too.';
+
+create or replace trigger ledger_entries_append_only
+  before update or delete or truncate on public.ledger_entries
+  for each statement execute function private.refuse_change();
+
+create or replace function public.verify_ledger()
+returns table (name text, ok boolean, checked bigint, discrepancies jsonb)
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads every subject's rows, which no API role may. Stable: one snapshot for all checks.
+begin
+  return query
+  with
+  allocations as (
+    select b.subject_id, b.allocated as stated, coalesce(e.total, 0) as proven
+      from public.balances b
+      full join (select subject_id, sum(amount) as total from public.ledger_entries group by subject_id) e using (subject_id)
+  ),
+  spent as (
+    select b.subject_id, b.used as stated, coalesce(e.total, 0) as proven
+      from public.balances b
+      left join (
+        select subject_id, period, sum(cost) as total
+          from (
+            select subject_id, period, cost from public.usage_events
+            union all
+            select subject_id, period, cost from private.retired_usage
+          ) debits
+         group by subject_id, period
+      ) e on e.subject_id = b.subject_id and e.period = b.period
+  ),
+  held as (
+    select subject_id, b.reserved as stated, coalesce(r.total, 0) as proven
+      from public.balances b
+      full join (
+        select subject_id, sum(amount) as total from public.reservations where status = 'held' group by subject_id
+      ) r using (subject_id)
+  ),
+  events as (
+    select subject_id, date_bin('15 minutes', occurred_at, 'epoch') as bucket, provider, model, source,
+           count(*) as events, sum(prompt_count) as prompts, sum(input_tokens) as input_tokens,
+           sum(output_tokens) as output_tokens, sum(total_tokens) as total_tokens, sum(cost) as cost
+      from public.usage_events
+     group by 1, 2, 3, 4, 5
+  ),
+  rollups as (
+    select subject_id,
+           array[r.events, r.prompts, r.input_tokens, r.output_tokens, r.total_tokens, r.cost]::numeric[] as stated,
+           array[e.events, e.prompts, e.input_tokens, e.output_tokens, e.total_tokens, e.cost]::numeric[] as proven
+      from public.usage_rollups r
+      full join events e using (subject_id, bucket, provider, model, source)
+     -- Rollups outlive the events retention drops.
+     where bucket >= (select min(lower_bound) from private.usage_partitions())
+  ),
+  totals as (
+    select bucket::text as subject, t.stated, r.proven
+      from (
+        select bucket,
+               array[sum(events), sum(prompts), sum(input_tokens), sum(output_tokens), sum(total_tokens), sum(cost)] as stated
+          from public.usage_totals group by bucket
+      ) t
+      full join (
+        select bucket,
+               array[sum(events), sum(prompts), sum(input_tokens), sum(output_tokens), sum(total_tokens), sum(cost)] as proven
+          from public.usage_rollups group by bucket
+      ) r using (bucket)
+  ),
+  pools as (
+    select p.subject_kind, p.allocated as stated, coalesce(b.total, 0) as proven
+      from public.budgets p
+      left join (select subject_kind, sum(allocated) as total from public.balances group by subject_kind) b using (subject_kind)
+  ),
+  transfers as (
+    select e.reference, 0::numeric as stated, sum(e.amount) as proven
+      from public.ledger_entries e where e.kind = 'transfer' group by e.reference
+  ),
+  findings as (
+    select 'allocated = sum of ledger entries' as title, subject_id::text as subject, to_jsonb(stated) as stated, to_jsonb(proven) as proven from allocations
+    union all
+    select 'used = sum of event costs in the period', subject_id::text, to_jsonb(stated), to_jsonb(proven) from spent
+    union all
+    select 'reserved = sum of held reservations', subject_id::text, to_jsonb(stated), to_jsonb(proven) from held
+    union all
+    select 'rollups = sums of events', subject_id::text, to_jsonb(stated), to_jsonb(proven) from rollups
+    union all
+    select 'totals = sums of rollups', subject, to_jsonb(stated), to_jsonb(proven) from totals
+    union all
+    select 'legs of each transfer cancel out', reference, to_jsonb(stated), to_jsonb(proven) from transfers
+    union all
+    select 'pools = sums of allocations', subject_kind, to_jsonb(stated), to_jsonb(proven) from pools
+  ),
+  titles(position, title) as (
+    values
+      (1, 'allocated = sum of ledger entries'),
+      (2, 'used = sum of event costs in the period'),
+      (3, 'reserved = sum of held reservations'),
+      (4, 'rollups = sums of events'),
+      (5, 'totals = sums of rollups'),
+      (6, 'legs of each transfer cancel out'),
+      (7, 'pools = sums of allocations')
+  )
+  select t.title,
+         count(*) filter (where f.stated is distinct from f.proven and f.title is not null) = 0,
+         count(f.title),
+         coalesce(
+           jsonb_agg(jsonb_build_object('subject', f.subject, 'stated', f.stated, 'proven', f.proven))
+             filter (where f.stated is distinct from f.proven and f.title is not null),
+           '[]'
+         )
+    from titles t left join findings f on f.title = t.title
+   group by t.position, t.title
+   order by t.position;
+end
+$$;
+revoke all on function public.verify_ledger() from public, anon, authenticated, service_role;
+grant execute on function public.verify_ledger() to service_role;
+comment on function public.verify_ledger() is
+  'Recomputes every balance, hold and rollup from the rows behind it. One row per check; ok is false where discrepancies lists differences.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122000800', 'ledger')
+on conflict (version) do nothing;
+
+-- 20261122000900_admin
+
+-- Admin: who may run the budget, how they log in, and the record of what they did.
+
+create table if not exists private.admins (
+  id uuid primary key default gen_random_uuid(),
+  username text not null unique check (length(username) between 1 and 100),
+  password_hash text not null check (password_hash like '$argon2id$%'),
+  version integer not null default 1 check (version > 0),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+alter table private.admins enable row level security;
+comment on table private.admins is 'People who may use the admin API.';
+comment on column private.admins.id is 'The admin''s id.';
+comment on column private.admins.username is 'Name to log in with.';
+comment on column private.admins.password_hash is 'argon2id hash of the password.';
+comment on column private.admins.version is 'Tokens carry this number; a new password raises it and ends them all.';
+comment on column private.admins.created_at is 'When the admin was created.';
+comment on column private.admins.updated_at is 'When the password last changed.';
+
+create table if not exists private.login_attempts (
+  scope text not null,
+  key text not null,
+  attempts integer not null check (attempts >= 0),
+  window_ends_at timestamptz not null,
+  primary key (scope, key)
+);
+create index if not exists login_attempts_window_idx on private.login_attempts (window_ends_at);
+alter table private.login_attempts enable row level security;
+comment on table private.login_attempts is 'Log-in attempts counted before the password is looked at, per address and per account.';
+comment on column private.login_attempts.scope is 'What is counted: admin:address, admin:account, or admin:known for an address that has logged in before.';
+comment on column private.login_attempts.key is 'The address, the account, or both.';
+comment on column private.login_attempts.attempts is 'Attempts in the current window.';
+comment on column private.login_attempts.window_ends_at is 'When counting starts anew.';
+
+create table if not exists private.known_addresses (
+  account text not null,
+  address text not null,
+  last_login_at timestamptz not null default now(),
+  primary key (account, address)
+);
+alter table private.known_addresses enable row level security;
+comment on table private.known_addresses is 'Addresses an account has logged in from: strangers who try its name cannot use up their attempts.';
+comment on column private.known_addresses.account is 'Scope and name of the account.';
+comment on column private.known_addresses.address is 'The address.';
+comment on column private.known_addresses.last_login_at is 'The last successful log-in from it.';
+
+create table if not exists public.audit_log (
+  id bigint generated always as identity primary key,
+  actor text not null,
+  action text not null,
+  target text,
+  before jsonb,
+  after jsonb,
+  request_id text,
+  created_at timestamptz not null default now()
+);
+create index if not exists audit_log_target_idx on public.audit_log (target, id);
+alter table public.audit_log enable row level security;
+revoke all on table public.audit_log from anon, authenticated, service_role;
+comment on table public.audit_log is 'Who did what, written in the same transaction as the act. Append-only, for everybody.';
+comment on column public.audit_log.id is 'Counts up.';
+comment on column public.audit_log.actor is 'admin:<name> or system:<what>.';
+comment on column public.audit_log.action is 'What was done: allocate, transfer, block_device, …';
+comment on column public.audit_log.target is 'What it was done to: a device, user, admin or model.';
+comment on column public.audit_log.before is 'State before, where it says something.';
+comment on column public.audit_log.after is 'State after.';
+comment on column public.audit_log.request_id is 'x-request-id of the request that asked for it.';
+comment on column public.audit_log.created_at is 'When it was done.';
+
+create or replace trigger audit_log_append_only
+  before update or delete or truncate on public.audit_log
+  for each statement execute function private.refuse_change();
+
+create or replace function private.audit(
+  p_actor text, p_request_id text, p_action text, p_target text, p_before jsonb, p_after jsonb
+)
+returns void
+language sql volatile set search_path = ''
+as $$
+  insert into public.audit_log (actor, action, target, before, after, request_id)
+  values (p_actor, p_action, p_target, p_before, p_after, p_request_id)
+$$;
+revoke all on function private.audit(text, text, text, text, jsonb, jsonb) from public, anon, authenticated, service_role;
+comment on function private.audit(text, text, text, text, jsonb, jsonb) is 'Writes one line of the audit log.';
+
+-- Every admin function begins with this: the right is asked for in the transaction that uses it.
+create or replace function private.require_admin(p_actor jsonb)
+returns text
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_username text;
+begin
+  select a.username into v_username from private.admins a
+   where a.id = (p_actor ->> 'id')::uuid and a.version = (p_actor ->> 'version')::integer;
+  if v_username is null then
+    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
+  end if;
+  return 'admin:' || v_username;
+end
+$$;
+revoke all on function private.require_admin(jsonb) from public, anon, authenticated, service_role;
+comment on function private.require_admin(jsonb) is
+  'The name to record for the admin {id, version, request_id}; raises INVALID_TOKEN for one who was removed or changed the password.';
+
+create or replace function public.create_first_admin(p_username text, p_password_hash text)
+returns boolean
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: private.admins is open to no API role.
+begin
+  -- Servers that start together agree on one first admin.
+  lock table private.admins in share row exclusive mode;
+  if exists (select from private.admins) then
+    return false;
+  end if;
+  insert into private.admins (username, password_hash) values (p_username, p_password_hash);
+  perform private.audit('system:start', null, 'create_admin', p_username, null, null);
+  return true;
+end
+$$;
+revoke all on function public.create_first_admin(text, text) from public, anon, authenticated, service_role;
+grant execute on function public.create_first_admin(text, text) to service_role;
+comment on function public.create_first_admin(text, text) is
+  'Creates the first admin; answers false and changes nothing where one exists already.';
+
+create or replace function public.has_admin()
+returns boolean
+language sql stable security definer set search_path = ''
+as $$ select exists (select from private.admins) $$;
+-- Definer: private.admins is open to no API role.
+revoke all on function public.has_admin() from public, anon, authenticated, service_role;
+grant execute on function public.has_admin() to service_role;
+comment on function public.has_admin() is 'Whether anybody can log in as admin yet.';
+
+-- Counts one attempt in a window; answers the seconds to wait where the limit is passed, or null.
+create or replace function private.count_attempt(p_scope text, p_key text, p_limit integer, p_window interval)
+returns integer
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_counter private.login_attempts;
+begin
+  insert into private.login_attempts as c (scope, key, attempts, window_ends_at)
+  values (p_scope, p_key, 1, now() + p_window)
+  on conflict (scope, key) do update
+    set attempts = case when c.window_ends_at <= now() then 1 else c.attempts + 1 end,
+        window_ends_at = case when c.window_ends_at <= now() then now() + p_window else c.window_ends_at end
+  returning * into v_counter;
+  return case
+    when v_counter.attempts > p_limit then ceil(extract(epoch from v_counter.window_ends_at - now()))::integer
+  end;
+end
+$$;
+revoke all on function private.count_attempt(text, text, integer, interval) from public, anon, authenticated, service_role;
+comment on function private.count_attempt(text, text, integer, interval) is
+  'Counts an attempt; answers null, or after how many seconds to try again.';
+
+create or replace function public.begin_admin_login(p_username text, p_address text)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: reads password hashes and counters, which no API role may.
+declare
+  v_wait integer;
+  v_admin private.admins;
+begin
+  -- Strangers share the account's attempts; an address that has logged in before has its own, so that nobody
+  -- can lock the real admin out by trying.
+  if exists (select from private.known_addresses where account = 'admin:' || p_username and address = p_address) then
+    v_wait := private.count_attempt('admin:known', p_username || ' ' || p_address, 20, interval '15 minutes');
+  else
+    v_wait := greatest(
+      private.count_attempt('admin:address', p_address, 20, interval '15 minutes'),
+      private.count_attempt('admin:account', p_username, 10, interval '1 minute')
+    );
+  end if;
+  if v_wait is not null then
+    return jsonb_build_object('allowed', false, 'retry_after', v_wait);
+  end if;
+  select * into v_admin from private.admins where username = p_username;
+  return jsonb_build_object(
+    'allowed', true, 'id', v_admin.id, 'version', v_admin.version, 'password_hash', v_admin.password_hash
+  );
+end
+$$;
+revoke all on function public.begin_admin_login(text, text) from public, anon, authenticated, service_role;
+grant execute on function public.begin_admin_login(text, text) to service_role;
+comment on function public.begin_admin_login(text, text) is
+  'Counts a log-in attempt before any hashing. Answers {allowed, retry_after} or {allowed, id, version, password_hash}, nulls for an unknown name.';
+
+create or replace function public.finish_admin_login(p_username text, p_address text)
+returns boolean
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes counters, which no API role may.
+begin
+  insert into private.known_addresses (account, address) values ('admin:' || p_username, p_address)
+  on conflict (account, address) do update set last_login_at = now();
+  delete from private.login_attempts
+   where (scope, key) in (('admin:address', p_address), ('admin:known', p_username || ' ' || p_address));
+  return true;
+end
+$$;
+revoke all on function public.finish_admin_login(text, text) from public, anon, authenticated, service_role;
+grant execute on function public.finish_admin_login(text, text) to service_role;
+comment on function public.finish_admin_login(text, text) is
+  'After the right password: remembers the address and forgets its failed attempts.';
+
+create or replace function public.admin_credentials(p_actor jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads a password hash, which no API role may.
+begin
+  perform private.require_admin(p_actor);
+  return (
+    select jsonb_build_object('username', a.username, 'password_hash', a.password_hash)
+      from private.admins a where a.id = (p_actor ->> 'id')::uuid
+  );
+end
+$$;
+revoke all on function public.admin_credentials(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.admin_credentials(jsonb) to service_role;
+comment on function public.admin_credentials(jsonb) is 'The calling admin''s own {username, password_hash}, to check the old password with.';
+
+create or replace function public.change_admin_password(p_actor jsonb, p_password_hash text)
+returns integer
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes private.admins, which no API role may.
+declare
+  v_actor text := private.require_admin(p_actor);
+  v_version integer;
+begin
+  update private.admins
+     set password_hash = p_password_hash, version = version + 1, updated_at = now()
+   where id = (p_actor ->> 'id')::uuid and version = (p_actor ->> 'version')::integer
+  returning version into v_version;
+  if v_version is null then
+    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
+  end if;
+  perform private.audit(v_actor, p_actor ->> 'request_id', 'change_password', v_actor, null, null);
+  return v_version;
+end
+$$;
+revoke all on function public.change_admin_password(jsonb, text) from public, anon, authenticated, service_role;
+grant execute on function public.change_admin_password(jsonb, text) to service_role;
+comment on function public.change_admin_password(jsonb, text) is
+  'Sets the calling admin''s password and ends all their tokens; answers the new token version.';
+
+-- The operator's command works on admins by name.
+create or replace function public.manage_admin(p_command text, p_username text, p_password_hash text default null)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: private.admins is open to no API role.
+declare
+  v_changed integer := 0;
+begin
+  lock table private.admins in share row exclusive mode;
+  if p_command = 'create' then
+    insert into private.admins (username, password_hash) values (p_username, p_password_hash)
+    on conflict (username) do nothing;
+    get diagnostics v_changed = row_count;
+  elsif p_command = 'passwd' then
+    update private.admins set password_hash = p_password_hash, version = version + 1, updated_at = now()
+     where username = p_username;
+    get diagnostics v_changed = row_count;
+  elsif p_command = 'remove' then
+    delete from private.admins where username = p_username and (select count(*) from private.admins) > 1;
+    get diagnostics v_changed = row_count;
+  end if;
+  if v_changed > 0 then
+    perform private.audit('system:command', null, p_command || '_admin', p_username, null, null);
+  end if;
+  return jsonb_build_object(
+    'changed', v_changed > 0,
+    'admins', (
+      select coalesce(jsonb_agg(jsonb_build_object('username', a.username, 'created_at', a.created_at) order by a.username), '[]')
+        from private.admins a
+    )
+  );
+end
+$$;
+revoke all on function public.manage_admin(text, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.manage_admin(text, text, text) to service_role;
+comment on function public.manage_admin(text, text, text) is
+  'For the operator''s command: create, passwd, remove (never the last one) or list. Answers {changed, admins}.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122000900', 'admin')
+on conflict (version) do nothing;
+
+-- 20261122001000_admin_budget
+
+-- Admin, budget: pools, allocations and transfers. Lock order everywhere: pool, then balances in id order.
+
+create or replace function private.balance_json(p_subject_id uuid)
+returns jsonb
+language sql stable set search_path = ''
+as $$
+  select jsonb_build_object(
+    b.subject_kind || '_id', b.subject_id, 'allocated', b.allocated, 'used', b.used, 'reserved', b.reserved,
+    'remaining', b.allocated - b.used - b.reserved
+  ) from public.balances b where b.subject_id = p_subject_id
+$$;
+revoke all on function private.balance_json(uuid) from public, anon, authenticated, service_role;
+comment on function private.balance_json(uuid) is 'A balance as the admin API shows it.';
+
+create or replace function private.budget_json(p_kind text)
+returns jsonb
+language sql stable set search_path = ''
+as $$
+  select jsonb_build_object(
+    'subject_kind', p.subject_kind, 'total', p.total, 'allocated', p.allocated,
+    'used', coalesce(b.used, 0), 'reserved', coalesce(b.reserved, 0),
+    'remaining', p.allocated - coalesce(b.used, 0) - coalesce(b.reserved, 0),
+    'unallocated', case when p.total is not null then greatest(p.total - p.allocated, 0) end
+  )
+    from public.budgets p
+    left join (
+      select subject_kind, sum(used)::bigint as used, sum(reserved)::bigint as reserved
+        from public.balances where subject_kind = p_kind group by subject_kind
+    ) b using (subject_kind)
+   where p.subject_kind = p_kind
+$$;
+revoke all on function private.budget_json(text) from public, anon, authenticated, service_role;
+comment on function private.budget_json(text) is 'A pool with what is allocated from it, spent, held and left.';
+
+create or replace function public.get_budget(p_actor jsonb, p_kind text)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads every balance, which no API role may.
+begin
+  perform private.require_admin(p_actor);
+  return private.budget_json(p_kind);
+end
+$$;
+revoke all on function public.get_budget(jsonb, text) from public, anon, authenticated, service_role;
+grant execute on function public.get_budget(jsonb, text) to service_role;
+comment on function public.get_budget(jsonb, text) is 'The pool of devices or users with its totals.';
+
+create or replace function public.set_budget(p_actor jsonb, p_kind text, p_total bigint default null)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes the pools, which no API role may.
+declare
+  v_actor text := private.require_admin(p_actor);
+  v_before bigint;
+begin
+  select total into strict v_before from public.budgets where subject_kind = p_kind for update;
+  update public.budgets set total = p_total, updated_at = now() where subject_kind = p_kind;
+  perform private.audit(
+    v_actor, p_actor ->> 'request_id', 'set_budget', p_kind,
+    jsonb_build_object('total', v_before), jsonb_build_object('total', p_total)
+  );
+  return private.budget_json(p_kind);
+end
+$$;
+revoke all on function public.set_budget(jsonb, text, bigint) from public, anon, authenticated, service_role;
+grant execute on function public.set_budget(jsonb, text, bigint) to service_role;
+comment on function public.set_budget(jsonb, text, bigint) is
+  'Sets the size of a pool, null for unlimited. One smaller than what is allocated only stops further allocations.';
+
+-- A key already used repeats its answer. The caller holds a lock that serialises calls with this key.
+create or replace function private.earlier_answer(p_subject_id uuid, p_key text, p_request jsonb)
+returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_earlier private.idempotency_keys;
+begin
+  select * into v_earlier from private.idempotency_keys where subject_id = p_subject_id and key = p_key;
+  if v_earlier.request_hash is distinct from sha256(convert_to(p_request::text, 'UTF8')) and v_earlier.key is not null then
+    raise sqlstate 'PT422' using message = 'IDEMPOTENCY_MISMATCH';
+  end if;
+  return v_earlier.answer;
+end
+$$;
+revoke all on function private.earlier_answer(uuid, text, jsonb) from public, anon, authenticated, service_role;
+comment on function private.earlier_answer(uuid, text, jsonb) is
+  'The answer given to this idempotency key before, or null; raises IDEMPOTENCY_MISMATCH for another request.';
+
+create or replace function private.require_subject(p_kind text, p_subject_id uuid)
+returns void
+language plpgsql stable set search_path = ''
+as $$
+begin
+  if p_kind = 'device' and not exists (
+    select from public.devices d where d.id = p_subject_id and d.deleted_at is null
+  ) then
+    raise sqlstate 'PT404' using message = 'DEVICE_NOT_FOUND';
+  elsif p_kind = 'user' and not exists (select from public.users u where u.id = p_subject_id) then
+    raise sqlstate 'PT404' using message = 'USER_NOT_FOUND';
+  end if;
+end
+$$;
+revoke all on function private.require_subject(text, uuid) from public, anon, authenticated, service_role;
+comment on function private.require_subject(text, uuid) is 'Raises DEVICE_NOT_FOUND or USER_NOT_FOUND where there is no such one.';
+
+-- Changes one allocation and its ledger; refuses to go below what is used and held. The caller holds the locks.
+create or replace function private.change_allocation(
+  p_subject_id uuid, p_tokens bigint, p_kind text, p_actor text, p_reference text
+)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_balance public.balances;
+begin
+  select * into strict v_balance from public.balances where subject_id = p_subject_id;
+  if v_balance.allocated + p_tokens < v_balance.used + v_balance.reserved then
+    raise sqlstate 'PT403' using message = 'INSUFFICIENT_TOKENS', detail = jsonb_build_object(
+      'requested', -p_tokens, 'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
+    )::text;
+  end if;
+  if v_balance.allocated + p_tokens > 9007199254740991 then
+    raise sqlstate 'PT400' using message = 'ALLOCATION_TOO_LARGE';
+  end if;
+  update public.balances set allocated = allocated + p_tokens, updated_at = now() where subject_id = p_subject_id;
+  insert into public.ledger_entries (subject_id, kind, amount, period, actor, reference)
+  values (p_subject_id, p_kind, p_tokens, v_balance.period, p_actor, p_reference);
+end
+$$;
+revoke all on function private.change_allocation(uuid, bigint, text, text, text) from public, anon, authenticated, service_role;
+comment on function private.change_allocation(uuid, bigint, text, text, text) is
+  'Adds to (or takes from) an allocation and writes the ledger entry; raises INSUFFICIENT_TOKENS.';
+
+create or replace function public.allocate(
+  p_actor jsonb, p_kind text, p_subject_id uuid, p_tokens bigint, p_from_id uuid default null, p_key text default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes balances, pools and the ledger, which no API role may.
+declare
+  v_actor text := private.require_admin(p_actor);
+  v_request jsonb := jsonb_build_array('allocate', p_kind, p_subject_id, p_tokens, p_from_id);
+  v_subjects uuid[] := array_remove(array[p_subject_id, p_from_id], null);
+  v_pool public.budgets;
+  v_reference text := gen_random_uuid()::text;
+  v_before jsonb;
+  v_answer jsonb;
+begin
+  if p_from_id = p_subject_id then
+    raise sqlstate 'PT400' using message = 'SELF_TRANSFER';
+  end if;
+  select * into strict v_pool from public.budgets where subject_kind = p_kind for update;
+  v_answer := private.earlier_answer((p_actor ->> 'id')::uuid, p_key, v_request);
+  if v_answer is not null then
+    return v_answer;
+  end if;
+  perform from public.balances b where b.subject_id = any (v_subjects) order by b.subject_id for update;
+  perform private.require_subject(p_kind, s) from unnest(v_subjects) as s;
+  perform private.expire_reservations(v_subjects);
+  v_before := jsonb_build_object('to', private.balance_json(p_subject_id), 'from', private.balance_json(p_from_id));
+
+  if p_from_id is null then
+    if v_pool.allocated + p_tokens > v_pool.total and p_tokens > 0 then
+      raise sqlstate 'PT403' using message = 'BUDGET_EXCEEDED', detail = jsonb_build_object(
+        'requested', p_tokens, 'remaining', greatest(v_pool.total - v_pool.allocated, 0)
+      )::text;
+    end if;
+    perform private.change_allocation(
+      p_subject_id, p_tokens, case when p_tokens > 0 then 'grant' else 'adjustment' end, v_actor, null
+    );
+    update public.budgets set allocated = allocated + p_tokens, updated_at = now() where subject_kind = p_kind;
+  else
+    perform private.change_allocation(p_from_id, -p_tokens, 'transfer', v_actor, v_reference);
+    perform private.change_allocation(p_subject_id, p_tokens, 'transfer', v_actor, v_reference);
+  end if;
+
+  v_answer := private.balance_json(p_subject_id) || jsonb_build_object('from', private.balance_json(p_from_id));
+  perform private.audit(
+    v_actor, p_actor ->> 'request_id', case when p_from_id is null then 'allocate' else 'transfer' end,
+    p_kind || ':' || p_subject_id, v_before,
+    jsonb_build_object('to', private.balance_json(p_subject_id), 'from', private.balance_json(p_from_id))
+  );
+  if p_key is not null then
+    insert into private.idempotency_keys (subject_id, key, request_hash, answer)
+    values ((p_actor ->> 'id')::uuid, p_key, sha256(convert_to(v_request::text, 'UTF8')), v_answer);
+  end if;
+  return v_answer;
+end
+$$;
+revoke all on function public.allocate(jsonb, text, uuid, bigint, uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.allocate(jsonb, text, uuid, bigint, uuid, text) to service_role;
+comment on function public.allocate(jsonb, text, uuid, bigint, uuid, text) is
+  'Gives tokens from the pool, takes unused ones back (negative), or moves them between two subjects. Answers the balance, with from for a transfer; raises BUDGET_EXCEEDED, INSUFFICIENT_TOKENS, SELF_TRANSFER, …_NOT_FOUND, IDEMPOTENCY_MISMATCH.';
+
+create or replace function public.list_model_costs(p_actor jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: model_costs is open to no API role.
+begin
+  perform private.require_admin(p_actor);
+  return (select jsonb_agg(jsonb_build_object('model', c.model, 'cost', c.cost, 'updated_at', c.updated_at) order by c.model)
+            from public.model_costs c);
+end
+$$;
+revoke all on function public.list_model_costs(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.list_model_costs(jsonb) to service_role;
+comment on function public.list_model_costs(jsonb) is 'All prices; the model * is the price of every other one.';
+
+create or replace function public.set_model_costs(p_actor jsonb, p_costs jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: model_costs is open to no API role.
+declare
+  v_actor text := private.require_admin(p_actor);
+  v_before jsonb := public.list_model_costs(p_actor);
+begin
+  -- The price of all other models can be changed, never removed.
+  delete from public.model_costs c
+   using jsonb_to_recordset(p_costs) as given(model text, cost integer)
+   where c.model = lower(btrim(given.model)) and given.cost is null and c.model <> '*';
+  insert into public.model_costs (model, cost)
+  select distinct on (1) lower(btrim(given.model)), given.cost
+    from rows from (jsonb_to_recordset(p_costs) as (model text, cost integer)) with ordinality as given(model, cost, ord)
+   where given.cost is not null
+   order by 1, given.ord desc
+  on conflict (model) do update set cost = excluded.cost, updated_at = now()
+   where public.model_costs.cost <> excluded.cost;
+  perform private.audit(
+    v_actor, p_actor ->> 'request_id', 'set_model_costs', null, v_before, public.list_model_costs(p_actor)
+  );
+  return public.list_model_costs(p_actor);
+end
+$$;
+revoke all on function public.set_model_costs(jsonb, jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.set_model_costs(jsonb, jsonb) to service_role;
+comment on function public.set_model_costs(jsonb, jsonb) is
+  'Sets the prices given as [{model, cost}], removes those whose cost is null, leaves the others. Answers all prices.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122001000', 'admin_budget')
+on conflict (version) do nothing;
+
+-- 20261122001100_admin_devices
+
+-- Admin, devices: block, rotate, rename, remove. Each locks the balance first, as debits do, so that none
+-- commits after the change has.
+
+create or replace function private.device_json(p_device_id uuid)
+returns jsonb
+language sql stable set search_path = ''
+as $$
+  select private.balance_json(d.id) || jsonb_build_object(
+    'name', d.name, 'blocked', d.blocked, 'registrations', d.registrations, 'token_version', d.token_version
+  ) from public.devices d where d.id = p_device_id
+$$;
+revoke all on function private.device_json(uuid) from public, anon, authenticated, service_role;
+comment on function private.device_json(uuid) is 'A device with its balance as the admin API shows it.';
+
+create or replace function private.lock_device(p_device_id uuid)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  perform from public.balances b where b.subject_id = p_device_id for update;
+  perform private.require_subject('device', p_device_id);
+  return private.device_json(p_device_id);
+end
+$$;
+revoke all on function private.lock_device(uuid) from public, anon, authenticated, service_role;
+comment on function private.lock_device(uuid) is 'Waits for running debits of the device and holds back further ones; answers its state. Raises DEVICE_NOT_FOUND.';
+
+create or replace function public.update_device(
+  p_actor jsonb, p_device_id uuid, p_blocked boolean default null, p_name text default null, p_rotate boolean default false
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes devices, which no API role may.
+declare
+  v_actor text := private.require_admin(p_actor);
+  v_before jsonb := private.lock_device(p_device_id);
+  v_after jsonb;
+begin
+  update public.devices
+     set blocked = coalesce(p_blocked, blocked),
+         name = coalesce(p_name, name),
+         token_version = token_version + case when p_rotate then 1 else 0 end
+   where id = p_device_id;
+  v_after := private.device_json(p_device_id);
+  perform private.audit(
+    v_actor, p_actor ->> 'request_id',
+    case
+      when p_rotate then 'rotate_device'
+      when p_name is not null then 'rename_device'
+      when p_blocked then 'block_device'
+      else 'unblock_device'
+    end,
+    'device:' || p_device_id, v_before, v_after
+  );
+  return v_after;
+end
+$$;
+revoke all on function public.update_device(jsonb, uuid, boolean, text, boolean) from public, anon, authenticated, service_role;
+grant execute on function public.update_device(jsonb, uuid, boolean, text, boolean) to service_role;
+comment on function public.update_device(jsonb, uuid, boolean, text, boolean) is
+  'Blocks or unblocks, renames, or rotates the tokens of a device. Answers the device; raises DEVICE_NOT_FOUND.';
+
+create or replace function public.delete_device(p_actor jsonb, p_device_id uuid)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes devices, balances, the pool and the ledger, which no API role may.
+declare
+  v_actor text := private.require_admin(p_actor);
+  v_before jsonb;
+  v_unused bigint;
+begin
+  perform from public.budgets where subject_kind = 'device' for update;
+  v_before := private.lock_device(p_device_id);
+  update public.devices
+     set deleted_at = now(), fingerprint_hash = null, token_version = token_version + 1
+   where id = p_device_id;
+
+  -- Its holds end with it; what it used stays in the books.
+  with released as (
+    update public.reservations set status = 'expired', closed_at = now()
+     where subject_id = p_device_id and status = 'held' returning amount
+  )
+  update public.balances set reserved = reserved - (select coalesce(sum(amount), 0) from released)
+   where subject_id = p_device_id
+  returning allocated - used - reserved into v_unused;
+  if v_unused > 0 then
+    perform private.change_allocation(p_device_id, -v_unused, 'adjustment', v_actor, 'device deleted');
+    update public.budgets set allocated = allocated - v_unused, updated_at = now() where subject_kind = 'device';
+  end if;
+  perform private.audit(
+    v_actor, p_actor ->> 'request_id', 'delete_device', 'device:' || p_device_id, v_before,
+    jsonb_build_object('returned', v_unused)
+  );
+  return jsonb_build_object('device_id', p_device_id, 'returned', v_unused);
+end
+$$;
+revoke all on function public.delete_device(jsonb, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.delete_device(jsonb, uuid) to service_role;
+comment on function public.delete_device(jsonb, uuid) is
+  'Removes a device: its tokens die, its unused tokens return to the pool, its usage stays. Answers {device_id, returned}.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122001100', 'admin_devices')
+on conflict (version) do nothing;
+
+-- 20261122001200_admin_periods
+
+-- Admin, periods: the monthly reset is one atomic step from one budget period to the next.
+
+create table if not exists public.period_balances (
+  period integer not null references public.periods (number),
+  subject_id uuid not null,
+  allocated bigint not null check (allocated >= 0),
+  used bigint not null check (used >= 0),
+  primary key (period, subject_id)
+);
+alter table public.period_balances enable row level security;
+revoke all on table public.period_balances from anon, authenticated, service_role;
+comment on table public.period_balances is 'What each device had and used in a closed budget period.';
+comment on column public.period_balances.period is 'The closed period.';
+comment on column public.period_balances.subject_id is 'The device.';
+comment on column public.period_balances.allocated is 'Its allocation at the end of the period.';
+comment on column public.period_balances.used is 'What it used in the period.';
+
+-- The caller has decided that a reset is due; the pool's lock makes it the only one.
+create or replace function private.close_period(p_actor text, p_request_id text, p_default_tokens bigint)
+returns integer
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_closed integer;
+begin
+  perform from public.balances b where b.subject_kind = 'device' order by b.subject_id for update;
+  update public.periods set closed_at = now(), closed_by = p_actor where closed_at is null
+  returning number into strict v_closed;
+  insert into public.periods (number, default_tokens) values (v_closed + 1, p_default_tokens);
+
+  -- Holds end with their period; usage that comes in for them is debited from the new one.
+  update public.reservations r set status = 'expired', closed_at = now()
+    from public.balances b
+   where b.subject_id = r.subject_id and b.subject_kind = 'device' and r.status = 'held';
+  insert into public.period_balances (period, subject_id, allocated, used)
+  select v_closed, b.subject_id, b.allocated, b.used from public.balances b
+   where b.subject_kind = 'device' and (b.allocated > 0 or b.used > 0);
+
+  with target as (
+    select b.subject_id, b.allocated as before, case when d.deleted_at is null then p_default_tokens else 0 end as after
+      from public.balances b join public.devices d on d.id = b.subject_id
+  ), entries as (
+    insert into public.ledger_entries (subject_id, kind, amount, period, actor, reference)
+    select subject_id, 'reset', after - before, v_closed + 1, p_actor, 'period ' || v_closed + 1
+      from target where after <> before
+  )
+  update public.balances b
+     set allocated = target.after, used = 0, reserved = 0, period = v_closed + 1, updated_at = now()
+    from target where b.subject_id = target.subject_id;
+
+  update public.budgets p
+     set allocated = (select coalesce(sum(b.allocated), 0) from public.balances b where b.subject_kind = 'device'),
+         updated_at = now()
+   where p.subject_kind = 'device';
+  perform private.audit(
+    p_actor, p_request_id, 'reset_monthly', 'period:' || v_closed,
+    jsonb_build_object('period', v_closed), jsonb_build_object('period', v_closed + 1, 'default_tokens', p_default_tokens)
+  );
+  return v_closed + 1;
+end
+$$;
+revoke all on function private.close_period(text, text, bigint) from public, anon, authenticated, service_role;
+comment on function private.close_period(text, text, bigint) is
+  'Closes the open period, keeps its history and gives every device the default. The caller holds the devices'' pool. Answers the new period''s number.';
+
+create or replace function public.reset_monthly(p_actor jsonb, p_default_tokens bigint, p_force boolean default false)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes balances, periods and the ledger, which no API role may.
+declare
+  v_actor text := private.require_admin(p_actor);
+  v_total bigint;
+  v_devices bigint;
+begin
+  select total into strict v_total from public.budgets where subject_kind = 'device' for update;
+  if not p_force and exists (
+    select from public.periods p where date_trunc('month', p.closed_at, 'UTC') = date_trunc('month', now(), 'UTC')
+  ) then
+    raise sqlstate 'PT409' using message = 'ALREADY_RESET';
+  end if;
+  select count(*) into v_devices from public.devices where deleted_at is null;
+  if v_devices * p_default_tokens > v_total then
+    raise sqlstate 'PT403' using message = 'BUDGET_EXCEEDED',
+      detail = jsonb_build_object('requested', v_devices * p_default_tokens, 'remaining', v_total)::text;
+  end if;
+  return jsonb_build_object(
+    'period', private.close_period(v_actor, p_actor ->> 'request_id', p_default_tokens),
+    'devices', v_devices, 'default_tokens', p_default_tokens
+  );
+end
+$$;
+revoke all on function public.reset_monthly(jsonb, bigint, boolean) from public, anon, authenticated, service_role;
+grant execute on function public.reset_monthly(jsonb, bigint, boolean) to service_role;
+comment on function public.reset_monthly(jsonb, bigint, boolean) is
+  'Ends the budget period and gives every device the default. Answers {period, devices, default_tokens}; raises ALREADY_RESET for a second time in a month without force, BUDGET_EXCEEDED.';
+
+-- Once a month, by whoever comes first; a pool too small for everybody's default is shared out evenly.
+create or replace function private.reset_when_due(p_default_tokens bigint)
+returns boolean
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_total bigint;
+  v_devices bigint;
+begin
+  select total into strict v_total from public.budgets where subject_kind = 'device' for update;
+  if not exists (
+    select from public.periods p
+     where p.closed_at is null and date_trunc('month', p.started_at, 'UTC') < date_trunc('month', now(), 'UTC')
+  ) then
+    return false;
+  end if;
+  select count(*) into v_devices from public.devices where deleted_at is null;
+  perform private.close_period(
+    'system:monthly', null, least(p_default_tokens, coalesce(v_total / nullif(v_devices, 0), p_default_tokens))
+  );
+  return true;
+end
+$$;
+revoke all on function private.reset_when_due(bigint) from public, anon, authenticated, service_role;
+comment on function private.reset_when_due(bigint) is 'Resets where the open period began in an earlier month (UTC).';
+
+create or replace function public.list_periods(p_actor jsonb, p_limit integer, p_before integer default null)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads every device's history, which no API role may.
+begin
+  perform private.require_admin(p_actor);
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) order by page.number desc), '[]')
+      from (
+        select p.number, p.started_at, p.closed_at, p.closed_by, p.default_tokens,
+               coalesce(h.devices, 0) as devices, coalesce(h.allocated, 0) as allocated, coalesce(h.used, 0) as used
+          from public.periods p
+          left join lateral (
+            select count(*) as devices, sum(b.allocated)::bigint as allocated, sum(b.used)::bigint as used
+              from (
+                select allocated, used from public.period_balances where period = p.number
+                union all
+                select allocated, used from public.balances where period = p.number and subject_kind = 'device' and p.closed_at is null
+              ) b
+          ) h on true
+         where p_before is null or p.number < p_before
+         order by p.number desc
+         limit p_limit
+      ) page
+  );
+end
+$$;
+revoke all on function public.list_periods(jsonb, integer, integer) from public, anon, authenticated, service_role;
+grant execute on function public.list_periods(jsonb, integer, integer) to service_role;
+comment on function public.list_periods(jsonb, integer, integer) is 'Budget periods, newest first, with the sums of their devices; before a number to page on.';
+
+create or replace function public.list_period_devices(p_actor jsonb, p_period integer, p_limit integer, p_after uuid default null)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads every device's history, which no API role may.
+begin
+  perform private.require_admin(p_actor);
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) order by page.device_id), '[]')
+      from (
+        select b.subject_id as device_id, d.name, b.allocated, b.used
+          from public.period_balances b join public.devices d on d.id = b.subject_id
+         where b.period = p_period and (p_after is null or b.subject_id > p_after)
+         order by b.subject_id
+         limit p_limit
+      ) page
+  );
+end
+$$;
+revoke all on function public.list_period_devices(jsonb, integer, integer, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.list_period_devices(jsonb, integer, integer, uuid) to service_role;
+comment on function public.list_period_devices(jsonb, integer, integer, uuid) is 'What each device had and used in a closed period, by id; after an id to page on.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122001200', 'admin_periods')
+on conflict (version) do nothing;
+
+-- 20261122001300_admin_users
+
+-- Admin, users: accounts made by an admin, and the list of all.
+
+create table if not exists private.user_credentials (
+  user_id uuid primary key references public.users (id) on delete cascade,
+  password_hash text not null check (password_hash like '$argon2id$%'),
+  updated_at timestamptz not null default now()
+);
+alter table private.user_credentials enable row level security;
+comment on table private.user_credentials is 'Passwords of accounts that have one.';
+comment on column private.user_credentials.user_id is 'The account.';
+comment on column private.user_credentials.password_hash is 'argon2id hash of the password.';
+comment on column private.user_credentials.updated_at is 'When the password last changed.';
+
+create or replace function private.user_json(p_user public.users)
+returns jsonb
+language sql stable set search_path = ''
+as $$
+  select jsonb_build_object(
+    'id', p_user.id, 'email', p_user.email, 'name', p_user.name, 'picture', p_user.picture,
+    'total_tokens', coalesce(b.allocated, 0), 'tokens_used', coalesce(b.used, 0),
+    'tokens_left', coalesce(b.allocated - b.used - b.reserved, 0),
+    'created_at', p_user.created_at, 'updated_at', p_user.updated_at
+  ) from (select 1) one left join public.balances b on b.subject_id = p_user.id
+$$;
+revoke all on function private.user_json(public.users) from public, anon, authenticated, service_role;
+comment on function private.user_json(public.users) is 'An account with its balance as contract 4 shows it.';
+
+create or replace function public.create_user(
+  p_actor jsonb, p_email text, p_default_tokens bigint, p_name text default null, p_password_hash text default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes users, credentials and balances, which no API role may.
+declare
+  v_actor text := private.require_admin(p_actor);
+  v_user public.users;
+begin
+  insert into public.users (email, name) values (p_email, p_name)
+  on conflict (email) do nothing
+  returning * into v_user;
+  if v_user.id is null then
+    raise sqlstate 'PT409' using message = 'EMAIL_TAKEN';
+  end if;
+  if p_password_hash is not null then
+    insert into private.user_credentials (user_id, password_hash) values (v_user.id, p_password_hash);
+  end if;
+  perform private.open_balance(v_user.id, 'user', p_default_tokens, v_actor);
+  perform private.audit(
+    v_actor, p_actor ->> 'request_id', 'create_user', 'user:' || v_user.id, null, private.user_json(v_user)
+  );
+  return private.user_json(v_user);
+end
+$$;
+revoke all on function public.create_user(jsonb, text, bigint, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.create_user(jsonb, text, bigint, text, text) to service_role;
+comment on function public.create_user(jsonb, text, bigint, text, text) is
+  'Creates an account with its default tokens; the password hash may be null. Answers the account; raises EMAIL_TAKEN.';
+
+create or replace function public.list_users(
+  p_actor jsonb, p_limit integer, p_query text default null, p_after_at text default null, p_after_id uuid default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads every account, which no API role may.
+declare
+  v_pattern text := '%' || replace(replace(replace(lower(p_query), '\', '\\'), '%', '\%'), '_', '\_') || '%';
+begin
+  perform private.require_admin(p_actor);
+  return jsonb_build_object(
+    'count', (
+      select count(*) from public.users u
+       where v_pattern is null or u.email like v_pattern or lower(u.name) like v_pattern
+    ),
+    'users', (
+      select coalesce(jsonb_agg(private.user_json(page) order by page.created_at desc, page.id desc), '[]')
+        from (
+          select u.* from public.users u
+           where (v_pattern is null or u.email like v_pattern or lower(u.name) like v_pattern)
+             and (p_after_id is null or (u.created_at, u.id) < (p_after_at::timestamptz, p_after_id))
+           order by u.created_at desc, u.id desc
+           limit p_limit
+        ) page
+    )
+  );
+exception
+  -- The place to go on from is the caller's word.
+  when data_exception then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
+end
+$$;
+revoke all on function public.list_users(jsonb, integer, text, text, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.list_users(jsonb, integer, text, text, uuid) to service_role;
+comment on function public.list_users(jsonb, integer, text, text, uuid) is
+  'Accounts with their balances, newest first: {count, users}. The query searches e-mail and name; after (time, id) to page on.';
+create index if not exists users_created_at_idx on public.users (created_at, id);
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122001300', 'admin_users')
+on conflict (version) do nothing;
+
+-- 20261122001400_admin_reports
+
+-- Admin, reports: the dashboard, the audit log and the proof of the books. Everything is read from balances,
+-- rollups and totals, never from events.
+
+create or replace function private.usage_between(p_from timestamptz, p_to timestamptz)
+returns jsonb
+language sql stable set search_path = ''
+as $$
+  select jsonb_build_object(
+    'events', coalesce(sum(events), 0), 'prompts', coalesce(sum(prompts), 0),
+    'total_tokens', coalesce(sum(total_tokens), 0), 'cost', coalesce(sum(cost), 0)
+  ) from public.usage_totals where bucket >= p_from and bucket < p_to
+$$;
+revoke all on function private.usage_between(timestamptz, timestamptz) from public, anon, authenticated, service_role;
+comment on function private.usage_between(timestamptz, timestamptz) is 'Usage of everybody between two quarter hours.';
+
+create or replace function private.usage_by_day(p_days integer)
+returns jsonb
+language sql stable set search_path = ''
+as $$
+  select jsonb_agg(
+           private.usage_between(day, day + interval '1 day') || jsonb_build_object('day', to_char(day at time zone 'UTC', 'YYYY-MM-DD'))
+           order by day
+         )
+    from generate_series(
+      date_trunc('day', now(), 'UTC') - make_interval(days => p_days - 1), date_trunc('day', now(), 'UTC'), interval '1 day'
+    ) as day
+$$;
+revoke all on function private.usage_by_day(integer) from public, anon, authenticated, service_role;
+comment on function private.usage_by_day(integer) is 'Usage of everybody per day (UTC), today last, days without any included.';
+
+create or replace function private.device_models_this_month(p_device_id uuid)
+returns jsonb
+language sql stable set search_path = ''
+as $$
+  select coalesce(jsonb_agg(to_jsonb(m) order by m.cost desc, m.model), '[]')
+    from (
+      select r.model, sum(r.events)::bigint as events, sum(r.prompts)::bigint as prompts, sum(r.cost)::bigint as cost
+        from public.usage_rollups r
+       where r.subject_id = p_device_id and r.bucket >= date_trunc('month', now(), 'UTC')
+       group by r.model
+    ) m
+$$;
+revoke all on function private.device_models_this_month(uuid) from public, anon, authenticated, service_role;
+comment on function private.device_models_this_month(uuid) is 'A device''s usage in the current month (UTC) by model.';
+
+-- One page of devices, sorted by one of a closed list of columns.
+create or replace function private.device_page(
+  p_query text, p_limit integer, p_sort text, p_after_value text, p_after_id uuid
+)
+returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_column text := case ltrim(p_sort, '-')
+    when 'created' then 'd.created_at'
+    when 'name' then 'd.name'
+    when 'allocated' then 'b.allocated'
+    when 'used' then 'b.used'
+    when 'remaining' then '(b.allocated - b.used - b.reserved)'
+    when 'last_seen' then 'd.last_registered_at'
+  end;
+  v_type text := case ltrim(p_sort, '-')
+    when 'name' then 'text' when 'created' then 'timestamptz' when 'last_seen' then 'timestamptz' else 'bigint'
+  end;
+  v_direction text := case when p_sort like '-%' then 'desc' else 'asc' end;
+  v_page jsonb;
+begin
+  execute format(
+    $query$
+      select coalesce(jsonb_agg(
+               jsonb_build_object(
+                 'id', p.id, 'name', p.name, 'user_email', p.user_email, 'allocated', p.allocated, 'used', p.used,
+                 'reserved', p.reserved, 'remaining', p.allocated - p.used - p.reserved, 'blocked', p.blocked,
+                 'registrations', p.registrations, 'created_at', p.created_at,
+                 'last_seen', greatest(p.last_registered_at, (
+                   select max(r.bucket) from public.usage_rollups r where r.subject_id = p.id
+                 )),
+                 'usage_this_month', private.device_models_this_month(p.id),
+                 'sort_value', p.sort_value::text
+               ) order by p.sort_value %2$s, p.id %2$s
+             ), '[]')
+        from (
+          select d.id, d.name, u.email as user_email, b.allocated, b.used, b.reserved, d.blocked, d.registrations,
+                 d.created_at, d.last_registered_at, %1$s as sort_value
+            from public.devices d
+            join public.balances b on b.subject_id = d.id
+            left join public.users u on u.id = d.user_id
+           where d.deleted_at is null
+             and ($1 is null or lower(d.name) like $1 or u.email like $1 or d.id::text like $1)
+             and ($2 is null or (%1$s, d.id) %3$s ($2::%4$s, $3))
+           order by %1$s %2$s, d.id %2$s
+           limit $4
+        ) p
+    $query$,
+    v_column, v_direction, case v_direction when 'desc' then '<' else '>' end, v_type
+  )
+  into v_page
+  using '%' || replace(replace(replace(lower(p_query), '\', '\\'), '%', '\%'), '_', '\_') || '%',
+        p_after_value, p_after_id, p_limit;
+  return v_page;
+exception
+  -- The value to go on from is the caller's word.
+  when data_exception then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
+end
+$$;
+revoke all on function private.device_page(text, integer, text, text, uuid) from public, anon, authenticated, service_role;
+comment on function private.device_page(text, integer, text, text, uuid) is
+  'Devices with balances and this month''s usage, one page; sort_value and id of the last row page on.';
+
+create or replace function public.dashboard(
+  p_actor jsonb, p_limit integer, p_sort text, p_query text default null, p_after_value text default null, p_after_id uuid default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads every device, which no API role may.
+begin
+  perform private.require_admin(p_actor);
+  return jsonb_build_object(
+    'budget', private.budget_json('device') || jsonb_build_object('users', private.budget_json('user')),
+    'device_count', (select count(*) from public.devices where deleted_at is null),
+    'devices', private.device_page(p_query, p_limit, p_sort, p_after_value, p_after_id),
+    'usage', private.usage_by_day(30),
+    'top_devices', (
+      select coalesce(jsonb_agg(to_jsonb(t) order by t.used desc, t.id), '[]')
+        from (
+          select d.id, d.name, b.used, b.allocated
+            from public.balances b join public.devices d on d.id = b.subject_id
+           where b.subject_kind = 'device' and d.deleted_at is null and b.used > 0
+           order by b.used desc, d.id
+           limit 10
+        ) t
+    )
+  );
+end
+$$;
+revoke all on function public.dashboard(jsonb, integer, text, text, text, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.dashboard(jsonb, integer, text, text, text, uuid) to service_role;
+comment on function public.dashboard(jsonb, integer, text, text, text, uuid) is
+  'What the admin dashboard shows: pools, one page of devices, 30 days of usage, the ten devices that used most in this period.';
+
+create or replace function public.list_audit(p_actor jsonb, p_limit integer, p_before bigint default null, p_target text default null)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: audit_log is open to no API role.
+begin
+  perform private.require_admin(p_actor);
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) order by page.id desc), '[]')
+      from (
+        select a.* from public.audit_log a
+         where (p_before is null or a.id < p_before) and (p_target is null or a.target = p_target)
+         order by a.id desc
+         limit p_limit
+      ) page
+  );
+end
+$$;
+revoke all on function public.list_audit(jsonb, integer, bigint, text) from public, anon, authenticated, service_role;
+grant execute on function public.list_audit(jsonb, integer, bigint, text) to service_role;
+comment on function public.list_audit(jsonb, integer, bigint, text) is 'The audit log, newest first; before an id to page on, a target to follow one thing.';
+
+create or replace function public.verify_ledger_as(p_actor jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: verify_ledger reads every row.
+begin
+  perform private.require_admin(p_actor);
+  return (
+    select jsonb_build_object('ok', bool_and(v.ok), 'checks', jsonb_agg(to_jsonb(v))) from public.verify_ledger() v
+  );
+end
+$$;
+revoke all on function public.verify_ledger_as(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.verify_ledger_as(jsonb) to service_role;
+comment on function public.verify_ledger_as(jsonb) is 'verify_ledger for an admin: {ok, checks: [{name, ok, checked, discrepancies}]}.';
+
+-- What admins look at in Supabase Studio. Invoker's rights and no grants: these are for the dashboard's own role.
+create or replace view public.device_overview with (security_invoker = true) as
+  select d.id, d.name, u.email as user_email, b.allocated, b.used, b.reserved,
+         b.allocated - b.used - b.reserved as remaining, d.blocked, d.registrations, d.last_registered_at, d.created_at
+    from public.devices d
+    join public.balances b on b.subject_id = d.id
+    left join public.users u on u.id = d.user_id
+   where d.deleted_at is null;
+create or replace view public.user_overview with (security_invoker = true) as
+  select u.id, u.email, u.name, b.allocated, b.used, b.reserved, b.allocated - b.used - b.reserved as remaining,
+         (select count(*) from public.devices d where d.user_id = u.id and d.deleted_at is null) as devices, u.created_at
+    from public.users u
+    left join public.balances b on b.subject_id = u.id;
+create or replace view public.usage_by_day with (security_invoker = true) as
+  select (bucket at time zone 'UTC')::date as day, sum(events) as events, sum(prompts) as prompts,
+         sum(total_tokens) as total_tokens, sum(cost) as cost
+    from public.usage_totals
+   group by 1;
+create or replace view public.usage_by_model with (security_invoker = true) as
+  select date_trunc('month', bucket, 'UTC')::date as month, provider, model, source,
+         sum(events) as events, sum(prompts) as prompts, sum(total_tokens) as total_tokens, sum(cost) as cost
+    from public.usage_rollups
+   group by 1, 2, 3, 4;
+do $$
+declare
+  v_view text;
+begin
+  foreach v_view in array array['device_overview', 'user_overview', 'usage_by_day', 'usage_by_model'] loop
+    execute format('revoke all on public.%I from anon, authenticated, service_role', v_view);
+  end loop;
+end
+$$;
+comment on view public.device_overview is 'Devices with their balance and the account they are linked to.';
+comment on view public.user_overview is 'Accounts with their balance and number of devices.';
+comment on view public.usage_by_day is 'Usage of everybody per day (UTC).';
+comment on view public.usage_by_model is 'Usage of everybody per month, provider, model and source.';
+comment on column public.device_overview.id is 'The device''s id.';
+comment on column public.device_overview.name is 'Its name.';
+comment on column public.device_overview.user_email is 'The account it is linked to.';
+comment on column public.device_overview.allocated is 'Tokens granted.';
+comment on column public.device_overview.used is 'Tokens used in this period.';
+comment on column public.device_overview.reserved is 'Tokens held.';
+comment on column public.device_overview.remaining is 'Tokens left.';
+comment on column public.device_overview.blocked is 'Whether it is blocked.';
+comment on column public.device_overview.registrations is 'How often it registered.';
+comment on column public.device_overview.last_registered_at is 'When it registered last.';
+comment on column public.device_overview.created_at is 'When it registered first.';
+comment on column public.user_overview.id is 'The account''s id.';
+comment on column public.user_overview.email is 'Its e-mail address.';
+comment on column public.user_overview.name is 'Its name.';
+comment on column public.user_overview.allocated is 'Tokens granted.';
+comment on column public.user_overview.used is 'Tokens used.';
+comment on column public.user_overview.reserved is 'Tokens held.';
+comment on column public.user_overview.remaining is 'Tokens left.';
+comment on column public.user_overview.devices is 'Devices linked to it.';
+comment on column public.user_overview.created_at is 'When it was created.';
+comment on column public.usage_by_day.day is 'The day (UTC).';
+comment on column public.usage_by_day.events is 'Number of events.';
+comment on column public.usage_by_day.prompts is 'Sum of prompts.';
+comment on column public.usage_by_day.total_tokens is 'Sum of language-model tokens.';
+comment on column public.usage_by_day.cost is 'Sum of what was debited.';
+comment on column public.usage_by_model.month is 'First day of the month (UTC).';
+comment on column public.usage_by_model.provider is 'The AI provider.';
+comment on column public.usage_by_model.model is 'The model.';
+comment on column public.usage_by_model.source is 'The door the events came through.';
+comment on column public.usage_by_model.events is 'Number of events.';
+comment on column public.usage_by_model.prompts is 'Sum of prompts.';
+comment on column public.usage_by_model.total_tokens is 'Sum of language-model tokens.';
+comment on column public.usage_by_model.cost is 'Sum of what was debited.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122001400', 'admin_reports')
+on conflict (version) do nothing;
+
+-- 20261122001500_maintenance
+
+-- Maintenance: what time does to the books. Safe to run at any moment, by any number of servers at once.
+
+-- Drops the months that lie entirely before the horizon; what they debited stays in the books.
+create or replace function private.drop_old_usage(p_horizon timestamptz)
+returns integer
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_partition text;
+  v_dropped integer := 0;
+begin
+  for v_partition in
+    select p.name from private.usage_partitions() p
+     where (p.lower_bound at time zone 'UTC' + interval '1 month') at time zone 'UTC' <= p_horizon
+     order by p.name
+  loop
+    execute format(
+      $query$
+        insert into private.retired_usage as u (subject_id, period, cost)
+        select subject_id, period, sum(cost) from private.%I where cost > 0 group by subject_id, period
+        on conflict (subject_id, period) do update set cost = u.cost + excluded.cost
+      $query$, v_partition
+    );
+    execute format('drop table private.%I', v_partition);
+    v_dropped := v_dropped + 1;
+  end loop;
+  return v_dropped;
+end
+$$;
+revoke all on function private.drop_old_usage(timestamptz) from public, anon, authenticated, service_role;
+comment on function private.drop_old_usage(timestamptz) is 'Drops whole months of usage events before a time; answers how many. Rollups stay.';
+
+create or replace function public.maintain(p_monthly_tokens bigint default null, p_retention_months integer default null)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: expires holds, resets periods, prunes keys and drops partitions, which no API role may.
+declare
+  v_subjects uuid[];
+  v_keys bigint;
+  v_dropped integer := 0;
+  v_reset boolean := false;
+begin
+  -- One server at a time is enough; the others have nothing left to do.
+  if not pg_try_advisory_xact_lock(hashtext('public.maintain')) then
+    return jsonb_build_object('ran', false);
+  end if;
+
+  perform private.ensure_usage_partition(now() + make_interval(months => n)) from generate_series(0, 3) as n;
+  if p_monthly_tokens is not null then
+    v_reset := private.reset_when_due(p_monthly_tokens);
+  end if;
+
+  select array_agg(distinct r.subject_id) into v_subjects
+    from (
+      select subject_id from public.reservations
+       where status = 'held' and expires_at <= now() order by expires_at limit 1000
+    ) r;
+  if v_subjects is not null then
+    perform from public.balances b where b.subject_id = any (v_subjects) order by b.subject_id for update;
+    perform private.expire_reservations(v_subjects);
+  end if;
+
+  with pruned as (
+    delete from private.idempotency_keys where created_at < now() - interval '48 hours' returning 1
+  )
+  select count(*) into v_keys from pruned;
+  delete from private.login_attempts where window_ends_at < now();
+  delete from private.known_addresses where last_login_at < now() - interval '180 days';
+
+  if p_retention_months is not null then
+    v_dropped := private.drop_old_usage(date_trunc('month', now(), 'UTC') - make_interval(months => p_retention_months));
+  end if;
+  return jsonb_build_object(
+    'ran', true, 'reset', v_reset, 'expired_subjects', coalesce(cardinality(v_subjects), 0), 'pruned_keys', v_keys,
+    'dropped_months', v_dropped
+  );
+end
+$$;
+revoke all on function public.maintain(bigint, integer) from public, anon, authenticated, service_role;
+grant execute on function public.maintain(bigint, integer) to service_role;
+comment on function public.maintain(bigint, integer) is
+  'Creates partitions ahead, expires holds, prunes idempotency keys and log-in counters; with p_monthly_tokens resets at the month''s start, with p_retention_months drops older events. Answers what it did, ran false where another one is at it.';
+
+-- Where pg_cron is there, the database looks after itself even with no server running.
+do $$
+begin
+  if exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
+    execute $cron$select cron.schedule('tokenledger-maintain', '* * * * *', 'select public.maintain()')$cron$;
+  end if;
+end
+$$;
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122001500', 'maintenance')
+on conflict (version) do nothing;
+
+commit;
+
+-- The Data API reads the functions again.
+notify pgrst, 'reload schema';

@@ -1,0 +1,108 @@
+import t from 'tap';
+import { openTestServer } from '../helpers/test-server.js';
+
+const server = await openTestServer(t);
+
+interface Operation {
+  readonly summary?: string;
+  readonly tags?: readonly string[];
+  readonly security?: readonly object[];
+  readonly responses: Readonly<Record<string, { readonly content?: object }>>;
+}
+
+const response = await server.app.inject({ url: '/openapi.json' });
+const document = response.json<{ openapi: string; paths: Record<string, Record<string, Operation>> }>();
+
+const ALWAYS = ['429', '500', '503'];
+const UNAUTHORIZED = ['401', ...ALWAYS];
+const BODY = ['400', '413', '415'];
+/** What each route may answer. */
+const STATUSES: Readonly<Record<string, readonly string[]>> = {
+  'get /': ['200'],
+  'get /healthz': ['200'],
+  'get /readyz': ['200', ...ALWAYS],
+  'post /api/devices/register': ['200', '201', '400', '403', '413', '415', ...ALWAYS],
+  'get /api/devices/{id}/tokens': ['200', '400', '401', '403', '404', ...ALWAYS],
+  'post /api/devices/check-can-use': ['200', '400', '401', '403', '413', '415', '422', ...ALWAYS],
+  'post /api/devices/{id}/usage': ['200', '400', '401', '403', '404', '409', '413', '415', '422', ...ALWAYS],
+  'post /api/usage/log': ['200', '400', '401', '403', '404', '409', '413', '415', '422', ...ALWAYS],
+  'post /api/admin/login': ['200', ...UNAUTHORIZED, ...BODY],
+  'post /api/admin/password': ['200', ...UNAUTHORIZED, ...BODY],
+  'post /api/admin/allocate': ['200', '403', '404', '422', ...UNAUTHORIZED, ...BODY],
+  'get /api/admin/budget': ['200', '400', ...UNAUTHORIZED],
+  'put /api/admin/budget': ['200', ...UNAUTHORIZED, ...BODY],
+  'post /api/admin/reset-monthly': ['200', '403', '409', ...UNAUTHORIZED, ...BODY],
+  'get /api/admin/periods': ['200', '400', ...UNAUTHORIZED],
+  'get /api/admin/periods/{number}': ['200', '400', ...UNAUTHORIZED],
+  'get /api/admin/model-costs': ['200', ...UNAUTHORIZED],
+  'put /api/admin/model-costs': ['200', ...UNAUTHORIZED, ...BODY],
+  'post /api/admin/block-device': ['200', '404', ...UNAUTHORIZED, ...BODY],
+  'post /api/admin/devices/{id}/rotate': ['200', '404', ...UNAUTHORIZED, ...BODY],
+  'patch /api/admin/devices/{id}': ['200', '404', ...UNAUTHORIZED, ...BODY],
+  'delete /api/admin/devices/{id}': ['200', '400', '404', ...UNAUTHORIZED],
+  'get /api/admin/dashboard': ['200', '400', ...UNAUTHORIZED],
+  'get /api/admin/ledger/verify': ['200', ...UNAUTHORIZED],
+  'get /api/admin/audit': ['200', '400', ...UNAUTHORIZED],
+  'get /api/admin/users': ['200', '400', ...UNAUTHORIZED],
+  'get /api/users': ['200', '400', ...UNAUTHORIZED],
+  'post /api/admin/users': ['201', '409', ...UNAUTHORIZED, ...BODY],
+};
+
+const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+  Object.entries(methods).map(([method, operation]) => ({ name: `${method} ${path}`, operation })),
+);
+
+t.test('the document is OpenAPI 3.1', async (t) => {
+  t.equal(response.statusCode, 200);
+  t.match(response.headers['content-type'], /^application\/json/);
+  t.match(document.openapi, /^3\.1\./);
+});
+
+t.test('it lists every /api path once and the health routes, and nothing else', async (t) => {
+  t.strictSame(operations.map(({ name }) => name).sort(), Object.keys(STATUSES).sort());
+});
+
+t.test('every route declares every status it can answer, errors with the error body', async (t) => {
+  for (const { name, operation } of operations) {
+    t.strictSame(Object.keys(operation.responses).sort(), [...(STATUSES[name] ?? [])].sort(), name);
+    for (const [status, { content }] of Object.entries(operation.responses)) {
+      if (Number(status) < 400) continue;
+      const required = ['error', 'code', 'message', 'detail'];
+      t.match(content, { 'application/json': { schema: { required } } }, `${name} ${status}`);
+    }
+  }
+});
+
+t.test('every route says what it does, and those that need a token say so', async (t) => {
+  for (const { name, operation } of operations) {
+    t.match(operation.summary, /\S/, name);
+    t.match(operation.tags, [/\S/], name);
+    const answersUnauthorized = '401' in operation.responses && !name.endsWith('/login');
+    t.equal((operation.security ?? []).length > 0, answersUnauthorized, `${name} and its token`);
+  }
+});
+
+t.test('/docs is served, is about this document and loads nothing from another host', async (t) => {
+  const page = await server.app.inject({ url: '/docs/' });
+  t.equal(page.statusCode, 200);
+  t.match(page.headers['content-type'], /^text\/html/);
+  const policy = String(page.headers['content-security-policy']);
+  t.match(policy, /default-src 'none'/);
+  t.notMatch(policy, /https?:|\*|'unsafe-eval'/, 'the policy names no host');
+  t.notMatch(policy, /script-src[^;]*'unsafe-inline'/);
+
+  const references = [...page.payload.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, target]) => target ?? '');
+  t.ok(references.length >= 4, 'scripts and styles were found');
+  t.notMatch(page.payload, /(?:src|href)="(?:[a-z]+:)?\/\//i, 'every reference is to this server');
+  t.notMatch(page.payload, /@import|url\(\s*['"]?https?:/i);
+  for (const target of references) {
+    const { pathname } = new URL(target, 'http://localhost/docs/');
+    const asset = await server.app.inject({ url: pathname });
+    t.equal(asset.statusCode, 200, pathname);
+  }
+  const initializer = await server.app.inject({ url: '/docs/static/swagger-initializer.js' });
+  t.match(initializer.payload, 'validatorUrl: null', 'no validator elsewhere is asked');
+  t.match((await server.app.inject({ url: '/docs/json' })).json(), { openapi: document.openapi });
+});
+
+t.end();

@@ -1,0 +1,123 @@
+import { randomUUID } from 'node:crypto';
+import t from 'tap';
+import { callDatabase } from '../../src/database/client.js';
+import type { Json } from '../../src/database/types.js';
+import { createBatcher } from '../../src/metering/batcher.js';
+import { openTestServer, type TestDevice } from '../helpers/test-server.js';
+
+const server = await openTestServer(t);
+const { database } = server.backend;
+
+/** A batcher over the real function, and the sizes of the calls it made. */
+function realBatcher() {
+  const sizes: number[] = [];
+  const submit = createBatcher<Record<string, Json>, Json>(async (items) => {
+    sizes.push(items.length);
+    const outcomes = await callDatabase(() => database.rpc('meter_devices', { p_items: [...items] }));
+    if (!Array.isArray(outcomes)) throw new Error('not a list of outcomes');
+    return outcomes;
+  });
+  return { sizes, submit };
+}
+
+function debit(device: TestDevice, extra: Record<string, Json> = {}): Record<string, Json> {
+  const item = { op: 'debit', device_id: device.id, token_version: 1, model: 'gpt-5', prompt_count: 1, reserve: false };
+  return { ...item, key: null, reservation_id: null, ...extra };
+}
+
+async function devicesWith(tokens: number, count: number): Promise<TestDevice[]> {
+  return Promise.all(Array.from({ length: count }, () => server.registerDevice(tokens)));
+}
+
+const malformed: readonly (readonly [title: string, extra: Record<string, Json>])[] = [
+  ['a device id that is no UUID', { device_id: 'not-a-uuid' }],
+  ['a model with a NUL', { model: 'gpt\u0000' }],
+  ['a model that is too long for its column', { model: 'x'.repeat(201) }],
+  ['a count that is no number', { prompt_count: 'many' }],
+  ['a count beyond an integer', { prompt_count: 2 ** 40 }],
+  ['a negative count', { prompt_count: -5 }],
+  ['no count', { prompt_count: null }],
+  ['no model', { model: null }],
+  ['a key that is too long', { key: 'k'.repeat(256) }],
+  ['an operation that does not exist', { op: 'refund' }],
+];
+
+for (const [title, extra] of malformed) {
+  t.test(`one item in a batch of 64 with ${title} leaves 63 unharmed`, async (t) => {
+    const devices = await devicesWith(5, 16);
+    const { sizes, submit } = realBatcher();
+    const items = Array.from({ length: 64 }, (_, n) => debit(devices[n % 16] ?? { id: '', token: '' }));
+    items[21] = { ...items[21], ...extra };
+    const outcomes = await Promise.allSettled(items.map((item) => submit(item)));
+    t.equal(sizes[0], 64, 'they left together');
+    t.strictSame(
+      outcomes.flatMap(({ status }, n) => (status === 'rejected' ? [n] : [])),
+      [21],
+      'only the malformed one failed',
+    );
+    const debited = outcomes.filter((outcome) => outcome.status === 'fulfilled' && hasEvent(outcome.value));
+    t.equal(debited.length, 63);
+    const [row] = await server.database.sql<{ used: string }>(
+      'select sum(used) as used from balances where subject_id = any ($1)',
+      [devices.map(({ id }) => id)],
+    );
+    t.equal(row?.used, '63', 'each was charged once');
+    await server.verifyLedger(t);
+  });
+}
+
+function hasEvent(outcome: Json): boolean {
+  return typeof outcome === 'object' && outcome !== null && 'event_id' in outcome;
+}
+
+t.test('300 calls in one turn leave in batches of 256 and 44, and all are charged', async (t) => {
+  const devices = await devicesWith(100, 3);
+  const { sizes, submit } = realBatcher();
+  const items = Array.from({ length: 300 }, (_, n) => debit(devices[n % 3] ?? { id: '', token: '' }));
+  await Promise.all(items.map((item) => submit(item)));
+  t.strictSame(sizes, [256, 44]);
+  const ids = devices.map(({ id }) => id);
+  const balances = await server.database.sql('select used from balances where subject_id = any ($1)', [ids]);
+  t.strictSame(balances, [{ used: '100' }, { used: '100' }, { used: '100' }]);
+  await server.verifyLedger(t);
+});
+
+t.test('items of one device in one batch each see what the ones before left', async (t) => {
+  const device = await server.registerDevice(2);
+  const { sizes, submit } = realBatcher();
+  const outcomes = await Promise.all([
+    submit(debit(device, { op: 'balance' })),
+    submit(debit(device)),
+    submit(debit(device, { op: 'check' })),
+    submit(debit(device)),
+    submit(debit(device)),
+    submit(debit(device, { op: 'balance' })),
+  ]);
+  t.strictSame(sizes, [6]);
+  t.match(outcomes, [
+    { remaining: 2, used: 0 },
+    { remaining: 1 },
+    { can_use: true, remaining: 1 },
+    { remaining: 0 },
+    { code: 'INSUFFICIENT_TOKENS', requested: 1, remaining: 0 },
+    { remaining: 0, used: 2 },
+  ]);
+  await server.verifyLedger(t);
+});
+
+t.test('a key used twice in one batch is one event with one answer', async (t) => {
+  const device = await server.registerDevice(5);
+  const { submit } = realBatcher();
+  const key = randomUUID();
+  const [first, second, other] = await Promise.all([
+    submit(debit(device, { key })),
+    submit(debit(device, { key })),
+    submit(debit(device, { key, prompt_count: 2 })),
+  ]);
+  t.match(first, { tokens_used: 1, remaining: 4 });
+  t.strictSame(second, first);
+  t.match(other, { code: 'IDEMPOTENCY_MISMATCH' });
+  await server.verifyLedger(t);
+});
+
+t.end();

@@ -1,0 +1,128 @@
+import t from 'tap';
+import { readConfig } from '../../src/config.js';
+import { StartupError } from '../../src/startup-error.js';
+
+type Variables = Record<string, string>;
+
+const SECRET = 'a-secret-of-more-than-32-characters';
+
+/** The sentence a configuration is refused with, empty where it is accepted. */
+function refusalOf(variables: Variables): string {
+  try {
+    readConfig(variables);
+    return '';
+  } catch (error) {
+    if (error instanceof StartupError) return error.message;
+    throw error;
+  }
+}
+
+/** The variables a refusal calls not valid, or missing. */
+function namedIn(refusal: string, complaint: 'is not valid' | 'is missing'): string[] {
+  return [...refusal.matchAll(new RegExp(`(?:^Bad configuration: |; )([A-Z_]+) ${complaint}`, 'g'))].map(
+    ([, name = '']) => name,
+  );
+}
+
+const INVALID: readonly (readonly [name: string, value: string])[] = [
+  ['PORT', 'eighty'],
+  ['PORT', '-1'],
+  ['PORT', '65536'],
+  ['LOG_LEVEL', 'verbose'],
+  ['PUBLIC_URL', 'tokens.example.com'],
+  ['DATABASE_URL', 'mysql://someone:pa55word@db.example.com/ledger'],
+  ['SUPABASE_URL', 'project.supabase.example'],
+  ['JWT_SECRET', 'thirty-one-characters-too-short'],
+  ['ADMIN_USERNAME', 'x'.repeat(101)],
+  ['ADMIN_PASSWORD', 'seven77'],
+  ['ADMIN_PASSWORD', 'y'.repeat(257)],
+  ['DEFAULT_DEVICE_TOKENS', 'many'],
+  ['DEFAULT_DEVICE_TOKENS', '-5'],
+  ['DEFAULT_DEVICE_TOKENS', '1000000000001'],
+  ['DEVICE_ENROLLMENT', 'closed'],
+  ['ENROLLMENT_KEY', 'seven77'],
+  ['RATE_LIMIT', 'sometimes'],
+];
+
+t.test('with nothing set the database is the embedded one and every default holds', async (t) => {
+  const config = readConfig({});
+  t.match(config, {
+    HOST: '127.0.0.1',
+    PORT: 3000,
+    LOG_LEVEL: 'info',
+    CORS_ORIGINS: '*',
+    ADMIN_USERNAME: 'admin',
+    DEFAULT_DEVICE_TOKENS: 50,
+    DEVICE_ENROLLMENT: 'open',
+    RATE_LIMIT: 'on',
+  });
+  t.strictSame(config.database, { kind: 'embedded', dataDir: './data' });
+  t.equal(config.JWT_SECRET, undefined);
+  t.equal(config.ADMIN_PASSWORD, undefined);
+});
+
+t.test('an empty variable counts as absent, and a variable that is not ours is no business of ours', async (t) => {
+  const empty = Object.fromEntries(Object.keys(readConfig({})).map((name) => [name, '']));
+  t.strictSame(readConfig({ ...empty, DATABASE_URL: '', SUPABASE_URL: '', JWT_SECRET: '' }), readConfig({}));
+  t.strictSame(readConfig({ PORTS: 'x', port: 'x' }), readConfig({}));
+});
+
+t.test('numbers are read in full, and only as plain decimals', async (t) => {
+  t.equal(readConfig({ PORT: '0' }).PORT, 0);
+  t.equal(readConfig({ PORT: '65535' }).PORT, 65_535);
+  t.equal(readConfig({ DEFAULT_DEVICE_TOKENS: '1000000000000' }).DEFAULT_DEVICE_TOKENS, 1_000_000_000_000);
+  for (const value of ['1e3', '80.9', '0x50', 'true']) {
+    t.strictSame(namedIn(refusalOf({ PORT: value }), 'is not valid'), ['PORT'], `PORT=${value}`);
+  }
+});
+
+t.test('a value that is not valid is refused by its name and what the variable is for, never printed', async (t) => {
+  for (const [name, value] of INVALID) {
+    const refusal = refusalOf({ JWT_SECRET: SECRET, SUPABASE_SECRET_KEY: 'key', [name]: value });
+    t.strictSame(namedIn(refusal, 'is not valid'), [name], `${name} is refused`);
+    t.match(refusal, /is not valid \(.{10,}\)/, `${name} is explained`);
+    t.notOk(refusal.includes(value), `the value of ${name} stays out of the message`);
+  }
+});
+
+t.test('all bad variables are named at once, in one line', async (t) => {
+  const bad = Object.fromEntries(INVALID);
+  const refusal = refusalOf(bad);
+  t.strictSame(namedIn(refusal, 'is not valid').sort(), Object.keys(bad).sort());
+  t.strictSame(namedIn(refusal, 'is missing'), ['SUPABASE_SECRET_KEY'], 'and what is missing with them');
+  t.notOk(refusal.includes('\n'));
+  for (const value of Object.values(bad)) t.notOk(refusal.includes(value));
+});
+
+t.test('variables that contradict each other are refused', async (t) => {
+  const direct = { DATABASE_URL: 'postgres://db.example.com/ledger' };
+  const supabase = { SUPABASE_URL: 'https://project.supabase.example', SUPABASE_SECRET_KEY: 'key' };
+  t.match(refusalOf({ ...direct, ...supabase, JWT_SECRET: SECRET }), 'SUPABASE_URL and DATABASE_URL are both set');
+  t.strictSame(namedIn(refusalOf(direct), 'is missing'), ['JWT_SECRET']);
+  t.strictSame(namedIn(refusalOf({ SUPABASE_URL: supabase.SUPABASE_URL }), 'is missing'), [
+    'SUPABASE_SECRET_KEY',
+    'JWT_SECRET',
+  ]);
+  t.strictSame(namedIn(refusalOf({ DEVICE_ENROLLMENT: 'key' }), 'is missing'), ['ENROLLMENT_KEY']);
+});
+
+t.test('what is set decides where the database is', async (t) => {
+  const connectionString = 'postgresql://db.example.com/ledger';
+  t.strictSame(readConfig({ DATABASE_URL: connectionString, JWT_SECRET: SECRET }).database, {
+    kind: 'direct',
+    connectionString,
+  });
+  const url = 'https://project.supabase.example';
+  t.strictSame(readConfig({ SUPABASE_URL: url, SUPABASE_SECRET_KEY: 'key', JWT_SECRET: SECRET }).database, {
+    kind: 'supabase',
+    url,
+    secretKey: 'key',
+  });
+  t.strictSame(readConfig({ DATA_DIR: '/srv/ledger' }).database, { kind: 'embedded', dataDir: '/srv/ledger' });
+});
+
+t.test('the configuration cannot be changed after it was read', async (t) => {
+  const config = readConfig({});
+  t.throws(() => Object.assign(config, { PORT: 1 }), TypeError);
+  t.equal(config.PORT, 3000);
+});

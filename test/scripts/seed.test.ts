@@ -1,0 +1,145 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import pg from 'pg';
+import t, { type Test } from 'tap';
+import { migrate } from '../../src/database/migrations.js';
+import { PROJECT_ROOT } from '../../src/project-root.js';
+import { runScript } from '../helpers/run-script.js';
+import { openTestServer, testEnvironment } from '../helpers/test-server.js';
+
+const server = await openTestServer(t);
+const { sql } = server.database;
+
+async function seed(t: Test): Promise<string> {
+  const environment = { ...testEnvironment(server.database), DATABASE_URL: server.database.adminUrl };
+  const { code, stdout, stderr } = await runScript(t, 'seed', [], environment);
+  t.equal(code, 0, stderr);
+  return stdout;
+}
+
+const TABLES = ['users', 'devices', 'balances', 'ledger_entries', 'usage_events', 'usage_rollups'];
+
+/** How many rows each table has, and a digest of all of them. */
+async function contents(): Promise<unknown[]> {
+  return Promise.all(
+    TABLES.map(async (table) => {
+      const [row] = await sql(
+        `select count(*)::integer as rows, md5(string_agg(r::text, ',' order by r::text)) as digest from ${table} r`,
+      );
+      return { table, ...row };
+    }),
+  );
+}
+
+function register(fingerprint: string) {
+  const payload = { device_name: 'Mine', hardware_fingerprint: fingerprint };
+  return server.app.inject({ method: 'POST', url: '/api/devices/register', payload });
+}
+
+t.test('the seed fills a fresh database with people, devices and their use, and the books verify', async (t) => {
+  const partitions = await sql<{ name: string }>(
+    `select inhrelid::regclass::text as name from pg_inherits where inhparent = 'public.usage_events'::regclass`,
+  );
+  t.ok(partitions.length > 0);
+  // The seed needs none of the partitions there happen to be.
+  for (const { name } of partitions) await sql(`drop table ${name}`);
+
+  const said = await seed(t);
+  t.match(said, /^Seeded 8 people, 20 devices and \d+ uses of the last 30 days\.\n/);
+  const [counts] = await sql<{ users: number; devices: number; linked: number; blocked: number; events: number }>(
+    `select (select count(*)::integer from users where email like '%@example.com') as users,
+            (select count(*)::integer from devices) as devices,
+            (select count(user_id)::integer from devices) as linked,
+            (select count(*)::integer from devices where blocked) as blocked,
+            (select count(*)::integer from usage_events) as events`,
+  );
+  t.match(counts, { users: 8, devices: 20, linked: 19, blocked: 1 });
+  t.ok(said.includes(` ${counts?.events} uses`), 'it says how much it wrote');
+  t.ok(counts !== undefined && counts.events > 500 && counts.events < 10_000);
+  await server.verifyLedger(t);
+});
+
+t.test('nothing of it lies in the future, or before its device', async (t) => {
+  const [row] = await sql(
+    `select (select count(*)::integer from usage_events where greatest(occurred_at, created_at) > now()) as events,
+            (select count(*)::integer from usage_rollups where bucket > now()) as rollups,
+            (select count(*)::integer from ledger_entries where created_at > now()) as entries,
+            (select count(*)::integer from users where greatest(created_at, updated_at) > now()) as users,
+            (select count(*)::integer from devices where greatest(created_at, last_registered_at) > now()) as devices,
+            (select count(*)::integer from usage_events e join devices d on d.id = e.device_id
+              where e.occurred_at < d.created_at) as early`,
+  );
+  t.strictSame(row, { events: 0, rollups: 0, entries: 0, users: 0, devices: 0, early: 0 });
+});
+
+t.test('people work in working hours, mostly on weekdays, with several models', async (t) => {
+  const [row] = await sql<{ weekday: number; weekend: number; night: number; days: number; models: string[] }>(
+    `with used as (
+       select occurred_at at time zone 'UTC' as at, model from usage_events
+        where occurred_at < date_trunc('day', now(), 'UTC')
+     )
+     select (count(*) filter (where extract(isodow from at) < 6)
+              / count(distinct at::date) filter (where extract(isodow from at) < 6))::integer as weekday,
+            (count(*) filter (where extract(isodow from at) > 5)
+              / count(distinct at::date) filter (where extract(isodow from at) > 5))::integer as weekend,
+            (count(*) filter (where extract(hour from at) not between 6 and 19))::integer as night,
+            count(distinct at::date)::integer as days, array_agg(distinct model) as models
+       from used`,
+  );
+  t.ok(row !== undefined && row.weekend > 0 && row.weekday > 4 * row.weekend, 'weekdays are heavier');
+  t.match(row, { night: 0, days: 29 });
+  t.ok(row?.models.includes('claude-opus-4.5') && row.models.length >= 4);
+});
+
+t.test('a demo fingerprint registers as its device, with what it has left', async (t) => {
+  const first = await register('demo-device-01');
+  t.equal(first.statusCode, 200);
+  const { device_id: id, device_token: token, remaining } = first.json<Record<string, string>>();
+  t.ok(Number(remaining) > 0);
+  const used = await server.as({ id: String(id), token: String(token) }, 'POST', '/api/usage/log', {
+    model_type: 'gpt-5',
+  });
+  t.equal(used.statusCode, 200);
+  t.equal(used.json<{ remaining: number }>().remaining, Number(remaining) - 1);
+
+  const emptied = await register('demo-device-18');
+  t.equal(emptied.statusCode, 200);
+  t.equal(emptied.json<{ remaining: number }>().remaining, 0);
+  const blocked = await register('demo-device-20');
+  t.equal(blocked.statusCode, 403);
+  t.match(blocked.json(), { code: 'DEVICE_BLOCKED' });
+  await server.verifyLedger(t);
+});
+
+t.test('seeding again changes nothing, as a command or as the plain file', async (t) => {
+  const before = await contents();
+  t.match(await seed(t), /^Already seeded, nothing changed\.\n/);
+  t.strictSame(await contents(), before);
+  await sql(await readFile(join(PROJECT_ROOT, 'supabase/seed.sql'), 'utf8'));
+  t.strictSame(await contents(), before);
+  await server.verifyLedger(t);
+});
+
+t.test('a device somebody registered with a demo fingerprint before is left as it is', async (t) => {
+  await sql('create database registered_before');
+  const url = new URL(server.database.adminUrl);
+  url.pathname = 'registered_before';
+  await migrate(url.href);
+  const client = new pg.Client({ connectionString: url.href });
+  await client.connect();
+  const device = `select d.*, b.* from devices d join balances b on b.subject_id = d.id where d.name = 'Early bird'`;
+  try {
+    await client.query(`select register_device('Early bird', 'demo-device-17', 7)`);
+    const before = await client.query(device);
+    await client.query(await readFile(join(PROJECT_ROOT, 'supabase/seed.sql'), 'utf8'));
+    t.strictSame((await client.query(device)).rows, before.rows);
+    t.equal((await client.query('select from devices')).rowCount, 20);
+    const checks = await client.query('select ok from verify_ledger()');
+    t.strictSame(
+      checks.rows,
+      Array.from({ length: 5 }, () => ({ ok: true })),
+    );
+  } finally {
+    await client.end();
+  }
+});

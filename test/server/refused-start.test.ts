@@ -1,0 +1,102 @@
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { assertRefused, openDirectory, startServer } from '../helpers/server-process.js';
+import { openTestDatabase } from '../helpers/test-database.js';
+
+const JWT_SECRET = 'a secret of more than thirty-two characters';
+
+async function takenPort(t: Test): Promise<string> {
+  const holder = createServer();
+  await new Promise<void>((listening) => holder.listen(0, '127.0.0.1', listening));
+  t.after(() => holder.close());
+  const address = holder.address();
+  return typeof address === 'object' && address !== null ? String(address.port) : '';
+}
+
+t.test('a port that is taken is named, and the Postgres just started is stopped', async (t) => {
+  const directory = await openDirectory(t);
+  const PORT = await takenPort(t);
+  const server = startServer(t, { cwd: directory.path, environment: { PORT } });
+  await assertRefused(t, server, new RegExp(`^PORT ${PORT} on 127\\.0\\.0\\.1 is already in use`));
+  t.match(await directory.postgresLog(), /database system is shut down/);
+  t.equal(await directory.postgresPid(), undefined);
+});
+
+t.test('an address that is not ours is named', async (t) => {
+  const directory = await openDirectory(t);
+  const server = startServer(t, { cwd: directory.path, environment: { HOST: '192.0.2.1' } });
+  await assertRefused(t, server, /^PORT 0 on 192\.0\.2\.1 cannot be listened on \(EADDRNOTAVAIL\)/);
+  t.equal(await directory.postgresPid(), undefined);
+});
+
+t.test('a data directory that cannot be made is named', async (t) => {
+  const directory = await openDirectory(t);
+  await writeFile(join(directory.path, 'file'), '');
+  const server = startServer(t, { cwd: directory.path, environment: { DATA_DIR: './file/data' } });
+  await assertRefused(t, server, /^DATA_DIR \.\/file\/data .*\(ENOTDIR\)/);
+});
+
+t.test('damaged secrets are named and not replaced', async (t) => {
+  const directory = await openDirectory(t);
+  await mkdir(directory.dataDir);
+  await writeFile(join(directory.dataDir, 'secrets.json'), '{"jwt_secret":');
+  const server = startServer(t, { cwd: directory.path });
+  await assertRefused(t, server, /secrets\.json is damaged; restore it from a backup/);
+  t.strictSame(await readdir(directory.dataDir), ['secrets.json'], 'nothing else was made');
+});
+
+t.test('all bad variables are named at once, and no value is shown', async (t) => {
+  const directory = await openDirectory(t);
+  await writeFile(join(directory.path, '.env'), 'RATE_LIMIT=on\nDEVICE_ENROLLMENT=hush-1\n');
+  const environment = {
+    PORT: 'hush-2',
+    LOG_LEVEL: 'hush-3',
+    JWT_SECRET: 'hush-4',
+    DATABASE_URL: 'mysql://hush-5',
+    DEFAULT_DEVICE_TOKENS: '-6',
+  };
+  const server = startServer(t, { cwd: directory.path, environment });
+  await assertRefused(t, server, /^Bad configuration: /);
+  for (const name of [...Object.keys(environment), 'DEVICE_ENROLLMENT']) {
+    t.equal(server.stderr().split(`${name} is not valid`).length, 2, `${name} is named once`);
+  }
+  t.notMatch(server.stderr(), /JWT_SECRET is missing/, 'a bad one is not called missing');
+  t.notMatch(server.stdout() + server.stderr(), /hush|-6/);
+  t.strictSame(await readdir(directory.path), ['.env'], 'nothing was made');
+});
+
+t.test('settings that cannot be read are told', async (t) => {
+  const directory = await openDirectory(t);
+  await mkdir(join(directory.path, '.env'));
+  await assertRefused(t, startServer(t, { cwd: directory.path }), /^\.env cannot be read/);
+});
+
+t.test('a database of the operator needs a JWT_SECRET, and must be reachable', async (t) => {
+  const { path: cwd } = await openDirectory(t);
+  const unreachable = `postgres://someone:hush@127.0.0.1:${await takenPort(t)}/nowhere`;
+  const noSecret = startServer(t, { cwd, environment: { DATABASE_URL: unreachable } });
+  await assertRefused(t, noSecret, /^Bad configuration: JWT_SECRET is missing/);
+
+  const closed = startServer(t, { cwd, environment: { DATABASE_URL: 'postgres://a:hush@127.0.0.1:1/b', JWT_SECRET } });
+  await assertRefused(t, closed, /^The database cannot be reached; check DATABASE_URL/);
+  t.notMatch(closed.stderr(), /hush/);
+  // Somebody listens there who is not Postgres and never answers.
+  const silent = startServer(t, { cwd, environment: { DATABASE_URL: unreachable, JWT_SECRET } });
+  await assertRefused(t, silent, /^The database cannot be reached; check DATABASE_URL/);
+});
+
+t.test('a database that lacks migrations is told apart from one that cannot be reached', async (t) => {
+  const { path: cwd } = await openDirectory(t);
+  const database = await openTestDatabase(t);
+  await database.sql('create database untouched');
+  const untouched = database.serverUrl.replace(/postgres$/, 'untouched');
+  const empty = startServer(t, { cwd, environment: { DATABASE_URL: untouched, JWT_SECRET } });
+  await assertRefused(t, empty, /^The database has none of .*npm run migrate/);
+
+  await database.sql(`delete from supabase_migrations.schema_migrations
+                       where version = (select max(version) from supabase_migrations.schema_migrations)`);
+  const behind = startServer(t, { cwd, environment: { DATABASE_URL: database.serverUrl, JWT_SECRET } });
+  await assertRefused(t, behind, /^The database is at version \d+, this server needs \d+: run "npm run migrate"/);
+});
