@@ -143,6 +143,12 @@ function serverProblems(environment: Partial<Environment>): string[] {
   return problems;
 }
 
+/** Whether a variable that must be a number is one, written as plain decimals: 1e3 or 80.9 is a mistake, not a port. */
+function isWholeNumber([name, text]: [string, string | undefined]): boolean {
+  const property: unknown = Reflect.get(EnvironmentSchema.properties, name);
+  return Value.Check(Type.Object({ type: Type.Literal('integer') }), property) && /^-?[0-9]{1,16}$/.test(text ?? '');
+}
+
 type Variables = Readonly<Record<string, string | undefined>>;
 
 /** Reads and checks the environment; `contradictions` lists what given variables say only together. */
@@ -152,7 +158,12 @@ function readEnvironment(
 ): Environment {
   const known = Object.keys(EnvironmentSchema.properties);
   const given = Object.fromEntries(known.flatMap((name) => (variables[name] ? [[name, variables[name]]] : [])));
-  const converted = Value.Convert(EnvironmentSchema, Value.Default(EnvironmentSchema, { ...given }));
+  const numbers = Object.fromEntries(
+    Object.entries(given)
+      .filter(isWholeNumber)
+      .map(([name, text]) => [name, Number(text)]),
+  );
+  const converted = Value.Default(EnvironmentSchema, { ...given, ...numbers });
   const invalid = [...Value.Errors(EnvironmentSchema, converted)].map(({ path }) => path.slice(1));
   const problems = [...[...new Set(invalid)].map(describe), ...contradictions(given)];
   if (problems.length > 0 || !Value.Check(EnvironmentSchema, converted)) {

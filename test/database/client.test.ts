@@ -11,7 +11,8 @@ const data = await openTestDataApi(
    create table public.plan (code text, failures integer);
    insert into public.plan values ('40001', 0);
    grant select on public.plan to service_role;
-   create or replace function public.maintain() returns jsonb language plpgsql as $$
+   drop function public.maintain(bigint, integer);
+   create function public.maintain() returns jsonb language plpgsql as $$
      declare
        attempt bigint := nextval('public.attempts');
        planned public.plan;
@@ -55,7 +56,7 @@ t.test('supabase-js calls a function through the direct Data API and gets its da
   const items = [{ text: 'é漢字🎬 "quoted" \\ \n', nested: { list: [1, null, true] }, large: Number.MAX_SAFE_INTEGER }];
   t.strictSame(await callDatabase(() => client.rpc('meter_devices', { p_items: items })), items);
   const checks = await callDatabase(() => client.rpc('verify_ledger'));
-  t.equal(checks.length, 5, 'rows come as a list');
+  t.equal(checks.length, 7, 'rows come as a list');
   t.equal(await callDatabase(() => client.rpc('has_admin')), false, 'false is data');
 });
 

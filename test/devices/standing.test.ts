@@ -70,19 +70,13 @@ t.test('registering again after the version was raised brings a token that works
   await server.verifyLedger(t);
 });
 
-t.test('a deleted device and one that never was are refused although the token is well signed', async (t) => {
-  const deleted = await server.registerDevice(0);
+t.test('a device that never was is refused although its token is well signed', async (t) => {
   const id = randomUUID();
   const unknown = { id, token: server.app.jwt.sign({ aud: 'device', sub: id, ver: 1 }, { expiresIn: '1h' }) };
-  await server.database.sql('delete from ledger_entries where subject_id = $1', [deleted.id]);
-  await server.database.sql('delete from balances where subject_id = $1', [deleted.id]);
-  await server.database.sql('delete from devices where id = $1', [deleted.id]);
   const before = await checksumsOf(server.database);
-  for (const device of [deleted, unknown]) {
-    for (const response of await answers(device, true)) {
-      t.equal(response.statusCode, 401);
-      t.match(response.json(), { code: 'INVALID_TOKEN' });
-    }
+  for (const response of await answers(unknown, true)) {
+    t.equal(response.statusCode, 401);
+    t.match(response.json(), { code: 'INVALID_TOKEN' });
   }
   t.strictSame(await checksumsOf(server.database), before);
   await server.verifyLedger(t);
