@@ -17,11 +17,11 @@ const errorBodies = TypeCompiler.Compile(
 /** Where the API is served, with the same handlers. */
 export const PREFIXES = ['/api', ''] as const;
 
-type FieldType = 'text' | 'secret' | 'count' | 'flag' | 'id';
+type FieldType = 'text' | 'secret' | 'count' | 'flag' | 'id' | 'change' | 'quantity' | 'limit' | 'list';
 
-/** A route of the device API, with a body it accepts and the kinds of its fields. */
+/** A route of the API, with a body it accepts and the kinds of its fields. */
 export interface Endpoint {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH';
   readonly path: string;
   /** The path as the OpenAPI document spells it. */
   readonly documented: string;
@@ -88,6 +88,10 @@ const WRONG: Readonly<Record<FieldType, readonly string[]>> = {
   secret: [...WRONG_FOR_ALL, ...NUMBERS, 'true', ...TEXTS.filter((text) => text !== '"1"' && text !== '""')],
   count: [...WRONG_FOR_ALL, ...NUMBERS, 'true', 'false', ...TEXTS],
   flag: [...WRONG_FOR_ALL, ...NUMBERS, '"true"', ...TEXTS],
+  change: [...WRONG_FOR_ALL, '0', '1.5', '9007199254740992', '-9007199254740992', 'true', ...TEXTS],
+  quantity: [...WRONG_FOR_ALL, '-1', '1.5', '9007199254740992', 'true', ...TEXTS],
+  limit: [...WRONG_FOR_ALL.filter((value) => value !== 'null'), '-1', '1.5', '9007199254740992', 'true', ...TEXTS],
+  list: [...WRONG_FOR_ALL, '1', 'true', '[{}]', '[{"model":"","cost":1}]', '[{"model":"x","cost":-1}]', ...TEXTS],
   id: [...WRONG_FOR_ALL, ...NUMBERS, 'true', ...TEXTS, '"not-a-uuid"', '"00000000-0000-0000-0000-00000000000g"'],
 };
 

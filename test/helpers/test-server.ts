@@ -26,7 +26,7 @@ export interface TestServer {
   /** Sends JSON as a device. */
   readonly as: (
     device: TestDevice,
-    method: 'GET' | 'POST',
+    method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
     url: string,
     payload?: InjectOptions['payload'],
     headers?: InjectOptions['headers'],
