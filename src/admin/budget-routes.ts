@@ -1,5 +1,5 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
-import { callDatabase } from '../database/client.js';
+import { callDatabase, longCall } from '../database/client.js';
 import { decodeCursor, encodeCursor } from '../http/cursor.js';
 import { errors } from '../http/error-schema.js';
 import { actorOf, requireAdmin } from '../identity/admin-guard.js';
@@ -95,7 +95,7 @@ export const budgetRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { d
     async (request) => {
       const { default_tokens, force } = request.body;
       const reset = { p_actor: actorOf(request), p_default_tokens: default_tokens, p_force: force };
-      return resetOf(await callDatabase(() => database.rpc('reset_monthly', reset)));
+      return resetOf(await callDatabase(() => database.rpc('reset_monthly', reset).abortSignal(longCall())));
     },
   );
 

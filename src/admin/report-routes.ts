@@ -1,5 +1,5 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
-import { callDatabase } from '../database/client.js';
+import { callDatabase, longCall } from '../database/client.js';
 import { shapeOf } from '../database/shape.js';
 import { decodeCursor, encodeCursor } from '../http/cursor.js';
 import { errors } from '../http/error-schema.js';
@@ -49,7 +49,11 @@ export const reportRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { d
       },
     },
     async (request) =>
-      verifiedOf(await callDatabase(() => database.rpc('verify_ledger_as', { p_actor: actorOf(request) }))),
+      verifiedOf(
+        await callDatabase(() =>
+          database.rpc('verify_ledger_as', { p_actor: actorOf(request) }).abortSignal(longCall()),
+        ),
+      ),
   );
 
   app.get(

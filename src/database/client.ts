@@ -41,9 +41,17 @@ export function createDatabaseClient(url: string, key: string, fetch: typeof glo
   });
 }
 
-/** `fetch` that gives up after a while: supabase-js itself would wait for ever. */
+/** Longest wait for the few calls that look at everything; their SQL functions set the same time-out, in milliseconds. */
+const LONG_CALL_MS = 15 * 60_000;
+
+/** The signal to give a call that may take long. */
+export function longCall(): AbortSignal {
+  return AbortSignal.timeout(LONG_CALL_MS);
+}
+
+/** `fetch` that gives up after a while, unless the call brings a signal: supabase-js itself would wait for ever. */
 export function fetchWithTimeout(timeoutMs: number): typeof globalThis.fetch {
-  return (input, init) => fetch(input, { ...init, signal: AbortSignal.timeout(timeoutMs) });
+  return (input, init) => fetch(input, { ...init, signal: init?.signal ?? AbortSignal.timeout(timeoutMs) });
 }
 
 interface Answer<T> {

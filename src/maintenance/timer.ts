@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from '../config.js';
-import { callDatabase, type DatabaseClient } from '../database/client.js';
+import { callDatabase, type DatabaseClient, longCall } from '../database/client.js';
 import type { Json } from '../database/types.js';
 
 const INTERVAL_MS = 60_000;
@@ -8,10 +8,12 @@ const INTERVAL_MS = 60_000;
 /** One round of the database's own maintenance, as the configuration wants it; answers what it did. */
 export function maintain(database: DatabaseClient, config: Config): Promise<Json> {
   return callDatabase(() =>
-    database.rpc('maintain', {
-      p_retention_months: config.RETENTION_MONTHS,
-      ...(config.MONTHLY_RESET === 'auto' && { p_monthly_tokens: config.DEFAULT_DEVICE_TOKENS }),
-    }),
+    database
+      .rpc('maintain', {
+        p_retention_months: config.RETENTION_MONTHS,
+        ...(config.MONTHLY_RESET === 'auto' && { p_monthly_tokens: config.DEFAULT_DEVICE_TOKENS }),
+      })
+      .abortSignal(longCall()),
   );
 }
 

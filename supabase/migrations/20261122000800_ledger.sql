@@ -29,7 +29,7 @@ create or replace trigger ledger_entries_append_only
 
 create or replace function public.verify_ledger()
 returns table (name text, ok boolean, checked bigint, discrepancies jsonb)
-language plpgsql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = '' set statement_timeout = '15min'
 as $$
 -- Definer: reads every subject's rows, which no API role may. Stable: one snapshot for all checks.
 begin

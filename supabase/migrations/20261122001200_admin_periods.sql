@@ -65,7 +65,7 @@ comment on function private.close_period(text, text, bigint) is
 
 create or replace function public.reset_monthly(p_actor jsonb, p_default_tokens bigint, p_force boolean default false)
 returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set statement_timeout = '15min'
 as $$
 -- Definer: writes balances, periods and the ledger, which no API role may.
 declare

@@ -32,7 +32,7 @@ comment on function private.drop_old_usage(timestamptz) is 'Drops whole months o
 
 create or replace function public.maintain(p_monthly_tokens bigint default null, p_retention_months integer default null)
 returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set statement_timeout = '15min'
 as $$
 -- Definer: expires holds, resets periods, prunes keys and drops partitions, which no API role may.
 declare

@@ -33,6 +33,8 @@ const data = await openTestDataApi(
    create function isolation() returns text stable language sql
      as $$ select current_setting('transaction_isolation') $$;
    create function run_on() returns void language sql as $$ select pg_sleep(600) $$;
+   create function patient() returns text language sql set statement_timeout = '1min'
+     as $$ select current_setting('transaction_read_only') from pg_sleep(1) $$;
    create function refuse(p text) returns void language plpgsql
      as $$ begin raise exception using message = 'refused'; end $$;
    create function as_integer(p text) returns integer language sql stable as $$ select p::integer $$;
@@ -87,6 +89,12 @@ t.test('a call beyond the statement time-out is cancelled: 500 with 57014', asyn
   const headers = { authorization: `Bearer ${await data.sign({ role: 'service_role' })}` };
   t.match(await post(hurried.fetch, 'run_on', '{}', headers), { status: 500, body: { code: '57014' } });
   t.equal((await post(hurried.fetch, 'mode_volatile', '{}', headers)).body, 'off', 'the connection is usable');
+});
+
+t.test('a function that sets a statement time-out of its own is given that long', async (t) => {
+  const hurried = data.open({ statementTimeoutMs: 500 });
+  const headers = { authorization: `Bearer ${await data.sign({ role: 'service_role' })}` };
+  t.match(await post(hurried.fetch, 'patient', '{}', headers), { status: 200, body: 'off' });
 });
 
 t.test('what callers send never reaches Postgres’ log, whatever goes wrong', async (t) => {

@@ -61,6 +61,9 @@ async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
   }
 }
 
+/** How much longer than the statement time-out an answer may take, in milliseconds, before Postgres counts as silent. */
+export const SILENCE_MS = 2_000;
+
 /** Hands a connection back after a failure; one that may still be at work, or is broken, is closed instead. */
 async function recover(client: pg.PoolClient, error: unknown): Promise<void> {
   if (!(error instanceof pg.DatabaseError)) return client.release(true);
@@ -75,7 +78,7 @@ async function recover(client: pg.PoolClient, error: unknown): Promise<void> {
  * role and claims set for this transaction only. The body travels as a parameter, so that no statement carries
  * an argument into the database's log.
  *
- * @param timeoutMs statement time-out, in milliseconds
+ * @param defaultTimeoutMs statement time-out, in milliseconds, where the function sets none for itself
  * @returns the answer's JSON text, `null` for a function that returns nothing
  * @throws {DataApiFailure} with the status and code PostgREST answers
  */
@@ -84,8 +87,9 @@ export async function callFunction(
   caller: Caller,
   fn: CallableFunction,
   request: { readonly given: readonly string[]; readonly body: string },
-  timeoutMs: number,
+  defaultTimeoutMs: number,
 ): Promise<string | null> {
+  const timeoutMs = fn.timeoutMs ?? defaultTimeoutMs;
   const client = await connect(pool);
   try {
     await client.query(
@@ -93,7 +97,9 @@ export async function callFunction(
         `set local role ${escapeIdentifier(caller.role)}; ` +
         `select set_config('request.jwt.claims', ${escapeLiteral(caller.claims)}, true)`,
     );
-    const { rows } = await client.query<{ body: string | null }>(callSql(fn, request.given), [request.body]);
+    // Postgres ends a slow statement itself; the time-out of the query is for one that went silent.
+    const call = { text: callSql(fn, request.given), values: [request.body], query_timeout: timeoutMs + SILENCE_MS };
+    const { rows } = await client.query<{ body: string | null }>(call);
     await client.query('commit');
     client.release();
     return fn.returns === 'void' ? null : (rows[0]?.body ?? 'null');

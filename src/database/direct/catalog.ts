@@ -14,6 +14,8 @@ export interface CallableFunction {
   readonly name: string;
   readonly arguments: readonly Argument[];
   readonly readOnly: boolean;
+  /** The time-out the function sets for itself, in milliseconds. */
+  readonly timeoutMs: number | undefined;
   /** `scalar`: one value; `row`: one object; `values` and `rows`: a list of them; `void`: nothing. */
   readonly returns: 'scalar' | 'row' | 'values' | 'rows' | 'void';
 }
@@ -26,6 +28,8 @@ export interface CallableFunction {
 const FUNCTIONS_SQL = `
   select p.proname as name,
          p.provolatile <> 'v' as read_only,
+         (select extract(epoch from split_part(c, '=', 2)::interval)::integer * 1000
+            from unnest(p.proconfig) c where c like 'statement\\_timeout=%') as timeout_ms,
          p.proretset as set_returning,
          p.prorettype = 'void'::regtype as returns_void,
          t.typtype = 'c' or coalesce(p.proargmodes && '{o,b,t}', false) as composite,
@@ -48,6 +52,7 @@ const FUNCTIONS_SQL = `
 interface FunctionRow {
   name: string;
   read_only: boolean;
+  timeout_ms: number | null;
   set_returning: boolean;
   returns_void: boolean;
   composite: boolean;
@@ -61,7 +66,13 @@ function returnsOf(row: FunctionRow): CallableFunction['returns'] {
 }
 
 function callable(row: FunctionRow): CallableFunction {
-  return { name: row.name, arguments: row.arguments, readOnly: row.read_only, returns: returnsOf(row) };
+  return {
+    name: row.name,
+    arguments: row.arguments,
+    readOnly: row.read_only,
+    timeoutMs: row.timeout_ms ?? undefined,
+    returns: returnsOf(row),
+  };
 }
 
 function accepts(candidate: CallableFunction, given: readonly string[]): boolean {

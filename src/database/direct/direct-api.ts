@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { callFunction } from './call.js';
+import { callFunction, SILENCE_MS } from './call.js';
 import { FunctionCatalog } from './catalog.js';
 import { createCallerCheck } from './claims.js';
 import { DataApiFailure } from './failure.js';
@@ -78,7 +78,7 @@ export function openDirectApi(options: DirectApiOptions): DirectApi {
     connectionString: options.connectionString,
     max: options.poolSize ?? 10,
     connectionTimeoutMillis: options.connectionTimeoutMs ?? 5_000,
-    query_timeout: statementTimeoutMs + 2_000,
+    query_timeout: statementTimeoutMs + SILENCE_MS,
     keepAlive: true,
     // An idle connection is no reason for a process to live on.
     allowExitOnIdle: true,
