@@ -56,6 +56,9 @@ export async function buildApp(
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
 
+  app.addHook('onSend', async (_request, reply) => {
+    if (readiness.isDraining()) reply.header('connection', 'close');
+  });
   await app.register(logging);
   await app.register(errorHandler);
   await app.register(jsonBody);

@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import { namesProxies } from './http/trusted-proxies.js';
 import { StartupError } from './startup-error.js';
 
 const Secret = (description: string) => Type.Optional(Type.String({ minLength: 32, description }));
@@ -130,12 +131,15 @@ function databaseProblems(environment: Partial<Environment>): string[] {
   return problems;
 }
 
-/** What variables a server needs say only together. */
+/** What variables a server needs say only together, or only in detail. */
 function serverProblems(environment: Partial<Environment>): string[] {
   const problems: string[] = [];
   const external = environment.DATABASE_URL !== undefined || environment.SUPABASE_URL !== undefined;
   if (external && environment.JWT_SECRET === undefined) {
     problems.push('JWT_SECRET is missing (32 characters at least; only the embedded database comes with its own)');
+  }
+  if (environment.TRUST_PROXY !== undefined && !namesProxies(environment.TRUST_PROXY)) {
+    problems.push(describe('TRUST_PROXY'));
   }
   if (environment.DEVICE_ENROLLMENT === 'key' && environment.ENROLLMENT_KEY === undefined) {
     problems.push('ENROLLMENT_KEY is missing (needed with DEVICE_ENROLLMENT=key)');

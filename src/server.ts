@@ -8,10 +8,8 @@ import { loadEnvironmentFile } from './environment-file.js';
 import { createReadiness, schemaProblem } from './health/readiness.js';
 import { createLogger } from './http/logging.js';
 import { startMaintenance } from './maintenance/timer.js';
+import { shutDown, stopRequested } from './shutdown.js';
 import { StartupError, systemCodeOf } from './startup-error.js';
-
-const DRAIN_LIMIT_MS = 35_000;
-const IDLE_CHECK_MS = 50;
 
 async function listen(app: FastifyInstance, config: Config): Promise<string> {
   try {
@@ -24,39 +22,6 @@ async function listen(app: FastifyInstance, config: Config): Promise<string> {
       cause: error,
     });
   }
-}
-
-/** Closes the application; a connection that becomes idle meanwhile would otherwise be kept for its next request. */
-async function close(app: FastifyInstance): Promise<void> {
-  const timer = setInterval(() => app.server.closeIdleConnections(), IDLE_CHECK_MS);
-  await app.close();
-  clearInterval(timer);
-}
-
-/**
- * Resolves when the process shall stop: at SIGTERM or SIGINT, or at the end of the npm that started it. The handlers
- * stay, as npm passes on a Ctrl-C the terminal delivered already: the second one changes nothing.
- */
-function stopRequested(): Promise<void> {
-  return new Promise((resolve) => {
-    const stop = () => {
-      setTimeout(() => process.exit(1), DRAIN_LIMIT_MS).unref();
-      resolve();
-    };
-    process.on('SIGTERM', stop);
-    process.on('SIGINT', stop);
-    if (process.env['npm_lifecycle_event'] !== undefined) onParentEnd(stop);
-  });
-}
-
-/** npm hands signals to the shell it started us in, and some shells keep them: their end is our signal. */
-function onParentEnd(stop: () => void): void {
-  const parent = process.ppid;
-  const timer = setInterval(() => {
-    if (process.ppid === parent) return;
-    clearInterval(timer);
-    stop();
-  }, 250).unref();
 }
 
 /** @returns stops serving: no new work, running requests finish, then the database is let go */
@@ -86,7 +51,7 @@ async function serve(
   return async () => {
     readiness.drain();
     stopMaintenance();
-    await close(app);
+    await shutDown(app);
     await backend.close();
   };
 }

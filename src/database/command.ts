@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { readDatabaseConfig } from '../config.js';
 import { loadEnvironmentFile } from '../environment-file.js';
 import { StartupError } from '../startup-error.js';
@@ -61,6 +62,6 @@ export async function runCommand(body: () => Promise<void>): Promise<void> {
   } catch (error) {
     process.exitCode = 1;
     const expected = error instanceof StartupError;
-    process.stderr.write(`${expected ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
+    process.stderr.write(`${expected ? error.message : inspect(error)}\n`);
   }
 }

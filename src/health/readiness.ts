@@ -11,6 +11,7 @@ export interface Readiness {
   readonly problem: () => Promise<string | undefined>;
   /** From now on the server is not ready: it finishes what it has and stops. */
   readonly drain: () => void;
+  readonly isDraining: () => boolean;
 }
 
 const UPDATE = 'run "npm run migrate" (or "supabase db push")';
@@ -34,6 +35,7 @@ export function createReadiness(database: DatabaseClient): Readiness {
   let draining = false;
   return {
     problem: async () => (draining ? 'shutting down' : schemaProblem(database)),
+    isDraining: () => draining,
     drain: () => {
       draining = true;
     },

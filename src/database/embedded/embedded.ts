@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { StartupError } from '../../startup-error.js';
+import { findBinaries } from './binaries.js';
 import { type Cluster, openCluster } from './cluster.js';
 import { type EmbeddedSecrets, embeddedSecrets } from './secrets.js';
 
@@ -44,6 +45,8 @@ async function takeServerLock(url: string, patienceMs: number): Promise<pg.Clien
 }
 
 async function open(dataDir: string): Promise<Opened> {
+  // First, as without it the data directory does not matter.
+  await findBinaries();
   const secrets = await embeddedSecrets(dataDir);
   const cluster = await openCluster({ directory: join(dataDir, 'postgres'), password: secrets.postgres_password });
   const authenticatorUrl = new URL(cluster.adminUrl);
