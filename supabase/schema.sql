@@ -1434,7 +1434,7 @@ comment on function public.allocate(jsonb, text, uuid, bigint, uuid, text) is
 
 create or replace function public.list_model_costs(p_actor jsonb)
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
 -- Definer: model_costs is open to no API role.
 begin
@@ -1449,7 +1449,7 @@ comment on function public.list_model_costs(jsonb) is 'All prices; the model * i
 
 create or replace function public.set_model_costs(p_actor jsonb, p_costs jsonb)
 returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
 as $$
 -- Definer: model_costs is open to no API role.
 declare
@@ -1718,7 +1718,7 @@ comment on function private.reset_when_due(bigint) is 'Resets where the open per
 
 create or replace function public.list_periods(p_actor jsonb, p_limit integer, p_before integer default null)
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
 -- Definer: reads every device's history, which no API role may.
 begin
@@ -1808,7 +1808,7 @@ create or replace function public.create_user(
   p_actor jsonb, p_email text, p_default_tokens bigint, p_name text default null, p_password_hash text default null
 )
 returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
 as $$
 -- Definer: writes users, credentials and balances, which no API role may.
 declare
@@ -1840,7 +1840,7 @@ create or replace function public.list_users(
   p_actor jsonb, p_limit integer, p_query text default null, p_after_at text default null, p_after_id uuid default null
 )
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
 -- Definer: reads every account, which no API role may.
 declare
@@ -1995,7 +1995,7 @@ create or replace function public.dashboard(
   p_actor jsonb, p_limit integer, p_sort text, p_query text default null, p_after_value text default null, p_after_id uuid default null
 )
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
 -- Definer: reads every device, which no API role may.
 begin
@@ -2030,7 +2030,7 @@ comment on function public.dashboard(jsonb, integer, text, text, text, uuid) is
 
 create or replace function public.list_audit(p_actor jsonb, p_limit integer, p_before bigint default null, p_target text default null)
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
 -- Definer: audit_log is open to no API role.
 begin

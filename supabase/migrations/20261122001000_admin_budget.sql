@@ -197,7 +197,7 @@ comment on function public.allocate(jsonb, text, uuid, bigint, uuid, text) is
 
 create or replace function public.list_model_costs(p_actor jsonb)
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
 -- Definer: model_costs is open to no API role.
 begin
@@ -212,7 +212,7 @@ comment on function public.list_model_costs(jsonb) is 'All prices; the model * i
 
 create or replace function public.set_model_costs(p_actor jsonb, p_costs jsonb)
 returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
 as $$
 -- Definer: model_costs is open to no API role.
 declare

@@ -123,7 +123,7 @@ comment on function private.reset_when_due(bigint) is 'Resets where the open per
 
 create or replace function public.list_periods(p_actor jsonb, p_limit integer, p_before integer default null)
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
 -- Definer: reads every device's history, which no API role may.
 begin

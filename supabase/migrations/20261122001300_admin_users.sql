@@ -29,7 +29,7 @@ create or replace function public.create_user(
   p_actor jsonb, p_email text, p_default_tokens bigint, p_name text default null, p_password_hash text default null
 )
 returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
 as $$
 -- Definer: writes users, credentials and balances, which no API role may.
 declare
@@ -61,7 +61,7 @@ create or replace function public.list_users(
   p_actor jsonb, p_limit integer, p_query text default null, p_after_at text default null, p_after_id uuid default null
 )
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
 -- Definer: reads every account, which no API role may.
 declare

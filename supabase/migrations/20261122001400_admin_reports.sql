@@ -112,7 +112,7 @@ create or replace function public.dashboard(
   p_actor jsonb, p_limit integer, p_sort text, p_query text default null, p_after_value text default null, p_after_id uuid default null
 )
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
 -- Definer: reads every device, which no API role may.
 begin
@@ -147,7 +147,7 @@ comment on function public.dashboard(jsonb, integer, text, text, text, uuid) is
 
 create or replace function public.list_audit(p_actor jsonb, p_limit integer, p_before bigint default null, p_target text default null)
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
 -- Definer: audit_log is open to no API role.
 begin

@@ -50,6 +50,24 @@ t.test(
   },
 );
 
+t.test('times are answered in UTC whatever the time zone of the database', async (t) => {
+  await server.database.sql(`alter role authenticator set timezone = 'Asia/Kolkata'`);
+  const elsewhere = await openTestServer(t, { database: server.database });
+  const admin = await logInAsAdmin(elsewhere, 'elsewhere');
+  await elsewhere.registerDevice();
+  await admin.as('POST', '/api/admin/users', { email: 'someone@example.com' });
+  for (const url of ['dashboard', 'periods', 'users', 'audit', 'model-costs']) {
+    const { payload } = await admin.as('GET', `/api/admin/${url}`);
+    const times = payload.match(/"[0-9]{4}-[0-9]{2}-[0-9]{2}T[^"]+"/g) ?? [];
+    t.ok(times.length > 0, `${url} shows times`);
+    t.strictSame(
+      times.filter((time) => !/(\+00:00|Z)"$/.test(time)),
+      [],
+      url,
+    );
+  }
+});
+
 t.test('a reset the pool cannot pay for is refused and changes nothing', async (t) => {
   const device = await server.registerDevice();
   await admin.as('PUT', '/api/admin/budget', { total: 60 });
