@@ -1,9 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { type Static, Type } from '@sinclair/typebox';
-import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { Config } from '../config.js';
 import { callDatabase, type DatabaseClient } from '../database/client.js';
-import { DatabaseFailure } from '../database/failure.js';
+import { shapeOf } from '../database/shape.js';
 import { ApiError } from '../errors.js';
 import type { RegisterDevice } from './schemas.js';
 
@@ -16,7 +15,7 @@ const RegistrationSchema = Type.Object({
 });
 /** A device as registration found or made it; amounts in tokens. */
 export type Registration = Static<typeof RegistrationSchema>;
-const registrations = TypeCompiler.Compile(RegistrationSchema);
+const registrationOf = shapeOf(RegistrationSchema);
 
 const digestOf = (text: string) => createHash('sha256').update(text).digest();
 
@@ -41,13 +40,13 @@ export async function registerDevice(
   config: Config,
   device: RegisterDevice,
 ): Promise<Registration> {
-  const answer = await callDatabase(() =>
-    database.rpc('register_device', {
-      p_device_name: device.device_name.trim(),
-      p_fingerprint: device.hardware_fingerprint,
-      p_default_tokens: config.DEVICE_ENROLLMENT === 'approval' ? 0 : config.DEFAULT_DEVICE_TOKENS,
-    }),
+  return registrationOf(
+    await callDatabase(() =>
+      database.rpc('register_device', {
+        p_device_name: device.device_name.trim(),
+        p_fingerprint: device.hardware_fingerprint,
+        p_default_tokens: config.DEVICE_ENROLLMENT === 'approval' ? 0 : config.DEFAULT_DEVICE_TOKENS,
+      }),
+    ),
   );
-  if (registrations.Check(answer)) return answer;
-  throw new DatabaseFailure({ status: 0, code: '', message: 'unexpected registration', details: null });
 }

@@ -62,7 +62,6 @@ export const CheckUseSchema = Type.Object(
   },
   { additionalProperties: false },
 );
-export type CheckUse = Static<typeof CheckUseSchema>;
 
 export const CheckedUseSchema = Type.Object({
   can_use: Type.Boolean(),
@@ -73,7 +72,6 @@ export const CheckedUseSchema = Type.Object({
 });
 
 export const DeviceParamsSchema = Type.Object({ id: Type.String({ minLength: 1, maxLength: 100 }) });
-export type DeviceParams = Static<typeof DeviceParamsSchema>;
 
 export const DeviceBalanceSchema = Type.Object({
   allocated: Tokens('Tokens granted.'),

@@ -27,7 +27,7 @@ function pathOf(depth: string, name: string): string {
 }
 
 /** Pino's options: credentials are replaced wherever they may turn up in a logged object. */
-export function loggerOptions(level: string): LoggerOptions {
+function loggerOptions(level: string): LoggerOptions {
   return {
     level,
     redact: {

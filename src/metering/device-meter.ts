@@ -2,6 +2,7 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { callDatabase, type DatabaseClient } from '../database/client.js';
 import { DatabaseFailure } from '../database/failure.js';
+import { shapeOf } from '../database/shape.js';
 import type { Json } from '../database/types.js';
 import { ApiError, isErrorCode } from '../errors.js';
 import type { DeviceIdentity } from '../identity/device-guard.js';
@@ -47,14 +48,13 @@ const refusals = TypeCompiler.Compile(Type.Object({ code: Type.String() }, { add
 
 /** Reads outcomes of one kind. A refusal throws its code; anything unexpected is an outage, never a success. */
 function outcomeReader<Schema extends TSchema>(schema: Schema): (outcome: unknown) => Static<Schema> {
-  const checker = TypeCompiler.Compile(schema);
+  const success = shapeOf(schema);
   return (outcome) => {
     if (refusals.Check(outcome) && isErrorCode(outcome.code)) {
       const { code, ...extras } = outcome;
       throw new ApiError(outcome.code, { extras });
     }
-    if (checker.Check(outcome)) return outcome;
-    throw new DatabaseFailure({ status: 0, code: '', message: 'unexpected outcome', details: null });
+    return success(outcome);
   };
 }
 
