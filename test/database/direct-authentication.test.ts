@@ -1,7 +1,8 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
 import t from 'tap';
-import { openTestDataApi, post, until } from '../helpers/data-api.js';
+import { openTestDataApi, post } from '../helpers/data-api.js';
+import { untilTrue } from '../helpers/until.js';
 
 /** PostgREST's documentation, "Authentication". One connection, so that every call follows another on it. */
 const data = await openTestDataApi(
@@ -97,7 +98,7 @@ t.test('a token from the future, or with times that are no numbers, is 401 PGRST
 t.test('a token that was accepted is refused once it has expired', async (t) => {
   const token = await data.sign({ role: 'service_role', exp: now() - 26 });
   t.equal((await data.call('caller', {}, token)).status, 200);
-  await until(async () => (await data.call('caller', {}, token)).status === 401);
+  await untilTrue(async () => (await data.call('caller', {}, token)).status === 401);
   t.match(await data.call('caller', {}, token), { status: 401, body: { code: 'PGRST303' } });
 });
 

@@ -1,7 +1,8 @@
 import pg from 'pg';
 import t from 'tap';
 import { openDirectApi } from '../../src/database/direct/direct-api.js';
-import { type Answer, openTestDataApi, post, type TestDataApi, until } from '../helpers/data-api.js';
+import { type Answer, openTestDataApi, post, type TestDataApi } from '../helpers/data-api.js';
+import { untilTrue } from '../helpers/until.js';
 
 const data = await openTestDataApi(
   t,
@@ -40,7 +41,7 @@ t.test('a connection is used again, and one that broke while idle is replaced an
   const { body: pid } = await callOn(api, 'backend');
   t.equal((await callOn(api, 'backend')).body, pid);
   await terminate([{ pid: Number(pid) }]);
-  await until(() => errors.length > 0);
+  await untilTrue(() => errors.length > 0);
   t.match(errors[0]?.message, /terminat/);
   const { status, body } = await callOn(api, 'backend');
   t.equal(status, 200);
@@ -52,7 +53,7 @@ t.test('a connection lost in the middle of a call is an error answer, and the po
   const api = data.open({ poolSize: 2, onConnectionError: (error) => errors.push(error) });
   const running = [callOn(api, 'run_on'), callOn(api, 'run_on')];
   const sleeping = () => processes(`state = 'active' and query like '%run_on%'`);
-  await until(async () => (await sleeping()).length === 2);
+  await untilTrue(async () => (await sleeping()).length === 2);
   await terminate(await sleeping());
   for (const { status, body } of await Promise.all(running)) {
     t.ok(status === 500 || status === 503, `status ${status}`);
@@ -69,7 +70,7 @@ t.test('a call that finds no free connection in time is 504 PGRST003, and one th
   t.equal((await callOn(api, 'ok')).body, 'ok');
   const release = await holdLock();
   const holder = callOn(api, 'wait_for_lock');
-  await until(async () => (await processes(`wait_event = 'advisory'`)).length === 1);
+  await untilTrue(async () => (await processes(`wait_event = 'advisory'`)).length === 1);
   t.match(await callOn(api, 'ok'), { status: 504, body: { code: 'PGRST003' } });
   await release();
   t.equal((await holder).body, 'released');
@@ -132,7 +133,7 @@ t.test('after it is closed every call is 503, and calls in progress end first', 
   const api = openDirectApi({ connectionString: data.database.serverUrl, jwtSecret: data.secret });
   const release = await holdLock();
   const running = callOn(api, 'wait_for_lock');
-  await until(async () => (await processes(`wait_event = 'advisory'`)).length === 1);
+  await untilTrue(async () => (await processes(`wait_event = 'advisory'`)).length === 1);
   const closed = api.close();
   t.equal((await callOn(api, 'ok')).status, 503);
   await release();

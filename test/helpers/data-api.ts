@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import { type JWTPayload, SignJWT } from 'jose';
 import type { Test } from 'tap';
 import { type DirectApi, type DirectApiOptions, openDirectApi } from '../../src/database/direct/direct-api.js';
@@ -78,9 +77,4 @@ export async function openTestDataApi(
     call: (name, args = {}, token = serviceToken) =>
       post(api.fetch, name, JSON.stringify(args), token === null ? {} : { authorization: `Bearer ${token}` }),
   };
-}
-
-/** Waits until a condition holds; a test that waits in vain ends with tap's time-out. */
-export async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
-  while (!(await condition())) await delay(20);
 }

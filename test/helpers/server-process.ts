@@ -2,23 +2,13 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import type { Test } from 'tap';
 import { isRunning } from '../../src/database/embedded/postmaster.js';
 import { PROJECT_ROOT } from '../../src/project-root.js';
+import { until } from './until.js';
 
-const LIMIT_MS = 90_000;
 const ENTRY = join(PROJECT_ROOT, 'dist/src/server.js');
-
-/** Asks again and again until there is an answer, and fails when none comes. */
-export async function until<T>(what: string, probe: () => Promise<T | undefined> | T | undefined): Promise<T> {
-  for (const deadline = Date.now() + LIMIT_MS; Date.now() < deadline; await delay(20)) {
-    const found = await probe();
-    if (found !== undefined) return found;
-  }
-  throw new Error(`waited in vain until ${what}`);
-}
 
 /** A working directory of a test's own; a server started in it keeps its data below, as by default. */
 export interface ServerDirectory {

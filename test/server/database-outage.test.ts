@@ -1,8 +1,9 @@
 import t from 'tap';
 import { assertLedger, assertNothingLost, register, send, startLoad } from '../helpers/server-load.js';
-import { openDirectory, startServer, until } from '../helpers/server-process.js';
+import { openDirectory, startServer } from '../helpers/server-process.js';
 import { openTestDatabase } from '../helpers/test-database.js';
 import { testEnvironment } from '../helpers/test-server.js';
+import { until } from '../helpers/until.js';
 
 t.test('while Postgres is away requests get 503, and a server goes on when it is back', async (t) => {
   const { path: cwd } = await openDirectory(t);
