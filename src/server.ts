@@ -9,7 +9,7 @@ import { createReadiness, schemaProblem } from './health/readiness.js';
 import { createLogger } from './http/logging.js';
 import { startMaintenance } from './maintenance/timer.js';
 import { shutDown, stopRequested } from './shutdown.js';
-import { StartupError, systemCodeOf } from './startup-error.js';
+import { explanationOf, StartupError, systemCodeOf } from './startup-error.js';
 
 async function listen(app: FastifyInstance, config: Config): Promise<string> {
   try {
@@ -82,8 +82,8 @@ async function main(): Promise<void> {
 main().then(
   () => process.exit(0),
   (error: unknown) => {
-    const expected = error instanceof StartupError;
-    process.stderr.write(`${expected ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
+    process.stderr.write(`${explanationOf(error)}
+`);
     process.exit(1);
   },
 );

@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 /** A reason not to start that the operator can act on: printed as one line, without a stack. */
 export class StartupError extends Error {
   constructor(message: string, options?: ErrorOptions) {
@@ -9,4 +11,9 @@ export class StartupError extends Error {
 /** The system's code of an error (`ENOENT`, `EADDRINUSE`, …), or undefined. */
 export function systemCodeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** What to print of an error that ends the process: one line for the operator, everything where we did not expect it. */
+export function explanationOf(error: unknown): string {
+  return error instanceof StartupError ? error.message : inspect(error);
 }

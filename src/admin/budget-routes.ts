@@ -1,7 +1,7 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import { callDatabase, longCall } from '../database/client.js';
-import { decodeCursor, encodeCursor } from '../http/cursor.js';
 import { errors } from '../http/error-schema.js';
+import { decodeCursor, nextCursor, PageQuerySchema } from '../http/pagination.js';
 import { actorOf, requireAdmin } from '../identity/admin-guard.js';
 import { idempotencyKeyOf } from '../metering/idempotency-key.js';
 import type { Services } from '../services.js';
@@ -12,7 +12,6 @@ import {
   BudgetQuerySchema,
   BudgetSchema,
   ModelCostsSchema,
-  PageQuerySchema,
   PeriodDevicesSchema,
   PeriodParamsSchema,
   PeriodsSchema,
@@ -115,8 +114,7 @@ export const budgetRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { d
       const before = decodeCursor(Position.number, cursor);
       const page = { p_actor: actorOf(request), p_limit: limit, ...(before !== undefined && { p_before: before }) };
       const periods = periodsOf(await callDatabase(() => database.rpc('list_periods', page)));
-      const last = periods.length === limit ? periods.at(-1) : undefined;
-      return { periods, next_cursor: last ? encodeCursor(last.number) : null };
+      return { periods, next_cursor: nextCursor(periods, limit, ({ number }) => number) };
     },
   );
 
@@ -142,8 +140,7 @@ export const budgetRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { d
         ...(after !== undefined && { p_after: after }),
       };
       const devices = periodDevicesOf(await callDatabase(() => database.rpc('list_period_devices', page)));
-      const last = devices.length === limit ? devices.at(-1) : undefined;
-      return { devices, next_cursor: last ? encodeCursor(last.device_id) : null };
+      return { devices, next_cursor: nextCursor(devices, limit, ({ device_id }) => device_id) };
     },
   );
 

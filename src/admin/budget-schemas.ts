@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { NextCursor } from '../http/pagination.js';
 
 const MAX_TOKENS = Number.MAX_SAFE_INTEGER;
 const Tokens = Type.Integer();
@@ -61,13 +62,6 @@ export const ResetMonthlySchema = Type.Object(
   { additionalProperties: false },
 );
 export const ResetSchema = Type.Object({ period: Type.Integer(), devices: Type.Integer(), default_tokens: Tokens });
-
-export const PageQuery = {
-  limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
-  cursor: Type.Optional(Type.String({ maxLength: 1_000, description: 'next_cursor of the page before.' })),
-};
-export const PageQuerySchema = Type.Object(PageQuery, { additionalProperties: false });
-export const NextCursor = Nullable(Type.String({ description: 'Where the next page begins; null on the last one.' }));
 
 export const PeriodSchema = Type.Object({
   number: Type.Integer(),

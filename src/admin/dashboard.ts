@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { callDatabase, type DatabaseClient } from '../database/client.js';
 import { shapeOf } from '../database/shape.js';
-import { decodeCursor, encodeCursor } from '../http/cursor.js';
+import { decodeCursor, nextCursor } from '../http/pagination.js';
 import type { Actor } from '../identity/admin-guard.js';
 import {
   type DashboardQuery,
@@ -55,13 +55,12 @@ export async function readDashboard(
       }),
     ),
   );
-  const last = read.devices.length === limit ? read.devices.at(-1) : undefined;
   return {
     budget: read.budget,
     devices: {
       count: read.device_count,
       list: read.devices,
-      next_cursor: last ? encodeCursor({ sort: order, value: last.sort_value, id: last.id }) : null,
+      next_cursor: nextCursor(read.devices, limit, ({ sort_value, id }) => ({ sort: order, value: sort_value, id })),
     },
     usage: {
       today: sumOf(read.usage.slice(-1)),

@@ -1,8 +1,8 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import { callDatabase, longCall } from '../database/client.js';
 import { shapeOf } from '../database/shape.js';
-import { decodeCursor, encodeCursor } from '../http/cursor.js';
 import { errors } from '../http/error-schema.js';
+import { decodeCursor, nextCursor } from '../http/pagination.js';
 import { actorOf, requireAdmin } from '../identity/admin-guard.js';
 import type { Services } from '../services.js';
 import { readDashboard } from './dashboard.js';
@@ -77,8 +77,7 @@ export const reportRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { d
         ...(target !== undefined && { p_target: target }),
       };
       const entries = entriesOf(await callDatabase(() => database.rpc('list_audit', page)));
-      const last = entries.length === limit ? entries.at(-1) : undefined;
-      return { entries, next_cursor: last ? encodeCursor(last.id) : null };
+      return { entries, next_cursor: nextCursor(entries, limit, ({ id }) => id) };
     },
   );
 };

@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { BudgetSchema, NextCursor, PageQuery } from './budget-schemas.js';
+import { NextCursor, PageQuery } from '../http/pagination.js';
+import { BudgetSchema } from './budget-schemas.js';
 
 const NullableText = Type.Union([Type.String(), Type.Null()]);
 const SORTS = ['created', 'name', 'allocated', 'used', 'remaining', 'last_seen'] as const;

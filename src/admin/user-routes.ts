@@ -1,8 +1,8 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import { callDatabase } from '../database/client.js';
 import { shapeOf } from '../database/shape.js';
-import { decodeCursor, encodeCursor } from '../http/cursor.js';
 import { errors } from '../http/error-schema.js';
+import { decodeCursor, nextCursor } from '../http/pagination.js';
 import { actorOf, requireAdmin } from '../identity/admin-guard.js';
 import { hashPassword } from '../identity/passwords.js';
 import type { Services } from '../services.js';
@@ -40,13 +40,8 @@ export const userRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { con
           ...(after !== undefined && { p_after_at: after.at, p_after_id: after.id }),
         };
         const { count, users } = pageOf(await callDatabase(() => database.rpc('list_users', page)));
-        const last = users.length === limit ? users.at(-1) : undefined;
-        return {
-          success: true as const,
-          count,
-          users,
-          next_cursor: last ? encodeCursor({ at: last.created_at, id: last.id }) : null,
-        };
+        const next_cursor = nextCursor(users, limit, ({ created_at, id }) => ({ at: created_at, id }));
+        return { success: true as const, count, users, next_cursor };
       },
     );
   }

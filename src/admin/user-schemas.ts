@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import { NextCursor, PageQuery } from './budget-schemas.js';
+import { NextCursor, PageQuery } from '../http/pagination.js';
 import { PasswordSchema } from './session-schemas.js';
 
 export const EmailSchema = Type.String({

@@ -8,7 +8,7 @@ import { superviseEmbedded } from './embedded/embedded.js';
 import { migrate } from './migrations.js';
 
 /** Longest wait for an answer of a Data API over the network. */
-export const CALL_TIMEOUT_MS = 15_000;
+const CALL_TIMEOUT_MS = 15_000;
 /** Never resolved: supabase-js wants a URL, the direct Data API answers without a network. */
 const DIRECT_URL = 'http://direct.invalid';
 
@@ -26,6 +26,11 @@ export interface Backend {
 /** What the backend reports while it runs. */
 export interface BackendLog {
   readonly warn: (details: object, message: string) => void;
+}
+
+/** A client of a Supabase project's Data API, acting with its secret key. */
+export function supabaseClient(url: string, secretKey: string): DatabaseClient {
+  return createDatabaseClient(url, secretKey, fetchWithTimeout(CALL_TIMEOUT_MS));
 }
 
 /** A client over the direct Data API, acting as `service_role`. */
@@ -86,8 +91,7 @@ export async function openBackend(config: Config, log: BackendLog): Promise<Back
       return { ...(await openDirect(config.database.connectionString, log)), jwtSecret, embedded: false };
     case 'supabase': {
       const { url, secretKey } = config.database;
-      const database = createDatabaseClient(url, secretKey, fetchWithTimeout(CALL_TIMEOUT_MS));
-      return { database, jwtSecret, embedded: false, close: async () => {} };
+      return { database: supabaseClient(url, secretKey), jwtSecret, embedded: false, close: async () => {} };
     }
   }
 }

@@ -71,9 +71,8 @@ export async function callDatabase<T>(query: () => PromiseLike<Answer<T>>): Prom
   for (let attempt = 1; ; attempt += 1) {
     const { data, error, status } = await query();
     if (error === null && data !== null) return data;
-    const failure = new DatabaseFailure(
-      error === null ? { status: 0, code: '', message: 'empty answer', details: null } : { ...error, status },
-    );
+    const failure =
+      error === null ? DatabaseFailure.unexpected('empty answer') : new DatabaseFailure({ ...error, status });
     if (!failure.isTransient || attempt === ATTEMPTS) throw failure;
   }
 }

@@ -1,9 +1,7 @@
-import { inspect } from 'node:util';
 import { readDatabaseConfig } from '../config.js';
 import { loadEnvironmentFile } from '../environment-file.js';
-import { StartupError } from '../startup-error.js';
-import { type Backend, CALL_TIMEOUT_MS, openDirect } from './backend.js';
-import { createDatabaseClient, fetchWithTimeout } from './client.js';
+import { explanationOf, StartupError } from '../startup-error.js';
+import { type Backend, openDirect, supabaseClient } from './backend.js';
 import { openEmbedded } from './embedded/embedded.js';
 import { migrate } from './migrations.js';
 
@@ -40,8 +38,7 @@ export async function openForCommand(): Promise<CommandDatabase> {
 export async function openClientForCommand(): Promise<Pick<Backend, 'database' | 'close'>> {
   const database = readDatabaseConfig(process.env);
   if (database.kind === 'supabase') {
-    const client = createDatabaseClient(database.url, database.secretKey, fetchWithTimeout(CALL_TIMEOUT_MS));
-    return { database: client, close: async () => {} };
+    return { database: supabaseClient(database.url, database.secretKey), close: async () => {} };
   }
   const opened = await openForCommand();
   const direct = await openDirect(opened.adminUrl, { warn: () => {} });
@@ -61,7 +58,7 @@ export async function runCommand(body: () => Promise<void>): Promise<void> {
     await body();
   } catch (error) {
     process.exitCode = 1;
-    const expected = error instanceof StartupError;
-    process.stderr.write(`${expected ? error.message : inspect(error)}\n`);
+    process.stderr.write(`${explanationOf(error)}
+`);
   }
 }

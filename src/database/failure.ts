@@ -20,6 +20,11 @@ export class DatabaseFailure extends Error {
     this.details = answer.details;
   }
 
+  /** No answer, or one that is not what the function promises: an outage, never a success. */
+  static unexpected(message: string): DatabaseFailure {
+    return new DatabaseFailure({ status: 0, code: '', message, details: null });
+  }
+
   /** Whether the same call may succeed when repeated at once: a serialization failure or a deadlock. */
   get isTransient(): boolean {
     return this.code === '40001' || this.code === '40P01';

@@ -15,6 +15,6 @@ export function shapeOf<Schema extends TSchema>(schema: Schema): (answer: unknow
   const checker = TypeCompiler.Compile(schema);
   return (answer) => {
     if (checker.Check(answer)) return answer;
-    throw new DatabaseFailure({ status: 0, code: '', message: 'unexpected answer', details: null });
+    throw DatabaseFailure.unexpected('unexpected answer');
   };
 }

@@ -83,7 +83,7 @@ export function createDeviceMeter(database: DatabaseClient): DeviceMeter {
   const submit = createBatcher<Item, Json>(async (items) => {
     const outcomes = await callDatabase(() => database.rpc('meter_devices', { p_items: [...items] }));
     if (Array.isArray(outcomes) && outcomes.length === items.length) return outcomes;
-    throw new DatabaseFailure({ status: 0, code: '', message: 'unexpected number of outcomes', details: null });
+    throw DatabaseFailure.unexpected('unexpected number of outcomes');
   });
   return {
     balance: async (device) => readBalance(await submit(itemOf('balance', device))),
