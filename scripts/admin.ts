@@ -1,10 +1,10 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { PasswordSchema } from '../src/admin/session-schemas.js';
+import { PasswordSchema } from '../src/accounts/schemas.js';
 import { callDatabase } from '../src/database/client.js';
 import { openClientForCommand, runCommand } from '../src/database/command.js';
 import { shapeOf } from '../src/database/shape.js';
-import { hashPassword } from '../src/identity/passwords.js';
+import { hashNewPassword } from '../src/identity/passwords.js';
 import { StartupError } from '../src/startup-error.js';
 import { readPassword } from './read-password.js';
 
@@ -24,7 +24,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
 async function newPasswordHash(): Promise<string> {
   const password = await readPassword('New password: ');
   if (!Value.Check(PasswordSchema, password)) throw new StartupError('A password has 8 to 256 characters');
-  return hashPassword(password);
+  return hashNewPassword(password);
 }
 
 // npm run admin: looks after the people who may use the admin API, beside a running server or without one.

@@ -1,11 +1,14 @@
 import cors from '@fastify/cors';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import { accountRoutes } from './accounts/routes.js';
+import { ownSessionRoutes } from './accounts/session-routes.js';
 import { budgetRoutes } from './admin/budget-routes.js';
 import { managedDeviceRoutes } from './admin/device-routes.js';
 import { reportRoutes } from './admin/report-routes.js';
 import { loginRoutes, sessionRoutes } from './admin/session-routes.js';
 import { userRoutes } from './admin/user-routes.js';
+import { apiKeyRoutes } from './api-keys/routes.js';
 import type { Config } from './config.js';
 import type { Backend } from './database/backend.js';
 import { deviceRoutes, registrationRoutes } from './devices/routes.js';
@@ -19,6 +22,7 @@ import logging, { requestIdOf } from './http/logging.js';
 import { trustedProxies } from './http/trusted-proxies.js';
 import { validatorCompiler } from './http/validation.js';
 import clientTokens from './identity/client-tokens.js';
+import { createKeyHolders } from './identity/key-holders.js';
 import rateLimits from './identity/rate-limits.js';
 import { createDeviceMeter } from './metering/device-meter.js';
 import type { Services } from './services.js';
@@ -26,7 +30,7 @@ import type { Services } from './services.js';
 const BODY_LIMIT_BYTES = 64 * 1024;
 
 /** What the application needs of its backend. */
-export type AppBackend = Pick<Backend, 'database' | 'jwtSecret'>;
+export type AppBackend = Pick<Backend, 'database' | 'userDatabase' | 'jwtSecret' | 'embedded'>;
 
 /**
  * Builds the application, ready to listen or to be injected into: tests build exactly what production runs.
@@ -67,8 +71,19 @@ export async function buildApp(
   await app.register(clientTokens, { secret: backend.jwtSecret });
   await app.register(docs, { config });
 
-  const services: Services = { config, database: backend.database, deviceMeter: createDeviceMeter(backend.database) };
+  const services: Services = {
+    config,
+    database: backend.database,
+    userDatabase: backend.userDatabase,
+    keyHolders: createKeyHolders(backend.database),
+    deviceMeter: createDeviceMeter(backend.database),
+    secret: backend.jwtSecret,
+    embedded: backend.embedded,
+  };
   const api = async (scope: FastifyInstance) => {
+    await scope.register(accountRoutes, services);
+    await scope.register(ownSessionRoutes, services);
+    await scope.register(apiKeyRoutes, services);
     await scope.register(registrationRoutes, services);
     await scope.register(deviceRoutes, services);
     await scope.register(loginRoutes, services);

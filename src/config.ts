@@ -1,105 +1,24 @@
-import { type Static, Type } from '@sinclair/typebox';
+import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import { type Environment, EnvironmentSchema } from './environment-schema.js';
 import { namesProxies } from './http/trusted-proxies.js';
 import { StartupError } from './startup-error.js';
-
-const Secret = (description: string) => Type.Optional(Type.String({ minLength: 32, description }));
-
-/**
- * Every environment variable the server reads. `.env.example` and the README's table follow these descriptions.
- */
-export const EnvironmentSchema = Type.Object({
-  HOST: Type.String({ default: '127.0.0.1', description: 'Address to listen on; 0.0.0.0 for every interface.' }),
-  PORT: Type.Integer({
-    default: 3000,
-    minimum: 0,
-    maximum: 65535,
-    description: 'Port to listen on; 0 picks a free one.',
-  }),
-  LOG_LEVEL: Type.Union(
-    ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map((level) => Type.Literal(level)),
-    { default: 'info', description: 'trace, debug, info, warn, error, fatal or silent.' },
-  ),
-  PUBLIC_URL: Type.Optional(
-    Type.String({
-      pattern: '^https?://',
-      description: 'Address clients reach the server at, shown in the documentation.',
-    }),
-  ),
-  TRUST_PROXY: Type.String({
-    default: 'loopback',
-    description: 'Proxies whose X-Forwarded-For is believed: addresses, ranges or loopback; false for none.',
-  }),
-  CORS_ORIGINS: Type.String({
-    default: '*',
-    description: 'Origins browsers may call from, separated by commas; * for all.',
-  }),
-  DATA_DIR: Type.String({
-    default: './data',
-    minLength: 1,
-    description: 'Where the embedded Postgres keeps its data.',
-  }),
-  DATABASE_URL: Type.Optional(
-    Type.String({ pattern: '^postgres(ql)?://', description: 'Use this Postgres instead of the embedded one.' }),
-  ),
-  SUPABASE_URL: Type.Optional(
-    Type.String({ pattern: '^https?://', description: "Use this Supabase project's Data API." }),
-  ),
-  SUPABASE_SECRET_KEY: Type.Optional(
-    Type.String({ minLength: 1, description: "The project's secret (or service_role) key; needed with SUPABASE_URL." }),
-  ),
-  JWT_SECRET: Secret('Signs client tokens, 32 characters at least; generated and kept in DATA_DIR when embedded.'),
-  ADMIN_USERNAME: Type.String({
-    default: 'admin',
-    minLength: 1,
-    maxLength: 100,
-    description: 'Name of the first admin.',
-  }),
-  ADMIN_PASSWORD: Type.Optional(
-    Type.String({ minLength: 8, maxLength: 256, description: 'Password of the first admin; generated when embedded.' }),
-  ),
-  DEFAULT_DEVICE_TOKENS: Type.Integer({
-    default: 50,
-    minimum: 0,
-    maximum: 1_000_000_000_000,
-    description: 'Tokens a new device starts with.',
-  }),
-  DEFAULT_USER_TOKENS: Type.Integer({
-    default: 1_000_000,
-    minimum: 0,
-    maximum: 1_000_000_000_000,
-    description: 'Tokens a new account starts with.',
-  }),
-  MONTHLY_RESET: Type.Union([Type.Literal('off'), Type.Literal('auto')], {
-    default: 'off',
-    description: 'auto: at the start of each month (UTC) every device gets DEFAULT_DEVICE_TOKENS anew.',
-  }),
-  RETENTION_MONTHS: Type.Integer({
-    default: 24,
-    minimum: 1,
-    maximum: 1200,
-    description: 'Full months usage events are kept besides the current one; summaries stay.',
-  }),
-  DEVICE_ENROLLMENT: Type.Union([Type.Literal('open'), Type.Literal('key'), Type.Literal('approval')], {
-    default: 'open',
-    description:
-      'open: any device may register; key: only with ENROLLMENT_KEY; approval: new devices start with 0 tokens.',
-  }),
-  ENROLLMENT_KEY: Type.Optional(
-    Type.String({ minLength: 8, maxLength: 256, description: 'What devices must send when DEVICE_ENROLLMENT is key.' }),
-  ),
-  RATE_LIMIT: Type.Union([Type.Literal('on'), Type.Literal('off')], {
-    default: 'on',
-    description: 'on, or off for load tests.',
-  }),
-});
-export type Environment = Static<typeof EnvironmentSchema>;
 
 /** Where the database is: one of the three set-ups. */
 export type DatabaseConfig =
   | { readonly kind: 'embedded'; readonly dataDir: string }
   | { readonly kind: 'direct'; readonly connectionString: string }
-  | { readonly kind: 'supabase'; readonly url: string; readonly secretKey: string };
+  | {
+      readonly kind: 'supabase';
+      readonly url: string;
+      readonly secretKey: string;
+      /** What users' own reads are made with; without a key to sign them they are off. */
+      readonly publishableKey?: string | undefined;
+      readonly signingKey?: TokenKey | undefined;
+    };
+
+/** The key database tokens are signed with: a shared secret, or a private ES256 key as JSON (JWK). */
+export type TokenKey = { readonly secret: string } | { readonly jwk: string };
 
 /** The server's settings, read once and frozen. */
 export interface Config extends Readonly<Environment> {
@@ -112,10 +31,23 @@ function describe(name: string): string {
   return `${name} is not valid (${description})`;
 }
 
+function signingKeyOf({ SUPABASE_JWT_SECRET, SUPABASE_JWT_SIGNING_KEY }: Environment): TokenKey | undefined {
+  if (SUPABASE_JWT_SIGNING_KEY !== undefined) return { jwk: SUPABASE_JWT_SIGNING_KEY };
+  return SUPABASE_JWT_SECRET === undefined ? undefined : { secret: SUPABASE_JWT_SECRET };
+}
+
 function databaseOf(environment: Environment): DatabaseConfig {
-  const { SUPABASE_URL, SUPABASE_SECRET_KEY, DATABASE_URL, DATA_DIR } = environment;
+  const { SUPABASE_URL, SUPABASE_SECRET_KEY, SUPABASE_PUBLISHABLE_KEY, DATABASE_URL, DATA_DIR } = environment;
   if (DATABASE_URL !== undefined) return { kind: 'direct', connectionString: DATABASE_URL };
-  if (SUPABASE_URL !== undefined) return { kind: 'supabase', url: SUPABASE_URL, secretKey: SUPABASE_SECRET_KEY ?? '' };
+  if (SUPABASE_URL !== undefined) {
+    return {
+      kind: 'supabase',
+      url: SUPABASE_URL,
+      secretKey: SUPABASE_SECRET_KEY ?? '',
+      ...(SUPABASE_PUBLISHABLE_KEY !== undefined && { publishableKey: SUPABASE_PUBLISHABLE_KEY }),
+      ...(signingKeyOf(environment) !== undefined && { signingKey: signingKeyOf(environment) }),
+    };
+  }
   return { kind: 'embedded', dataDir: DATA_DIR };
 }
 
@@ -131,6 +63,43 @@ function databaseProblems(environment: Partial<Environment>): string[] {
   return problems;
 }
 
+const missing = (name: keyof Environment, needs: string) => `${name} is missing (needed with ${needs})`;
+
+/** Mails carry links, and a sender. */
+function mailProblems({ SMTP_URL, SENDGRID_API_KEY, FROM_EMAIL, PUBLIC_URL }: Partial<Environment>): string[] {
+  if (SMTP_URL === undefined && SENDGRID_API_KEY === undefined) return [];
+  const problems: string[] = [];
+  if (SMTP_URL !== undefined && SENDGRID_API_KEY !== undefined) {
+    problems.push('SMTP_URL and SENDGRID_API_KEY are both set, use one');
+  }
+  if (FROM_EMAIL === undefined) problems.push(missing('FROM_EMAIL', 'SMTP_URL or SENDGRID_API_KEY'));
+  if (PUBLIC_URL === undefined) problems.push(missing('PUBLIC_URL', 'SMTP_URL or SENDGRID_API_KEY'));
+  return problems;
+}
+
+const PROVIDER_ADDRESSES = [
+  'GOOGLE_ISSUER',
+  'GOOGLE_TOKENINFO_URL',
+  'GOOGLE_USERINFO_URL',
+  'GITHUB_BASE_URL',
+  'GITHUB_API_URL',
+] as const;
+
+/** Sign-in providers are given secrets: only over https, except on this machine. */
+function providerProblems(environment: Partial<Environment>): string[] {
+  const problems = PROVIDER_ADDRESSES.filter((name) => !isSafeAddress(environment[name])).map(describe);
+  if (environment.GITHUB_CLIENT_ID !== undefined && environment.GITHUB_CLIENT_SECRET === undefined) {
+    problems.push(missing('GITHUB_CLIENT_SECRET', 'GITHUB_CLIENT_ID'));
+  }
+  return problems;
+}
+
+function isSafeAddress(address: string | undefined): boolean {
+  if (address === undefined || !URL.canParse(address)) return true;
+  const { protocol, hostname } = new URL(address);
+  return protocol !== 'http:' || ['127.0.0.1', '[::1]', 'localhost'].includes(hostname);
+}
+
 /** What variables a server needs say only together, or only in detail. */
 function serverProblems(environment: Partial<Environment>): string[] {
   const problems: string[] = [];
@@ -141,6 +110,7 @@ function serverProblems(environment: Partial<Environment>): string[] {
   if (environment.TRUST_PROXY !== undefined && !namesProxies(environment.TRUST_PROXY)) {
     problems.push(describe('TRUST_PROXY'));
   }
+  problems.push(...mailProblems(environment), ...providerProblems(environment));
   if (environment.DEVICE_ENROLLMENT === 'key' && environment.ENROLLMENT_KEY === undefined) {
     problems.push('ENROLLMENT_KEY is missing (needed with DEVICE_ENROLLMENT=key)');
   }
@@ -191,4 +161,18 @@ export function readConfig(variables: Variables): Config {
  */
 export function readDatabaseConfig(variables: Variables): DatabaseConfig {
   return databaseOf(readEnvironment(variables, databaseProblems));
+}
+
+/** Where people and providers reach the server, without a slash at the end; this machine's own address where none is set. */
+export function publicUrlOf({ PUBLIC_URL, PORT }: Config): string {
+  return (PUBLIC_URL ?? `http://127.0.0.1:${PORT}`).replace(/\/+$/, '');
+}
+
+const SECONDS = { s: 1, m: 60, h: 3_600, d: 86_400 } as const;
+
+/** Seconds of a duration as the configuration spells it: `15m`, `7d`. */
+export function secondsOf(duration: string): number {
+  const [, amount = '', unit] = /^(\d+)([smhd])$/.exec(duration) ?? [];
+  const known = Object.entries(SECONDS).find(([letter]) => letter === unit);
+  return Number(amount) * (known?.[1] ?? Number.NaN);
 }

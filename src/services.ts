@@ -1,10 +1,21 @@
 import type { Config } from './config.js';
 import type { DatabaseClient } from './database/client.js';
+import type { UserDatabase } from './database/user-database.js';
+import type { KeyHolders } from './identity/key-holders.js';
 import type { DeviceMeter } from './metering/device-meter.js';
 
 /** What the routes of every capability are given. */
 export interface Services {
   readonly config: Config;
+  /** The database as the server itself: for decisions SQL functions make. */
   readonly database: DatabaseClient;
+  /** The database as the person who asks: for reading what is theirs. */
+  readonly userDatabase: UserDatabase;
+  /** Whose an API key is. */
+  readonly keyHolders: KeyHolders;
+  /** The server's secret, to derive keys from; see `deriveKey`. */
+  readonly secret: string;
+  /** Whether Postgres came with the server, so that it may stand in for what is not set up. */
+  readonly embedded: boolean;
   readonly deviceMeter: DeviceMeter;
 }

@@ -2239,6 +2239,689 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261122001500', 'maintenance')
 on conflict (version) do nothing;
 
+-- 20261122001600_accounts_identity
+
+-- Accounts, identity: how people prove who they are, and what every statement made in their name asks first.
+
+alter table public.users add column if not exists email_verified_at timestamptz;
+grant select on table public.users to authenticated;
+comment on column public.users.email_verified_at is
+  'When the address was proved, by a link mailed to it or by a sign-in provider; null for an address nobody proved yet.';
+
+create table if not exists private.sessions (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references public.users (id) on delete cascade,
+  created_at timestamptz not null default now(),
+  last_used_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  user_agent text check (length(user_agent) <= 300),
+  address text check (length(address) <= 100)
+);
+create index if not exists sessions_user_idx on private.sessions (user_id, created_at, id);
+create index if not exists sessions_expiry_idx on private.sessions (expires_at);
+alter table private.sessions enable row level security;
+comment on table private.sessions is 'One row a log-in. Deleting it ends the session: its access and refresh tokens die with it.';
+comment on column private.sessions.id is 'The session''s id, in its access tokens.';
+comment on column private.sessions.user_id is 'The account.';
+comment on column private.sessions.created_at is 'When the person logged in.';
+comment on column private.sessions.last_used_at is 'When its tokens were last refreshed.';
+comment on column private.sessions.expires_at is 'When it ends unless it is refreshed before.';
+comment on column private.sessions.user_agent is 'The program that logged in, as it names itself.';
+comment on column private.sessions.address is 'The network address it logged in from.';
+
+create table if not exists private.refresh_tokens (
+  token_hash bytea primary key check (length(token_hash) = 32),
+  session_id uuid not null references private.sessions (id) on delete cascade,
+  successor_hash bytea check (length(successor_hash) = 32),
+  created_at timestamptz not null default now(),
+  used_at timestamptz,
+  expires_at timestamptz not null,
+  constraint refresh_tokens_used_has_successor check ((used_at is null) = (successor_hash is null))
+);
+create index if not exists refresh_tokens_session_idx on private.refresh_tokens (session_id);
+create index if not exists refresh_tokens_expiry_idx on private.refresh_tokens (expires_at);
+alter table private.refresh_tokens enable row level security;
+comment on table private.refresh_tokens is 'Every refresh token of a session; one of them is unused. A used one that turns up again was stolen.';
+comment on column private.refresh_tokens.token_hash is 'SHA-256 of the token.';
+comment on column private.refresh_tokens.session_id is 'The session it continues.';
+comment on column private.refresh_tokens.successor_hash is 'SHA-256 of the token it was exchanged for.';
+comment on column private.refresh_tokens.created_at is 'When it was issued.';
+comment on column private.refresh_tokens.used_at is 'When it was exchanged.';
+comment on column private.refresh_tokens.expires_at is 'When it ends, used or not.';
+
+create table if not exists private.api_keys (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references public.users (id) on delete cascade,
+  name text not null check (length(name) between 1 and 100),
+  prefix text not null check (length(prefix) between 4 and 20),
+  key_hash bytea not null unique check (length(key_hash) = 32),
+  created_at timestamptz not null default now(),
+  last_used_at timestamptz,
+  expires_at timestamptz
+);
+create index if not exists api_keys_user_idx on private.api_keys (user_id, created_at, id);
+alter table private.api_keys enable row level security;
+comment on table private.api_keys is 'Keys people made for their scripts. Deleting the row ends the key.';
+comment on column private.api_keys.id is 'The key''s id.';
+comment on column private.api_keys.user_id is 'The account it acts for.';
+comment on column private.api_keys.name is 'What the person calls it.';
+comment on column private.api_keys.prefix is 'Its first characters, to tell it from others.';
+comment on column private.api_keys.key_hash is 'SHA-256 of the key; the key itself is shown once and not kept.';
+comment on column private.api_keys.created_at is 'When it was made.';
+comment on column private.api_keys.last_used_at is 'When it was last used, to the minute.';
+comment on column private.api_keys.expires_at is 'When it ends; null for never.';
+
+create table if not exists private.external_identities (
+  provider text not null check (provider in ('google', 'github')),
+  subject text not null check (length(subject) between 1 and 255),
+  user_id uuid not null references public.users (id) on delete cascade,
+  email text not null check (length(email) between 3 and 320),
+  created_at timestamptz not null default now(),
+  last_used_at timestamptz not null default now(),
+  primary key (provider, subject),
+  unique (user_id, provider)
+);
+alter table private.external_identities enable row level security;
+comment on table private.external_identities is 'Accounts at sign-in providers that open an account here.';
+comment on column private.external_identities.provider is 'google or github.';
+comment on column private.external_identities.subject is 'The provider''s own id of the person, which never changes.';
+comment on column private.external_identities.user_id is 'The account it opens.';
+comment on column private.external_identities.email is 'The address the provider last named.';
+comment on column private.external_identities.created_at is 'When it was linked.';
+comment on column private.external_identities.last_used_at is 'When it last signed in.';
+
+create or replace function private.is_live(p_user_id uuid, p_session_id uuid, p_api_key_id uuid)
+returns boolean
+language sql stable set search_path = ''
+as $$
+  select case
+    when p_session_id is not null then exists (
+      select from private.sessions s where s.id = p_session_id and s.user_id = p_user_id and s.expires_at > now()
+    )
+    when p_api_key_id is not null then exists (
+      select from private.api_keys k
+       where k.id = p_api_key_id and k.user_id = p_user_id and (k.expires_at is null or k.expires_at > now())
+    )
+    else exists (select from public.users u where u.id = p_user_id)
+  end
+$$;
+revoke all on function private.is_live(uuid, uuid, uuid) from public, anon, authenticated, service_role;
+comment on function private.is_live(uuid, uuid, uuid) is
+  'Whether the session or API key is good for this account at the moment; with neither, whether the account exists.';
+
+-- Every function that acts for a person begins with this: the credential is looked at in the transaction it is used in.
+create or replace function private.require_user(p_caller jsonb)
+returns uuid
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_user_id uuid := (p_caller ->> 'id')::uuid;
+begin
+  if not private.is_live(v_user_id, (p_caller ->> 'session_id')::uuid, (p_caller ->> 'api_key_id')::uuid) then
+    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
+  end if;
+  return v_user_id;
+end
+$$;
+revoke all on function private.require_user(jsonb) from public, anon, authenticated, service_role;
+comment on function private.require_user(jsonb) is
+  'The account of the caller {id, session_id | api_key_id}; raises INVALID_TOKEN where the session or key has ended.';
+
+create or replace function public.current_user_id()
+returns uuid
+language sql stable security definer set search_path = ''
+as $$
+-- Definer: sessions and keys are open to no API role, but policies must ask for them.
+  select c.user_id
+    from (
+      select (auth.jwt() ->> 'sub')::uuid as user_id, (auth.jwt() ->> 'sid')::uuid as session_id,
+             (auth.jwt() ->> 'key_id')::uuid as api_key_id
+    ) c
+   where private.is_live(c.user_id, c.session_id, c.api_key_id)
+$$;
+revoke all on function public.current_user_id() from public, anon, authenticated, service_role;
+grant execute on function public.current_user_id() to authenticated;
+comment on function public.current_user_id() is
+  'The account the request''s token is about; null where the session (sid) or API key (key_id) it names has ended.';
+
+create or replace function public.require_current_user()
+returns uuid
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_user_id uuid := public.current_user_id();
+begin
+  if v_user_id is null then
+    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
+  end if;
+  return v_user_id;
+end
+$$;
+revoke all on function public.require_current_user() from public, anon, authenticated, service_role;
+grant execute on function public.require_current_user() to authenticated;
+comment on function public.require_current_user() is 'current_user_id, or INVALID_TOKEN where it is nobody.';
+
+-- Row-level security asks for the session too, so that one that has ended reads nothing from that moment on.
+drop policy if exists users_read_own on public.users;
+create policy users_read_own on public.users
+  for select to authenticated
+  using (id = (select public.current_user_id()));
+
+drop policy if exists devices_read_own on public.devices;
+create policy devices_read_own on public.devices
+  for select to authenticated
+  using (
+    id = (select (auth.jwt() ->> 'device_id')::uuid)
+    or user_id = (select public.current_user_id())
+  );
+
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['balances', 'ledger_entries', 'usage_events', 'usage_rollups', 'reservations'] loop
+    execute format('drop policy if exists %I on public.%I', v_table || '_read_own', v_table);
+    execute format(
+      $policy$
+        create policy %I on public.%I
+          for select to authenticated
+          using (
+            subject_id = (select (auth.jwt() ->> 'device_id')::uuid)
+            or subject_id = (select public.current_user_id())
+            or subject_id in (select d.id from public.devices d where d.user_id = (select public.current_user_id()))
+          )
+      $policy$,
+      v_table || '_read_own', v_table
+    );
+  end loop;
+end
+$$;
+
+create or replace function private.create_account(
+  p_email text, p_name text, p_picture text, p_tokens bigint, p_actor text
+)
+returns public.users
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_user public.users;
+begin
+  insert into public.users (email, name, picture) values (p_email, p_name, p_picture)
+  on conflict (email) do nothing
+  returning * into v_user;
+  if v_user.id is not null then
+    perform private.open_balance(v_user.id, 'user', p_tokens, p_actor);
+  end if;
+  return v_user;
+end
+$$;
+revoke all on function private.create_account(text, text, text, bigint, text) from public, anon, authenticated, service_role;
+comment on function private.create_account(text, text, text, bigint, text) is
+  'Creates an account and opens its balance; answers nulls where the address is taken.';
+
+create or replace function private.end_sessions(p_user_id uuid, p_except uuid default null)
+returns integer
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_ended integer;
+begin
+  delete from private.sessions s where s.user_id = p_user_id and s.id is distinct from p_except;
+  get diagnostics v_ended = row_count;
+  return v_ended;
+end
+$$;
+revoke all on function private.end_sessions(uuid, uuid) from public, anon, authenticated, service_role;
+comment on function private.end_sessions(uuid, uuid) is 'Ends the sessions of an account, but for one; answers how many.';
+
+-- Somebody may have registered with an address that is not theirs and wait for its owner. Whoever proves the address
+-- first gets the account without anything the other could still open it with.
+create or replace function private.prove_email(p_user_id uuid)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  update public.users set email_verified_at = now(), updated_at = now()
+   where id = p_user_id and email_verified_at is null;
+  if not found then
+    return;
+  end if;
+  perform private.end_sessions(p_user_id);
+  delete from private.user_credentials where user_id = p_user_id;
+  delete from private.api_keys where user_id = p_user_id;
+  delete from private.external_identities where user_id = p_user_id;
+  update public.devices set user_id = null where user_id = p_user_id;
+end
+$$;
+revoke all on function private.prove_email(uuid) from public, anon, authenticated, service_role;
+comment on function private.prove_email(uuid) is
+  'Marks the address as proved; the first time removes every credential and device link made before.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122001600', 'accounts_identity')
+on conflict (version) do nothing;
+
+-- 20261122001610_accounts_sessions
+
+-- Accounts, sessions: opened by a log-in, continued by refresh tokens that are used once, ended at any moment.
+
+create or replace function private.session_json(p_session_id uuid)
+returns jsonb
+language sql stable set search_path = '' set timezone = 'UTC'
+as $$
+  select jsonb_build_object('session_id', s.id, 'user', private.user_json(u))
+    from private.sessions s join public.users u on u.id = s.user_id
+   where s.id = p_session_id
+$$;
+revoke all on function private.session_json(uuid) from public, anon, authenticated, service_role;
+comment on function private.session_json(uuid) is 'A session as a log-in answers it: {session_id, user}.';
+
+create or replace function private.open_session(p_user_id uuid, p_session jsonb)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_expires_at timestamptz := now() + make_interval(secs => (p_session ->> 'lifetime_seconds')::integer);
+  v_id uuid;
+begin
+  insert into private.sessions (user_id, expires_at, user_agent, address)
+  values (p_user_id, v_expires_at, left(p_session ->> 'user_agent', 300), left(p_session ->> 'address', 100))
+  returning id into v_id;
+  insert into private.refresh_tokens (token_hash, session_id, expires_at)
+  values (decode(p_session ->> 'refresh_hash', 'hex'), v_id, v_expires_at);
+  return private.session_json(v_id);
+end
+$$;
+revoke all on function private.open_session(uuid, jsonb) from public, anon, authenticated, service_role;
+comment on function private.open_session(uuid, jsonb) is
+  'Opens a session {refresh_hash, lifetime_seconds, user_agent, address} with its first refresh token; answers {session_id, user}.';
+
+create or replace function public.refresh_session(p_token_hash text, p_successor_hash text, p_lifetime_seconds integer)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: sessions and their tokens are open to no API role. Answers an outcome instead of raising, as a stolen
+-- token's session must stay ended.
+declare
+  v_hash bytea := decode(p_token_hash, 'hex');
+  v_successor_hash bytea := decode(p_successor_hash, 'hex');
+  v_expires_at timestamptz := now() + make_interval(secs => p_lifetime_seconds);
+  v_session private.sessions;
+  v_token private.refresh_tokens;
+begin
+  -- The session's row serialises all that happens to its tokens; what they are is read after the wait for it.
+  select s.* into v_session
+    from private.sessions s
+   where s.id = (select t.session_id from private.refresh_tokens t where t.token_hash = v_hash)
+     for update;
+  select t.* into v_token from private.refresh_tokens t where t.token_hash = v_hash;
+  if v_session.id is null or v_token.token_hash is null or v_session.expires_at <= now() or v_token.expires_at <= now() then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+
+  if v_token.used_at is null then
+    update private.refresh_tokens set used_at = now(), successor_hash = v_successor_hash where token_hash = v_hash;
+    insert into private.refresh_tokens (token_hash, session_id, expires_at)
+    values (v_successor_hash, v_session.id, v_expires_at);
+    update private.sessions set last_used_at = now(), expires_at = v_expires_at where id = v_session.id;
+    return jsonb_build_object('outcome', 'refreshed') || private.session_json(v_session.id);
+  end if;
+
+  -- Two requests of one client may carry the same token, or an answer may be lost: both get the same successor,
+  -- as long as nobody has used that one.
+  if v_token.used_at > now() - interval '10 seconds' and v_token.successor_hash = v_successor_hash and exists (
+    select from private.refresh_tokens t where t.token_hash = v_token.successor_hash and t.used_at is null
+  ) then
+    return jsonb_build_object('outcome', 'refreshed') || private.session_json(v_session.id);
+  end if;
+
+  delete from private.sessions where id = v_session.id;
+  perform private.audit('system:sessions', null, 'refresh_token_reused', 'user:' || v_session.user_id, null, null);
+  return jsonb_build_object('outcome', 'reused');
+end
+$$;
+revoke all on function public.refresh_session(text, text, integer) from public, anon, authenticated, service_role;
+grant execute on function public.refresh_session(text, text, integer) to service_role;
+comment on function public.refresh_session(text, text, integer) is
+  'Exchanges a refresh token for its successor (both as SHA-256 in hex). Answers {outcome: refreshed, session_id, user}, unknown, or reused: then the session has been ended.';
+
+create or replace function public.log_out(p_caller jsonb, p_all boolean)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: sessions are open to no API role.
+declare
+  v_user_id uuid := private.require_user(p_caller);
+  v_ended integer := 1;
+begin
+  if p_all then
+    v_ended := private.end_sessions(v_user_id);
+  else
+    delete from private.sessions where id = (p_caller ->> 'session_id')::uuid;
+  end if;
+  return jsonb_build_object('ended', v_ended);
+end
+$$;
+revoke all on function public.log_out(jsonb, boolean) from public, anon, authenticated, service_role;
+grant execute on function public.log_out(jsonb, boolean) to service_role;
+comment on function public.log_out(jsonb, boolean) is 'Ends the calling session, or all of the account. Answers {ended}.';
+
+create or replace function public.list_sessions(
+  p_caller jsonb, p_limit integer, p_before_at text default null, p_before_id uuid default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: sessions are open to no API role.
+declare
+  v_user_id uuid := private.require_user(p_caller);
+begin
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at desc, page.id desc), '[]')
+      from (
+        select s.id, s.created_at, s.last_used_at, s.expires_at, s.user_agent, s.address,
+               s.id is not distinct from (p_caller ->> 'session_id')::uuid as current
+          from private.sessions s
+         where s.user_id = v_user_id and s.expires_at > now()
+           and (p_before_id is null or (s.created_at, s.id) < (p_before_at::timestamptz, p_before_id))
+         order by s.created_at desc, s.id desc
+         limit p_limit
+      ) page
+  );
+exception
+  -- The place to go on from is the caller's word.
+  when data_exception then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
+end
+$$;
+revoke all on function public.list_sessions(jsonb, integer, text, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.list_sessions(jsonb, integer, text, uuid) to service_role;
+comment on function public.list_sessions(jsonb, integer, text, uuid) is
+  'The account''s running sessions, newest first; before (time, id) to page on.';
+
+create or replace function public.end_session(p_caller jsonb, p_session_id uuid)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: sessions are open to no API role.
+declare
+  v_user_id uuid := private.require_user(p_caller);
+begin
+  delete from private.sessions where id = p_session_id and user_id = v_user_id;
+  if not found then
+    raise sqlstate 'PT404' using message = 'SESSION_NOT_FOUND';
+  end if;
+  return jsonb_build_object('ended', 1);
+end
+$$;
+revoke all on function public.end_session(jsonb, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.end_session(jsonb, uuid) to service_role;
+comment on function public.end_session(jsonb, uuid) is 'Ends one of the account''s sessions. Answers {ended}; raises SESSION_NOT_FOUND.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122001610', 'accounts_sessions')
+on conflict (version) do nothing;
+
+-- 20261122001620_accounts_login
+
+-- Accounts, log-in: registering, and logging in with limits that are counted before any password is hashed.
+
+-- Strangers share an account's attempts; an address that has logged in before has its own, so that nobody can lock
+-- the owner out by trying.
+create or replace function private.login_wait(p_realm text, p_account text, p_address text)
+returns integer
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  if exists (
+    select from private.known_addresses where account = p_realm || ':' || p_account and address = p_address
+  ) then
+    return private.count_attempt(p_realm || ':known', p_account || ' ' || p_address, 20, interval '15 minutes');
+  end if;
+  return greatest(
+    private.count_attempt(p_realm || ':address', p_address, 20, interval '15 minutes'),
+    private.count_attempt(p_realm || ':account', p_account, 10, interval '1 minute')
+  );
+end
+$$;
+revoke all on function private.login_wait(text, text, text) from public, anon, authenticated, service_role;
+comment on function private.login_wait(text, text, text) is
+  'Counts a log-in attempt at an account of a realm (admin, user) from an address; answers null, or the seconds to wait.';
+
+create or replace function private.login_succeeded(p_realm text, p_account text, p_address text)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  insert into private.known_addresses (account, address) values (p_realm || ':' || p_account, p_address)
+  on conflict (account, address) do update set last_login_at = now();
+  delete from private.login_attempts
+   where (scope, key) in (
+     (p_realm || ':address', p_address), (p_realm || ':known', p_account || ' ' || p_address)
+   );
+end
+$$;
+revoke all on function private.login_succeeded(text, text, text) from public, anon, authenticated, service_role;
+comment on function private.login_succeeded(text, text, text) is
+  'After the right password: remembers the address and forgets its failed attempts.';
+comment on column private.login_attempts.scope is
+  'What is counted: admin: or user: followed by address, account, or known for an address that has logged in before; and others.';
+
+create or replace function public.begin_admin_login(p_username text, p_address text)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: reads password hashes and counters, which no API role may.
+declare
+  v_wait integer := private.login_wait('admin', p_username, p_address);
+  v_admin private.admins;
+begin
+  if v_wait is not null then
+    return jsonb_build_object('allowed', false, 'retry_after', v_wait);
+  end if;
+  select * into v_admin from private.admins where username = p_username;
+  return jsonb_build_object(
+    'allowed', true, 'id', v_admin.id, 'version', v_admin.version, 'password_hash', v_admin.password_hash
+  );
+end
+$$;
+
+create or replace function public.finish_admin_login(p_username text, p_address text)
+returns boolean
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes counters, which no API role may.
+begin
+  perform private.login_succeeded('admin', p_username, p_address);
+  return true;
+end
+$$;
+
+create or replace function public.register_user(
+  p_email text, p_password_hash text, p_default_tokens bigint, p_session jsonb, p_name text default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes users, credentials, balances and sessions, which no API role may.
+declare
+  v_user public.users := private.create_account(p_email, p_name, null, p_default_tokens, 'system:registration');
+begin
+  if v_user.id is null then
+    raise sqlstate 'PT409' using message = 'EMAIL_TAKEN';
+  end if;
+  insert into private.user_credentials (user_id, password_hash) values (v_user.id, p_password_hash);
+  return private.open_session(v_user.id, p_session);
+end
+$$;
+revoke all on function public.register_user(text, text, bigint, jsonb, text) from public, anon, authenticated, service_role;
+grant execute on function public.register_user(text, text, bigint, jsonb, text) to service_role;
+comment on function public.register_user(text, text, bigint, jsonb, text) is
+  'Creates an account with a password and its default tokens, and logs it in. Answers {session_id, user}; raises EMAIL_TAKEN.';
+
+create or replace function public.begin_user_login(p_email text, p_address text)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: reads password hashes and counters, which no API role may.
+declare
+  v_user_id uuid;
+  v_password_hash text;
+  v_wait integer;
+begin
+  select u.id, c.password_hash into v_user_id, v_password_hash
+    from public.users u left join private.user_credentials c on c.user_id = u.id
+   where u.email = p_email;
+  v_wait := private.login_wait('user', coalesce(v_user_id::text, p_email), p_address);
+  if v_wait is not null then
+    return jsonb_build_object('allowed', false, 'retry_after', v_wait);
+  end if;
+  return jsonb_build_object('allowed', true, 'user_id', v_user_id, 'password_hash', v_password_hash);
+end
+$$;
+revoke all on function public.begin_user_login(text, text) from public, anon, authenticated, service_role;
+grant execute on function public.begin_user_login(text, text) to service_role;
+comment on function public.begin_user_login(text, text) is
+  'Counts a log-in attempt before any hashing. Answers {allowed, retry_after} or {allowed, user_id, password_hash}, nulls for an unknown address or an account without password.';
+
+create or replace function public.finish_user_login(
+  p_user_id uuid, p_password_hash text, p_address text, p_session jsonb
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes sessions and counters, which no API role may.
+begin
+  -- The hash the password was checked against must still be the account's; the lock lets no change slip between.
+  perform from private.user_credentials c
+   where c.user_id = p_user_id and c.password_hash = p_password_hash
+     for share;
+  if not found then
+    raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
+  end if;
+  perform private.login_succeeded('user', p_user_id::text, p_address);
+  return private.open_session(p_user_id, p_session);
+end
+$$;
+revoke all on function public.finish_user_login(uuid, text, text, jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.finish_user_login(uuid, text, text, jsonb) to service_role;
+comment on function public.finish_user_login(uuid, text, text, jsonb) is
+  'After the right password: opens a session, if the password is still that one. Answers {session_id, user}; raises INVALID_CREDENTIALS.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122001620', 'accounts_login')
+on conflict (version) do nothing;
+
+-- 20261122001700_api_keys
+
+-- API keys: credentials of people's scripts, accepted wherever their access token is.
+
+create or replace function private.api_key_json(p_key private.api_keys)
+returns jsonb
+language sql stable set search_path = '' set timezone = 'UTC'
+as $$
+  select jsonb_build_object(
+    'id', p_key.id, 'name', p_key.name, 'prefix', p_key.prefix, 'created_at', p_key.created_at,
+    'last_used_at', p_key.last_used_at, 'expires_at', p_key.expires_at
+  )
+$$;
+revoke all on function private.api_key_json(private.api_keys) from public, anon, authenticated, service_role;
+comment on function private.api_key_json(private.api_keys) is 'A key as its owner sees it, without its hash.';
+
+create or replace function public.create_api_key(
+  p_caller jsonb, p_name text, p_prefix text, p_key_hash text, p_expires_at timestamptz default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: private.api_keys is open to no API role.
+declare
+  v_user_id uuid := private.require_user(p_caller);
+  v_key private.api_keys;
+begin
+  -- Serialises the creations of one person, so that the limit holds.
+  perform from public.users u where u.id = v_user_id for update;
+  if (select count(*) from private.api_keys k where k.user_id = v_user_id) >= 50 then
+    raise sqlstate 'PT409' using message = 'API_KEY_LIMIT', detail = '{"limit": 50}';
+  end if;
+  if p_expires_at <= now() then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
+  end if;
+  insert into private.api_keys (user_id, name, prefix, key_hash, expires_at)
+  values (v_user_id, p_name, p_prefix, decode(p_key_hash, 'hex'), p_expires_at)
+  returning * into v_key;
+  return private.api_key_json(v_key);
+end
+$$;
+revoke all on function public.create_api_key(jsonb, text, text, text, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.create_api_key(jsonb, text, text, text, timestamptz) to service_role;
+comment on function public.create_api_key(jsonb, text, text, text, timestamptz) is
+  'Keeps a new key''s SHA-256 (hex) and answers the key without it; raises API_KEY_LIMIT beyond 50, VALIDATION_FAILED for an end in the past.';
+
+create or replace function public.list_api_keys(p_caller jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: private.api_keys is open to no API role.
+declare
+  v_user_id uuid := private.require_user(p_caller);
+begin
+  return (
+    select coalesce(jsonb_agg(private.api_key_json(k) order by k.created_at desc, k.id desc), '[]')
+      from private.api_keys k where k.user_id = v_user_id
+  );
+end
+$$;
+revoke all on function public.list_api_keys(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.list_api_keys(jsonb) to service_role;
+comment on function public.list_api_keys(jsonb) is 'The account''s keys, newest first; at most 50, so that one answer holds them all.';
+
+create or replace function public.delete_api_key(p_caller jsonb, p_id uuid)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: private.api_keys is open to no API role.
+declare
+  v_user_id uuid := private.require_user(p_caller);
+begin
+  delete from private.api_keys where id = p_id and user_id = v_user_id;
+  if not found then
+    raise sqlstate 'PT404' using message = 'API_KEY_NOT_FOUND';
+  end if;
+  return jsonb_build_object('id', p_id, 'deleted', true);
+end
+$$;
+revoke all on function public.delete_api_key(jsonb, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.delete_api_key(jsonb, uuid) to service_role;
+comment on function public.delete_api_key(jsonb, uuid) is 'Ends one of the account''s keys. Answers {id, deleted}; raises API_KEY_NOT_FOUND.';
+
+create or replace function public.authenticate_api_key(p_key_hash text)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: private.api_keys is open to no API role.
+declare
+  v_key private.api_keys;
+begin
+  select * into v_key from private.api_keys k where k.key_hash = decode(p_key_hash, 'hex');
+  if v_key.id is null or v_key.expires_at <= now() then
+    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
+  end if;
+  -- A key many servers use at once is not written for each of them.
+  update private.api_keys set last_used_at = now()
+   where id = v_key.id and (last_used_at is null or last_used_at < now() - interval '30 seconds');
+  return jsonb_build_object('id', v_key.user_id, 'api_key_id', v_key.id);
+end
+$$;
+revoke all on function public.authenticate_api_key(text) from public, anon, authenticated, service_role;
+grant execute on function public.authenticate_api_key(text) to service_role;
+comment on function public.authenticate_api_key(text) is
+  'Whose key this is (SHA-256 in hex): {id, api_key_id}, and notes its use. Raises INVALID_TOKEN for one that is unknown or has ended.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122001700', 'api_keys')
+on conflict (version) do nothing;
+
 commit;
 
 -- The Data API reads the functions again.

@@ -3,7 +3,7 @@ import { callDatabase, type DatabaseClient } from '../database/client.js';
 import { shapeOf } from '../database/shape.js';
 import { ApiError } from '../errors.js';
 import type { Actor } from '../identity/admin-guard.js';
-import { hashPassword, verifyPassword } from '../identity/passwords.js';
+import { hashNewPassword, verifyPassword } from '../identity/passwords.js';
 
 const attemptOf = shapeOf(
   Type.Union([
@@ -39,7 +39,7 @@ export async function logIn(
 /**
  * Changes the calling admin's password, which ends all their tokens.
  * @returns the version new tokens carry
- * @throws {ApiError} INVALID_CREDENTIALS when the current password is wrong
+ * @throws {ApiError} INVALID_CREDENTIALS when the current password is wrong, PASSWORD_TOO_COMMON
  */
 export async function changePassword(
   database: DatabaseClient,
@@ -50,6 +50,6 @@ export async function changePassword(
   if (!(await verifyPassword(credentials.password_hash, passwords.current_password))) {
     throw new ApiError('INVALID_CREDENTIALS');
   }
-  const hash = await hashPassword(passwords.new_password);
+  const hash = await hashNewPassword(passwords.new_password);
   return callDatabase(() => database.rpc('change_admin_password', { p_actor: actor, p_password_hash: hash }));
 }

@@ -1,12 +1,10 @@
 import { Type } from '@sinclair/typebox';
-
-/** Length rules of every password; no truncation, no rules about characters. */
-export const PasswordSchema = Type.String({ minLength: 8, maxLength: 256 });
+import { PasswordSchema, TypedPasswordSchema } from '../accounts/schemas.js';
 
 export const AdminLoginSchema = Type.Object(
   {
     username: Type.String({ minLength: 1, maxLength: 100, examples: ['admin'] }),
-    password: Type.String({ minLength: 1, maxLength: 256 }),
+    password: TypedPasswordSchema,
   },
   { additionalProperties: false },
 );
@@ -17,6 +15,6 @@ export const AdminSessionSchema = Type.Object({
 });
 
 export const ChangePasswordSchema = Type.Object(
-  { current_password: Type.String({ minLength: 1, maxLength: 256 }), new_password: PasswordSchema },
+  { current_password: TypedPasswordSchema, new_password: PasswordSchema },
   { additionalProperties: false },
 );

@@ -1,12 +1,13 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
+import { normalEmail, UserSchema } from '../accounts/schemas.js';
 import { callDatabase } from '../database/client.js';
 import { shapeOf } from '../database/shape.js';
 import { errors } from '../http/error-schema.js';
 import { decodeCursor, nextCursor } from '../http/pagination.js';
 import { actorOf, requireAdmin } from '../identity/admin-guard.js';
-import { hashPassword } from '../identity/passwords.js';
+import { hashNewPassword } from '../identity/passwords.js';
 import type { Services } from '../services.js';
-import { CreateUserSchema, UserSchema, UsersQuerySchema, UsersSchema } from './user-schemas.js';
+import { CreateUserSchema, UsersQuerySchema, UsersSchema } from './user-schemas.js';
 
 const tags = ['Admin: users'];
 const security = [{ adminToken: [] }];
@@ -61,10 +62,10 @@ export const userRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { con
       const { email, name, password } = request.body;
       const account = {
         p_actor: actorOf(request),
-        p_email: email.trim().toLowerCase(),
+        p_email: normalEmail(email),
         p_default_tokens: config.DEFAULT_USER_TOKENS,
         ...(name !== undefined && { p_name: name.trim() }),
-        ...(password !== undefined && { p_password_hash: await hashPassword(password) }),
+        ...(password !== undefined && { p_password_hash: await hashNewPassword(password) }),
       };
       const user = userOf(await callDatabase(() => database.rpc('create_user', account)));
       return reply.code(201).send(user);

@@ -6,6 +6,8 @@ import { createDatabaseClient, type DatabaseClient, fetchWithTimeout } from './c
 import { openDirectApi } from './direct/direct-api.js';
 import { superviseEmbedded } from './embedded/embedded.js';
 import { migrate } from './migrations.js';
+import { createTokenMinter } from './token-minter.js';
+import { createUserDatabase, type UserDatabase } from './user-database.js';
 
 /** Longest wait for an answer of a Data API over the network. */
 const CALL_TIMEOUT_MS = 15_000;
@@ -16,6 +18,8 @@ const DIRECT_URL = 'http://direct.invalid';
 export interface Backend {
   /** Acts as `service_role`: may execute the server's functions, and nothing else. */
   readonly database: DatabaseClient;
+  /** Acts in a person's own name, under row-level security. */
+  readonly userDatabase: UserDatabase;
   /** Key client tokens are signed with. */
   readonly jwtSecret: string;
   /** Whether Postgres came with the server, so that the server may generate what is missing. */
@@ -28,25 +32,38 @@ export interface BackendLog {
   readonly warn: (details: object, message: string) => void;
 }
 
-/** A client of a Supabase project's Data API, acting with its secret key. */
-export function supabaseClient(url: string, secretKey: string): DatabaseClient {
-  return createDatabaseClient(url, secretKey, fetchWithTimeout(CALL_TIMEOUT_MS));
+/** A client of a Supabase project's Data API, acting with one of its keys. */
+export function supabaseClient(url: string, key: string): DatabaseClient {
+  return createDatabaseClient(url, key, fetchWithTimeout(CALL_TIMEOUT_MS));
 }
 
-/** A client over the direct Data API, acting as `service_role`. */
+/** Clients over the direct Data API, as `service_role` and as its users. */
 export async function openDirect(
   connectionString: string,
   log: BackendLog,
-): Promise<Pick<Backend, 'database' | 'close'>> {
+): Promise<Pick<Backend, 'database' | 'userDatabase' | 'close'>> {
   // Database tokens are made and checked by this process only, so their key never leaves it.
-  const secret = randomBytes(32);
+  const secret = randomBytes(32).toString('base64url');
+  const jwtSecret = new TextEncoder().encode(secret);
   const api = openDirectApi({
     connectionString,
-    jwtSecret: secret,
+    jwtSecret,
     onConnectionError: (error) => log.warn({ reason: error.message }, 'a database connection broke'),
   });
-  const key = await new SignJWT({ role: 'service_role' }).setProtectedHeader({ alg: 'HS256' }).sign(secret);
-  return { database: createDatabaseClient(DIRECT_URL, key, api.fetch), close: api.close };
+  const key = await new SignJWT({ role: 'service_role' }).setProtectedHeader({ alg: 'HS256' }).sign(jwtSecret);
+  const database = createDatabaseClient(DIRECT_URL, key, api.fetch);
+  const userDatabase = createUserDatabase(database, await createTokenMinter({ secret }));
+  return { database, userDatabase, close: api.close };
+}
+
+/** Clients of a Supabase project's Data API. */
+async function openSupabase(
+  config: Extract<Config['database'], { kind: 'supabase' }>,
+): Promise<Pick<Backend, 'database' | 'userDatabase' | 'close'>> {
+  const database = supabaseClient(config.url, config.secretKey);
+  const asUsers = supabaseClient(config.url, config.publishableKey ?? config.secretKey);
+  const minter = config.signingKey && (await createTokenMinter(config.signingKey));
+  return { database, userDatabase: createUserDatabase(asUsers, minter), close: async () => {} };
 }
 
 async function setPassword(adminUrl: string, password: string): Promise<void> {
@@ -64,6 +81,7 @@ async function openEmbeddedBackend(dataDir: string, jwtSecret: string | undefine
     const direct = await openDirect(postgres.authenticatorUrl, log);
     return {
       database: direct.database,
+      userDatabase: direct.userDatabase,
       jwtSecret: jwtSecret ?? postgres.secrets.jwt_secret,
       embedded: true,
       close: async () => {
@@ -89,9 +107,7 @@ export async function openBackend(config: Config, log: BackendLog): Promise<Back
       return openEmbeddedBackend(config.database.dataDir, config.JWT_SECRET, log);
     case 'direct':
       return { ...(await openDirect(config.database.connectionString, log)), jwtSecret, embedded: false };
-    case 'supabase': {
-      const { url, secretKey } = config.database;
-      return { database: supabaseClient(url, secretKey), jwtSecret, embedded: false, close: async () => {} };
-    }
+    case 'supabase':
+      return { ...(await openSupabase(config.database)), jwtSecret, embedded: false };
   }
 }

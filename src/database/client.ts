@@ -54,7 +54,8 @@ export function fetchWithTimeout(timeoutMs: number): typeof globalThis.fetch {
   return (input, init) => fetch(input, { ...init, signal: init?.signal ?? AbortSignal.timeout(timeoutMs) });
 }
 
-interface Answer<T> {
+/** What the Data API answers to a call. */
+export interface Answer<T> {
   readonly data: T | null;
   readonly error: { readonly code: string; readonly message: string; readonly details: string | null } | null;
   readonly status: number;

@@ -431,6 +431,7 @@ export type Database = {
         Row: {
           created_at: string
           email: string
+          email_verified_at: string | null
           id: string
           name: string | null
           picture: string | null
@@ -439,6 +440,7 @@ export type Database = {
         Insert: {
           created_at?: string
           email: string
+          email_verified_at?: string | null
           id?: string
           name?: string | null
           picture?: string | null
@@ -447,6 +449,7 @@ export type Database = {
         Update: {
           created_at?: string
           email?: string
+          email_verified_at?: string | null
           id?: string
           name?: string | null
           picture?: string | null
@@ -523,13 +526,28 @@ export type Database = {
         }
         Returns: Json
       }
+      authenticate_api_key: { Args: { p_key_hash: string }; Returns: Json }
       begin_admin_login: {
         Args: { p_address: string; p_username: string }
+        Returns: Json
+      }
+      begin_user_login: {
+        Args: { p_address: string; p_email: string }
         Returns: Json
       }
       change_admin_password: {
         Args: { p_actor: Json; p_password_hash: string }
         Returns: number
+      }
+      create_api_key: {
+        Args: {
+          p_caller: Json
+          p_expires_at?: string
+          p_key_hash: string
+          p_name: string
+          p_prefix: string
+        }
+        Returns: Json
       }
       create_first_admin: {
         Args: { p_password_hash: string; p_username: string }
@@ -545,6 +563,7 @@ export type Database = {
         }
         Returns: Json
       }
+      current_user_id: { Args: Record<PropertyKey, never>; Returns: string }
       dashboard: {
         Args: {
           p_actor: Json
@@ -556,16 +575,31 @@ export type Database = {
         }
         Returns: Json
       }
+      delete_api_key: { Args: { p_caller: Json; p_id: string }; Returns: Json }
       delete_device: {
         Args: { p_actor: Json; p_device_id: string }
+        Returns: Json
+      }
+      end_session: {
+        Args: { p_caller: Json; p_session_id: string }
         Returns: Json
       }
       finish_admin_login: {
         Args: { p_address: string; p_username: string }
         Returns: boolean
       }
+      finish_user_login: {
+        Args: {
+          p_address: string
+          p_password_hash: string
+          p_session: Json
+          p_user_id: string
+        }
+        Returns: Json
+      }
       get_budget: { Args: { p_actor: Json; p_kind: string }; Returns: Json }
       has_admin: { Args: Record<PropertyKey, never>; Returns: boolean }
+      list_api_keys: { Args: { p_caller: Json }; Returns: Json }
       list_audit: {
         Args: {
           p_actor: Json
@@ -589,6 +623,15 @@ export type Database = {
         Args: { p_actor: Json; p_before?: number; p_limit: number }
         Returns: Json
       }
+      list_sessions: {
+        Args: {
+          p_before_at?: string
+          p_before_id?: string
+          p_caller: Json
+          p_limit: number
+        }
+        Returns: Json
+      }
       list_users: {
         Args: {
           p_actor: Json
@@ -599,6 +642,7 @@ export type Database = {
         }
         Returns: Json
       }
+      log_out: { Args: { p_all: boolean; p_caller: Json }; Returns: Json }
       maintain: {
         Args: { p_monthly_tokens?: number; p_retention_months?: number }
         Returns: Json
@@ -612,6 +656,14 @@ export type Database = {
         Returns: Json
       }
       meter_devices: { Args: { p_items: Json }; Returns: Json }
+      refresh_session: {
+        Args: {
+          p_lifetime_seconds: number
+          p_successor_hash: string
+          p_token_hash: string
+        }
+        Returns: Json
+      }
       register_device: {
         Args: {
           p_default_tokens: number
@@ -619,6 +671,20 @@ export type Database = {
           p_fingerprint: string
         }
         Returns: Json
+      }
+      register_user: {
+        Args: {
+          p_default_tokens: number
+          p_email: string
+          p_name?: string
+          p_password_hash: string
+          p_session: Json
+        }
+        Returns: Json
+      }
+      require_current_user: {
+        Args: Record<PropertyKey, never>
+        Returns: string
       }
       reset_monthly: {
         Args: { p_actor: Json; p_default_tokens: number; p_force?: boolean }

@@ -21,6 +21,7 @@ const docs: FastifyPluginAsync<{ config: Config }> = async (app, { config }) => 
       components: {
         securitySchemes: {
           adminToken: { type: 'http', scheme: 'bearer', description: 'token of an admin login' },
+          userToken: { type: 'http', scheme: 'bearer', description: 'token of a log-in, or an API key' },
           deviceToken: { type: 'http', scheme: 'bearer', description: 'device_token of a registration' },
         },
       },

@@ -12,6 +12,7 @@ const clientTokens: FastifyPluginAsync<{ secret: string }> = async (app, { secre
     sign: { algorithm: 'HS256', iss: ISSUER },
     verify: {
       algorithms: ['HS256'],
+      checkTyp: 'JWT',
       allowedIss: ISSUER,
       requiredClaims: ['iss', 'aud', 'sub', 'iat', 'exp'],
       // Only the signature check is remembered; whether a token is still wanted is asked of its row every time.

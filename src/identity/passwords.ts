@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { dictionary } from '@zxcvbn-ts/language-common';
 import argon2 from 'argon2';
 import pLimit from 'p-limit';
 import { ApiError } from '../errors.js';
@@ -22,6 +23,18 @@ function queued<T>(work: () => Promise<T>): Promise<T> {
  */
 export async function hashPassword(password: string): Promise<string> {
   return queued(() => argon2.hash(password, PARAMETERS));
+}
+
+/** Passwords everybody tries first, most of them from leaks. */
+const COMMON = new Set(dictionary['passwords-common']);
+
+/**
+ * Hashes a password somebody chose.
+ * @throws {ApiError} PASSWORD_TOO_COMMON, SERVICE_UNAVAILABLE when too many wait already
+ */
+export async function hashNewPassword(password: string): Promise<string> {
+  if (COMMON.has(password.toLowerCase())) throw new ApiError('PASSWORD_TOO_COMMON');
+  return hashPassword(password);
 }
 
 /** Stands in for the hash of an account that does not exist, so that looking costs the same. */

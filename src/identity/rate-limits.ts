@@ -6,10 +6,18 @@ import { ApiError } from '../errors.js';
 /** Registrations one address may make: enough for a site behind one address, too few to farm devices. */
 const REGISTRATIONS = { max: 120, timeWindow: '1 minute' } as const;
 const REGISTRATION_LIMIT = 'registrationLimit';
+/** Requests about accounts one address may make without a token: each may cost a password hash or a mail. */
+const ACCOUNT_REQUESTS = { max: 60, timeWindow: '1 minute' } as const;
+const ACCOUNT_LIMIT = 'accountLimit';
 
 /** Counts the registrations of an address; one limit, however many routes it guards. */
 export function registrationLimit(app: FastifyInstance): onRequestAsyncHookHandler {
   return app.getDecorator<onRequestAsyncHookHandler>(REGISTRATION_LIMIT);
+}
+
+/** Counts the requests about accounts of an address; one limit, however many routes it guards. */
+export function accountLimit(app: FastifyInstance): onRequestAsyncHookHandler {
+  return app.getDecorator<onRequestAsyncHookHandler>(ACCOUNT_LIMIT);
 }
 
 const unlimited: onRequestAsyncHookHandler = async () => {};
@@ -17,6 +25,7 @@ const unlimited: onRequestAsyncHookHandler = async () => {};
 const rateLimits: FastifyPluginAsync<{ enabled: boolean }> = async (app, { enabled }) => {
   if (!enabled) {
     app.decorate(REGISTRATION_LIMIT, unlimited);
+    app.decorate(ACCOUNT_LIMIT, unlimited);
     return;
   }
   await app.register(rateLimit, {
@@ -26,6 +35,7 @@ const rateLimits: FastifyPluginAsync<{ enabled: boolean }> = async (app, { enabl
   });
   // Made once: limits given in the routes' own settings would count each route, so each prefix, by itself.
   app.decorate(REGISTRATION_LIMIT, app.rateLimit(REGISTRATIONS));
+  app.decorate(ACCOUNT_LIMIT, app.rateLimit(ACCOUNT_REQUESTS));
 };
 
 /** Limits per address, for the routes that name one. */

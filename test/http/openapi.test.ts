@@ -26,6 +26,15 @@ const STATUSES: Readonly<Record<string, readonly string[]>> = {
   'post /api/devices/check-can-use': ['200', '400', '401', '403', '413', '415', '422', ...ALWAYS],
   'post /api/devices/{id}/usage': ['200', '400', '401', '403', '404', '409', '413', '415', '422', ...ALWAYS],
   'post /api/usage/log': ['200', '400', '401', '403', '404', '409', '413', '415', '422', ...ALWAYS],
+  'post /api/auth/register': ['201', '409', ...BODY, ...ALWAYS],
+  'post /api/auth/login': ['200', ...UNAUTHORIZED, ...BODY],
+  'post /api/auth/refresh': ['200', ...UNAUTHORIZED, ...BODY],
+  'post /api/auth/logout': ['200', ...UNAUTHORIZED, ...BODY],
+  'get /api/auth/sessions': ['200', '400', ...UNAUTHORIZED],
+  'delete /api/auth/sessions/{id}': ['200', '400', '404', ...UNAUTHORIZED],
+  'post /api/users/me/api-keys': ['201', '409', ...UNAUTHORIZED, ...BODY],
+  'get /api/users/me/api-keys': ['200', ...UNAUTHORIZED],
+  'delete /api/users/me/api-keys/{id}': ['200', '400', '404', ...UNAUTHORIZED],
   'post /api/admin/login': ['200', ...UNAUTHORIZED, ...BODY],
   'post /api/admin/password': ['200', ...UNAUTHORIZED, ...BODY],
   'post /api/admin/allocate': ['200', '403', '404', '422', ...UNAUTHORIZED, ...BODY],
@@ -77,7 +86,9 @@ t.test('every route says what it does, and those that need a token say so', asyn
   for (const { name, operation } of operations) {
     t.match(operation.summary, /\S/, name);
     t.match(operation.tags, [/\S/], name);
-    const answersUnauthorized = '401' in operation.responses && !name.endsWith('/login');
+    // What begins with a password, a code or another's token has no bearer yet.
+    const answersUnauthorized =
+      '401' in operation.responses && !/\/(login|auth\/(refresh|google|oauth\/.+))$/.test(name);
     t.equal((operation.security ?? []).length > 0, answersUnauthorized, `${name} and its token`);
   }
 });

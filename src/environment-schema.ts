@@ -1,0 +1,146 @@
+import { type Static, Type } from '@sinclair/typebox';
+
+const Secret = (description: string) => Type.Optional(Type.String({ minLength: 32, description }));
+const Key = (description: string) => Type.Optional(Type.String({ minLength: 1, description }));
+const Address = (address: string, description: string) =>
+  Type.String({ default: address, pattern: '^https?://', description });
+const Duration = (duration: string, description: string) =>
+  Type.String({ default: duration, pattern: '^[1-9][0-9]{0,6}[smhd]$', description });
+
+/**
+ * Every environment variable the server reads. `.env.example` and the README's table follow these descriptions.
+ */
+export const EnvironmentSchema = Type.Object({
+  HOST: Type.String({ default: '127.0.0.1', description: 'Address to listen on; 0.0.0.0 for every interface.' }),
+  PORT: Type.Integer({
+    default: 3000,
+    minimum: 0,
+    maximum: 65535,
+    description: 'Port to listen on; 0 picks a free one.',
+  }),
+  LOG_LEVEL: Type.Union(
+    ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map((level) => Type.Literal(level)),
+    { default: 'info', description: 'trace, debug, info, warn, error, fatal or silent.' },
+  ),
+  PUBLIC_URL: Type.Optional(
+    Type.String({
+      pattern: '^https?://',
+      description: 'Address clients reach the server at, shown in the documentation.',
+    }),
+  ),
+  TRUST_PROXY: Type.String({
+    default: 'loopback',
+    description: 'Proxies whose X-Forwarded-For is believed: addresses, ranges or loopback; false for none.',
+  }),
+  CORS_ORIGINS: Type.String({
+    default: '*',
+    description: 'Origins browsers may call from, separated by commas; * for all.',
+  }),
+  DATA_DIR: Type.String({
+    default: './data',
+    minLength: 1,
+    description: 'Where the embedded Postgres keeps its data.',
+  }),
+  DATABASE_URL: Type.Optional(
+    Type.String({ pattern: '^postgres(ql)?://', description: 'Use this Postgres instead of the embedded one.' }),
+  ),
+  SUPABASE_URL: Type.Optional(
+    Type.String({ pattern: '^https?://', description: "Use this Supabase project's Data API." }),
+  ),
+  SUPABASE_SECRET_KEY: Type.Optional(
+    Type.String({ minLength: 1, description: "The project's secret (or service_role) key; needed with SUPABASE_URL." }),
+  ),
+  SUPABASE_PUBLISHABLE_KEY: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        "The project's publishable (or anon) key, for requests in a user's own name; the secret key serves else.",
+    }),
+  ),
+  SUPABASE_JWT_SECRET: Secret("The project's legacy JWT secret: signs what a user's own reads are made with."),
+  SUPABASE_JWT_SIGNING_KEY: Type.Optional(
+    Type.String({
+      minLength: 2,
+      description: 'Instead of SUPABASE_JWT_SECRET: a private ES256 key as JSON (JWK), imported into the project.',
+    }),
+  ),
+  JWT_SECRET: Secret('Signs client tokens, 32 characters at least; generated and kept in DATA_DIR when embedded.'),
+  JWT_EXPIRES_IN: Duration('7d', 'How long an access token lasts: a number and s, m, h or d.'),
+  JWT_REFRESH_EXPIRES_IN: Duration('30d', 'How long a session lasts without being refreshed.'),
+  ADMIN_USERNAME: Type.String({
+    default: 'admin',
+    minLength: 1,
+    maxLength: 100,
+    description: 'Name of the first admin.',
+  }),
+  ADMIN_PASSWORD: Type.Optional(
+    Type.String({ minLength: 8, maxLength: 256, description: 'Password of the first admin; generated when embedded.' }),
+  ),
+  DEFAULT_DEVICE_TOKENS: Type.Integer({
+    default: 50,
+    minimum: 0,
+    maximum: 1_000_000_000_000,
+    description: 'Tokens a new device starts with.',
+  }),
+  DEFAULT_USER_TOKENS: Type.Integer({
+    default: 1_000_000,
+    minimum: 0,
+    maximum: 1_000_000_000_000,
+    description: 'Tokens a new account starts with.',
+  }),
+  PROMPT_THRESHOLD: Type.Integer({
+    default: 10,
+    minimum: 0,
+    maximum: 1_000_000_000,
+    description: 'The threshold /trackUsage answers; extensions decide what it means.',
+  }),
+  EMAIL_ONLY_SIGNUP: Type.Union([Type.Literal('on'), Type.Literal('off')], {
+    default: 'on',
+    description: 'off removes POST /signup, which needs no password and gives a token for /trackUsage only.',
+  }),
+  MONTHLY_RESET: Type.Union([Type.Literal('off'), Type.Literal('auto')], {
+    default: 'off',
+    description: 'auto: at the start of each month (UTC) every device gets DEFAULT_DEVICE_TOKENS anew.',
+  }),
+  RETENTION_MONTHS: Type.Integer({
+    default: 24,
+    minimum: 1,
+    maximum: 1200,
+    description: 'Full months usage events are kept besides the current one; summaries stay.',
+  }),
+  DEVICE_ENROLLMENT: Type.Union([Type.Literal('open'), Type.Literal('key'), Type.Literal('approval')], {
+    default: 'open',
+    description:
+      'open: any device may register; key: only with ENROLLMENT_KEY; approval: new devices start with 0 tokens.',
+  }),
+  ENROLLMENT_KEY: Type.Optional(
+    Type.String({ minLength: 8, maxLength: 256, description: 'What devices must send when DEVICE_ENROLLMENT is key.' }),
+  ),
+  GOOGLE_CLIENT_ID: Key('OAuth client id at Google; without it signing in with Google is off.'),
+  GOOGLE_CLIENT_SECRET: Key('Its secret; POST /auth/google works without.'),
+  GITHUB_CLIENT_ID: Key('OAuth client id at GitHub; without it signing in with GitHub is off.'),
+  GITHUB_CLIENT_SECRET: Key('Its secret.'),
+  OAUTH_REDIRECT_URIS: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description: 'Where a sign-in may end, separated by commas: exact addresses, or ones ending in / for all below.',
+    }),
+  ),
+  GOOGLE_ISSUER: Address('https://accounts.google.com', "Google's OpenID Connect issuer."),
+  GOOGLE_TOKENINFO_URL: Address('https://oauth2.googleapis.com/tokeninfo', 'Where Google explains an access token.'),
+  GOOGLE_USERINFO_URL: Address('https://openidconnect.googleapis.com/v1/userinfo', 'Where Google keeps profiles.'),
+  GITHUB_BASE_URL: Address('https://github.com', 'GitHub, or a GitHub Enterprise Server.'),
+  GITHUB_API_URL: Address('https://api.github.com', 'Its API.'),
+  SMTP_URL: Type.Optional(
+    Type.String({ pattern: '^smtps?://', description: 'Mail server, smtp:// or smtps://, with user and password.' }),
+  ),
+  SENDGRID_API_KEY: Key('Send mail through SendGrid instead of SMTP_URL.'),
+  FROM_EMAIL: Type.Optional(
+    Type.String({ pattern: '^[^\\s@]+@[^\\s@]+$', description: 'Sender of the mails; needed with either.' }),
+  ),
+  RATE_LIMIT: Type.Union([Type.Literal('on'), Type.Literal('off')], {
+    default: 'on',
+    description: 'on, or off for load tests.',
+  }),
+});
+export type Environment = Static<typeof EnvironmentSchema>;

@@ -1,0 +1,34 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { secondsOf } from '../config.js';
+import type { Services } from '../services.js';
+import { looksLikeApiKey } from './api-key.js';
+import { bearerTokenOf } from './bearer-token.js';
+import type { UserIdentity } from './user-identity.js';
+import { userOfToken } from './user-tokens.js';
+
+/**
+ * The person a bearer token stands for: the access token of a session, or an API key.
+ * @throws {ApiError} MISSING_TOKEN, INVALID_TOKEN
+ */
+export async function authenticateUser(
+  app: FastifyInstance,
+  services: Services,
+  request: FastifyRequest,
+): Promise<UserIdentity> {
+  const token = bearerTokenOf(request);
+  if (looksLikeApiKey(token)) return services.keyHolders(token);
+  return userOfToken(app, token, secondsOf(services.config.JWT_EXPIRES_IN));
+}
+
+/** The person a guarded request comes from. */
+export function userOf(request: FastifyRequest): UserIdentity {
+  return request.getDecorator<UserIdentity>('user_identity');
+}
+
+/** Guards every route of the scope: only requests with a user's access token or API key pass, others get 401. */
+export function requireUser(app: FastifyInstance, services: Services): void {
+  app.decorateRequest('user_identity');
+  app.addHook('onRequest', async (request) => {
+    request.setDecorator<UserIdentity>('user_identity', await authenticateUser(app, services, request));
+  });
+}
