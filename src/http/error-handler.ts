@@ -39,7 +39,8 @@ function toApiError(error: FastifyError | Error): ApiError {
 export function answerError(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply) {
   const apiError = toApiError(error);
   if (apiError.statusCode >= 500) request.log.error({ err: apiError.cause ?? apiError }, 'request failed');
-  if (apiError.statusCode === 503) reply.header('retry-after', RETRY_AFTER_SECONDS);
+  const retryAfter = apiError.extras['retry_after'] ?? (apiError.statusCode === 503 ? RETRY_AFTER_SECONDS : undefined);
+  if (typeof retryAfter === 'number') reply.header('retry-after', retryAfter);
   if (apiError.statusCode === 401) reply.header('www-authenticate', 'Bearer');
   // Where the URL cannot be read no hook has run that would have set it.
   reply.header('x-request-id', request.id);
