@@ -25,7 +25,7 @@ export const EnvironmentSchema = Type.Object({
   PUBLIC_URL: Type.Optional(
     Type.String({
       pattern: '^https?://',
-      description: 'Address clients reach the server at, shown in the documentation.',
+      description: 'Address clients reach the server at; mails, sign-ins and the documentation name it.',
     }),
   ),
   TRUST_PROXY: Type.String({
@@ -126,11 +126,14 @@ export const EnvironmentSchema = Type.Object({
       description: 'Where a sign-in may end, separated by commas: exact addresses, or ones ending in / for all below.',
     }),
   ),
-  GOOGLE_ISSUER: Address('https://accounts.google.com', "Google's OpenID Connect issuer."),
+  GOOGLE_ISSUER: Address(
+    'https://accounts.google.com',
+    "Google's OpenID Connect issuer; like the next four https, except on this machine.",
+  ),
   GOOGLE_TOKENINFO_URL: Address('https://oauth2.googleapis.com/tokeninfo', 'Where Google explains an access token.'),
   GOOGLE_USERINFO_URL: Address('https://openidconnect.googleapis.com/v1/userinfo', 'Where Google keeps profiles.'),
   GITHUB_BASE_URL: Address('https://github.com', 'GitHub, or a GitHub Enterprise Server.'),
-  GITHUB_API_URL: Address('https://api.github.com', 'Its API.'),
+  GITHUB_API_URL: Address('https://api.github.com', 'The API of GitHub, or of the Enterprise Server.'),
   SMTP_URL: Type.Optional(
     Type.String({ pattern: '^smtps?://', description: 'Mail server, smtp:// or smtps://, with user and password.' }),
   ),

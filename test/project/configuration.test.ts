@@ -1,5 +1,5 @@
 import t from 'tap';
-import { readConfig } from '../../src/config.js';
+import { publicUrlOf, readConfig, secondsOf } from '../../src/config.js';
 import { StartupError } from '../../src/startup-error.js';
 
 type Variables = Record<string, string>;
@@ -44,8 +44,24 @@ const INVALID: readonly (readonly [name: string, value: string])[] = [
   ['DEFAULT_DEVICE_TOKENS', '1000000000001'],
   ['DEVICE_ENROLLMENT', 'closed'],
   ['ENROLLMENT_KEY', 'seven77'],
+  ['JWT_EXPIRES_IN', '7'],
+  ['JWT_EXPIRES_IN', '0d'],
+  ['JWT_REFRESH_EXPIRES_IN', '30 days'],
+  ['SUPABASE_JWT_SECRET', 'thirty-one-characters-too-short'],
+  ['PROMPT_THRESHOLD', '-1'],
+  ['EMAIL_ONLY_SIGNUP', 'maybe'],
+  ['GOOGLE_ISSUER', 'accounts.example.com'],
+  ['GOOGLE_ISSUER', 'http://accounts.example.com'],
+  ['GITHUB_API_URL', 'http://api.example.com'],
+  ['SMTP_URL', 'https://mail.example.com'],
+  ['FROM_EMAIL', 'nobody'],
   ['RATE_LIMIT', 'sometimes'],
 ];
+/** What some variables want beside them. */
+const COMPANIONS: Readonly<Record<string, Variables>> = {
+  SUPABASE_URL: { SUPABASE_SECRET_KEY: 'key' },
+  SMTP_URL: { FROM_EMAIL: 'tokens@example.com', PUBLIC_URL: 'https://tokens.example.com' },
+};
 
 t.test('with nothing set the database is the embedded one and every default holds', async (t) => {
   const config = readConfig({});
@@ -81,7 +97,7 @@ t.test('numbers are read in full, and only as plain decimals', async (t) => {
 
 t.test('a value that is not valid is refused by its name and what the variable is for, never printed', async (t) => {
   for (const [name, value] of INVALID) {
-    const refusal = refusalOf({ JWT_SECRET: SECRET, SUPABASE_SECRET_KEY: 'key', [name]: value });
+    const refusal = refusalOf({ JWT_SECRET: SECRET, ...COMPANIONS[name], [name]: value });
     t.strictSame(namedIn(refusal, 'is not valid'), [name], `${name} is refused`);
     t.match(refusal, /is not valid \(.{10,}\)/, `${name} is explained`);
     t.notOk(refusal.includes(value), `the value of ${name} stays out of the message`);
@@ -107,6 +123,12 @@ t.test('variables that contradict each other are refused', async (t) => {
     'JWT_SECRET',
   ]);
   t.strictSame(namedIn(refusalOf({ DEVICE_ENROLLMENT: 'key' }), 'is missing'), ['ENROLLMENT_KEY']);
+  t.strictSame(namedIn(refusalOf({ GITHUB_CLIENT_ID: 'id' }), 'is missing'), ['GITHUB_CLIENT_SECRET']);
+  for (const mail of [{ SMTP_URL: 'smtp://mail.example.com' }, { SENDGRID_API_KEY: 'key' }]) {
+    t.strictSame(namedIn(refusalOf(mail), 'is missing'), ['FROM_EMAIL', 'PUBLIC_URL']);
+  }
+  const both = { ...COMPANIONS['SMTP_URL'], SMTP_URL: 'smtp://mail.example.com', SENDGRID_API_KEY: 'key' };
+  t.match(refusalOf(both), 'SMTP_URL and SENDGRID_API_KEY are both set');
 });
 
 t.test('what is set decides where the database is', async (t) => {
@@ -122,6 +144,28 @@ t.test('what is set decides where the database is', async (t) => {
     secretKey: 'key',
   });
   t.strictSame(readConfig({ DATA_DIR: '/srv/ledger' }).database, { kind: 'embedded', dataDir: '/srv/ledger' });
+});
+
+t.test('durations are read as seconds, and the public address ends without a slash', async (t) => {
+  for (const [duration, seconds] of [
+    ['90s', 90],
+    ['15m', 900],
+    ['2h', 7_200],
+    ['30d', 2_592_000],
+  ] as const) {
+    t.equal(secondsOf(readConfig({ JWT_EXPIRES_IN: duration }).JWT_EXPIRES_IN), seconds);
+  }
+  t.equal(
+    publicUrlOf(readConfig({ PUBLIC_URL: 'https://tokens.example.com/ledger//' })),
+    'https://tokens.example.com/ledger',
+  );
+  t.equal(publicUrlOf(readConfig({ PORT: '8080' })), 'http://127.0.0.1:8080');
+});
+
+t.test('providers may be reached without encryption on this machine only', async (t) => {
+  for (const host of ['127.0.0.1:9', '[::1]:9', 'localhost:9']) {
+    t.equal(readConfig({ GOOGLE_ISSUER: `http://${host}` }).GOOGLE_ISSUER, `http://${host}`);
+  }
 });
 
 t.test('the configuration cannot be changed after it was read', async (t) => {
