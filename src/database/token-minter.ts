@@ -1,3 +1,5 @@
+import { Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
 import { type CryptoKey, importJWK, SignJWT } from 'jose';
 import { LRUCache } from 'lru-cache';
 import type { TokenKey } from '../config.js';
@@ -16,13 +18,24 @@ interface Signature {
   readonly key: CryptoKey | Uint8Array;
 }
 
-async function signatureOf(key: TokenKey): Promise<Signature> {
-  if ('secret' in key) return { header: { alg: 'HS256' }, key: new TextEncoder().encode(key.secret) };
+const PrivateKeySchema = Type.Object({
+  kty: Type.Literal('EC'),
+  crv: Type.Literal('P-256'),
+  d: Type.String(),
+  x: Type.String(),
+  y: Type.String(),
+  kid: Type.Optional(Type.String()),
+});
+
+async function signatureOf(tokenKey: TokenKey): Promise<Signature> {
+  if ('secret' in tokenKey) return { header: { alg: 'HS256' }, key: new TextEncoder().encode(tokenKey.secret) };
   try {
-    const jwk = JSON.parse(key.jwk);
-    const imported = await importJWK(jwk, 'ES256');
-    if (imported instanceof Uint8Array || imported.type !== 'private') throw new TypeError('not a private key');
-    return { header: { alg: 'ES256', ...(typeof jwk.kid === 'string' && { kid: jwk.kid }) }, key: imported };
+    const jwk: unknown = JSON.parse(tokenKey.jwk);
+    Value.Assert(PrivateKeySchema, jwk);
+    // Only what makes the key: Supabase's own keys also name uses that Web Cryptography refuses for a private key.
+    const { kty, crv, d, x, y, kid } = jwk;
+    const key = await importJWK({ kty, crv, d, x, y }, 'ES256');
+    return { header: { alg: 'ES256', ...(kid !== undefined && { kid }) }, key };
   } catch (error) {
     throw new StartupError('SUPABASE_JWT_SIGNING_KEY is not a private ES256 key as JSON (JWK)', { cause: error });
   }

@@ -35,7 +35,9 @@ async function backendOf(url: string, variables: Record<string, string>) {
 t.test("on a Supabase project a user's own reads carry a short token signed as the project expects", async (t) => {
   const { seen, url } = await openProject(t);
   const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true });
-  const jwk = JSON.stringify({ ...(await exportJWK(privateKey)), kid: 'key-1', alg: 'ES256' });
+  // As the Supabase CLI writes it.
+  const uses = { alg: 'ES256', use: 'sig', key_ops: ['sign', 'verify'], ext: true };
+  const jwk = JSON.stringify({ ...(await exportJWK(privateKey)), ...uses, kid: 'key-1' });
   for (const [variables, key, header] of [
     [{ SUPABASE_JWT_SECRET: SECRET }, new TextEncoder().encode(SECRET), { alg: 'HS256', typ: 'JWT' }],
     [{ SUPABASE_JWT_SIGNING_KEY: jwk }, publicKey, { alg: 'ES256', typ: 'JWT', kid: 'key-1' }],
