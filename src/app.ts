@@ -24,7 +24,10 @@ import { validatorCompiler } from './http/validation.js';
 import clientTokens from './identity/client-tokens.js';
 import { createKeyHolders } from './identity/key-holders.js';
 import rateLimits from './identity/rate-limits.js';
+import mail from './mail/outbox.js';
 import { createDeviceMeter } from './metering/device-meter.js';
+import { pageRoutes } from './pages/routes.js';
+import { passwordResetRoutes } from './password-reset/routes.js';
 import type { Services } from './services.js';
 
 const BODY_LIMIT_BYTES = 64 * 1024;
@@ -69,6 +72,7 @@ export async function buildApp(
   await app.register(cors, corsOptions(config.CORS_ORIGINS));
   await app.register(rateLimits, { enabled: config.RATE_LIMIT === 'on' });
   await app.register(clientTokens, { secret: backend.jwtSecret });
+  await app.register(mail, { config, embedded: backend.embedded });
   await app.register(docs, { config });
 
   const services: Services = {
@@ -84,6 +88,7 @@ export async function buildApp(
     await scope.register(accountRoutes, services);
     await scope.register(ownSessionRoutes, services);
     await scope.register(apiKeyRoutes, services);
+    await scope.register(passwordResetRoutes, services);
     await scope.register(registrationRoutes, services);
     await scope.register(deviceRoutes, services);
     await scope.register(loginRoutes, services);
@@ -100,6 +105,7 @@ export async function buildApp(
     });
     await api(root);
   });
+  await app.register(pageRoutes);
   await app.register(healthRoutes, { readiness });
   return app;
 }

@@ -682,6 +682,10 @@ export type Database = {
         }
         Returns: Json
       }
+      request_password_reset: {
+        Args: { p_email: string; p_token_hash: string }
+        Returns: Json
+      }
       require_current_user: {
         Args: Record<PropertyKey, never>
         Returns: string
@@ -689,6 +693,10 @@ export type Database = {
       reset_monthly: {
         Args: { p_actor: Json; p_default_tokens: number; p_force?: boolean }
         Returns: Json
+      }
+      reset_password: {
+        Args: { p_password_hash: string; p_token_hash: string }
+        Returns: boolean
       }
       schema_version: { Args: Record<PropertyKey, never>; Returns: string }
       set_budget: {

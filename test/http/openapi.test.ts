@@ -29,6 +29,8 @@ const STATUSES: Readonly<Record<string, readonly string[]>> = {
   'post /api/auth/register': ['201', '409', ...BODY, ...ALWAYS],
   'post /api/auth/login': ['200', ...UNAUTHORIZED, ...BODY],
   'post /api/auth/refresh': ['200', ...UNAUTHORIZED, ...BODY],
+  'post /api/auth/forgot-password': ['202', ...BODY, ...ALWAYS],
+  'post /api/auth/reset-password': ['200', ...BODY, ...ALWAYS],
   'post /api/auth/logout': ['200', ...UNAUTHORIZED, ...BODY],
   'get /api/auth/sessions': ['200', '400', ...UNAUTHORIZED],
   'delete /api/auth/sessions/{id}': ['200', '400', '404', ...UNAUTHORIZED],
