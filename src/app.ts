@@ -26,9 +26,11 @@ import { createKeyHolders } from './identity/key-holders.js';
 import rateLimits from './identity/rate-limits.js';
 import mail from './mail/outbox.js';
 import { createDeviceMeter } from './metering/device-meter.js';
+import { createTrackerMeter } from './metering/tracker-meter.js';
 import { pageRoutes } from './pages/routes.js';
 import { passwordResetRoutes } from './password-reset/routes.js';
 import type { Services } from './services.js';
+import { signupRoutes, trackerRoutes } from './tracker/routes.js';
 
 const BODY_LIMIT_BYTES = 64 * 1024;
 
@@ -81,6 +83,7 @@ export async function buildApp(
     userDatabase: backend.userDatabase,
     keyHolders: createKeyHolders(backend.database),
     deviceMeter: createDeviceMeter(backend.database),
+    trackerMeter: createTrackerMeter(backend.database),
     secret: backend.jwtSecret,
     embedded: backend.embedded,
   };
@@ -91,6 +94,8 @@ export async function buildApp(
     await scope.register(passwordResetRoutes, services);
     await scope.register(registrationRoutes, services);
     await scope.register(deviceRoutes, services);
+    await scope.register(signupRoutes, services);
+    await scope.register(trackerRoutes, services);
     await scope.register(loginRoutes, services);
     await scope.register(sessionRoutes, services);
     await scope.register(budgetRoutes, services);

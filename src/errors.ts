@@ -9,6 +9,7 @@ const ERRORS = {
   REDIRECT_NOT_ALLOWED: [400, 'redirect_uri is not on the list of allowed addresses'],
   VALIDATION_FAILED: [400, 'The request is not valid'],
   ALLOCATION_TOO_LARGE: [400, 'A balance cannot hold that many tokens'],
+  COUNTER_FULL: [400, 'A counter cannot go that high'],
   SELF_TRANSFER: [400, 'Source and target must differ'],
   INVALID_JSON: [400, 'The body is not valid JSON'],
   MISSING_TOKEN: [401, 'Missing token'],

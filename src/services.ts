@@ -3,6 +3,7 @@ import type { DatabaseClient } from './database/client.js';
 import type { UserDatabase } from './database/user-database.js';
 import type { KeyHolders } from './identity/key-holders.js';
 import type { DeviceMeter } from './metering/device-meter.js';
+import type { TrackerMeter } from './metering/tracker-meter.js';
 
 /** What the routes of every capability are given. */
 export interface Services {
@@ -18,4 +19,5 @@ export interface Services {
   /** Whether Postgres came with the server, so that it may stand in for what is not set up. */
   readonly embedded: boolean;
   readonly deviceMeter: DeviceMeter;
+  readonly trackerMeter: TrackerMeter;
 }

@@ -292,6 +292,40 @@ export type Database = {
         }
         Relationships: []
       }
+      tracker_counters: {
+        Row: {
+          prompts: number
+          tokens: number
+          updated_at: string
+          user_id: string
+        }
+        Insert: {
+          prompts?: number
+          tokens?: number
+          updated_at?: string
+          user_id: string
+        }
+        Update: {
+          prompts?: number
+          tokens?: number
+          updated_at?: string
+          user_id?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: "tracker_counters_user_id_fkey"
+            columns: ["user_id"]
+            referencedRelation: "user_overview"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "tracker_counters_user_id_fkey"
+            columns: ["user_id"]
+            referencedRelation: "users"
+            referencedColumns: ["id"]
+          },
+        ]
+      }
       usage_events: {
         Row: {
           cost: number
@@ -704,6 +738,8 @@ export type Database = {
         Returns: Json
       }
       set_model_costs: { Args: { p_actor: Json; p_costs: Json }; Returns: Json }
+      track_usage: { Args: { p_items: Json }; Returns: Json }
+      tracker_user: { Args: { p_email: string }; Returns: string }
       update_device: {
         Args: {
           p_actor: Json

@@ -22,6 +22,7 @@ const docs: FastifyPluginAsync<{ config: Config }> = async (app, { config }) => 
         securitySchemes: {
           adminToken: { type: 'http', scheme: 'bearer', description: 'token of an admin login' },
           userToken: { type: 'http', scheme: 'bearer', description: 'token of a log-in, or an API key' },
+          trackerToken: { type: 'http', scheme: 'bearer', description: 'sessionToken of a signup by e-mail' },
           deviceToken: { type: 'http', scheme: 'bearer', description: 'device_token of a registration' },
         },
       },

@@ -15,6 +15,7 @@ const CREDENTIALS = [
   'device_token',
   'access_token',
   'refresh_token',
+  'sessionToken',
   'enrollment_key',
   'hardware_fingerprint',
   'secret',

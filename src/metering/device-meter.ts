@@ -1,12 +1,9 @@
-import { type Static, type TSchema, Type } from '@sinclair/typebox';
-import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { type Static, Type } from '@sinclair/typebox';
 import { callDatabase, type DatabaseClient } from '../database/client.js';
-import { DatabaseFailure } from '../database/failure.js';
-import { shapeOf } from '../database/shape.js';
 import type { Json } from '../database/types.js';
-import { ApiError, isErrorCode } from '../errors.js';
 import type { DeviceIdentity } from '../identity/device-guard.js';
 import { createBatcher } from './batcher.js';
+import { outcomeReader, outcomesOf } from './outcomes.js';
 
 const Tokens = Type.Integer({ minimum: 0 });
 const BalanceSchema = Type.Object({ allocated: Tokens, used: Tokens, reserved: Tokens, remaining: Tokens });
@@ -44,20 +41,6 @@ export interface DeviceMeter {
 
 type Item = Record<string, Json>;
 
-const refusals = TypeCompiler.Compile(Type.Object({ code: Type.String() }, { additionalProperties: true }));
-
-/** Reads outcomes of one kind. A refusal throws its code; anything unexpected is an outage, never a success. */
-function outcomeReader<Schema extends TSchema>(schema: Schema): (outcome: unknown) => Static<Schema> {
-  const success = shapeOf(schema);
-  return (outcome) => {
-    if (refusals.Check(outcome) && isErrorCode(outcome.code)) {
-      const { code, ...extras } = outcome;
-      throw new ApiError(outcome.code, { extras });
-    }
-    return success(outcome);
-  };
-}
-
 /** Postgres writes times with its own session's offset; answers are in UTC. */
 function inUtc(check: Check): Check {
   return check.expires_at === undefined ? check : { ...check, expires_at: new Date(check.expires_at).toISOString() };
@@ -81,9 +64,8 @@ function itemOf(op: string, device: DeviceIdentity, use?: Use): Item {
 /** Builds the meter of devices over a database; all its calls share batches. */
 export function createDeviceMeter(database: DatabaseClient): DeviceMeter {
   const submit = createBatcher<Item, Json>(async (items) => {
-    const outcomes = await callDatabase(() => database.rpc('meter_devices', { p_items: [...items] }));
-    if (Array.isArray(outcomes) && outcomes.length === items.length) return outcomes;
-    throw DatabaseFailure.unexpected('unexpected number of outcomes');
+    const answer = await callDatabase(() => database.rpc('meter_devices', { p_items: [...items] }));
+    return outcomesOf(answer, items.length);
   });
   return {
     balance: async (device) => readBalance(await submit(itemOf('balance', device))),

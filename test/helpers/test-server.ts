@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
+import type { DestinationStream } from 'pino';
 import type { Test } from 'tap';
 import { buildApp } from '../../src/app.js';
 import { readConfig } from '../../src/config.js';
@@ -49,14 +50,14 @@ export function testEnvironment(
   };
 }
 
-/** Opens the application over a throwaway database, or over one given; it ends with the test. */
+/** Opens the application over a throwaway database, or over one given, and logs to where it is told; it ends with the test. */
 export async function openTestServer(
   t: Test,
-  options: { environment?: Record<string, string>; database?: TestDatabase } = {},
+  options: { environment?: Record<string, string>; database?: TestDatabase; log?: DestinationStream } = {},
 ): Promise<TestServer> {
   const database = options.database ?? (await openTestDatabase(t));
   const config = readConfig(testEnvironment(database, options.environment));
-  const logger = createLogger(config.LOG_LEVEL);
+  const logger = createLogger(config.LOG_LEVEL, options.log);
   const backend = await openBackend(config, logger);
   const app = await buildApp(config, backend, logger);
   // tap runs the latest hook first: the server lets go of the database before the database ends.
@@ -93,7 +94,7 @@ export async function openTestServer(
         [],
         'the ledger verifies',
       );
-      test.equal(checks.length, 7, 'every check ran');
+      test.equal(checks.length, 8, 'every check ran');
     },
   };
 }

@@ -106,7 +106,15 @@ t.test('no secret is logged when the database refuses a row, whose text its erro
 t.test('credentials in a logged object are replaced, up to three levels down', async (t) => {
   lines.length = 0;
   const names = ['authorization', 'cookie', 'set-cookie', 'x-api-key', 'idempotency-key', 'password', 'token'];
-  names.push('device_token', 'access_token', 'refresh_token', 'enrollment_key', 'hardware_fingerprint', 'secret');
+  names.push(
+    'device_token',
+    'access_token',
+    'refresh_token',
+    'sessionToken',
+    'enrollment_key',
+    'hardware_fingerprint',
+    'secret',
+  );
   const secrets = Object.fromEntries(names.map((name) => [name, CANARY]));
   for (const object of [secrets, { a: secrets }, { a: { b: secrets } }, { a: { b: { c: secrets } } }]) {
     logger.info(object, 'seen');

@@ -37,6 +37,8 @@ const STATUSES: Readonly<Record<string, readonly string[]>> = {
   'post /api/users/me/api-keys': ['201', '409', ...UNAUTHORIZED, ...BODY],
   'get /api/users/me/api-keys': ['200', ...UNAUTHORIZED],
   'delete /api/users/me/api-keys/{id}': ['200', '400', '404', ...UNAUTHORIZED],
+  'post /api/signup': ['200', '404', ...BODY, ...ALWAYS],
+  'post /api/trackUsage': ['200', '403', '404', '422', ...UNAUTHORIZED, ...BODY],
   'post /api/admin/login': ['200', ...UNAUTHORIZED, ...BODY],
   'post /api/admin/password': ['200', ...UNAUTHORIZED, ...BODY],
   'post /api/admin/allocate': ['200', '403', '404', '422', ...UNAUTHORIZED, ...BODY],

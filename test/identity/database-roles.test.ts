@@ -1,61 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import pg from 'pg';
 import t from 'tap';
 import { checksumsOf } from '../helpers/bad-input.js';
+import { isRefused, openDatabaseRoles, writesOf } from '../helpers/database-roles.js';
 import { openTestServer } from '../helpers/test-server.js';
 
 const server = await openTestServer(t);
 const { sql } = server.database;
-const client = new pg.Client({ connectionString: server.database.adminUrl });
-await client.connect();
-t.after(() => client.end());
-
-type Claims = Readonly<Record<string, string>>;
-
-/** Runs one statement as an API role with claims, and takes it back. Answers its rows, or its SQLSTATE. */
-async function runAs(role: string, claims: Claims, statement: string): Promise<Record<string, unknown>[] | string> {
-  await client.query('begin');
-  try {
-    await client.query(`set local role ${role}`);
-    await client.query(`select set_config('request.jwt.claims', $1, true)`, [JSON.stringify({ role, ...claims })]);
-    return (await client.query<Record<string, unknown>>(statement)).rows;
-  } catch (error) {
-    if (error instanceof pg.DatabaseError && error.code !== undefined) return error.code;
-    throw error;
-  } finally {
-    await client.query('rollback');
-  }
-}
-
-interface Relation {
-  readonly name: string;
-  readonly columns: string[];
-}
-
-/** Every table, partition and view of a schema of ours. */
-const relations = await sql<Relation & pg.QueryResultRow>(`
-  select format('%I.%I', n.nspname, c.relname) as name,
-         (select array_agg(quote_ident(a.attname)::text order by a.attnum) from pg_attribute a
-           where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace
-   where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname in ('public', 'private')
-   order by 1`);
-
-/** What each of a relation's rows would say to whoever may read all columns granted to `authenticated`. */
-async function visible(relation: Relation, claims: Claims): Promise<string[] | string> {
-  const granted = await sql<{ name: string }>(
-    `select c as name from unnest($2::text[]) c where has_column_privilege('authenticated', $1::regclass, trim('"' from c), 'select')`,
-    [relation.name, relation.columns],
-  );
-  const columns = granted.map(({ name }) => name).join(', ') || '*';
-  const rows = await runAs('authenticated', claims, `select ${columns} from ${relation.name}`);
-  return typeof rows === 'string' ? rows : rows.map((row) => JSON.stringify(row));
-}
-
-function writesOf({ name, columns }: Relation): string[] {
-  const updates = columns.map((column) => `update ${name} set ${column} = ${column}`);
-  return [`insert into ${name} default values`, ...updates, `delete from ${name}`, `truncate ${name}`];
-}
+const { relations, runAs, visible } = await openDatabaseRoles(t, server.database);
 
 // Two users with a device each, and a device of nobody; each with rows wherever a device leaves some.
 const users = [randomUUID(), randomUUID()] as const;
@@ -112,16 +63,6 @@ t.test('claims that name nobody, or somebody unknown, read nothing', async (t) =
     }
   }
 });
-
-/**
- * Refused for want of a privilege, or before privileges are looked at: a view that cannot be written (55000),
- * a generated id (428C9), a trigger's function (0A000), a view truncated (42809).
- */
-function isRefused(outcome: unknown): boolean {
-  return (
-    outcome === '42501' || outcome === '55000' || outcome === '428C9' || outcome === '0A000' || outcome === '42809'
-  );
-}
 
 t.test('no API role may write any table, partition or view, whatever its claims', async (t) => {
   const before = await checksumsOf(server.database);
