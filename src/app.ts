@@ -27,6 +27,10 @@ import rateLimits from './identity/rate-limits.js';
 import mail from './mail/outbox.js';
 import { createDeviceMeter } from './metering/device-meter.js';
 import { createTrackerMeter } from './metering/tracker-meter.js';
+import { createGoogleAccessTokens } from './oauth/google-access-token.js';
+import { googleRoutes } from './oauth/google-routes.js';
+import { createProviders } from './oauth/providers.js';
+import { signInRoutes } from './oauth/routes.js';
 import { pageRoutes } from './pages/routes.js';
 import { passwordResetRoutes } from './password-reset/routes.js';
 import type { Services } from './services.js';
@@ -86,12 +90,16 @@ export async function buildApp(
     trackerMeter: createTrackerMeter(backend.database),
     secret: backend.jwtSecret,
     embedded: backend.embedded,
+    signInProviders: createProviders(config),
+    googleAccessTokens: createGoogleAccessTokens(config),
   };
   const api = async (scope: FastifyInstance) => {
     await scope.register(accountRoutes, services);
     await scope.register(ownSessionRoutes, services);
     await scope.register(apiKeyRoutes, services);
     await scope.register(passwordResetRoutes, services);
+    await scope.register(signInRoutes, services);
+    await scope.register(googleRoutes, services);
     await scope.register(registrationRoutes, services);
     await scope.register(deviceRoutes, services);
     await scope.register(signupRoutes, services);

@@ -2,6 +2,7 @@ import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { type Environment, EnvironmentSchema } from './environment-schema.js';
 import { namesProxies } from './http/trusted-proxies.js';
+import { namesRedirects } from './oauth/redirects.js';
 import { StartupError } from './startup-error.js';
 
 /** Where the database is: one of the three set-ups. */
@@ -90,6 +91,9 @@ function providerProblems(environment: Partial<Environment>): string[] {
   const problems = PROVIDER_ADDRESSES.filter((name) => !isSafeAddress(environment[name])).map(describe);
   if (environment.GITHUB_CLIENT_ID !== undefined && environment.GITHUB_CLIENT_SECRET === undefined) {
     problems.push(missing('GITHUB_CLIENT_SECRET', 'GITHUB_CLIENT_ID'));
+  }
+  if (environment.OAUTH_REDIRECT_URIS !== undefined && !namesRedirects(environment.OAUTH_REDIRECT_URIS)) {
+    problems.push(describe('OAUTH_REDIRECT_URIS'));
   }
   return problems;
 }

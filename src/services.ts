@@ -4,6 +4,8 @@ import type { UserDatabase } from './database/user-database.js';
 import type { KeyHolders } from './identity/key-holders.js';
 import type { DeviceMeter } from './metering/device-meter.js';
 import type { TrackerMeter } from './metering/tracker-meter.js';
+import type { GoogleAccessTokens } from './oauth/google-access-token.js';
+import type { SignInProviders } from './oauth/providers.js';
 
 /** What the routes of every capability are given. */
 export interface Services {
@@ -20,4 +22,6 @@ export interface Services {
   readonly embedded: boolean;
   readonly deviceMeter: DeviceMeter;
   readonly trackerMeter: TrackerMeter;
+  readonly signInProviders: SignInProviders;
+  readonly googleAccessTokens: GoogleAccessTokens;
 }

@@ -565,6 +565,16 @@ export type Database = {
         Args: { p_address: string; p_username: string }
         Returns: Json
       }
+      begin_oauth_flow: {
+        Args: {
+          p_client_state?: string
+          p_code_challenge?: string
+          p_provider: string
+          p_redirect_uri?: string
+          p_state_hash: string
+        }
+        Returns: boolean
+      }
       begin_user_login: {
         Args: { p_address: string; p_email: string }
         Returns: Json
@@ -632,6 +642,16 @@ export type Database = {
         Returns: Json
       }
       get_budget: { Args: { p_actor: Json; p_kind: string }; Returns: Json }
+      grant_oauth_code: {
+        Args: {
+          p_code_challenge?: string
+          p_code_hash: string
+          p_default_tokens: number
+          p_identity: Json
+          p_redirect_uri: string
+        }
+        Returns: boolean
+      }
       has_admin: { Args: Record<PropertyKey, never>; Returns: boolean }
       list_api_keys: { Args: { p_caller: Json }; Returns: Json }
       list_audit: {
@@ -674,6 +694,10 @@ export type Database = {
           p_limit: number
           p_query?: string
         }
+        Returns: Json
+      }
+      log_in_externally: {
+        Args: { p_default_tokens: number; p_identity: Json; p_session: Json }
         Returns: Json
       }
       log_out: { Args: { p_all: boolean; p_caller: Json }; Returns: Json }
@@ -738,6 +762,19 @@ export type Database = {
         Returns: Json
       }
       set_model_costs: { Args: { p_actor: Json; p_costs: Json }; Returns: Json }
+      swap_oauth_code: {
+        Args: {
+          p_code_challenge?: string
+          p_code_hash: string
+          p_redirect_uri?: string
+          p_session: Json
+        }
+        Returns: Json
+      }
+      take_oauth_flow: {
+        Args: { p_provider: string; p_state_hash: string }
+        Returns: Json
+      }
       track_usage: { Args: { p_items: Json }; Returns: Json }
       tracker_user: { Args: { p_email: string }; Returns: string }
       update_device: {
@@ -748,6 +785,10 @@ export type Database = {
           p_name?: string
           p_rotate?: boolean
         }
+        Returns: Json
+      }
+      user_of_google: {
+        Args: { p_default_tokens: number; p_identity: Json }
         Returns: Json
       }
       verify_ledger: {

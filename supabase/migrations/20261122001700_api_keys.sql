@@ -20,11 +20,13 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: private.api_keys is open to no API role.
 declare
-  v_user_id uuid := private.require_user(p_caller);
+  v_user_id uuid;
   v_key private.api_keys;
 begin
-  -- Serialises the creations of one person, so that the limit holds.
-  perform from public.users u where u.id = v_user_id for update;
+  -- Serialises the creations of one person, so that the limit holds, and waits for whatever is about to end the
+  -- calling session: a key made meanwhile would outlive it.
+  perform from public.users u where u.id = (p_caller ->> 'id')::uuid for update;
+  v_user_id := private.require_user(p_caller);
   if (select count(*) from private.api_keys k where k.user_id = v_user_id) >= 50 then
     raise sqlstate 'PT409' using message = 'API_KEY_LIMIT', detail = '{"limit": 50}';
   end if;

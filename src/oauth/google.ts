@@ -1,0 +1,78 @@
+import {
+  allowInsecureRequests,
+  authorizationCodeGrant,
+  buildAuthorizationUrl,
+  ClientSecretPost,
+  type Configuration,
+  calculatePKCECodeChallenge,
+  discovery,
+  enableNonRepudiationChecks,
+  fetchUserInfo,
+} from 'openid-client';
+import { identityOf } from './external-identity.js';
+import { asking, outage, PROVIDER_TIMEOUT_SECONDS, refusal, type SignInProvider } from './provider.js';
+
+/** Where Google is, and who we are to it. */
+export interface GoogleClient {
+  readonly issuer: string;
+  readonly clientId: string;
+  readonly clientSecret: string;
+  /** The address registered with Google, to which it sends browsers back. */
+  readonly callbackUrl: string;
+}
+
+/** Asks when first needed and remembers the answer; a failure is forgotten, so that the next request asks anew. */
+function remembered<T>(ask: () => Promise<T>): () => Promise<T> {
+  let answer: Promise<T> | undefined;
+  return () => {
+    answer ??= ask().catch((error: unknown) => {
+      answer = undefined;
+      throw error;
+    });
+    return answer;
+  };
+}
+
+async function discover({ issuer, clientId, clientSecret }: GoogleClient): Promise<Configuration> {
+  const address = new URL(issuer);
+  const found = discovery(address, clientId, undefined, ClientSecretPost(clientSecret), {
+    timeout: PROVIDER_TIMEOUT_SECONDS,
+    // Without the first the ID token's signature is not looked at. The configuration allows http on this machine only.
+    execute: [enableNonRepudiationChecks, ...(address.protocol === 'http:' ? [allowInsecureRequests] : [])],
+  });
+  return found.catch((error: unknown) => {
+    throw outage('Google', error);
+  });
+}
+
+/** Signing in with Google, as OpenID Connect describes it: code flow with PKCE, state and nonce. */
+export function googleProvider(client: GoogleClient): SignInProvider {
+  const configuration = remembered(() => discover(client));
+  return {
+    authorizationUrl: ({ state, codeVerifier, nonce }) =>
+      asking('Google', async () =>
+        buildAuthorizationUrl(await configuration(), {
+          redirect_uri: client.callbackUrl,
+          scope: 'openid email profile',
+          state,
+          nonce,
+          code_challenge: await calculatePKCECodeChallenge(codeVerifier),
+          code_challenge_method: 'S256',
+        }),
+      ),
+    identity: (search, { state, codeVerifier, nonce }) =>
+      asking('Google', async () => {
+        const google = await configuration();
+        const answer = new URL(search, client.callbackUrl);
+        const checks = { expectedState: state, expectedNonce: nonce, pkceCodeVerifier: codeVerifier };
+        const tokens = await authorizationCodeGrant(google, answer, { ...checks, idTokenExpected: true });
+        const claims = tokens.claims();
+        if (claims === undefined) throw refusal();
+        // OpenID Connect Core, §5.4: what a scope asks for may be in the ID token, and is at the userinfo endpoint.
+        const person = 'email' in claims ? claims : await fetchUserInfo(google, tokens.access_token, claims.sub);
+        const identity = identityOf('google', person);
+        if (identity === undefined) throw refusal();
+        return identity;
+      }),
+  };
+}

@@ -1,0 +1,55 @@
+/** Scheme, host, port, path and query in plain characters: no user info, no backslash, no fragment, nothing invisible. */
+const PLAIN_ADDRESS =
+  /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9.:[\]_-]+(\/[\x21\x22\x24-\x3e\x40-\x5b\x5d-\x7e]*)?(\?[\x21\x22\x24-\x5b\x5d-\x7e]*)?$/i;
+/** Ways to write another path than the one that is read: `..`, empty parts, and dots, slashes or percents in disguise. */
+const DEVIOUS_PATH = /\.\.|\/\/|%(25|2e|2f|5c|00)/i;
+
+function addressOf(text: string): URL | undefined {
+  const parts = PLAIN_ADDRESS.exec(text);
+  if (parts === null || DEVIOUS_PATH.test(parts[1] ?? '') || !URL.canParse(text)) return undefined;
+  return new URL(text);
+}
+
+interface Entry {
+  readonly address: URL;
+  readonly includesBelow: boolean;
+}
+
+function entriesOf(setting: string): readonly (Entry | undefined)[] {
+  return setting.split(',').map((part) => {
+    const text = part.trim();
+    const address = addressOf(text);
+    return address && { address, includesBelow: text.endsWith('/') && address.search === '' };
+  });
+}
+
+/** Apps on the person's own machine listen on whatever port is free (RFC 8252, §7.3). */
+function isLoopback({ protocol, hostname }: URL): boolean {
+  return protocol === 'http:' && (hostname === '127.0.0.1' || hostname === '[::1]');
+}
+
+function allows(entry: Entry, asked: URL): boolean {
+  const { address, includesBelow } = entry;
+  const isSameHost = isLoopback(address) ? address.hostname === asked.hostname : address.host === asked.host;
+  const isSamePath = includesBelow ? asked.pathname.startsWith(address.pathname) : asked.pathname === address.pathname;
+  return address.protocol === asked.protocol && isSameHost && isSamePath && address.search === asked.search;
+}
+
+/** Whether `OAUTH_REDIRECT_URIS` lists addresses {@link redirectCheck} can compare with. */
+export function namesRedirects(setting: string): boolean {
+  return entriesOf(setting).every((entry) => entry !== undefined);
+}
+
+/**
+ * Builds the check of where a sign-in may end: addresses on the list, compared as parsed URLs. An entry that ends
+ * in `/` allows every path below it, any other only itself.
+ *
+ * @param setting `OAUTH_REDIRECT_URIS`; without it nothing is allowed
+ */
+export function redirectCheck(setting: string | undefined): (address: string) => boolean {
+  const entries = setting === undefined ? [] : entriesOf(setting).filter((entry) => entry !== undefined);
+  return (text) => {
+    const asked = addressOf(text);
+    return asked !== undefined && entries.some((entry) => allows(entry, asked));
+  };
+}

@@ -1,0 +1,111 @@
+import type { LightMyRequestResponse } from 'fastify';
+import { OAuth2Server } from 'oauth2-mock-server';
+import type { Test } from 'tap';
+import type { TestServer } from './test-server.js';
+
+/** Where clients of the tests wait for their codes. */
+export const REDIRECT_URI = 'https://abcdefghijklmnop.chromiumapp.org/signed-in';
+/** A `code_verifier` and its `code_challenge` (RFC 7636, appendix B). */
+export const VERIFIER = 'dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk';
+export const CHALLENGE = 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM';
+
+/** An account at Google. */
+export interface Person {
+  readonly sub: string;
+  readonly email: string;
+  readonly email_verified: boolean;
+  readonly name?: string;
+  readonly picture?: string;
+}
+
+export const ADA: Person = {
+  sub: '110169484474386276334',
+  email: 'Ada@Example.com',
+  email_verified: true,
+  name: 'Ada Lovelace',
+  picture: 'https://lh3.googleusercontent.com/ada',
+};
+
+/** Google, played by an OpenID Connect server on this machine. */
+export interface TestGoogle {
+  readonly oauth: OAuth2Server;
+  /** What the server under test is told of it. */
+  readonly environment: Record<string, string>;
+  /** Who signs in from now on. */
+  readonly setPerson: (person: Person) => void;
+}
+
+interface Token {
+  readonly payload: Record<string, unknown>;
+}
+
+/** Opens a Google that signs everybody in who comes; it ends with the test. */
+export async function openGoogle(t: Test): Promise<TestGoogle> {
+  const oauth = new OAuth2Server();
+  await oauth.issuer.keys.generate('RS256');
+  await oauth.start(0, '127.0.0.1');
+  t.after(() => oauth.listening && oauth.stop());
+  let person = ADA;
+  oauth.service.on('beforeTokenSigning', (token: Token) => Object.assign(token.payload, person));
+  return {
+    oauth,
+    environment: {
+      GOOGLE_ISSUER: oauth.issuer.url ?? '',
+      GOOGLE_CLIENT_ID: 'our-client.apps.googleusercontent.com',
+      GOOGLE_CLIENT_SECRET: 'our-secret',
+      PUBLIC_URL: 'https://tokens.example.com/',
+      OAUTH_REDIRECT_URIS: 'https://abcdefghijklmnop.chromiumapp.org/',
+    },
+    setPerson: (next) => {
+      person = next;
+    },
+  };
+}
+
+/** Begins a sign-in as a browser does. */
+export function begin(
+  server: Pick<TestServer, 'app'>,
+  query: Readonly<Record<string, string>> = {},
+  provider = 'google',
+): Promise<LightMyRequestResponse> {
+  return server.app.inject({ url: `/api/auth/oauth/${provider}?${new URLSearchParams(query)}` });
+}
+
+/** Goes where a sign-in sends the browser, and answers where the provider sends it back to. */
+export async function visit(response: LightMyRequestResponse): Promise<URL> {
+  const visited = await fetch(String(response.headers.location), { redirect: 'manual' });
+  return new URL(visited.headers.get('location') ?? '');
+}
+
+/** Goes back to the server under test. */
+export function comeBack(server: Pick<TestServer, 'app'>, address: URL): Promise<LightMyRequestResponse> {
+  return server.app.inject({ url: `${address.pathname}${address.search}` });
+}
+
+/** A whole sign-in, up to what the server answers when the browser comes back. */
+export async function signIn(
+  server: Pick<TestServer, 'app'>,
+  query: Readonly<Record<string, string>> = {},
+  provider = 'google',
+): Promise<LightMyRequestResponse> {
+  return comeBack(server, await visit(await begin(server, query, provider)));
+}
+
+/** What a client is told at its address. */
+export function toldBy(response: LightMyRequestResponse): URLSearchParams {
+  return new URL(String(response.headers.location)).searchParams;
+}
+
+/** Signs in for a client that waits at {@link REDIRECT_URI}; answers its code. */
+export async function codeFrom(
+  server: Pick<TestServer, 'app'>,
+  query: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const response = await signIn(server, { redirect_uri: REDIRECT_URI, ...query });
+  return toldBy(response).get('code') ?? '';
+}
+
+/** Swaps a code for tokens. */
+export function swap(server: Pick<TestServer, 'app'>, payload: object): Promise<LightMyRequestResponse> {
+  return server.app.inject({ method: 'POST', url: '/api/auth/oauth/token', payload });
+}
