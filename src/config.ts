@@ -73,6 +73,7 @@ function mailProblems({ SMTP_URL, SENDGRID_API_KEY, FROM_EMAIL, PUBLIC_URL }: Pa
   if (SMTP_URL !== undefined && SENDGRID_API_KEY !== undefined) {
     problems.push('SMTP_URL and SENDGRID_API_KEY are both set, use one');
   }
+  if (SMTP_URL !== undefined && !URL.canParse(SMTP_URL)) problems.push(describe('SMTP_URL'));
   if (FROM_EMAIL === undefined) problems.push(missing('FROM_EMAIL', 'SMTP_URL or SENDGRID_API_KEY'));
   if (PUBLIC_URL === undefined) problems.push(missing('PUBLIC_URL', 'SMTP_URL or SENDGRID_API_KEY'));
   return problems;

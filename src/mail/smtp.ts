@@ -1,7 +1,6 @@
 import { isIP } from 'node:net';
 import { createTransport } from 'nodemailer';
 import type { Config } from '../config.js';
-import { StartupError } from '../startup-error.js';
 import type { Mailer, MailMessage } from './mailer.js';
 
 type SmtpConfig = Pick<Config, 'SMTP_URL' | 'SENDGRID_API_KEY' | 'FROM_EMAIL'>;
@@ -37,12 +36,10 @@ function needsTls(url: URL): boolean {
 /**
  * How the mail server is reached, as nodemailer takes it, and the headers every mail carries.
  * @returns undefined where none is configured
- * @throws {StartupError} for an SMTP_URL that cannot be read
  */
 export function smtpSettings({ SMTP_URL, SENDGRID_API_KEY }: SmtpConfig) {
   const options = { ...TIMEOUTS, logger: false, disableFileAccess: true, disableUrlAccess: true };
   if (SMTP_URL !== undefined) {
-    if (!URL.canParse(SMTP_URL)) throw new StartupError('Bad configuration: SMTP_URL is no URL that can be read');
     const encryption = needsTls(new URL(SMTP_URL)) && { requireTLS: true };
     return { options: { ...options, ...encryption, url: SMTP_URL }, headers: AUTOMATIC };
   }

@@ -54,6 +54,7 @@ const INVALID: readonly (readonly [name: string, value: string])[] = [
   ['GOOGLE_ISSUER', 'http://accounts.example.com'],
   ['GITHUB_API_URL', 'http://api.example.com'],
   ['SMTP_URL', 'https://mail.example.com'],
+  ['SMTP_URL', 'smtp://user:pa55word@mail.example.com:99999999'],
   ['FROM_EMAIL', 'nobody'],
   ['RATE_LIMIT', 'sometimes'],
 ];
