@@ -3555,6 +3555,92 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261122002100', 'tracker')
 on conflict (version) do nothing;
 
+-- 20261122002600_maintenance_accounts
+
+-- Maintenance, accounts: what has ended is not kept.
+
+create or replace function private.prune_accounts()
+returns integer
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_sessions integer;
+  v_tokens integer;
+  v_keys integer;
+begin
+  -- Skips what a request is at work on; the next round finds it.
+  delete from private.sessions
+   where id in (select s.id from private.sessions s where s.expires_at <= now() for update skip locked);
+  get diagnostics v_sessions = row_count;
+  delete from private.refresh_tokens
+   where token_hash in (select t.token_hash from private.refresh_tokens t where t.expires_at <= now() for update skip locked);
+  get diagnostics v_tokens = row_count;
+  -- A key that has ended stays in its owner's list for a while, so that they see why a script stopped.
+  delete from private.api_keys where expires_at <= now() - interval '30 days';
+  get diagnostics v_keys = row_count;
+  return v_sessions + v_tokens + v_keys + private.prune_oauth() + private.prune_password_resets();
+end
+$$;
+revoke all on function private.prune_accounts() from public, anon, authenticated, service_role;
+comment on function private.prune_accounts() is
+  'Removes sessions, tokens, codes, links and keys whose time is over; answers how many.';
+
+create or replace function public.maintain(p_monthly_tokens bigint default null, p_retention_months integer default null)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set statement_timeout = '15min'
+as $$
+-- Definer: expires holds, resets periods, prunes keys and drops partitions, which no API role may.
+declare
+  v_subjects uuid[];
+  v_keys bigint;
+  v_ended integer;
+  v_dropped integer := 0;
+  v_reset boolean := false;
+begin
+  -- One server at a time is enough; the others have nothing left to do.
+  if not pg_try_advisory_xact_lock(hashtext('public.maintain')) then
+    return jsonb_build_object('ran', false);
+  end if;
+
+  perform private.ensure_usage_partition(now() + make_interval(months => n)) from generate_series(0, 3) as n;
+  if p_monthly_tokens is not null then
+    v_reset := private.reset_when_due(p_monthly_tokens);
+  end if;
+
+  select array_agg(distinct r.subject_id) into v_subjects
+    from (
+      select subject_id from public.reservations
+       where status = 'held' and expires_at <= now() order by expires_at limit 1000
+    ) r;
+  if v_subjects is not null then
+    perform from public.balances b where b.subject_id = any (v_subjects) order by b.subject_id for update;
+    perform private.expire_reservations(v_subjects);
+  end if;
+
+  with pruned as (
+    delete from private.idempotency_keys where created_at < now() - interval '48 hours' returning 1
+  )
+  select count(*) into v_keys from pruned;
+  delete from private.login_attempts where window_ends_at < now();
+  delete from private.known_addresses where last_login_at < now() - interval '180 days';
+  v_ended := private.prune_accounts();
+
+  if p_retention_months is not null then
+    v_dropped := private.drop_old_usage(date_trunc('month', now(), 'UTC') - make_interval(months => p_retention_months));
+  end if;
+  return jsonb_build_object(
+    'ran', true, 'reset', v_reset, 'expired_subjects', coalesce(cardinality(v_subjects), 0), 'pruned_keys', v_keys,
+    'ended_credentials', v_ended, 'dropped_months', v_dropped
+  );
+end
+$$;
+comment on function public.maintain(bigint, integer) is
+  'Creates partitions ahead, expires holds, prunes idempotency keys, log-in counters and credentials that have ended; with p_monthly_tokens resets at the month''s start, with p_retention_months drops older events. Answers what it did, ran false where another one is at it.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122002600', 'maintenance_accounts')
+on conflict (version) do nothing;
+
 commit;
 
 -- The Data API reads the functions again.

@@ -2,6 +2,7 @@ import t from 'tap';
 import { readConfig } from '../../src/config.js';
 import { createLogger } from '../../src/http/logging.js';
 import { maintain, startMaintenance } from '../../src/maintenance/timer.js';
+import { createApiKey, registerUser } from '../helpers/accounts.js';
 import { openTestServer, testEnvironment } from '../helpers/test-server.js';
 import { untilTrue } from '../helpers/until.js';
 
@@ -31,6 +32,50 @@ t.test('a server looks after the database as soon as it starts', async (t) => {
   await untilTrue(async () => (await reserved())[0]?.reserved === '0');
   stop();
   t.strictSame(await reserved(), [{ reserved: '0' }], 'the expired hold was given back');
+  await server.verifyLedger(t);
+});
+
+t.test('sessions, refresh tokens, codes, links and keys whose time is over are removed, others stay', async (t) => {
+  const ended = await registerUser(server);
+  const live = await registerUser(server);
+  const { sql } = server.database;
+  for (const user of [ended, live]) {
+    await createApiKey(user);
+    await sql(
+      `with flow as (
+         insert into private.oauth_flows (state_hash, provider) values (sha256($1::uuid::text::bytea), 'google')
+       )
+       insert into private.oauth_codes (code_hash, user_id, redirect_uri)
+       values (sha256($1::uuid::text::bytea), $1::uuid, 'https://id.chromiumapp.org/')`,
+      [user.id],
+    );
+    await sql(
+      `insert into private.password_resets (email, user_id, token_hash, expires_at)
+       values ($1, $2, sha256(convert_to($1, 'UTF8')), now() + interval '30 minutes')
+       on conflict (email) do nothing`,
+      [user.email, user.id],
+    );
+  }
+  const past = `now() - interval '31 days'`;
+  await sql(`update private.sessions set expires_at = ${past} where user_id = $1`, [ended.id]);
+  await sql(`update private.api_keys set expires_at = ${past} where user_id = $1`, [ended.id]);
+  await sql(`update private.password_resets set expires_at = ${past} where user_id = $1`, [ended.id]);
+  await sql(`update private.oauth_codes set expires_at = ${past} where user_id = $1`, [ended.id]);
+  await sql(`update private.oauth_flows set expires_at = ${past} where state_hash = sha256($1::uuid::text::bytea)`, [
+    ended.id,
+  ]);
+  t.match(await maintain(database, configured({})), { ran: true, ended_credentials: 5 });
+  const [row] = await sql(
+    `select (select array_agg(user_id) from private.sessions) as sessions,
+            (select array_agg(user_id) from private.api_keys) as keys,
+            (select array_agg(user_id) from private.password_resets) as links,
+            (select array_agg(user_id) from private.oauth_codes) as codes,
+            (select count(*)::integer from private.oauth_flows) as flows,
+            (select count(*)::integer from private.refresh_tokens) as refresh_tokens`,
+  );
+  const only = [live.id];
+  t.strictSame(row, { sessions: only, keys: only, links: only, codes: only, flows: 1, refresh_tokens: 1 });
+  t.equal((await live.as('GET', '/api/auth/sessions')).statusCode, 200);
   await server.verifyLedger(t);
 });
 
