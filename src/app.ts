@@ -35,6 +35,10 @@ import { pageRoutes } from './pages/routes.js';
 import { passwordResetRoutes } from './password-reset/routes.js';
 import type { Services } from './services.js';
 import { signupRoutes, trackerRoutes } from './tracker/routes.js';
+import { ownDeviceRoutes } from './users/device-routes.js';
+import { exportRoutes } from './users/export-routes.js';
+import { ledgerRoutes } from './users/ledger-routes.js';
+import { profileRoutes } from './users/profile-routes.js';
 
 const BODY_LIMIT_BYTES = 64 * 1024;
 
@@ -100,6 +104,10 @@ export async function buildApp(
     await scope.register(passwordResetRoutes, services);
     await scope.register(signInRoutes, services);
     await scope.register(googleRoutes, services);
+    await scope.register(profileRoutes, services);
+    await scope.register(ledgerRoutes, services);
+    await scope.register(ownDeviceRoutes, services);
+    await scope.register(exportRoutes, services);
     await scope.register(registrationRoutes, services);
     await scope.register(deviceRoutes, services);
     await scope.register(signupRoutes, services);

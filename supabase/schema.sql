@@ -3271,6 +3271,628 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261122001900', 'oauth')
 on conflict (version) do nothing;
 
+-- 20261122002000_users
+
+-- Users: the profile, the password, and the end of an account.
+
+create or replace function private.profile_json(p_user public.users)
+returns jsonb
+language sql stable set search_path = ''
+as $$
+  select private.user_json(p_user) || jsonb_build_object(
+    'email_verified', p_user.email_verified_at is not null,
+    'has_password', exists (select from private.user_credentials c where c.user_id = p_user.id),
+    'providers', (
+      select coalesce(jsonb_agg(i.provider order by i.provider), '[]')
+        from private.external_identities i where i.user_id = p_user.id
+    )
+  )
+$$;
+revoke all on function private.profile_json(public.users) from public, anon, authenticated, service_role;
+comment on function private.profile_json(public.users) is 'An account as its owner sees it: with its balance and the ways to sign in.';
+
+-- Begins what adds to an account or changes how it is opened: these wait for each other, and for a deletion under way,
+-- after which they find nobody.
+create or replace function private.lock_user(p_user_id uuid)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  perform from public.users u where u.id = p_user_id for no key update;
+  if not found then
+    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
+  end if;
+end
+$$;
+revoke all on function private.lock_user(uuid) from public, anon, authenticated, service_role;
+comment on function private.lock_user(uuid) is
+  'Locks an account until the transaction ends; raises INVALID_TOKEN where it is gone.';
+
+create or replace function public.get_profile(p_caller jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: whether there is a password, and with which providers, is open to no API role.
+declare
+  v_user_id uuid := private.require_user(p_caller);
+begin
+  return (select private.profile_json(u) from public.users u where u.id = v_user_id);
+end
+$$;
+revoke all on function public.get_profile(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.get_profile(jsonb) to service_role;
+comment on function public.get_profile(jsonb) is 'The caller''s profile.';
+
+create or replace function public.update_profile(p_caller jsonb, p_changes jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: writes users, which no API role may.
+declare
+  v_user_id uuid := private.require_user(p_caller);
+  v_user public.users;
+begin
+  update public.users u
+     set name = case when p_changes ? 'name' then p_changes ->> 'name' else u.name end,
+         picture = case when p_changes ? 'picture' then p_changes ->> 'picture' else u.picture end,
+         updated_at = now()
+   where u.id = v_user_id
+  returning * into v_user;
+  if v_user.id is null then
+    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
+  end if;
+  return private.profile_json(v_user);
+end
+$$;
+revoke all on function public.update_profile(jsonb, jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.update_profile(jsonb, jsonb) to service_role;
+comment on function public.update_profile(jsonb, jsonb) is
+  'Changes name and picture where {name, picture} has them, null to clear. Answers the profile.';
+
+create or replace function public.begin_password_change(p_caller jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: reads a password hash and counts attempts, which no API role may.
+declare
+  v_user_id uuid := private.require_user(p_caller);
+  v_wait integer := private.count_attempt('user:password', v_user_id::text, 10, interval '15 minutes');
+begin
+  if v_wait is not null then
+    return jsonb_build_object('allowed', false, 'retry_after', v_wait);
+  end if;
+  return jsonb_build_object(
+    'allowed', true,
+    'password_hash', (select c.password_hash from private.user_credentials c where c.user_id = v_user_id)
+  );
+end
+$$;
+revoke all on function public.begin_password_change(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.begin_password_change(jsonb) to service_role;
+comment on function public.begin_password_change(jsonb) is
+  'Counts an attempt before any hashing. Answers {allowed, retry_after} or {allowed, password_hash}, null for an account without a password.';
+
+create or replace function public.change_password(p_caller jsonb, p_password_hash text, p_verified_hash text default null)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes credentials and sessions, which no API role may.
+declare
+  v_user_id uuid := private.require_user(p_caller);
+begin
+  perform private.lock_user(v_user_id);
+  -- Of two changes at once the second finds another hash than the one its current password was checked against.
+  if p_verified_hash is null then
+    insert into private.user_credentials (user_id, password_hash) values (v_user_id, p_password_hash)
+    on conflict (user_id) do nothing;
+  else
+    update private.user_credentials set password_hash = p_password_hash, updated_at = now()
+     where user_id = v_user_id and password_hash = p_verified_hash;
+  end if;
+  if not found then
+    raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
+  end if;
+  delete from private.login_attempts where scope = 'user:password' and key = v_user_id::text;
+  delete from private.password_resets where user_id = v_user_id;
+  return jsonb_build_object('ended', private.end_sessions(v_user_id, (p_caller ->> 'session_id')::uuid));
+end
+$$;
+revoke all on function public.change_password(jsonb, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.change_password(jsonb, text, text) to service_role;
+comment on function public.change_password(jsonb, text, text) is
+  'Sets the password where it still is the verified one, or the first one where none was verified, and ends every other session and mailed links. Answers {ended}; raises INVALID_CREDENTIALS.';
+
+-- The audit log can never be cleaned, so an account is named in it by its id only.
+create or replace function public.create_user(
+  p_actor jsonb, p_email text, p_default_tokens bigint, p_name text default null, p_password_hash text default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: writes users, credentials and balances, which no API role may.
+declare
+  v_actor text := private.require_admin(p_actor);
+  v_user public.users := private.create_account(p_email, p_name, null, p_default_tokens, v_actor);
+begin
+  if v_user.id is null then
+    raise sqlstate 'PT409' using message = 'EMAIL_TAKEN';
+  end if;
+  if p_password_hash is not null then
+    insert into private.user_credentials (user_id, password_hash) values (v_user.id, p_password_hash);
+  end if;
+  perform private.audit(
+    v_actor, p_actor ->> 'request_id', 'create_user', 'user:' || v_user.id, null, private.balance_json(v_user.id)
+  );
+  return private.user_json(v_user);
+end
+$$;
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122002000', 'users')
+on conflict (version) do nothing;
+
+-- 20261122002010_users_deletion
+
+-- Users, deletion: the person goes, the books stay.
+
+-- Events devices recorded in the name of the person they are linked to. Devices of nobody are not in it.
+create index if not exists usage_events_linked_idx on public.usage_events (user_id, occurred_at, id)
+  where user_id is not null and user_id is distinct from subject_id;
+
+-- Gives what an account has not spent back to the pool, as when a device is deleted.
+create or replace function private.close_balance(p_user_id uuid, p_actor text)
+returns bigint
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_unused bigint;
+begin
+  perform from public.budgets where subject_kind = 'user' for update;
+  perform from public.balances b where b.subject_id = p_user_id for update;
+  with released as (
+    update public.reservations set status = 'expired', closed_at = now()
+     where subject_id = p_user_id and status = 'held' returning amount
+  )
+  update public.balances
+     set reserved = reserved - (select coalesce(sum(amount), 0) from released), updated_at = now()
+   where subject_id = p_user_id
+  returning allocated - used - reserved into v_unused;
+  if v_unused > 0 then
+    perform private.change_allocation(p_user_id, -v_unused, 'adjustment', p_actor, 'account deleted');
+    update public.budgets set allocated = allocated - v_unused, updated_at = now() where subject_kind = 'user';
+  end if;
+  return coalesce(v_unused, 0);
+end
+$$;
+revoke all on function private.close_balance(uuid, text) from public, anon, authenticated, service_role;
+comment on function private.close_balance(uuid, text) is
+  'Ends the holds of an account and returns its unused tokens to the pool; answers how many. The balance stays for the books.';
+
+create or replace function public.delete_account(p_caller jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set statement_timeout = '15min'
+as $$
+-- Definer: removes what no API role may write.
+declare
+  v_user_id uuid := private.require_user(p_caller);
+  v_name text := 'user:' || v_user_id;
+  v_email text;
+  v_returned bigint;
+begin
+  -- Whatever hangs a new row on the account waits for this, and then finds nobody.
+  select u.email into v_email from public.users u where u.id = v_user_id for update;
+  if v_email is null then
+    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
+  end if;
+
+  -- A debit under way holds its device's balance: none records the person after their name was taken out.
+  perform from public.balances b
+    where b.subject_id in (select d.id from public.devices d where d.user_id = v_user_id)
+    order by b.subject_id for update;
+  update public.devices set user_id = null where user_id = v_user_id;
+  update public.usage_events set user_id = null, url = null
+   where user_id = v_user_id and user_id is distinct from subject_id;
+  update public.usage_events set url = null where subject_id = v_user_id and url is not null;
+
+  -- Only now, as everybody who registers waits for the pool.
+  v_returned := private.close_balance(v_user_id, v_name);
+
+  delete from private.idempotency_keys where subject_id = v_user_id;
+  delete from private.known_addresses where account = v_name;
+  delete from private.password_resets where email = v_email;
+  delete from private.login_attempts where key in (v_user_id::text, v_email) or starts_with(key, v_user_id || ' ');
+  -- Credentials, sessions, keys, identities and all else that is secret or personal hangs on this row and goes with it.
+  -- What another capability keeps elsewhere is removed here; a subscription is cancelled with its provider before.
+  delete from public.users where id = v_user_id;
+  -- Without the request id, which is the caller's own word: nothing personal may get into the audit log.
+  perform private.audit(v_name, null, 'delete_account', v_name, null, jsonb_build_object('returned', v_returned));
+  return jsonb_build_object('deleted', true);
+end
+$$;
+revoke all on function public.delete_account(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.delete_account(jsonb) to service_role;
+comment on function public.delete_account(jsonb) is
+  'Removes the caller''s account with everything personal; its anonymous usage and ledger stay, its unused tokens return to the pool. Answers {deleted}.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122002010', 'users_deletion')
+on conflict (version) do nothing;
+
+-- 20261122002020_users_ledger
+
+-- Users, ledger: what is the person's own, read in their own name under row-level security.
+
+-- Debits of people. Events that only observe cost nothing, and what comes through a device's door debits the device:
+-- neither is in it, so that writing those costs no more.
+create index if not exists usage_events_debits_idx on public.usage_events (subject_id, occurred_at, id)
+  where cost > 0 and source <> 'device';
+create index if not exists reservations_subject_idx on public.reservations (subject_id, created_at, id);
+
+-- An event a device recorded in somebody's name is theirs: also once the device is no longer linked to them, and never
+-- the next owner's.
+drop policy if exists usage_events_read_own on public.usage_events;
+create policy usage_events_read_own on public.usage_events
+  for select to authenticated
+  using (
+    subject_id = (select (auth.jwt() ->> 'device_id')::uuid)
+    or subject_id = (select public.current_user_id())
+    or user_id = (select public.current_user_id())
+    or (
+      user_id is null
+      and subject_id in (select d.id from public.devices d where d.user_id = (select public.current_user_id()))
+    )
+  );
+
+create or replace function public.my_balance()
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+begin
+  return (
+    select jsonb_build_object(
+             'allocated', coalesce(b.allocated, 0), 'used', coalesce(b.used, 0), 'reserved', coalesce(b.reserved, 0),
+             'remaining', coalesce(b.allocated - b.used - b.reserved, 0)
+           )
+      from (select 1) one left join public.balances b on b.subject_id = v_user_id
+  );
+end
+$$;
+revoke all on function public.my_balance() from public, anon, authenticated, service_role;
+grant execute on function public.my_balance() to authenticated;
+comment on function public.my_balance() is 'The caller''s balance: {allocated, used, reserved, remaining}.';
+
+create or replace function public.my_ledger(
+  p_limit integer, p_after_at text default null, p_after_kind text default null, p_after_id uuid default null
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+  v_at timestamptz;
+  v_kind text := coalesce(p_after_kind, '');
+  v_id uuid := coalesce(p_after_id, '00000000-0000-0000-0000-000000000000');
+begin
+  v_at := coalesce(p_after_at::timestamptz, 'infinity');
+  -- Each source is cut to a page by its own index before the three are put in one order.
+  return (
+    select coalesce(
+             jsonb_agg(jsonb_strip_nulls(to_jsonb(page)) order by page.created_at desc, page.kind desc, page.id desc), '[]'
+           )
+      from (
+        (
+          -- Who did it is told, which admin it was is not.
+          select e.id, e.kind, e.amount, case when e.actor like 'admin:%' then 'admin' else 'system' end as provenance,
+                 null as model, null as provider, null as source, e.reference, null as status,
+                 null::timestamptz as expires_at, e.created_at
+            from public.ledger_entries e
+           where e.subject_id = v_user_id
+             and e.created_at <= v_at and (e.created_at, e.kind, e.id) < (v_at, v_kind, v_id)
+           order by e.created_at desc, e.kind desc, e.id desc
+           limit p_limit
+        )
+        union all
+        (
+          select e.id, 'debit', -e.cost, e.provenance, e.model, e.provider, e.source, null, null, null, e.occurred_at
+            from public.usage_events e
+           where e.subject_id = v_user_id and e.cost > 0 and e.source <> 'device'
+             and e.occurred_at <= v_at and (e.occurred_at, 'debit', e.id) < (v_at, v_kind, v_id)
+           order by e.occurred_at desc, e.id desc
+           limit p_limit
+        )
+        union all
+        (
+          select r.id, 'hold', r.amount, 'estimated', r.model, null, null, null, r.status, r.expires_at, r.created_at
+            from public.reservations r
+           where r.subject_id = v_user_id
+             and r.created_at <= v_at and (r.created_at, 'hold', r.id) < (v_at, v_kind, v_id)
+           order by r.created_at desc, r.id desc
+           limit p_limit
+        )
+        order by created_at desc, kind desc, id desc
+        limit p_limit
+      ) page
+  );
+exception
+  -- The place to go on from is the caller's word.
+  when data_exception then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
+end
+$$;
+revoke all on function public.my_ledger(integer, text, text, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.my_ledger(integer, text, text, uuid) to authenticated;
+comment on function public.my_ledger(integer, text, text, uuid) is
+  'The caller''s grants and corrections, debits (negative) and holds in one list, newest first; after (time, kind, id) to page on.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122002020', 'users_ledger')
+on conflict (version) do nothing;
+
+-- 20261122002030_users_devices
+
+-- Users, devices: a device is linked to the person in whose name it registers, and to nobody else after that.
+
+-- A device an admin has removed is not listed, so whether it was must be readable.
+grant select (deleted_at) on table public.devices to authenticated;
+
+create or replace function public.my_devices(p_limit integer, p_after_at text default null, p_after_id uuid default null)
+returns jsonb
+language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+begin
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at desc, page.id desc), '[]')
+      from (
+        select d.id, d.name, d.blocked, d.registrations, d.last_registered_at, d.created_at,
+               b.allocated, b.used, b.allocated - b.used - b.reserved as remaining
+          from public.devices d join public.balances b on b.subject_id = d.id
+         where d.user_id = v_user_id and d.deleted_at is null
+           and (p_after_id is null or (d.created_at, d.id) < (p_after_at::timestamptz, p_after_id))
+         order by d.created_at desc, d.id desc
+         limit p_limit
+      ) page
+  );
+exception
+  -- The place to go on from is the caller's word.
+  when data_exception then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
+end
+$$;
+revoke all on function public.my_devices(integer, text, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.my_devices(integer, text, uuid) to authenticated;
+comment on function public.my_devices(integer, text, uuid) is
+  'The devices linked to the caller with their balances, newest first; after (time, id) to page on.';
+
+create or replace function public.unlink_device(p_caller jsonb, p_device_id uuid)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes devices, which no API role may.
+declare
+  v_user_id uuid := private.require_user(p_caller);
+begin
+  -- Waits for debits under way, so that none records the person after this was answered.
+  perform from public.balances b where b.subject_id = p_device_id for update;
+  update public.devices set user_id = null
+   where id = p_device_id and user_id = v_user_id and deleted_at is null;
+  if not found then
+    raise sqlstate 'PT404' using message = 'DEVICE_NOT_FOUND';
+  end if;
+  return jsonb_build_object('device_id', p_device_id, 'unlinked', true);
+end
+$$;
+revoke all on function public.unlink_device(jsonb, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.unlink_device(jsonb, uuid) to service_role;
+comment on function public.unlink_device(jsonb, uuid) is
+  'Takes a device off the caller''s account; it keeps its balance and its tokens. Answers {device_id, unlinked}; raises DEVICE_NOT_FOUND.';
+
+drop function if exists public.register_device(text, text, bigint);
+create or replace function public.register_device(
+  p_device_name text, p_fingerprint text, p_default_tokens bigint, p_caller jsonb default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes devices, balances and the ledger, which no API role may write.
+declare
+  v_user_id uuid;
+  v_device public.devices;
+  v_balance public.balances;
+begin
+  if p_caller is not null then
+    v_user_id := private.require_user(p_caller);
+    perform private.lock_user(v_user_id);
+  end if;
+
+  -- Fingerprints can be guessed: knowing one takes no device from the person it is linked to.
+  insert into public.devices (name, fingerprint_hash, user_id)
+  values (p_device_name, sha256(convert_to(p_fingerprint, 'UTF8')), v_user_id)
+  on conflict (fingerprint_hash) do update
+    set registrations = public.devices.registrations + 1, last_registered_at = now(),
+        user_id = coalesce(public.devices.user_id, excluded.user_id)
+  returning * into v_device;
+
+  if v_device.blocked then
+    raise sqlstate 'PT403' using message = 'DEVICE_BLOCKED';
+  end if;
+
+  if v_device.registrations = 1 then
+    v_balance := private.open_balance(v_device.id, 'device', p_default_tokens, 'system:registration');
+  else
+    select * into strict v_balance from public.balances where subject_id = v_device.id;
+  end if;
+
+  return jsonb_build_object(
+    'device_id', v_device.id,
+    'token_version', v_device.token_version,
+    'created', v_device.registrations = 1,
+    'allocated', v_balance.allocated,
+    'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
+  ) || case
+    when v_user_id is null then '{}'::jsonb
+    else jsonb_build_object('linked', v_device.user_id = v_user_id)
+  end;
+end
+$$;
+revoke all on function public.register_device(text, text, bigint, jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.register_device(text, text, bigint, jsonb) to service_role;
+comment on function public.register_device(text, text, bigint, jsonb) is
+  'Registers a device or finds it again by its fingerprint, and links it to the caller where it is nobody''s yet. Answers {device_id, token_version, created, allocated, remaining}, with a caller also linked; raises DEVICE_BLOCKED.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122002030', 'users_devices')
+on conflict (version) do nothing;
+
+-- 20261122002040_users_export
+
+-- Users, export: everything that is held about a person, without what is secret.
+
+create or replace function public.export_account(p_caller jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: sessions, keys and identities are open to no API role. Columns are named one by one, so that no secret
+-- that is added to a table gets out here.
+declare
+  v_user_id uuid := private.require_user(p_caller);
+begin
+  return jsonb_build_object(
+    'profile', (select private.profile_json(u) from public.users u where u.id = v_user_id),
+    'identities', (
+      select coalesce(jsonb_agg(to_jsonb(row) order by row.created_at, row.provider), '[]')
+        from (
+          select i.provider, i.subject, i.email, i.created_at, i.last_used_at
+            from private.external_identities i where i.user_id = v_user_id
+        ) row
+    ),
+    'sessions', (
+      select coalesce(jsonb_agg(to_jsonb(row) order by row.created_at, row.id), '[]')
+        from (
+          select s.id, s.created_at, s.last_used_at, s.expires_at, s.user_agent, s.address
+            from private.sessions s where s.user_id = v_user_id
+        ) row
+    ),
+    'api_keys', (
+      select coalesce(jsonb_agg(private.api_key_json(k) order by k.created_at, k.id), '[]')
+        from private.api_keys k where k.user_id = v_user_id
+    ),
+    'tracker', (
+      select to_jsonb(c) - 'user_id' from public.tracker_counters c where c.user_id = v_user_id
+    ),
+    'known_addresses', (
+      select coalesce(jsonb_agg(to_jsonb(row) order by row.last_login_at, row.address), '[]')
+        from (
+          select a.address, a.last_login_at from private.known_addresses a where a.account = 'user:' || v_user_id
+        ) row
+    )
+  );
+end
+$$;
+revoke all on function public.export_account(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.export_account(jsonb) to service_role;
+comment on function public.export_account(jsonb) is
+  'What is held about the caller in few rows: profile, identities, sessions, API keys, tracker counters, addresses logged in from.';
+
+create or replace function public.export_ledger_entries(
+  p_limit integer, p_after_at timestamptz default '-infinity', p_after_id uuid default '00000000-0000-0000-0000-000000000000'
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+begin
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at, page.id), '[]')
+      from (
+        select e.id, e.kind, e.amount, e.period, case when e.actor like 'admin:%' then 'admin' else 'system' end as actor,
+               e.reference, e.created_at
+          from public.ledger_entries e
+         where e.subject_id = v_user_id and (e.created_at, e.id) > (p_after_at, p_after_id)
+         order by e.created_at, e.id
+         limit p_limit
+      ) page
+  );
+end
+$$;
+revoke all on function public.export_ledger_entries(integer, timestamptz, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.export_ledger_entries(integer, timestamptz, uuid) to authenticated;
+comment on function public.export_ledger_entries(integer, timestamptz, uuid) is
+  'The changes of the caller''s allocation, oldest first; after (time, id) to page on.';
+
+create or replace function public.export_reservations(
+  p_limit integer, p_after_at timestamptz default '-infinity', p_after_id uuid default '00000000-0000-0000-0000-000000000000'
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+begin
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) - 'subject_id' order by page.created_at, page.id), '[]')
+      from (
+        select r.* from public.reservations r
+         where r.subject_id = v_user_id and (r.created_at, r.id) > (p_after_at, p_after_id)
+         order by r.created_at, r.id
+         limit p_limit
+      ) page
+  );
+end
+$$;
+revoke all on function public.export_reservations(integer, timestamptz, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.export_reservations(integer, timestamptz, uuid) to authenticated;
+comment on function public.export_reservations(integer, timestamptz, uuid) is
+  'The caller''s holds, oldest first; after (time, id) to page on.';
+
+create or replace function public.export_usage_events(
+  p_limit integer, p_after_at timestamptz default '-infinity', p_after_id uuid default '00000000-0000-0000-0000-000000000000'
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+begin
+  -- What counts against the person, and what devices recorded in their name. What a device did before it was linked may
+  -- be somebody else's.
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) - 'subject_id' - 'user_id' order by page.occurred_at, page.id), '[]')
+      from (
+        (
+          select e.* from public.usage_events e
+           where e.subject_id = v_user_id
+             and e.occurred_at >= p_after_at and (e.occurred_at, e.id) > (p_after_at, p_after_id)
+           order by e.occurred_at, e.id
+           limit p_limit
+        )
+        union all
+        (
+          select e.* from public.usage_events e
+           where e.user_id = v_user_id and e.user_id is distinct from e.subject_id
+             and e.occurred_at >= p_after_at and (e.occurred_at, e.id) > (p_after_at, p_after_id)
+           order by e.occurred_at, e.id
+           limit p_limit
+        )
+        order by occurred_at, id
+        limit p_limit
+      ) page
+  );
+end
+$$;
+revoke all on function public.export_usage_events(integer, timestamptz, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.export_usage_events(integer, timestamptz, uuid) to authenticated;
+comment on function public.export_usage_events(integer, timestamptz, uuid) is
+  'The usage events recorded for the caller, oldest first; after (time, id) to page on.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122002040', 'users_export')
+on conflict (version) do nothing;
+
 -- 20261122002100_tracker
 
 -- Tracker: prompts and tokens of an account that were used elsewhere, observed and counted, never debited.

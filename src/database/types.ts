@@ -575,6 +575,7 @@ export type Database = {
         }
         Returns: boolean
       }
+      begin_password_change: { Args: { p_caller: Json }; Returns: Json }
       begin_user_login: {
         Args: { p_address: string; p_email: string }
         Returns: Json
@@ -582,6 +583,14 @@ export type Database = {
       change_admin_password: {
         Args: { p_actor: Json; p_password_hash: string }
         Returns: number
+      }
+      change_password: {
+        Args: {
+          p_caller: Json
+          p_password_hash: string
+          p_verified_hash?: string
+        }
+        Returns: Json
       }
       create_api_key: {
         Args: {
@@ -619,6 +628,7 @@ export type Database = {
         }
         Returns: Json
       }
+      delete_account: { Args: { p_caller: Json }; Returns: Json }
       delete_api_key: { Args: { p_caller: Json; p_id: string }; Returns: Json }
       delete_device: {
         Args: { p_actor: Json; p_device_id: string }
@@ -626,6 +636,19 @@ export type Database = {
       }
       end_session: {
         Args: { p_caller: Json; p_session_id: string }
+        Returns: Json
+      }
+      export_account: { Args: { p_caller: Json }; Returns: Json }
+      export_ledger_entries: {
+        Args: { p_after_at?: string; p_after_id?: string; p_limit: number }
+        Returns: Json
+      }
+      export_reservations: {
+        Args: { p_after_at?: string; p_after_id?: string; p_limit: number }
+        Returns: Json
+      }
+      export_usage_events: {
+        Args: { p_after_at?: string; p_after_id?: string; p_limit: number }
         Returns: Json
       }
       finish_admin_login: {
@@ -642,6 +665,7 @@ export type Database = {
         Returns: Json
       }
       get_budget: { Args: { p_actor: Json; p_kind: string }; Returns: Json }
+      get_profile: { Args: { p_caller: Json }; Returns: Json }
       grant_oauth_code: {
         Args: {
           p_code_challenge?: string
@@ -714,6 +738,20 @@ export type Database = {
         Returns: Json
       }
       meter_devices: { Args: { p_items: Json }; Returns: Json }
+      my_balance: { Args: Record<PropertyKey, never>; Returns: Json }
+      my_devices: {
+        Args: { p_after_at?: string; p_after_id?: string; p_limit: number }
+        Returns: Json
+      }
+      my_ledger: {
+        Args: {
+          p_after_at?: string
+          p_after_id?: string
+          p_after_kind?: string
+          p_limit: number
+        }
+        Returns: Json
+      }
       refresh_session: {
         Args: {
           p_lifetime_seconds: number
@@ -724,6 +762,7 @@ export type Database = {
       }
       register_device: {
         Args: {
+          p_caller?: Json
           p_default_tokens: number
           p_device_name: string
           p_fingerprint: string
@@ -777,6 +816,10 @@ export type Database = {
       }
       track_usage: { Args: { p_items: Json }; Returns: Json }
       tracker_user: { Args: { p_email: string }; Returns: string }
+      unlink_device: {
+        Args: { p_caller: Json; p_device_id: string }
+        Returns: Json
+      }
       update_device: {
         Args: {
           p_actor: Json
@@ -785,6 +828,10 @@ export type Database = {
           p_name?: string
           p_rotate?: boolean
         }
+        Returns: Json
+      }
+      update_profile: {
+        Args: { p_caller: Json; p_changes: Json }
         Returns: Json
       }
       user_of_google: {

@@ -1,9 +1,17 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { type Static, Type } from '@sinclair/typebox';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Config } from '../config.js';
 import { callDatabase, type DatabaseClient } from '../database/client.js';
 import { shapeOf } from '../database/shape.js';
 import { ApiError } from '../errors.js';
+import { looksLikeApiKey } from '../identity/api-key.js';
+import { bearerTokenOf } from '../identity/bearer-token.js';
+import { verifiedClaims } from '../identity/client-tokens.js';
+import { isDeviceClaims } from '../identity/device-guard.js';
+import { authenticateUser } from '../identity/user-guard.js';
+import type { UserIdentity } from '../identity/user-identity.js';
+import type { Services } from '../services.js';
 import type { RegisterDevice } from './schemas.js';
 
 const RegistrationSchema = Type.Object({
@@ -12,6 +20,7 @@ const RegistrationSchema = Type.Object({
   created: Type.Boolean(),
   allocated: Type.Integer({ minimum: 0 }),
   remaining: Type.Integer({ minimum: 0 }),
+  linked: Type.Optional(Type.Boolean()),
 });
 /** A device as registration found or made it; amounts in tokens. */
 export type Registration = Static<typeof RegistrationSchema>;
@@ -32,13 +41,32 @@ export function assertEnrollable(config: Config, enrollmentKey: string | undefin
 }
 
 /**
- * Registers a device, or finds it by its fingerprint; only a new one is given tokens.
- * @throws {DatabaseFailure} DEVICE_BLOCKED, or when the database is out of reach
+ * The person a registration comes from, where it brings a user's bearer. A device may send its own old token along:
+ * that is nobody.
+ * @throws {ApiError} INVALID_TOKEN for any other header
+ */
+export async function registrantOf(
+  app: FastifyInstance,
+  services: Services,
+  request: FastifyRequest,
+): Promise<UserIdentity | undefined> {
+  if (request.headers.authorization === undefined) return undefined;
+  const token = bearerTokenOf(request);
+  if (!looksLikeApiKey(token) && isDeviceClaims(verifiedClaims(app, token))) return undefined;
+  return authenticateUser(app, services, request);
+}
+
+/**
+ * Registers a device, or finds it by its fingerprint; only a new one is given tokens. One that is nobody's yet is linked
+ * to the registrant.
+ * @throws {DatabaseFailure} DEVICE_BLOCKED, INVALID_TOKEN for a registrant whose session or key has ended, or when the
+ *   database is out of reach
  */
 export async function registerDevice(
   database: DatabaseClient,
   config: Config,
   device: RegisterDevice,
+  registrant: UserIdentity | undefined,
 ): Promise<Registration> {
   return registrationOf(
     await callDatabase(() =>
@@ -46,6 +74,7 @@ export async function registerDevice(
         p_device_name: device.device_name.trim(),
         p_fingerprint: device.hardware_fingerprint,
         p_default_tokens: config.DEVICE_ENROLLMENT === 'approval' ? 0 : config.DEFAULT_DEVICE_TOKENS,
+        ...(registrant !== undefined && { p_caller: registrant }),
       }),
     ),
   );

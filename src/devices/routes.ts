@@ -7,7 +7,7 @@ import { registrationLimit } from '../identity/rate-limits.js';
 import type { Use } from '../metering/device-meter.js';
 import { idempotencyKeyOf } from '../metering/idempotency-key.js';
 import type { Services } from '../services.js';
-import { assertEnrollable, registerDevice } from './register.js';
+import { assertEnrollable, registerDevice, registrantOf } from './register.js';
 import {
   CheckedUseSchema,
   CheckUseSchema,
@@ -39,21 +39,25 @@ function useOf(request: FastifyRequest, body: Pick<LogUsage, 'model_type' | 'pro
 }
 
 /** `POST /devices/register`, open to everyone the enrollment policy lets in. */
-export const registrationRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { config, database }) => {
+export const registrationRoutes: FastifyPluginAsyncTypebox<Services> = async (app, services) => {
+  const { config, database } = services;
   app.post(
     '/devices/register',
     {
       onRequest: registrationLimit(app),
       schema: {
         tags,
+        // With or without: a user's bearer links the device.
+        security: [{}, { userToken: [] }],
         summary: 'Register a device, or find it again by its fingerprint',
         body: RegisterDeviceSchema,
-        response: { 200: RegisteredDeviceSchema, 201: RegisteredDeviceSchema, ...errors(400, 403, 413, 415) },
+        response: { 200: RegisteredDeviceSchema, 201: RegisteredDeviceSchema, ...errors(400, 401, 403, 413, 415) },
       },
     },
     async (request, reply) => {
       assertEnrollable(config, request.body.enrollment_key);
-      const device = await registerDevice(database, config, request.body);
+      const registrant = await registrantOf(app, services, request);
+      const device = await registerDevice(database, config, request.body, registrant);
       const token = issueDeviceToken(app, { id: device.device_id, tokenVersion: device.token_version });
       reply.code(device.created ? 201 : 200);
       return {
@@ -61,6 +65,7 @@ export const registrationRoutes: FastifyPluginAsyncTypebox<Services> = async (ap
         device_token: token,
         allocation: device.allocated,
         remaining: device.remaining,
+        ...(device.linked !== undefined && { linked: device.linked }),
       };
     },
   );

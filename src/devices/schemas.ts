@@ -26,6 +26,12 @@ export const RegisteredDeviceSchema = Type.Object({
   device_token: Type.String({ description: 'Bearer token of the device; keep it secret.' }),
   allocation: Tokens('Tokens granted to the device.'),
   remaining: Tokens('Tokens it can still use.'),
+  linked: Type.Optional(
+    Type.Boolean({
+      description:
+        "With a user's bearer: whether the device is linked to that user. One linked before stays with its first owner.",
+    }),
+  ),
 });
 
 const UseFields = {

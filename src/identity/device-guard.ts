@@ -14,6 +14,11 @@ const DeviceClaimsSchema = Type.Object({
 const claimsOfDevice = TypeCompiler.Compile(DeviceClaimsSchema);
 const LIFETIME = '365d';
 
+/** Whether verified claims are a device's. */
+export function isDeviceClaims(claims: unknown): boolean {
+  return claimsOfDevice.Check(claims);
+}
+
 /** A device that proved itself with its token; whether the token is still current is checked with each effect. */
 export interface DeviceIdentity {
   readonly id: string;

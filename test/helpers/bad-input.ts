@@ -17,7 +17,17 @@ const errorBodies = TypeCompiler.Compile(
 /** Where the API is served, with the same handlers. */
 export const PREFIXES = ['/api', ''] as const;
 
-type FieldType = 'text' | 'secret' | 'count' | 'flag' | 'id' | 'change' | 'quantity' | 'limit' | 'list';
+type FieldType =
+  | 'text'
+  | 'nullable text'
+  | 'secret'
+  | 'count'
+  | 'flag'
+  | 'id'
+  | 'change'
+  | 'quantity'
+  | 'limit'
+  | 'list';
 
 /** A route of the API, with a body it accepts and the kinds of its fields. */
 export interface Endpoint {
@@ -85,6 +95,12 @@ const NUMBERS = ['-1', '0', '1.5', '9007199254740992', '1000001'];
 const TEXTS = ['""', '"1"', '"\\u0000"', '"\\ud800"', '"a\\udc00b"', `"${'x'.repeat(10_000)}"`];
 const WRONG: Readonly<Record<FieldType, readonly string[]>> = {
   text: [...WRONG_FOR_ALL, ...NUMBERS, 'true', ...TEXTS.filter((text) => text !== '"1"')],
+  'nullable text': [
+    ...WRONG_FOR_ALL.filter((value) => value !== 'null'),
+    ...NUMBERS,
+    'true',
+    ...TEXTS.filter((text) => text !== '"1"'),
+  ],
   secret: [...WRONG_FOR_ALL, ...NUMBERS, 'true', ...TEXTS.filter((text) => text !== '"1"' && text !== '""')],
   count: [...WRONG_FOR_ALL, ...NUMBERS, 'true', 'false', ...TEXTS],
   flag: [...WRONG_FOR_ALL, ...NUMBERS, '"true"', ...TEXTS],

@@ -21,7 +21,7 @@ const STATUSES: Readonly<Record<string, readonly string[]>> = {
   'get /': ['200'],
   'get /healthz': ['200'],
   'get /readyz': ['200', ...ALWAYS],
-  'post /api/devices/register': ['200', '201', '400', '403', '413', '415', ...ALWAYS],
+  'post /api/devices/register': ['200', '201', '403', ...UNAUTHORIZED, ...BODY],
   'get /api/devices/{id}/tokens': ['200', '400', '401', '403', '404', ...ALWAYS],
   'post /api/devices/check-can-use': ['200', '400', '401', '403', '413', '415', '422', ...ALWAYS],
   'post /api/devices/{id}/usage': ['200', '400', '401', '403', '404', '409', '413', '415', '422', ...ALWAYS],
@@ -63,6 +63,15 @@ const STATUSES: Readonly<Record<string, readonly string[]>> = {
   'get /api/admin/users': ['200', '400', ...UNAUTHORIZED],
   'get /api/users': ['200', '400', ...UNAUTHORIZED],
   'post /api/admin/users': ['201', '409', ...UNAUTHORIZED, ...BODY],
+  'get /api/users/me': ['200', ...UNAUTHORIZED],
+  'put /api/users/me': ['200', ...UNAUTHORIZED, ...BODY],
+  'delete /api/users/me': ['200', ...UNAUTHORIZED, ...BODY],
+  'post /api/users/me/password': ['200', ...UNAUTHORIZED, ...BODY],
+  'get /api/users/me/balance': ['200', ...UNAUTHORIZED],
+  'get /api/users/me/ledger': ['200', '400', ...UNAUTHORIZED],
+  'get /api/users/me/devices': ['200', '400', ...UNAUTHORIZED],
+  'delete /api/users/me/devices/{id}': ['200', '404', ...UNAUTHORIZED, ...BODY],
+  'get /api/users/me/export': ['200', ...UNAUTHORIZED],
 };
 
 const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
