@@ -33,6 +33,7 @@ export const signInRoutes: FastifyPluginAsyncTypebox<Services> = async (app, ser
     '/auth/oauth/:provider',
     {
       onRequest: accountLimit(app),
+      // Here and below: a HEAD request, as link scanners send it, must neither begin a sign-in nor use one up.
       exposeHeadRoute: false,
       schema: {
         tags,

@@ -53,6 +53,8 @@ const INVALID: readonly (readonly [name: string, value: string])[] = [
   ['GOOGLE_ISSUER', 'accounts.example.com'],
   ['GOOGLE_ISSUER', 'http://accounts.example.com'],
   ['GITHUB_API_URL', 'http://api.example.com'],
+  ['OAUTH_REDIRECT_URIS', '*'],
+  ['OAUTH_REDIRECT_URIS', 'https://a.example.com/, https://*.example.com/'],
   ['SMTP_URL', 'https://mail.example.com'],
   ['SMTP_URL', 'smtp://user:pa55word@mail.example.com:99999999'],
   ['FROM_EMAIL', 'nobody'],
