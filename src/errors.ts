@@ -5,6 +5,7 @@ const ERRORS = {
   EMAIL_REQUIRED: [400, 'Email is required'],
   INVALID_GRANT: [400, 'The code is not valid, was used already or has expired'],
   INVALID_RESET_TOKEN: [400, 'The link is not valid, was used already or has expired'],
+  NO_SESSION: [400, 'An API key is no session; delete the key instead'],
   PASSWORD_TOO_COMMON: [400, 'This password is too common, choose another'],
   REDIRECT_NOT_ALLOWED: [400, 'redirect_uri is not on the list of allowed addresses'],
   VALIDATION_FAILED: [400, 'The request is not valid'],

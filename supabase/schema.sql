@@ -2598,6 +2598,8 @@ declare
 begin
   if p_all then
     v_ended := private.end_sessions(v_user_id);
+  elsif not p_caller ? 'session_id' then
+    raise sqlstate 'PT400' using message = 'NO_SESSION';
   else
     delete from private.sessions where id = (p_caller ->> 'session_id')::uuid;
   end if;
@@ -2606,7 +2608,7 @@ end
 $$;
 revoke all on function public.log_out(jsonb, boolean) from public, anon, authenticated, service_role;
 grant execute on function public.log_out(jsonb, boolean) to service_role;
-comment on function public.log_out(jsonb, boolean) is 'Ends the calling session, or all of the account. Answers {ended}.';
+comment on function public.log_out(jsonb, boolean) is 'Ends the calling session, or all of the account. Answers {ended}; raises NO_SESSION for an API key.';
 
 create or replace function public.list_sessions(
   p_caller jsonb, p_limit integer, p_before_at text default null, p_before_id uuid default null
@@ -2831,7 +2833,7 @@ revoke all on function private.api_key_json(private.api_keys) from public, anon,
 comment on function private.api_key_json(private.api_keys) is 'A key as its owner sees it, without its hash.';
 
 create or replace function public.create_api_key(
-  p_caller jsonb, p_name text, p_prefix text, p_key_hash text, p_expires_at timestamptz default null
+  p_caller jsonb, p_name text, p_prefix text, p_key_hash text, p_expires_at text default null
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -2848,18 +2850,22 @@ begin
   if (select count(*) from private.api_keys k where k.user_id = v_user_id) >= 50 then
     raise sqlstate 'PT409' using message = 'API_KEY_LIMIT', detail = '{"limit": 50}';
   end if;
-  if p_expires_at <= now() then
+  if p_expires_at::timestamptz <= now() then
     raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
   end if;
   insert into private.api_keys (user_id, name, prefix, key_hash, expires_at)
-  values (v_user_id, p_name, p_prefix, decode(p_key_hash, 'hex'), p_expires_at)
+  values (v_user_id, p_name, p_prefix, decode(p_key_hash, 'hex'), p_expires_at::timestamptz)
   returning * into v_key;
   return private.api_key_json(v_key);
+exception
+  -- A time of the right form that there is not.
+  when data_exception then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
 end
 $$;
-revoke all on function public.create_api_key(jsonb, text, text, text, timestamptz) from public, anon, authenticated, service_role;
-grant execute on function public.create_api_key(jsonb, text, text, text, timestamptz) to service_role;
-comment on function public.create_api_key(jsonb, text, text, text, timestamptz) is
+revoke all on function public.create_api_key(jsonb, text, text, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.create_api_key(jsonb, text, text, text, text) to service_role;
+comment on function public.create_api_key(jsonb, text, text, text, text) is
   'Keeps a new key''s SHA-256 (hex) and answers the key without it; raises API_KEY_LIMIT beyond 50, VALIDATION_FAILED for an end in the past.';
 
 create or replace function public.list_api_keys(p_caller jsonb)

@@ -1,7 +1,6 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import { callDatabase } from '../database/client.js';
 import { shapeOf } from '../database/shape.js';
-import { ApiError } from '../errors.js';
 import { errors } from '../http/error-schema.js';
 import { decodeCursor, NextCursor, nextCursor, PageQuerySchema } from '../http/pagination.js';
 import { requireUser, userOf } from '../identity/user-guard.js';
@@ -31,12 +30,8 @@ export const ownSessionRoutes: FastifyPluginAsyncTypebox<Services> = async (app,
       },
     },
     async (request) => {
-      const p_caller = userOf(request);
-      const p_all = request.body?.all ?? false;
-      if (!p_all && !('session_id' in p_caller)) {
-        throw new ApiError('VALIDATION_FAILED', { sentence: 'An API key is no session; delete the key instead' });
-      }
-      return endedOf(await callDatabase(() => database.rpc('log_out', { p_caller, p_all })));
+      const sessions = { p_caller: userOf(request), p_all: request.body?.all ?? false };
+      return endedOf(await callDatabase(() => database.rpc('log_out', sessions)));
     },
   );
 

@@ -91,6 +91,8 @@ declare
 begin
   if p_all then
     v_ended := private.end_sessions(v_user_id);
+  elsif not p_caller ? 'session_id' then
+    raise sqlstate 'PT400' using message = 'NO_SESSION';
   else
     delete from private.sessions where id = (p_caller ->> 'session_id')::uuid;
   end if;
@@ -99,7 +101,7 @@ end
 $$;
 revoke all on function public.log_out(jsonb, boolean) from public, anon, authenticated, service_role;
 grant execute on function public.log_out(jsonb, boolean) to service_role;
-comment on function public.log_out(jsonb, boolean) is 'Ends the calling session, or all of the account. Answers {ended}.';
+comment on function public.log_out(jsonb, boolean) is 'Ends the calling session, or all of the account. Answers {ended}; raises NO_SESSION for an API key.';
 
 create or replace function public.list_sessions(
   p_caller jsonb, p_limit integer, p_before_at text default null, p_before_id uuid default null

@@ -55,7 +55,18 @@ t.test('a key ends when it was told to, and none can be made that has ended alre
   t.equal((await sendWith(server, key, 'GET', '/api/users/me/api-keys')).statusCode, 200);
   await server.database.sql('update private.api_keys set expires_at = now() where id = $1', [id]);
   t.equal((await sendWith(server, key, 'GET', '/api/users/me/api-keys')).statusCode, 401);
-  const wrong = ['2020-01-01T00:00:00Z', '', 'tomorrow', '2030-02-30T00:00:00Z', '2030-01-01', 4_102_444_800, null];
+  const wrong = [
+    '2020-01-01T00:00:00Z',
+    '',
+    'tomorrow',
+    '2030-02-30T00:00:00Z',
+    '2030-01-01',
+    '0000-01-01T00:00:00Z',
+    '2030-01-01T00:00:00+23:00',
+    '9999-12-31T23:59:59-23:59',
+    4_102_444_800,
+    null,
+  ];
   for (const expires_at of wrong) t.equal((await make(expires_at)).statusCode, 400, String(expires_at));
 });
 
