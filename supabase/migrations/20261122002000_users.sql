@@ -16,22 +16,20 @@ $$;
 revoke all on function private.profile_json(public.users) from public, anon, authenticated, service_role;
 comment on function private.profile_json(public.users) is 'An account as its owner sees it: with its balance and the ways to sign in.';
 
--- Begins what adds to an account or changes how it is opened: these wait for each other, and for a deletion under way,
--- after which they find nobody.
-create or replace function private.lock_user(p_user_id uuid)
-returns void
+-- Begins what adds to an account or changes how it is opened. These wait for each other, for a deletion and for whoever
+-- takes the account over, and only then ask whether the caller's session still is.
+create or replace function private.lock_user(p_caller jsonb)
+returns uuid
 language plpgsql volatile set search_path = ''
 as $$
 begin
-  perform from public.users u where u.id = p_user_id for no key update;
-  if not found then
-    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
-  end if;
+  perform from public.users u where u.id = (p_caller ->> 'id')::uuid for no key update;
+  return private.require_user(p_caller);
 end
 $$;
-revoke all on function private.lock_user(uuid) from public, anon, authenticated, service_role;
-comment on function private.lock_user(uuid) is
-  'Locks an account until the transaction ends; raises INVALID_TOKEN where it is gone.';
+revoke all on function private.lock_user(jsonb) from public, anon, authenticated, service_role;
+comment on function private.lock_user(jsonb) is
+  'require_user, with the account locked until the transaction ends.';
 
 create or replace function public.get_profile(p_caller jsonb)
 returns jsonb
@@ -54,7 +52,7 @@ language plpgsql volatile security definer set search_path = '' set timezone = '
 as $$
 -- Definer: writes users, which no API role may.
 declare
-  v_user_id uuid := private.require_user(p_caller);
+  v_user_id uuid := private.lock_user(p_caller);
   v_user public.users;
 begin
   update public.users u
@@ -63,9 +61,6 @@ begin
          updated_at = now()
    where u.id = v_user_id
   returning * into v_user;
-  if v_user.id is null then
-    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
-  end if;
   return private.profile_json(v_user);
 end
 $$;
@@ -103,9 +98,8 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes credentials and sessions, which no API role may.
 declare
-  v_user_id uuid := private.require_user(p_caller);
+  v_user_id uuid := private.lock_user(p_caller);
 begin
-  perform private.lock_user(v_user_id);
   -- Of two changes at once the second finds another hash than the one its current password was checked against.
   if p_verified_hash is null then
     insert into private.user_credentials (user_id, password_hash) values (v_user_id, p_password_hash)

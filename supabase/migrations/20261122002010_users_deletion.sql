@@ -39,16 +39,15 @@ language plpgsql volatile security definer set search_path = '' set statement_ti
 as $$
 -- Definer: removes what no API role may write.
 declare
-  v_user_id uuid := private.require_user(p_caller);
+  v_user_id uuid := (p_caller ->> 'id')::uuid;
   v_name text := 'user:' || v_user_id;
   v_email text;
   v_returned bigint;
 begin
-  -- Whatever hangs a new row on the account waits for this, and then finds nobody.
+  -- Whatever hangs a new row on the account waits for this, and then finds nobody; and this waits for whoever takes the
+  -- account over, before the caller's session is asked for.
   select u.email into v_email from public.users u where u.id = v_user_id for update;
-  if v_email is null then
-    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
-  end if;
+  perform private.require_user(p_caller);
 
   -- A debit under way holds its device's balance: none records the person after their name was taken out.
   perform from public.balances b

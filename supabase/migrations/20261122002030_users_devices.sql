@@ -70,8 +70,7 @@ declare
   v_balance public.balances;
 begin
   if p_caller is not null then
-    v_user_id := private.require_user(p_caller);
-    perform private.lock_user(v_user_id);
+    v_user_id := private.lock_user(p_caller);
   end if;
 
   -- Fingerprints can be guessed: knowing one takes no device from the person it is linked to.

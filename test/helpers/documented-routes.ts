@@ -26,7 +26,7 @@ interface Operation {
 export interface DocumentedRoute {
   /** As the document spells it: `post /api/auth/login`. */
   readonly name: string;
-  /** The tokens that open it, by the document's names; none for an open route. */
+  /** The tokens that open it, by the document's names; none for a route that is open without one. */
   readonly schemes: readonly string[];
   /** A request that fits the route's schemas, on the `/api` path. */
   readonly request: (choose?: Choice) => Request;
@@ -92,6 +92,12 @@ function requestOf(method: string, path: string, operation: Operation, choose: C
   return { method: verb, url, ...(typeof body === 'object' && body !== null && { payload: body }) };
 }
 
+/** The tokens a route asks for; where nothing is one of the ways to call it, it asks for none. */
+function schemesOf(ways: NonNullable<Operation['security']>): string[] {
+  const named = ways.map((way) => Object.keys(way));
+  return named.some((names) => names.length === 0) ? [] : named.flat();
+}
+
 /** Every route the server documents. */
 export async function documentedRoutes(server: TestServer): Promise<readonly DocumentedRoute[]> {
   const response = await server.app.inject({ url: '/openapi.json' });
@@ -99,7 +105,7 @@ export async function documentedRoutes(server: TestServer): Promise<readonly Doc
   return Object.entries(paths).flatMap(([path, operations]) =>
     Object.entries(operations).map(([method, operation]) => ({
       name: `${method} ${path}`,
-      schemes: (operation.security ?? []).flatMap((requirement) => Object.keys(requirement)),
+      schemes: schemesOf(operation.security ?? []),
       request: (choose: Choice = () => undefined) => requestOf(method, path, operation, choose),
     })),
   );

@@ -34,6 +34,15 @@ const MOVES: Readonly<Record<string, (stranger: TestUser) => ReturnType<TestUser
   'refreshes the tokens': ({ refreshToken }) =>
     server.app.inject({ method: 'POST', url: '/api/auth/refresh', payload: { refresh_token: refreshToken } }),
   'makes an API key': (stranger) => stranger.as('POST', '/api/users/me/api-keys', { name: 'Planted' }),
+  'links a device': (stranger) =>
+    stranger.as('POST', '/api/devices/register', { device_name: 'Planted', hardware_fingerprint: stranger.id }),
+  'changes the profile': (stranger) => stranger.as('PUT', '/api/users/me', { name: 'Planted' }),
+  'changes the password': (stranger) =>
+    stranger.as('POST', '/api/users/me/password', {
+      current_password: stranger.password,
+      new_password: 'the password of a stranger',
+    }),
+  'deletes the account': (stranger) => stranger.as('DELETE', '/api/users/me'),
 };
 for (const [what, move] of Object.entries(MOVES)) {
   t.test(`a stranger who ${what} while the owner takes the account over is left outside`, async (t) => {

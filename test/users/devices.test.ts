@@ -4,6 +4,7 @@ import { createApiKey, registerUser, sendWith, type TestUser } from '../helpers/
 import { logInAsAdmin } from '../helpers/admin.js';
 import { checksumsOf, PREFIXES } from '../helpers/bad-input.js';
 import { startDebit } from '../helpers/debit-under-way.js';
+import { forge, forgedLifetimes, forgeriesOf } from '../helpers/forged-tokens.js';
 import { openTestServer } from '../helpers/test-server.js';
 
 const server = await openTestServer(t);
@@ -141,6 +142,25 @@ t.test('any other header is 401, and nothing is registered', async (t) => {
       payload,
     });
     t.equal(response.statusCode, 401, authorization.slice(0, 30));
+    t.match(response.json(), { code: 'INVALID_TOKEN' });
+  }
+  t.strictSame(await checksumsOf(database), before);
+});
+
+t.test("every forged user's token is 401, and nothing is registered", async (t) => {
+  const ada = await registerUser(server);
+  const [session] = await database.sql<{ id: string }>('select id from private.sessions where user_id = $1', [ada.id]);
+  const iat = Math.floor(Date.now() / 1_000);
+  const claims = { aud: 'user', sub: ada.id, sid: session?.id, iss: 'tokenledger', iat, exp: iat + 600 };
+  const { jwtSecret } = server.backend;
+  t.match((await register(forge({ alg: 'HS256' }, claims, jwtSecret))).json(), { linked: true });
+  const before = await checksumsOf(database);
+  for (const [title, token] of Object.entries({
+    ...forgeriesOf(claims, jwtSecret),
+    ...forgedLifetimes(claims, jwtSecret),
+  })) {
+    const response = await register(token, 'with-a-forged-token');
+    t.equal(response.statusCode, 401, title);
     t.match(response.json(), { code: 'INVALID_TOKEN' });
   }
   t.strictSame(await checksumsOf(database), before);
