@@ -35,11 +35,17 @@ function toApiError(error: FastifyError | Error): ApiError {
   return new ApiError(isClientFault ? 'VALIDATION_FAILED' : 'INTERNAL_ERROR', { cause: error });
 }
 
+/** Whether an error is somebody's to mend here; that a feature is not set up is not. */
+function isFault({ statusCode, code }: ApiError): boolean {
+  return statusCode >= 500 && !code.endsWith('_DISABLED');
+}
+
 /** Answers any error with its status and the one error body. */
 export function answerError(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply) {
   const apiError = toApiError(error);
-  if (apiError.statusCode >= 500) request.log.error({ err: apiError.cause ?? apiError }, 'request failed');
-  const retryAfter = apiError.extras['retry_after'] ?? (apiError.statusCode === 503 ? RETRY_AFTER_SECONDS : undefined);
+  if (isFault(apiError)) request.log.error({ err: apiError.cause ?? apiError }, 'request failed');
+  const retryAfter =
+    apiError.extras['retry_after'] ?? (apiError.code === 'SERVICE_UNAVAILABLE' ? RETRY_AFTER_SECONDS : undefined);
   if (typeof retryAfter === 'number') reply.header('retry-after', retryAfter);
   if (apiError.statusCode === 401) reply.header('www-authenticate', 'Bearer');
   // Where the URL cannot be read no hook has run that would have set it.

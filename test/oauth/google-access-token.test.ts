@@ -150,6 +150,7 @@ t.test('without a client id it is off; the secret is not needed', async (t) => {
   const response = await authenticate(off, google.issue());
   t.equal(response.statusCode, 503);
   t.match(response.json(), { code: 'GOOGLE_DISABLED' });
+  t.equal(response.headers['retry-after'], undefined, 'waiting does not help');
   const flow = await server.app.inject({ url: '/api/auth/oauth/google' });
   t.match(flow.json(), { code: 'GOOGLE_DISABLED' }, 'which the sign-in through this server does need');
 });
