@@ -13,6 +13,7 @@ import type { Config } from './config.js';
 import type { Backend } from './database/backend.js';
 import { deviceRoutes, registrationRoutes } from './devices/routes.js';
 import docs from './docs/openapi.js';
+import { featureRoutes } from './features/routes.js';
 import { createReadiness, type Readiness } from './health/readiness.js';
 import { healthRoutes } from './health/routes.js';
 import { corsOptions } from './http/cors.js';
@@ -26,7 +27,9 @@ import { createKeyHolders } from './identity/key-holders.js';
 import rateLimits from './identity/rate-limits.js';
 import mail from './mail/outbox.js';
 import { createDeviceMeter } from './metering/device-meter.js';
+import { createFeatureRecorder } from './metering/feature-recorder.js';
 import { createTrackerMeter } from './metering/tracker-meter.js';
+import { createUsageRecorder } from './metering/usage-recorder.js';
 import { createGoogleAccessTokens } from './oauth/google-access-token.js';
 import { googleRoutes } from './oauth/google-routes.js';
 import { createProviders } from './oauth/providers.js';
@@ -35,6 +38,8 @@ import { pageRoutes } from './pages/routes.js';
 import { passwordResetRoutes } from './password-reset/routes.js';
 import type { Services } from './services.js';
 import { signupRoutes, trackerRoutes } from './tracker/routes.js';
+import { allUsageRoutes, usageQuestionRoutes } from './usage/question-routes.js';
+import { usageRoutes } from './usage/routes.js';
 import { ownDeviceRoutes } from './users/device-routes.js';
 import { exportRoutes } from './users/export-routes.js';
 import { ledgerRoutes } from './users/ledger-routes.js';
@@ -91,6 +96,8 @@ export async function buildApp(
     userDatabase: backend.userDatabase,
     keyHolders: createKeyHolders(backend.database),
     deviceMeter: createDeviceMeter(backend.database),
+    featureRecorder: createFeatureRecorder(backend.database, config.RETENTION_MONTHS),
+    usageRecorder: createUsageRecorder(backend.database, config.RETENTION_MONTHS),
     trackerMeter: createTrackerMeter(backend.database),
     secret: backend.jwtSecret,
     embedded: backend.embedded,
@@ -112,11 +119,15 @@ export async function buildApp(
     await scope.register(deviceRoutes, services);
     await scope.register(signupRoutes, services);
     await scope.register(trackerRoutes, services);
+    await scope.register(usageRoutes, services);
+    await scope.register(usageQuestionRoutes, services);
+    await scope.register(featureRoutes, services);
     await scope.register(loginRoutes, services);
     await scope.register(sessionRoutes, services);
     await scope.register(budgetRoutes, services);
     await scope.register(managedDeviceRoutes, services);
     await scope.register(reportRoutes, services);
+    await scope.register(allUsageRoutes, services);
     await scope.register(userRoutes, services);
   };
   await app.register(api, { prefix: '/api' });

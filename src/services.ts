@@ -3,7 +3,9 @@ import type { DatabaseClient } from './database/client.js';
 import type { UserDatabase } from './database/user-database.js';
 import type { KeyHolders } from './identity/key-holders.js';
 import type { DeviceMeter } from './metering/device-meter.js';
+import type { FeatureRecorder } from './metering/feature-recorder.js';
 import type { TrackerMeter } from './metering/tracker-meter.js';
+import type { UsageRecorder } from './metering/usage-recorder.js';
 import type { GoogleAccessTokens } from './oauth/google-access-token.js';
 import type { SignInProviders } from './oauth/providers.js';
 
@@ -21,6 +23,8 @@ export interface Services {
   /** Whether Postgres came with the server, so that it may stand in for what is not set up. */
   readonly embedded: boolean;
   readonly deviceMeter: DeviceMeter;
+  readonly usageRecorder: UsageRecorder;
+  readonly featureRecorder: FeatureRecorder;
   readonly trackerMeter: TrackerMeter;
   readonly signInProviders: SignInProviders;
   readonly googleAccessTokens: GoogleAccessTokens;

@@ -4177,9 +4177,871 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261122002100', 'tracker')
 on conflict (version) do nothing;
 
+-- 20261122002300_usage
+
+-- Usage: what extensions observed elsewhere, kept once and rolled up in the same transaction.
+
+-- Adds events to the rollups and totals, or with -1 takes them out again.
+create or replace function private.roll_up_usage(p_events public.usage_events[])
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  insert into public.usage_rollups as r (
+    subject_id, bucket, provider, model, source, events, prompts, input_tokens, output_tokens, total_tokens, cost
+  )
+  select e.subject_id, date_bin('15 minutes', e.occurred_at, 'epoch'), e.provider, e.model, e.source,
+         count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost)
+    from unnest(p_events) e
+   group by 1, 2, 3, 4, 5
+   order by 1, 2, 3, 4, 5
+  on conflict (subject_id, bucket, provider, model, source) do update
+    set events = r.events + excluded.events,
+        prompts = r.prompts + excluded.prompts,
+        input_tokens = r.input_tokens + excluded.input_tokens,
+        output_tokens = r.output_tokens + excluded.output_tokens,
+        total_tokens = r.total_tokens + excluded.total_tokens,
+        cost = r.cost + excluded.cost;
+  insert into public.usage_totals as t (
+    bucket, shard, events, prompts, input_tokens, output_tokens, total_tokens, cost
+  )
+  select date_bin('15 minutes', e.occurred_at, 'epoch'), (pg_backend_pid() % 8)::smallint,
+         count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost)
+    from unnest(p_events) e
+   group by 1
+   order by 1
+  on conflict (bucket, shard) do update
+    set events = t.events + excluded.events,
+        prompts = t.prompts + excluded.prompts,
+        input_tokens = t.input_tokens + excluded.input_tokens,
+        output_tokens = t.output_tokens + excluded.output_tokens,
+        total_tokens = t.total_tokens + excluded.total_tokens,
+        cost = t.cost + excluded.cost;
+end
+$$;
+revoke all on function private.roll_up_usage(public.usage_events[]) from public, anon, authenticated, service_role;
+comment on function private.roll_up_usage(public.usage_events[]) is 'Adds events to the quarter-hour rollups and totals.';
+
+create or replace function private.ensure_usage_partitions(p_events public.usage_events[])
+returns void
+language sql volatile set search_path = ''
+as $$
+  select private.ensure_usage_partition(month)
+    from (select distinct date_trunc('month', e.occurred_at, 'UTC') as month from unnest(p_events) e) months
+$$;
+revoke all on function private.ensure_usage_partitions(public.usage_events[]) from public, anon, authenticated, service_role;
+comment on function private.ensure_usage_partitions(public.usage_events[]) is 'Creates the partitions these events fall into.';
+
+create or replace function private.record_usage_events(p_events public.usage_events[])
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  perform private.ensure_usage_partitions(p_events);
+  insert into public.usage_events select e.* from unnest(p_events) e;
+  perform private.roll_up_usage(p_events);
+end
+$$;
+
+-- The same, for events that may be there already: only new ones are kept and rolled up. Ordered, so that calls which
+-- bring the same events cannot deadlock.
+create or replace function private.record_new_usage_events(p_events public.usage_events[])
+returns uuid[]
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_inserted public.usage_events[];
+begin
+  perform private.ensure_usage_partitions(p_events);
+  with inserted as (
+    insert into public.usage_events
+    select e.* from unnest(p_events) e order by e.subject_id, e.occurred_at, e.id
+    on conflict do nothing
+    returning *
+  )
+  select coalesce(array_agg(row(i.*)::public.usage_events), '{}') into v_inserted from inserted i;
+  perform private.roll_up_usage(v_inserted);
+  return array(select i.id from unnest(v_inserted) i);
+end
+$$;
+revoke all on function private.record_new_usage_events(public.usage_events[]) from public, anon, authenticated, service_role;
+comment on function private.record_new_usage_events(public.usage_events[]) is
+  'Inserts the events that are not there yet and rolls them up; answers their ids.';
+
+-- An observed event is told from others by what it says, so that the same one sent twice has the same id. The id begins
+-- with its time (RFC 9562, version 8), so that it says where the event is kept.
+create or replace function private.usage_event_id(p_user_id uuid, p_timestamp_ms bigint, p_content jsonb)
+returns uuid
+language sql immutable set search_path = ''
+as $$
+  select (
+    lpad(to_hex(p_timestamp_ms), 12, '0') || '8' || substr(h.hex, 1, 3) || '8' || substr(h.hex, 4, 15)
+  )::uuid
+    from (
+      select encode(sha256(convert_to(p_user_id || p_content::text, 'UTF8')), 'hex') as hex
+    ) h
+$$;
+revoke all on function private.usage_event_id(uuid, bigint, jsonb) from public, anon, authenticated, service_role;
+comment on function private.usage_event_id(uuid, bigint, jsonb) is
+  'The id of an observed event: 48 bits of its time in milliseconds, then 72 bits of the SHA-256 of its user and content.';
+
+create or replace function private.usage_event_time(p_id uuid)
+returns timestamptz
+language sql immutable set search_path = ''
+as $$
+  select timestamptz 'epoch'
+    + ('x' || left(replace(p_id::text, '-', ''), 12))::bit(48)::bigint * interval '1 millisecond'
+$$;
+revoke all on function private.usage_event_time(uuid) from public, anon, authenticated, service_role;
+comment on function private.usage_event_time(uuid) is 'When an observed event happened, by its id.';
+
+-- A page's address without what may be secret in it: name and password, query, fragment. Browsers take a backslash for
+-- a slash, and any number of them after the scheme.
+create or replace function private.plain_url(p_url text)
+returns text
+language sql immutable set search_path = ''
+as $$
+  select nullif(
+    regexp_replace(
+      regexp_replace(p_url, '[?#].*$', ''), '^(\s*(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?[/\\]*)[^/\\]*@', '\1'
+    ), ''
+  )
+$$;
+revoke all on function private.plain_url(text) from public, anon, authenticated, service_role;
+comment on function private.plain_url(text) is 'An address without user name, password, query and fragment; null for none.';
+
+-- Where retention begins to drop: nothing older is taken in. Nor is anything for a month that was dropped once, though
+-- retention may have been made longer since: its rollups stayed, and could not be proved from the events any more.
+create or replace function private.usage_horizon(p_retention_months integer)
+returns timestamptz
+language sql stable set search_path = ''
+as $$
+  select greatest(
+           (date_trunc('month', now() at time zone 'UTC') - make_interval(months => p_retention_months))
+             at time zone 'UTC',
+           (date_trunc('month', dropped.latest at time zone 'UTC') + interval '1 month') at time zone 'UTC'
+         )
+    from (
+      select max(t.bucket) as latest from public.usage_totals t
+       where t.bucket < (select min(p.lower_bound) from private.usage_partitions() p)
+    ) dropped
+$$;
+revoke all on function private.usage_horizon(integer) from public, anon, authenticated, service_role;
+comment on function private.usage_horizon(integer) is
+  'The start of the oldest month that events are taken in for: what is kept, and was never dropped.';
+
+-- A deletion under way ends first, and then finds nothing added behind its back; one that comes later waits for us.
+create or replace function private.hold_users(p_items jsonb)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  perform from public.users u
+    where u.id in (select i.id from jsonb_to_recordset(p_items) as i(id uuid)) order by u.id for key share;
+end
+$$;
+revoke all on function private.hold_users(jsonb) from public, anon, authenticated, service_role;
+comment on function private.hold_users(jsonb) is
+  'Keeps the accounts of these callers, where they are still there, until the transaction ends.';
+
+create or replace function public.record_usage(p_items jsonb, p_retention_months integer)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: the only writer of observed events and their rollups; no API role may write them itself.
+declare
+  v_horizon timestamptz := private.usage_horizon(p_retention_months);
+  v_item record;
+  v_code text;
+  v_earlier jsonb;
+  v_hash bytea;
+  v_position integer;
+  v_answers jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_items)]);
+  v_ids uuid[] := array_fill(null::uuid, array[jsonb_array_length(p_items)]);
+  v_events public.usage_events[] := '{}';
+  v_stored private.idempotency_keys[] := '{}';
+  v_keys text[] := '{}';
+  v_new_keys integer;
+  v_inserted uuid[] := '{}';
+begin
+  perform private.hold_users(p_items);
+  for v_item in
+    select i.*, c.live, b.period, k.request_hash as earlier_hash, k.answer as earlier_answer,
+           private.usage_event_id(
+             i.user_id, i.timestamp_ms,
+             case when i.key is null then i.content else jsonb_build_array('key', i.key) end
+           ) as event_id
+      from (
+        select p.*, timestamptz 'epoch' + p.timestamp_ms * interval '1 millisecond' as occurred_at,
+               jsonb_build_array(
+                 p.provider, p.model, p.timestamp_ms, p.input_tokens, p.output_tokens, p.url
+               ) as content
+          from (
+            select r.ord::integer as ord, r.id as user_id, r.session_id, r.api_key_id, r.provider,
+                   lower(btrim(r.model)) as model, r.input_tokens, r.output_tokens, r.total_tokens,
+                   r.timestamp_ms, private.plain_url(r.url) as url, r.key
+              from rows from (
+                jsonb_to_recordset(p_items) as (
+                  id uuid, session_id uuid, api_key_id uuid, provider text, model text, input_tokens bigint,
+                  output_tokens bigint, total_tokens bigint, timestamp_ms bigint, url text, key text
+                )
+              ) with ordinality as r(
+                id, session_id, api_key_id, provider, model, input_tokens, output_tokens, total_tokens, timestamp_ms,
+                url, key, ord
+              )
+          ) p
+      ) i
+      left join lateral (
+        select private.is_live(i.user_id, i.session_id, i.api_key_id) as live
+      ) c on true
+      left join public.balances b on b.subject_id = i.user_id
+      left join private.idempotency_keys k on k.subject_id = i.user_id and k.key = i.key
+     order by i.ord
+  loop
+    v_hash := case when v_item.key is not null then sha256(convert_to(v_item.content::text, 'UTF8')) end;
+    v_position := array_position(v_keys, v_item.user_id || v_item.key);
+    v_earlier := case
+      when v_item.earlier_hash is not null then v_item.earlier_answer
+      when v_position is not null then v_stored[v_position].answer
+    end;
+    v_code := case
+      when not v_item.live then 'INVALID_TOKEN'
+      when v_item.total_tokens <> v_item.input_tokens + v_item.output_tokens then 'TOTAL_MISMATCH'
+      when v_earlier is not null and coalesce(v_item.earlier_hash, v_stored[v_position].request_hash) <> v_hash
+        then 'IDEMPOTENCY_MISMATCH'
+      when v_earlier is not null then null
+      when v_item.occurred_at > now() + interval '5 minutes' or v_item.occurred_at < v_horizon
+        then 'TIMESTAMP_OUT_OF_RANGE'
+    end;
+    if v_code is not null then
+      v_answers[v_item.ord] := jsonb_build_object('code', v_code);
+    elsif v_earlier is not null then
+      v_answers[v_item.ord] := v_earlier || '{"recorded": true, "duplicate": true}';
+    else
+      v_ids[v_item.ord] := v_item.event_id;
+      v_events := v_events || row(
+        v_item.event_id, v_item.user_id, v_item.user_id, null, 'extension', v_item.provider, v_item.model, 1,
+        v_item.input_tokens, v_item.output_tokens, v_item.input_tokens + v_item.output_tokens, 0,
+        'client_reported', v_item.period, v_item.url, v_item.occurred_at, now()
+      )::public.usage_events;
+      if v_item.key is not null then
+        v_stored := v_stored || row(
+          v_item.user_id, v_item.key, v_hash, jsonb_build_object('id', v_item.event_id), now()
+        )::private.idempotency_keys;
+        v_keys := v_keys || (v_item.user_id || v_item.key);
+      end if;
+    end if;
+  end loop;
+
+  if cardinality(v_stored) > 0 then
+    with stored as (
+      insert into private.idempotency_keys select s.* from unnest(v_stored) s order by s.subject_id, s.key
+      on conflict do nothing returning 1
+    )
+    select count(*) into v_new_keys from stored;
+    -- Somebody used one of the keys meanwhile: the whole call is made again and then sees it.
+    if v_new_keys < cardinality(v_stored) then
+      raise sqlstate '40001' using message = 'an idempotency key was used at the same time';
+    end if;
+  end if;
+
+  if cardinality(v_events) > 0 then
+    v_inserted := private.record_new_usage_events(v_events);
+  end if;
+
+  return (
+    select jsonb_agg(
+             coalesce(a.answer, jsonb_build_object(
+               'id', a.id, 'recorded', true, 'duplicate', a.nth > 1 or not a.id = any (v_inserted)
+             )) order by a.ord
+           )
+      from (
+        select answer, id, ord, row_number() over (partition by id order by ord) as nth
+          from unnest(v_answers, v_ids) with ordinality as u(answer, id, ord)
+      ) a
+  );
+end
+$$;
+revoke all on function public.record_usage(jsonb, integer) from public, anon, authenticated, service_role;
+grant execute on function public.record_usage(jsonb, integer) to service_role;
+comment on function public.record_usage(jsonb, integer) is
+  'Records what extensions observed. Takes an array of {id, session_id | api_key_id, provider, model, input_tokens, output_tokens, total_tokens, timestamp_ms, url, key}, answers an array in the same order: {id, recorded, duplicate}, or {code} where the event was refused.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122002300', 'usage')
+on conflict (version) do nothing;
+
+-- 20261122002310_usage_deletion
+
+-- Usage, deletion: a person may take back what was observed of them; rollups and totals follow. What was debited stays.
+
+create or replace function private.take_out_usage(p_event public.usage_events)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_bucket timestamptz := date_bin('15 minutes', p_event.occurred_at, 'epoch');
+  v_left public.usage_totals;
+begin
+  update public.usage_rollups r
+     set events = r.events - 1, prompts = r.prompts - p_event.prompt_count,
+         input_tokens = r.input_tokens - p_event.input_tokens, output_tokens = r.output_tokens - p_event.output_tokens,
+         total_tokens = r.total_tokens - p_event.total_tokens, cost = r.cost - p_event.cost
+   where r.subject_id = p_event.subject_id and r.bucket = v_bucket and r.provider = p_event.provider
+     and r.model = p_event.model and r.source = p_event.source;
+  delete from public.usage_rollups r
+   where r.subject_id = p_event.subject_id and r.bucket = v_bucket and r.provider = p_event.provider
+     and r.model = p_event.model and r.source = p_event.source and r.events = 0;
+  -- The event may have been counted in any shard, so the bucket's shards become one. One deletion at a time: the next
+  -- one must see the shard this one leaves.
+  perform pg_advisory_xact_lock(hashtextextended('public.usage_totals', extract(epoch from v_bucket)::bigint));
+  with gone as (
+    delete from public.usage_totals where bucket = v_bucket returning *
+  )
+  select v_bucket, 0, sum(g.events) - 1, sum(g.prompts) - p_event.prompt_count,
+         sum(g.input_tokens) - p_event.input_tokens, sum(g.output_tokens) - p_event.output_tokens,
+         sum(g.total_tokens) - p_event.total_tokens, sum(g.cost) - p_event.cost
+    into v_left
+    from gone g;
+  insert into public.usage_totals as t select v_left.* where v_left.events > 0
+  on conflict (bucket, shard) do update
+    set events = t.events + excluded.events, prompts = t.prompts + excluded.prompts,
+        input_tokens = t.input_tokens + excluded.input_tokens, output_tokens = t.output_tokens + excluded.output_tokens,
+        total_tokens = t.total_tokens + excluded.total_tokens, cost = t.cost + excluded.cost;
+end
+$$;
+revoke all on function private.take_out_usage(public.usage_events) from public, anon, authenticated, service_role;
+comment on function private.take_out_usage(public.usage_events) is 'Takes one event out of its rollup and the totals; empty ones go.';
+
+create or replace function public.delete_usage(p_caller jsonb, p_id uuid)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: events are append-only for every API role.
+declare
+  v_user_id uuid := private.require_user(p_caller);
+  v_event public.usage_events;
+begin
+  -- Only observed events have ids that say when they happened; what was debited has another and is not found here.
+  delete from public.usage_events e
+   where e.subject_id = v_user_id and e.occurred_at = private.usage_event_time(p_id) and e.id = p_id
+     and e.source = 'extension' and e.cost = 0
+  returning * into v_event;
+  if v_event.id is null then
+    raise sqlstate 'PT404' using message = 'USAGE_NOT_FOUND';
+  end if;
+  perform private.take_out_usage(v_event);
+  return jsonb_build_object('id', p_id, 'deleted', true);
+end
+$$;
+revoke all on function public.delete_usage(jsonb, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.delete_usage(jsonb, uuid) to service_role;
+comment on function public.delete_usage(jsonb, uuid) is
+  'Deletes an observed event of the caller, in its rollups too. Answers {id, deleted}; raises USAGE_NOT_FOUND, also for what was debited.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122002310', 'usage_deletion')
+on conflict (version) do nothing;
+
+-- 20261122002320_usage_questions
+
+-- Usage, questions: summaries from the rollups, and the events themselves page by page. The functions have their caller's
+-- rights: for a person row-level security answers, for an admin the wrappers below ask for everybody.
+
+-- An admin's list of everybody's newest events, and summaries of everybody over some time.
+create index if not exists usage_events_newest_idx on public.usage_events (occurred_at, id);
+create index if not exists usage_rollups_bucket_idx on public.usage_rollups using brin (bucket);
+
+create or replace function public.own_subjects()
+returns uuid[]
+language sql stable set search_path = ''
+as $$
+  select array_agg(subject_id)
+    from (
+      select public.require_current_user() as subject_id
+      union all
+      select d.id from public.devices d where d.user_id = (select public.current_user_id())
+    ) own
+$$;
+revoke all on function public.own_subjects() from public, anon, authenticated, service_role;
+grant execute on function public.own_subjects() to authenticated;
+comment on function public.own_subjects() is
+  'The caller and their devices: whose rows to look for. Row-level security still decides which of them are seen.';
+
+create or replace function private.subjects_of(p_user_id uuid)
+returns uuid[]
+language sql stable set search_path = ''
+as $$
+  select case when p_user_id is not null then
+    array[p_user_id] || array(select d.id from public.devices d where d.user_id = p_user_id)
+  end
+$$;
+revoke all on function private.subjects_of(uuid) from public, anon, authenticated, service_role;
+comment on function private.subjects_of(uuid) is 'An account and its devices; null, for everybody, where no account is named.';
+
+create or replace function public.day_start(p_day date, p_time_zone text)
+returns timestamptz
+language sql stable set search_path = ''
+as $$
+  -- Where clocks are set back over midnight the day begins at the first of two midnights; Postgres names the second.
+  select min(m.moment)
+    from (
+      select (p_day::timestamp at time zone p_time_zone) - n * interval '15 minutes' as moment
+        from generate_series(0, 8) n
+    ) m
+   where m.moment at time zone p_time_zone >= p_day::timestamp
+$$;
+revoke all on function public.day_start(date, text) from public, anon, authenticated, service_role;
+grant execute on function public.day_start(date, text) to authenticated;
+comment on function public.day_start(date, text) is 'The first moment of a day in a time zone, to the quarter hour.';
+
+create or replace function public.usage_range(
+  p_from text, p_to text, p_time_zone text, out range_from timestamptz, out range_to timestamptz
+)
+language plpgsql stable set search_path = '' set timezone = 'UTC'
+as $$
+begin
+  -- A date is the whole day where the person is; a time is a moment.
+  range_from := case
+    when p_from ~ '^\d{4}-\d{2}-\d{2}$' then public.day_start(p_from::date, p_time_zone)
+    else p_from::timestamptz
+  end;
+  range_to := case
+    when p_to ~ '^\d{4}-\d{2}-\d{2}$' then public.day_start(p_to::date + 1, p_time_zone)
+    else p_to::timestamptz
+  end;
+  if (
+    range_to > range_from and range_to <= range_from + interval '1100 days'
+    and date_bin('15 minutes', range_from, 'epoch') = range_from
+    and date_bin('15 minutes', range_to, 'epoch') = range_to
+  ) is not true then
+    raise sqlstate 'PT400' using message = 'RANGE_NOT_VALID';
+  end if;
+exception
+  -- What is no date, no time, no time zone, or out of all bounds.
+  when data_exception then
+    raise sqlstate 'PT400' using message = 'RANGE_NOT_VALID';
+end
+$$;
+revoke all on function public.usage_range(text, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.usage_range(text, text, text) to authenticated;
+comment on function public.usage_range(text, text, text) is
+  'Reads a range: dates in a time zone, the last one included, or times on whole quarter hours; at most 1,100 days. Raises RANGE_NOT_VALID.';
+
+create or replace function public.summarize_usage(
+  p_from text, p_to text, p_time_zone text, p_group_by text[], p_subjects uuid[] default public.own_subjects()
+)
+returns jsonb
+language plpgsql stable set search_path = '' set timezone = 'UTC' set plan_cache_mode = 'force_custom_plan'
+  -- The planner takes every quarter hour for a group of its own and would sort them all on disk.
+  set work_mem = '32MB'
+as $$
+declare
+  v_range record;
+  v_unit text := (select g from unnest(p_group_by) g where g in ('day', 'week', 'month') limit 1);
+  v_periods date[];
+  v_starts timestamptz[];
+  v_answer jsonb;
+begin
+  select * into v_range from public.usage_range(p_from, p_to, p_time_zone);
+  if v_unit is not null then
+    select array_agg(p.day::date order by p.day), array_agg(public.day_start(p.day::date, p_time_zone) order by p.day)
+      into v_periods, v_starts
+      from generate_series(
+        date_trunc(v_unit, v_range.range_from at time zone p_time_zone),
+        (v_range.range_to - interval '1 microsecond') at time zone p_time_zone,
+        ('1 ' || v_unit)::interval
+      ) as p(day);
+  end if;
+
+  with sums as materialized (
+    -- The rollups are read once, by the key they are kept under.
+    select width_bucket(r.bucket, v_starts) as period,
+           case when 'provider' = any (p_group_by) then r.provider end as provider,
+           case when 'model' = any (p_group_by) then r.model end as model,
+           case when 'source' = any (p_group_by) then r.source end as source,
+           case when p_group_by && '{device,user}' then r.subject_id end as subject_id,
+           sum(r.events) as events, sum(r.prompts) as prompts, sum(r.input_tokens) as input_tokens,
+           sum(r.output_tokens) as output_tokens, sum(r.total_tokens) as total_tokens, sum(r.cost) as cost
+      from public.usage_rollups r
+     where (p_subjects is null or r.subject_id = any (p_subjects))
+       and r.bucket >= v_range.range_from and r.bucket < v_range.range_to
+     group by 1, 2, 3, 4, 5
+  ),
+  cells as materialized (
+    select coalesce(s.period, 0) as period,
+           jsonb_build_array(
+             s.provider, s.model, s.source,
+             case when 'device' = any (p_group_by) then d.id end,
+             case when 'user' = any (p_group_by) then coalesce(d.user_id, case when d.id is null then s.subject_id end) end
+           ) as names,
+           sum(s.events) as events, sum(s.prompts) as prompts, sum(s.input_tokens) as input_tokens,
+           sum(s.output_tokens) as output_tokens, sum(s.total_tokens) as total_tokens, sum(s.cost) as cost
+      from sums s left join public.devices d on d.id = s.subject_id
+     group by 1, 2
+  ),
+  periods as materialized (
+    select coalesce(p.period, 0) as period, p.day
+      from (select 1) one left join unnest(v_periods) with ordinality as p(day, period) on true
+  ),
+  groups as materialized (
+    select distinct c.names from cells c
+    union
+    -- Without names to group by, days without use are days, too.
+    select jsonb_build_array(null, null, null, null, null)
+     where not p_group_by && '{provider,model,source,device,user}'
+  ),
+  size as materialized (
+    select (select count(*) from periods) * (select count(*) from groups) as rows
+  ),
+  series as (
+    select case when v_unit is not null then jsonb_build_object(v_unit, p.day) else '{}' end
+             || coalesce((
+               select jsonb_object_agg(n.name, g.names -> (n.position::integer - 1))
+                 from unnest(array['provider', 'model', 'source', 'device', 'user']) with ordinality as n(name, position)
+                where n.name = any (p_group_by)
+             ), '{}')
+             || jsonb_build_object(
+               'events', coalesce(c.events, 0), 'prompts', coalesce(c.prompts, 0),
+               'input_tokens', coalesce(c.input_tokens, 0), 'output_tokens', coalesce(c.output_tokens, 0),
+               'total_tokens', coalesce(c.total_tokens, 0), 'cost', coalesce(c.cost, 0)
+             ) as item,
+           p.period, g.names
+      from periods p
+     cross join groups g
+      left join cells c on c.period = p.period and c.names = g.names
+     where cardinality(p_group_by) > 0 and (select rows from size) <= 10000
+  )
+  select jsonb_build_object(
+    'from', v_range.range_from, 'to', v_range.range_to, 'time_zone', p_time_zone,
+    'rows', (select rows from size),
+    'totals', (
+      select jsonb_build_object(
+        'events', coalesce(sum(c.events), 0), 'prompts', coalesce(sum(c.prompts), 0),
+        'input_tokens', coalesce(sum(c.input_tokens), 0), 'output_tokens', coalesce(sum(c.output_tokens), 0),
+        'total_tokens', coalesce(sum(c.total_tokens), 0), 'cost', coalesce(sum(c.cost), 0)
+      ) from cells c
+    ),
+    'series', (select coalesce(jsonb_agg(s.item order by s.period, s.names), '[]') from series s)
+  ) into v_answer;
+
+  if (v_answer ->> 'rows')::bigint > 10000 then
+    raise sqlstate 'PT400' using message = 'SUMMARY_TOO_LARGE';
+  end if;
+  return v_answer - 'rows';
+end
+$$;
+revoke all on function public.summarize_usage(text, text, text, text[], uuid[]) from public, anon, authenticated, service_role;
+grant execute on function public.summarize_usage(text, text, text, text[], uuid[]) to authenticated;
+comment on function public.summarize_usage(text, text, text, text[], uuid[]) is
+  'Usage of the caller and their devices in a range, from the rollups: {from, to, time_zone, totals, series}, grouped by any of day, week, month (one of them), provider, model, source, device, user; periods without use are there with zeros. Raises RANGE_NOT_VALID, SUMMARY_TOO_LARGE beyond 10,000 rows.';
+
+create or replace function public.usage_page(
+  p_subject_id uuid, p_limit integer, p_from timestamptz, p_to timestamptz, p_filter jsonb,
+  p_before_at timestamptz, p_before_id uuid
+)
+returns setof public.usage_events
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan'
+as $$
+begin
+  return query
+    select u.* from public.usage_events u
+     where (p_subject_id is null or u.subject_id = p_subject_id)
+       and u.occurred_at >= p_from and u.occurred_at < p_to
+       -- The first of the two leaves out whole months, the second one begins at the place itself.
+       and u.occurred_at <= coalesce(p_before_at, 'infinity')
+       and (p_before_id is null or (u.occurred_at, u.id) < (p_before_at, p_before_id))
+       and (p_filter ->> 'provider' is null or u.provider = p_filter ->> 'provider')
+       and (p_filter ->> 'model' is null or u.model = lower(btrim(p_filter ->> 'model')))
+       and (p_filter ->> 'source' is null or u.source = p_filter ->> 'source')
+       and (p_filter ->> 'device' is null or u.device_id = (p_filter ->> 'device')::uuid)
+     order by u.occurred_at desc, u.id desc
+     limit p_limit;
+end
+$$;
+revoke all on function public.usage_page(uuid, integer, timestamptz, timestamptz, jsonb, timestamptz, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.usage_page(uuid, integer, timestamptz, timestamptz, jsonb, timestamptz, uuid) to authenticated;
+comment on function public.usage_page(uuid, integer, timestamptz, timestamptz, jsonb, timestamptz, uuid) is
+  'The newest events of one subject, or of everybody the caller may see, before a place.';
+
+create or replace function public.list_usage(
+  p_limit integer, p_from text, p_to text, p_time_zone text, p_filter jsonb default '{}',
+  p_before_at text default null, p_before_id uuid default null, p_subjects uuid[] default public.own_subjects()
+)
+returns jsonb
+language plpgsql stable set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_range record;
+  v_subjects uuid[] := case
+    when p_filter ? 'device' and (p_filter ->> 'device')::uuid = any (p_subjects) is not false
+      then array[(p_filter ->> 'device')::uuid]
+    when p_filter ? 'device' then '{}'
+    else coalesce(p_subjects, array[null::uuid])
+  end;
+begin
+  select * into v_range from public.usage_range(p_from, p_to, p_time_zone);
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) order by page.occurred_at desc, page.id desc), '[]')
+      from (
+        select e.id, e.user_id, e.device_id, e.provider, e.model, e.source, e.prompt_count as prompts, e.input_tokens,
+               e.output_tokens, e.total_tokens, e.cost, e.provenance, e.url, e.occurred_at, e.created_at
+          from unnest(v_subjects) s(subject_id)
+         -- Each subject's newest, by the index; the newest of all are among them.
+         cross join lateral public.usage_page(
+           s.subject_id, p_limit, v_range.range_from, v_range.range_to, p_filter, p_before_at::timestamptz, p_before_id
+         ) e
+         order by e.occurred_at desc, e.id desc
+         limit p_limit
+      ) page
+  );
+exception
+  -- The place to go on from is the caller's word.
+  when data_exception then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
+end
+$$;
+revoke all on function public.list_usage(integer, text, text, text, jsonb, text, uuid, uuid[]) from public, anon, authenticated, service_role;
+grant execute on function public.list_usage(integer, text, text, text, jsonb, text, uuid, uuid[]) to authenticated;
+comment on function public.list_usage(integer, text, text, text, jsonb, text, uuid, uuid[]) is
+  'Usage events of the caller and their devices in a range, newest first, filtered by any of provider, model, source, device; before (time, id) to page on.';
+
+create or replace function public.summarize_all_usage(
+  p_actor jsonb, p_from text, p_to text, p_time_zone text, p_group_by text[], p_user_id uuid default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: an admin may ask about everybody, which no API role may.
+begin
+  perform private.require_admin(p_actor);
+  return public.summarize_usage(p_from, p_to, p_time_zone, p_group_by, private.subjects_of(p_user_id));
+end
+$$;
+revoke all on function public.summarize_all_usage(jsonb, text, text, text, text[], uuid) from public, anon, authenticated, service_role;
+grant execute on function public.summarize_all_usage(jsonb, text, text, text, text[], uuid) to service_role;
+comment on function public.summarize_all_usage(jsonb, text, text, text, text[], uuid) is
+  'summarize_usage for an admin: of everybody, or of one account with its devices.';
+
+create or replace function public.list_all_usage(
+  p_actor jsonb, p_limit integer, p_from text, p_to text, p_time_zone text, p_filter jsonb default '{}',
+  p_before_at text default null, p_before_id uuid default null, p_user_id uuid default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: an admin may ask about everybody, which no API role may.
+begin
+  perform private.require_admin(p_actor);
+  return public.list_usage(
+    p_limit, p_from, p_to, p_time_zone, p_filter, p_before_at, p_before_id, private.subjects_of(p_user_id)
+  );
+end
+$$;
+revoke all on function public.list_all_usage(jsonb, integer, text, text, text, jsonb, text, uuid, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.list_all_usage(jsonb, integer, text, text, text, jsonb, text, uuid, uuid) to service_role;
+comment on function public.list_all_usage(jsonb, integer, text, text, text, jsonb, text, uuid, uuid) is
+  'list_usage for an admin: of everybody, or of one account with its devices.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122002320', 'usage_questions')
+on conflict (version) do nothing;
+
+-- 20261122002400_features
+
+-- Features: which functions of an extension people use. Counted, never metered.
+
+create table if not exists public.feature_events (
+  id uuid not null default gen_random_uuid(),
+  user_id uuid not null references public.users (id) on delete cascade,
+  name text not null check (length(name) between 1 and 100),
+  properties jsonb not null default '{}' check (jsonb_typeof(properties) = 'object'),
+  occurred_at timestamptz not null,
+  created_at timestamptz not null default now(),
+  primary key (user_id, occurred_at, id)
+);
+create index if not exists feature_events_time_idx on public.feature_events using brin (occurred_at);
+comment on table public.feature_events is 'One row per use of a feature, as the extension reports it; dropped by retention like usage events.';
+comment on column public.feature_events.id is 'The event''s id.';
+comment on column public.feature_events.user_id is 'Whose it is; goes with the account.';
+comment on column public.feature_events.name is 'Name of the feature, as the extension calls it.';
+comment on column public.feature_events.properties is 'What the extension says about it: one flat object.';
+comment on column public.feature_events.occurred_at is 'When it was used.';
+comment on column public.feature_events.created_at is 'When it was recorded.';
+
+create table if not exists public.feature_rollups (
+  user_id uuid not null references public.users (id) on delete cascade,
+  bucket timestamptz not null,
+  name text not null,
+  events bigint not null check (events > 0),
+  primary key (user_id, bucket, name)
+) with (fillfactor = 70);
+comment on table public.feature_rollups is 'Feature events per person and quarter hour, written in the same transaction as the events.';
+comment on column public.feature_rollups.user_id is 'Whose they are.';
+comment on column public.feature_rollups.bucket is 'Start of the quarter hour (UTC).';
+comment on column public.feature_rollups.name is 'Name of the feature.';
+comment on column public.feature_rollups.events is 'How often it was used.';
+
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['feature_events', 'feature_rollups'] loop
+    execute format('alter table public.%I enable row level security', v_table);
+    execute format('revoke all on table public.%I from anon, authenticated, service_role', v_table);
+    execute format('grant select on table public.%I to authenticated', v_table);
+    execute format('drop policy if exists %I on public.%I', v_table || '_read_own', v_table);
+    execute format(
+      'create policy %I on public.%I for select to authenticated using (user_id = (select public.current_user_id()))',
+      v_table || '_read_own', v_table
+    );
+  end loop;
+end
+$$;
+
+create or replace function public.record_features(p_items jsonb, p_retention_months integer)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: the only writer of feature events and their rollups.
+declare
+  v_answers jsonb;
+begin
+  perform private.hold_users(p_items);
+  with item as materialized (
+    select r.ord, r.id as user_id, r.name, r.properties, gen_random_uuid() as event_id,
+           coalesce(timestamptz 'epoch' + r.timestamp_ms * interval '1 millisecond', now()) as occurred_at,
+           private.is_live(r.id, r.session_id, r.api_key_id) as live
+      from rows from (
+        jsonb_to_recordset(p_items) as (
+          id uuid, session_id uuid, api_key_id uuid, name text, properties jsonb, timestamp_ms bigint
+        )
+      ) with ordinality as r(id, session_id, api_key_id, name, properties, timestamp_ms, ord)
+  ),
+  judged as materialized (
+    select i.*, case
+        when not i.live then 'INVALID_TOKEN'
+        when i.occurred_at > now() + interval '5 minutes'
+          or i.occurred_at < private.usage_horizon(p_retention_months) then 'TIMESTAMP_OUT_OF_RANGE'
+      end as code
+      from item i
+  ),
+  recorded as (
+    insert into public.feature_events (id, user_id, name, properties, occurred_at)
+    select j.event_id, j.user_id, j.name, j.properties, j.occurred_at from judged j where j.code is null
+  ),
+  counted as (
+    insert into public.feature_rollups as r (user_id, bucket, name, events)
+    select j.user_id, date_bin('15 minutes', j.occurred_at, 'epoch'), j.name, count(*)
+      from judged j where j.code is null
+     group by 1, 2, 3
+     order by 1, 2, 3
+    on conflict (user_id, bucket, name) do update set events = r.events + excluded.events
+  )
+  select jsonb_agg(
+           case when j.code is null then jsonb_build_object('id', j.event_id, 'recorded', true)
+             else jsonb_build_object('code', j.code) end
+           order by j.ord
+         )
+    into v_answers
+    from judged j;
+  return v_answers;
+end
+$$;
+revoke all on function public.record_features(jsonb, integer) from public, anon, authenticated, service_role;
+grant execute on function public.record_features(jsonb, integer) to service_role;
+comment on function public.record_features(jsonb, integer) is
+  'Records uses of features. Takes an array of {id, session_id | api_key_id, name, properties, timestamp_ms}, answers an array in the same order: {id, recorded}, or {code}.';
+
+create or replace function private.prune_features(p_retention_months integer)
+returns integer
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_pruned integer;
+begin
+  delete from public.feature_events e
+   where e.occurred_at < (date_trunc('month', now() at time zone 'UTC') - make_interval(months => p_retention_months))
+           at time zone 'UTC';
+  get diagnostics v_pruned = row_count;
+  return v_pruned;
+end
+$$;
+revoke all on function private.prune_features(integer) from public, anon, authenticated, service_role;
+comment on function private.prune_features(integer) is
+  'Deletes feature events older than what is kept; answers how many. Rollups stay.';
+
+create or replace function public.summarize_features(
+  p_from text, p_to text, p_time_zone text, p_by_day boolean, p_name text default null
+)
+returns jsonb
+language plpgsql stable set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+  v_range record;
+begin
+  select * into v_range from public.usage_range(p_from, p_to, p_time_zone);
+  return (
+    with cells as (
+      select case when p_by_day then (r.bucket at time zone p_time_zone)::date end as day, r.name,
+             sum(r.events)::bigint as events
+        from public.feature_rollups r
+       where r.user_id = v_user_id and r.bucket >= v_range.range_from and r.bucket < v_range.range_to
+         and (p_name is null or r.name = p_name)
+       group by 1, 2
+    )
+    select jsonb_build_object(
+      'from', v_range.range_from, 'to', v_range.range_to, 'time_zone', p_time_zone,
+      'totals', jsonb_build_object('events', coalesce(sum(c.events), 0)),
+      'series', coalesce(
+        jsonb_agg(
+          case when p_by_day then jsonb_build_object('day', c.day) else '{}' end
+            || jsonb_build_object('name', c.name, 'events', c.events)
+          order by c.day, c.events desc, c.name
+        ), '[]'
+      )
+    ) from cells c
+  );
+end
+$$;
+revoke all on function public.summarize_features(text, text, text, boolean, text) from public, anon, authenticated, service_role;
+grant execute on function public.summarize_features(text, text, text, boolean, text) to authenticated;
+comment on function public.summarize_features(text, text, text, boolean, text) is
+  'How often the caller used each feature in a range, also per day: {from, to, time_zone, totals, series}. Raises RANGE_NOT_VALID.';
+
+create or replace function public.export_feature_events(
+  p_limit integer, p_after_at timestamptz default '-infinity', p_after_id uuid default '00000000-0000-0000-0000-000000000000'
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+begin
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) - 'user_id' order by page.occurred_at, page.id), '[]')
+      from (
+        select e.* from public.feature_events e
+         where e.user_id = v_user_id and (e.occurred_at, e.id) > (p_after_at, p_after_id)
+         order by e.occurred_at, e.id
+         limit p_limit
+      ) page
+  );
+end
+$$;
+revoke all on function public.export_feature_events(integer, timestamptz, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.export_feature_events(integer, timestamptz, uuid) to authenticated;
+comment on function public.export_feature_events(integer, timestamptz, uuid) is
+  'The caller''s uses of features, oldest first; after (time, id) to page on.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122002400', 'features')
+on conflict (version) do nothing;
+
 -- 20261122002600_maintenance_accounts
 
--- Maintenance, accounts: what has ended is not kept.
+-- Maintenance, accounts and features: what has ended, or is older than retention, is not kept.
 
 create or replace function private.prune_accounts()
 returns integer
@@ -4217,6 +5079,7 @@ declare
   v_keys bigint;
   v_ended integer;
   v_dropped integer := 0;
+  v_features integer := 0;
   v_reset boolean := false;
 begin
   -- One server at a time is enough; the others have nothing left to do.
@@ -4248,11 +5111,12 @@ begin
   v_ended := private.prune_accounts();
 
   if p_retention_months is not null then
-    v_dropped := private.drop_old_usage(date_trunc('month', now(), 'UTC') - make_interval(months => p_retention_months));
+    v_dropped := private.drop_old_usage(private.usage_horizon(p_retention_months));
+    v_features := private.prune_features(p_retention_months);
   end if;
   return jsonb_build_object(
     'ran', true, 'reset', v_reset, 'expired_subjects', coalesce(cardinality(v_subjects), 0), 'pruned_keys', v_keys,
-    'ended_credentials', v_ended, 'dropped_months', v_dropped
+    'ended_credentials', v_ended, 'dropped_months', v_dropped, 'pruned_features', v_features
   );
 end
 $$;

@@ -150,6 +150,80 @@ export type Database = {
           },
         ]
       }
+      feature_events: {
+        Row: {
+          created_at: string
+          id: string
+          name: string
+          occurred_at: string
+          properties: NonNullable<Json>
+          user_id: string
+        }
+        Insert: {
+          created_at?: string
+          id?: string
+          name: string
+          occurred_at: string
+          properties?: NonNullable<Json>
+          user_id: string
+        }
+        Update: {
+          created_at?: string
+          id?: string
+          name?: string
+          occurred_at?: string
+          properties?: NonNullable<Json>
+          user_id?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: "feature_events_user_id_fkey"
+            columns: ["user_id"]
+            referencedRelation: "user_overview"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "feature_events_user_id_fkey"
+            columns: ["user_id"]
+            referencedRelation: "users"
+            referencedColumns: ["id"]
+          },
+        ]
+      }
+      feature_rollups: {
+        Row: {
+          bucket: string
+          events: number
+          name: string
+          user_id: string
+        }
+        Insert: {
+          bucket: string
+          events: number
+          name: string
+          user_id: string
+        }
+        Update: {
+          bucket?: string
+          events?: number
+          name?: string
+          user_id?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: "feature_rollups_user_id_fkey"
+            columns: ["user_id"]
+            referencedRelation: "user_overview"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "feature_rollups_user_id_fkey"
+            columns: ["user_id"]
+            referencedRelation: "users"
+            referencedColumns: ["id"]
+          },
+        ]
+      }
       ledger_entries: {
         Row: {
           actor: string
@@ -628,17 +702,26 @@ export type Database = {
         }
         Returns: Json
       }
+      day_start: {
+        Args: { p_day: string; p_time_zone: string }
+        Returns: string
+      }
       delete_account: { Args: { p_caller: Json }; Returns: Json }
       delete_api_key: { Args: { p_caller: Json; p_id: string }; Returns: Json }
       delete_device: {
         Args: { p_actor: Json; p_device_id: string }
         Returns: Json
       }
+      delete_usage: { Args: { p_caller: Json; p_id: string }; Returns: Json }
       end_session: {
         Args: { p_caller: Json; p_session_id: string }
         Returns: Json
       }
       export_account: { Args: { p_caller: Json }; Returns: Json }
+      export_feature_events: {
+        Args: { p_after_at?: string; p_after_id?: string; p_limit: number }
+        Returns: Json
+      }
       export_ledger_entries: {
         Args: { p_after_at?: string; p_after_id?: string; p_limit: number }
         Returns: Json
@@ -677,6 +760,20 @@ export type Database = {
         Returns: boolean
       }
       has_admin: { Args: Record<PropertyKey, never>; Returns: boolean }
+      list_all_usage: {
+        Args: {
+          p_actor: Json
+          p_before_at?: string
+          p_before_id?: string
+          p_filter?: Json
+          p_from: string
+          p_limit: number
+          p_time_zone: string
+          p_to: string
+          p_user_id?: string
+        }
+        Returns: Json
+      }
       list_api_keys: { Args: { p_caller: Json }; Returns: Json }
       list_audit: {
         Args: {
@@ -707,6 +804,19 @@ export type Database = {
           p_before_id?: string
           p_caller: Json
           p_limit: number
+        }
+        Returns: Json
+      }
+      list_usage: {
+        Args: {
+          p_before_at?: string
+          p_before_id?: string
+          p_filter?: Json
+          p_from: string
+          p_limit: number
+          p_subjects?: string[]
+          p_time_zone: string
+          p_to: string
         }
         Returns: Json
       }
@@ -750,6 +860,15 @@ export type Database = {
           p_after_kind?: string
           p_limit: number
         }
+        Returns: Json
+      }
+      own_subjects: { Args: Record<PropertyKey, never>; Returns: string[] }
+      record_features: {
+        Args: { p_items: Json; p_retention_months: number }
+        Returns: Json
+      }
+      record_usage: {
+        Args: { p_items: Json; p_retention_months: number }
         Returns: Json
       }
       refresh_session: {
@@ -801,6 +920,37 @@ export type Database = {
         Returns: Json
       }
       set_model_costs: { Args: { p_actor: Json; p_costs: Json }; Returns: Json }
+      summarize_all_usage: {
+        Args: {
+          p_actor: Json
+          p_from: string
+          p_group_by: string[]
+          p_time_zone: string
+          p_to: string
+          p_user_id?: string
+        }
+        Returns: Json
+      }
+      summarize_features: {
+        Args: {
+          p_by_day: boolean
+          p_from: string
+          p_name?: string
+          p_time_zone: string
+          p_to: string
+        }
+        Returns: Json
+      }
+      summarize_usage: {
+        Args: {
+          p_from: string
+          p_group_by: string[]
+          p_subjects?: string[]
+          p_time_zone: string
+          p_to: string
+        }
+        Returns: Json
+      }
       swap_oauth_code: {
         Args: {
           p_code_challenge?: string
@@ -833,6 +983,46 @@ export type Database = {
       update_profile: {
         Args: { p_caller: Json; p_changes: Json }
         Returns: Json
+      }
+      usage_page: {
+        Args: {
+          p_before_at: string
+          p_before_id: string
+          p_filter: Json
+          p_from: string
+          p_limit: number
+          p_subject_id: string
+          p_to: string
+        }
+        Returns: {
+          cost: number
+          created_at: string
+          device_id: string | null
+          id: string
+          input_tokens: number
+          model: string
+          occurred_at: string
+          output_tokens: number
+          period: number
+          prompt_count: number
+          provenance: string
+          provider: string
+          source: string
+          subject_id: string
+          total_tokens: number
+          url: string | null
+          user_id: string | null
+        }[]
+        SetofOptions: {
+          from: "*"
+          to: "usage_events"
+          isOneToOne: false
+          isSetofReturn: true
+        }
+      }
+      usage_range: {
+        Args: { p_from: string; p_time_zone: string; p_to: string }
+        Returns: Record<string, unknown>
       }
       user_of_google: {
         Args: { p_default_tokens: number; p_identity: Json }

@@ -6,7 +6,8 @@ const MAX_DEPTH = 32;
 /** Text Postgres cannot store: NUL, and UTF-16 surrogates without their partner. */
 const isStorable = (text: string) => !text.includes('\0') && text.isWellFormed();
 
-function problemOf(value: unknown, depth: number): string | undefined {
+/** Why a value cannot be stored or is too deep, as a sentence; undefined for a good one. */
+export function problemOf(value: unknown, depth = 0): string | undefined {
   if (typeof value === 'string') return isStorable(value) ? undefined : 'text must not contain NUL or lone surrogates';
   if (typeof value !== 'object' || value === null) return undefined;
   if (depth === MAX_DEPTH) return `the body must not be nested deeper than ${MAX_DEPTH} levels`;
@@ -32,7 +33,7 @@ const jsonBody: FastifyPluginAsync = async (app) => {
   app.addContentTypeParser<string>(['application/json', 'text/plain'], { parseAs: 'string' }, (request, body, done) => {
     parse(request, body, (error, value) => {
       if (error) return done(new ApiError('INVALID_JSON', { cause: error }));
-      const problem = problemOf(value, 0);
+      const problem = problemOf(value);
       return problem === undefined ? done(null, value) : done(new ApiError('VALIDATION_FAILED', { sentence: problem }));
     });
   });

@@ -1,6 +1,7 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { ApiError } from '../errors.js';
+import { problemOf } from './json-body.js';
 
 /** What every list takes. */
 export const PageQuery = {
@@ -32,7 +33,7 @@ export function decodeCursor<Schema extends TSchema>(
 ): Static<Schema> | undefined {
   if (cursor === undefined) return undefined;
   const position = parsed(cursor);
-  if (Value.Check(schema, position)) return position;
+  if (problemOf(position) === undefined && Value.Check(schema, position)) return position;
   throw new ApiError('VALIDATION_FAILED', { sentence: 'cursor is not valid' });
 }
 

@@ -29,6 +29,7 @@ const SECTIONS: readonly (readonly [name: string, read: ReadPage])[] = [
   ['ledger_entries', (database, page) => database.rpc('export_ledger_entries', page)],
   ['reservations', (database, page) => database.rpc('export_reservations', page)],
   ['usage_events', (database, page) => database.rpc('export_usage_events', page)],
+  ['feature_events', (database, page) => database.rpc('export_feature_events', page)],
 ];
 
 async function* pagesOf(userDatabase: UserDatabase, caller: UserIdentity, read: ReadPage): AsyncGenerator<Row[]> {

@@ -111,5 +111,6 @@ export const ExportSchema = Type.Unsafe<Readable>(
     ledger_entries: Rows('Changes of the allocation, oldest first.'),
     reservations: Rows('Holds, oldest first.'),
     usage_events: Rows('Every recorded use, oldest first.'),
+    feature_events: Rows('Every use of a feature, oldest first.'),
   }),
 );

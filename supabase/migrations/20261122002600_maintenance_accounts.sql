@@ -1,4 +1,4 @@
--- Maintenance, accounts: what has ended is not kept.
+-- Maintenance, accounts and features: what has ended, or is older than retention, is not kept.
 
 create or replace function private.prune_accounts()
 returns integer
@@ -36,6 +36,7 @@ declare
   v_keys bigint;
   v_ended integer;
   v_dropped integer := 0;
+  v_features integer := 0;
   v_reset boolean := false;
 begin
   -- One server at a time is enough; the others have nothing left to do.
@@ -67,11 +68,12 @@ begin
   v_ended := private.prune_accounts();
 
   if p_retention_months is not null then
-    v_dropped := private.drop_old_usage(date_trunc('month', now(), 'UTC') - make_interval(months => p_retention_months));
+    v_dropped := private.drop_old_usage(private.usage_horizon(p_retention_months));
+    v_features := private.prune_features(p_retention_months);
   end if;
   return jsonb_build_object(
     'ran', true, 'reset', v_reset, 'expired_subjects', coalesce(cardinality(v_subjects), 0), 'pruned_keys', v_keys,
-    'ended_credentials', v_ended, 'dropped_months', v_dropped
+    'ended_credentials', v_ended, 'dropped_months', v_dropped, 'pruned_features', v_features
   );
 end
 $$;

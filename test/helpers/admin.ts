@@ -70,6 +70,9 @@ export function adminRoutes(device: string): readonly AdminRoute[] {
     { method: 'PUT', url: '/api/admin/model-costs', payload: { model_costs: [{ model: 'gpt-5', cost: 2 }] } },
     { method: 'GET', url: '/api/admin/ledger/verify' },
     { method: 'GET', url: '/api/admin/audit' },
+    { method: 'GET', url: '/api/admin/usage' },
+    { method: 'GET', url: '/api/admin/usage.csv' },
+    { method: 'GET', url: '/api/admin/usage/summary' },
     { method: 'DELETE', url: `/api/admin/devices/${device}` },
     {
       method: 'POST',

@@ -55,6 +55,7 @@ t.test('it is a JSON file with everything that is held about a person', async (t
   });
   await hold(database, ada.id, 11);
   await sendWith(server, await signUp(server, ada.email), 'POST', '/api/trackUsage', { usage: 2, tokenCount: 30 });
+  await ada.as('POST', '/api/events', { name: 'focus-mode.opened', properties: { minutes: 25 } });
 
   for (const prefix of PREFIXES) {
     const response = await ada.as('GET', `${prefix}/users/me/export`);
@@ -70,6 +71,7 @@ t.test('it is a JSON file with everything that is held about a person', async (t
       'balance',
       'devices',
       'exported_at',
+      'feature_events',
       'identities',
       'known_addresses',
       'ledger_entries',
@@ -96,6 +98,7 @@ t.test('it is a JSON file with everything that is held about a person', async (t
         { device_id: id, source: 'device', cost: 1, url: null },
         { device_id: null, source: 'tracker', cost: 0, total_tokens: 30 },
       ],
+      feature_events: [{ name: 'focus-mode.opened', properties: { minutes: 25 } }],
     });
   }
 });

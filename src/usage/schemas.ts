@@ -1,0 +1,119 @@
+import { type Static, Type } from '@sinclair/typebox';
+
+const MAX_TOKENS = 1_000_000_000_000;
+const Tokens = (description: string) => Type.Integer({ minimum: 0, maximum: MAX_TOKENS, description });
+
+/** An event as contract 1's extension sends it. */
+export const UsageEventSchema = Type.Object(
+  {
+    provider: Type.String({
+      pattern: '^[a-z0-9][a-z0-9._-]{0,49}$',
+      description: 'chatgpt, claude, gemini, or another name in lower case.',
+      examples: ['chatgpt'],
+    }),
+    model: Type.String({ minLength: 1, maxLength: 200, pattern: '\\S', examples: ['estimated'] }),
+    inputTokens: Tokens('Tokens sent.'),
+    outputTokens: Tokens('Tokens received.'),
+    totalTokens: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: 2 * MAX_TOKENS, description: 'Their sum, where given.' }),
+    ),
+    timestamp: Type.Integer({
+      minimum: 0,
+      maximum: 253_402_300_799_999,
+      description: 'When it happened, in milliseconds since 1970; at most five minutes from now.',
+      examples: [1_730_000_000_000],
+    }),
+    url: Type.Optional(
+      Type.String({ maxLength: 2_048, description: 'The page; kept without query, fragment and credentials.' }),
+    ),
+    event_id: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 255, description: 'Idempotency key; without one the content decides.' }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type UsageEvent = Static<typeof UsageEventSchema>;
+
+/** Events collected while offline; each is judged by itself. */
+export const UsageBatchSchema = Type.Object(
+  { events: Type.Array(Type.Unknown(), { minItems: 1, maxItems: 1_000 }) },
+  { additionalProperties: false },
+);
+
+export const RecordedUsageSchema = Type.Object({
+  id: Type.String({ format: 'uuid', description: 'Id of the usage event.' }),
+  recorded: Type.Literal(true),
+  duplicate: Type.Boolean({ description: 'Whether it was there already.' }),
+});
+export type RecordedUsage = Static<typeof RecordedUsageSchema>;
+
+const RefusedUsageSchema = Type.Object({
+  recorded: Type.Literal(false),
+  code: Type.String(),
+  error: Type.String({ description: 'Why this event was refused.' }),
+});
+export type RefusedUsage = Static<typeof RefusedUsageSchema>;
+
+export const RecordedBatchSchema = Type.Object({
+  recorded: Type.Integer({ description: 'Events that are new.' }),
+  duplicates: Type.Integer({ description: 'Events that were there already.' }),
+  refused: Type.Integer(),
+  results: Type.Array(Type.Union([RecordedUsageSchema, RefusedUsageSchema]), {
+    description: 'A verdict for each event, in the order sent.',
+  }),
+});
+
+const NullableText = Type.Union([Type.String(), Type.Null()]);
+const Count = Type.Integer({ minimum: 0 });
+
+export const ListedUsageSchema = Type.Object({
+  id: Type.String({ format: 'uuid' }),
+  user_id: NullableText,
+  device_id: NullableText,
+  provider: Type.String(),
+  model: Type.String(),
+  source: Type.String({ description: 'device, extension, tracker, chat or api.' }),
+  prompts: Count,
+  input_tokens: Count,
+  output_tokens: Count,
+  total_tokens: Count,
+  cost: Type.Integer({ minimum: 0, description: 'What it debited.' }),
+  provenance: Type.String({ description: 'client_reported, provider_final or estimated.' }),
+  url: NullableText,
+  occurred_at: Type.String(),
+  created_at: Type.String(),
+});
+export type ListedUsage = Static<typeof ListedUsageSchema>;
+
+const UsageSums = {
+  events: Count,
+  prompts: Count,
+  input_tokens: Count,
+  output_tokens: Count,
+  total_tokens: Count,
+  cost: Count,
+};
+
+/** The names a summary may be grouped by, as its rows carry them. */
+const GroupNames = {
+  day: Type.String({ description: 'Date in the time zone asked for.' }),
+  week: Type.String({ description: 'Its Monday.' }),
+  month: Type.String({ description: 'Its first day.' }),
+  provider: Type.String(),
+  model: Type.String(),
+  source: Type.String(),
+  device: NullableText,
+  user: NullableText,
+};
+
+export const UsageSummarySchema = Type.Object({
+  from: Type.String({ description: 'The first moment counted (UTC).' }),
+  to: Type.String({ description: 'The first moment after it (UTC).' }),
+  time_zone: Type.String(),
+  totals: Type.Object(UsageSums),
+  series: Type.Array(Type.Composite([Type.Partial(Type.Object(GroupNames)), Type.Object(UsageSums)])),
+});
+
+export const UsageParamsSchema = Type.Object({ id: Type.String({ format: 'uuid' }) });
+
+export const DeletedUsageSchema = Type.Object({ id: Type.String({ format: 'uuid' }), deleted: Type.Literal(true) });
