@@ -6,7 +6,7 @@ import { PROJECT_ROOT } from '../project-root.js';
 import { systemCodeOf } from '../startup-error.js';
 
 /** Every page: a folder of `src/pages`, served at the path of its name. */
-const PAGES = ['reset-password'] as const;
+const PAGES = ['dashboard', 'reset-password'] as const;
 const DOCUMENT = 'index.html';
 const CONTENT_TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',

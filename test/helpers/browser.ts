@@ -70,7 +70,7 @@ export async function openPage(t: Test, browser: Browser, options: BrowserContex
 }
 
 /** Contrast of every visible text with what is behind it (WCAG 2.2, 1.4.3), as the browser's own script. */
-const CONTRASTS = `(() => {
+const contrasts = (selector: string) => `(() => {
   const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
   const luminance = (color) => {
     const [r, g, b] = numbers(color).map((value) => {
@@ -83,7 +83,7 @@ const CONTRASTS = `(() => {
     const color = getComputedStyle(element).backgroundColor;
     return numbers(color)[3] === 0 && element.parentElement ? behind(element.parentElement) : color;
   };
-  return [...document.querySelectorAll('h1, label, p, button, input:not([type=checkbox])')]
+  return [...document.querySelectorAll('${selector}')]
     .filter((element) => element.checkVisibility() && (element.textContent.trim() || element.value))
     .map((element) => {
       const [darker, lighter] = [getComputedStyle(element).color, behind(element)].map(luminance).sort((a, b) => a - b);
@@ -91,7 +91,14 @@ const CONTRASTS = `(() => {
     });
 })()`;
 
-/** The contrast of every text on a page, at least 1. */
-export function contrastsOn(page: Page): Promise<readonly { readonly text: string; readonly ratio: number }[]> {
-  return page.evaluate(CONTRASTS);
+/**
+ * The contrast of every text on a page, at least 1.
+ *
+ * @param selector the elements that have texts
+ */
+export function contrastsOn(
+  page: Page,
+  selector = 'h1, label, p, button, input:not([type=checkbox])',
+): Promise<readonly { readonly text: string; readonly ratio: number }[]> {
+  return page.evaluate(contrasts(selector));
 }

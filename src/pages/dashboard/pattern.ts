@@ -1,0 +1,70 @@
+import { OTHERS } from './bands.js';
+
+/** Side of a pattern's tile, in CSS pixels. */
+const TILE = 8;
+
+/** A custom property of the style sheet, which knows light from dark. */
+export function styleOf(name: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+/** Lines over a tile, so that providers can be told apart without seeing colours; the first has none. */
+const LINES: readonly (readonly (readonly [x1: number, y1: number, x2: number, y2: number])[])[] = [
+  [],
+  // Three parallels, so that they go on in the next tile.
+  [
+    [-4, 4, 4, -4],
+    [0, 8, 8, 0],
+    [4, 12, 12, 4],
+  ],
+  [[0, 4, 8, 4]],
+  [
+    [-4, 4, 4, 12],
+    [0, 0, 8, 8],
+    [4, -4, 12, 4],
+  ],
+  [[4, 0, 4, 8]],
+  [
+    [0, 4, 8, 4],
+    [4, 0, 4, 8],
+  ],
+  [[3, 4, 5, 4]],
+];
+
+function drawTile(tile: CanvasRenderingContext2D, slot: number): void {
+  tile.fillStyle = styleOf(`--series-${slot}`);
+  tile.fillRect(0, 0, TILE, TILE);
+  tile.strokeStyle = styleOf('--series-line');
+  tile.lineWidth = slot === OTHERS ? 2 : 1;
+  tile.beginPath();
+  for (const [x1, y1, x2, y2] of LINES[slot] ?? []) {
+    tile.moveTo(x1, y1);
+    tile.lineTo(x2, y2);
+  }
+  tile.stroke();
+}
+
+/** What to fill a provider's parts of a picture with, in device pixels. */
+export function fillOf(context: CanvasRenderingContext2D, slot: number): CanvasPattern | string {
+  const size = Math.round(TILE * devicePixelRatio);
+  const canvas = document.createElement('canvas');
+  canvas.width = canvas.height = size;
+  const tile = canvas.getContext('2d');
+  if (tile === null) return styleOf(`--series-${slot}`);
+  tile.scale(size / TILE, size / TILE);
+  drawTile(tile, slot);
+  return context.createPattern(canvas, 'repeat') ?? styleOf(`--series-${slot}`);
+}
+
+/** A patch of a provider's colour and pattern, beside its name. */
+export function swatchOf(slot: number): HTMLCanvasElement {
+  const swatch = document.createElement('canvas');
+  swatch.className = 'swatch';
+  swatch.setAttribute('aria-hidden', 'true');
+  swatch.width = swatch.height = Math.round(2 * TILE * devicePixelRatio);
+  const context = swatch.getContext('2d');
+  if (context === null) return swatch;
+  context.fillStyle = fillOf(context, slot);
+  context.fillRect(0, 0, swatch.width, swatch.height);
+  return swatch;
+}

@@ -1,0 +1,40 @@
+const DAY_MS = 24 * 60 * 60 * 1_000;
+
+/** Days as dates such as 2026-01-31, the last one included. */
+export interface Days {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** The time zone of the browser: days begin and end in it. */
+export const TIME_ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone ?? 'UTC';
+
+const dates = new Intl.DateTimeFormat('en-CA', { timeZone: TIME_ZONE, dateStyle: 'short' });
+
+/** Today's date, where the browser is. */
+export function today(): string {
+  return dates.format(Date.now());
+}
+
+/** The date some days later. */
+function later(date: string, days: number): string {
+  return new Date(Date.parse(date) + days * DAY_MS).toISOString().slice(0, 10);
+}
+
+/** The last days, today included. */
+export function lastDays(count: number): Days {
+  const to = today();
+  return { from: later(to, 1 - count), to };
+}
+
+/** The calendar month that today is in, all of it. */
+export function thisMonth(): Days {
+  const [year = '', month = ''] = today().split('-');
+  const next = new Date(Date.UTC(Number(year), Number(month), 1)).toISOString().slice(0, 10);
+  return { from: `${year}-${month}-01`, to: later(next, -1) };
+}
+
+/** What of an address asks for these days. */
+export function daysQuery({ from, to }: Days): string {
+  return String(new URLSearchParams({ from, to, tz: TIME_ZONE }));
+}
