@@ -104,6 +104,7 @@ export type Database = {
           created_at: string
           deleted_at: string | null
           fingerprint_hash: string | null
+          first_user_id: string | null
           id: string
           last_registered_at: string
           name: string
@@ -116,6 +117,7 @@ export type Database = {
           created_at?: string
           deleted_at?: string | null
           fingerprint_hash?: string | null
+          first_user_id?: string | null
           id?: string
           last_registered_at?: string
           name: string
@@ -128,6 +130,7 @@ export type Database = {
           created_at?: string
           deleted_at?: string | null
           fingerprint_hash?: string | null
+          first_user_id?: string | null
           id?: string
           last_registered_at?: string
           name?: string

@@ -56,6 +56,28 @@ grant execute on function public.unlink_device(jsonb, uuid) to service_role;
 comment on function public.unlink_device(jsonb, uuid) is
   'Takes a device off the caller''s account; it keeps its balance and its tokens. Answers {device_id, unlinked}; raises DEVICE_NOT_FOUND.';
 
+-- Sums are kept for the device, not for who it was linked to: so it stays with the first person, and nobody else ever
+-- sees what it did in their name. To hand a device on, an admin removes it; it then registers as a new one.
+alter table public.devices add column if not exists first_user_id uuid;
+comment on column public.devices.first_user_id is
+  'The account it was linked to first, kept when it is unlinked: it can be linked to no other.';
+update public.devices set first_user_id = user_id where first_user_id is null and user_id is not null;
+
+create or replace function private.keep_first_user()
+returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  new.first_user_id := coalesce(new.first_user_id, new.user_id);
+  return new;
+end
+$$;
+revoke all on function private.keep_first_user() from public, anon, authenticated, service_role;
+comment on function private.keep_first_user() is 'Trigger: notes the first account a device is linked to, however that is done.';
+create or replace trigger devices_first_user
+  before insert or update of user_id on public.devices
+  for each row execute function private.keep_first_user();
+
 drop function if exists public.register_device(text, text, bigint);
 create or replace function public.register_device(
   p_device_name text, p_fingerprint text, p_default_tokens bigint, p_caller jsonb default null
@@ -78,7 +100,10 @@ begin
   values (p_device_name, sha256(convert_to(p_fingerprint, 'UTF8')), v_user_id)
   on conflict (fingerprint_hash) do update
     set registrations = public.devices.registrations + 1, last_registered_at = now(),
-        user_id = coalesce(public.devices.user_id, excluded.user_id)
+        user_id = coalesce(
+          public.devices.user_id,
+          case when coalesce(public.devices.first_user_id, v_user_id) = v_user_id then v_user_id end
+        )
   returning * into v_device;
 
   if v_device.blocked then
@@ -99,11 +124,11 @@ begin
     'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
   ) || case
     when v_user_id is null then '{}'::jsonb
-    else jsonb_build_object('linked', v_device.user_id = v_user_id)
+    else jsonb_build_object('linked', v_device.user_id is not distinct from v_user_id)
   end;
 end
 $$;
 revoke all on function public.register_device(text, text, bigint, jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.register_device(text, text, bigint, jsonb) to service_role;
 comment on function public.register_device(text, text, bigint, jsonb) is
-  'Registers a device or finds it again by its fingerprint, and links it to the caller where it is nobody''s yet. Answers {device_id, token_version, created, allocated, remaining}, with a caller also linked; raises DEVICE_BLOCKED.';
+  'Registers a device or finds it again by its fingerprint, and links it to the caller where it never was another person''s. Answers {device_id, token_version, created, allocated, remaining}, with a caller also linked; raises DEVICE_BLOCKED.';

@@ -1,17 +1,24 @@
 import { TIME_ZONE } from './time.js';
 
-// Numbers and dates are written as the browser's language writes them.
+// Numbers and dates are written as the browser's language writes them; the server's months are those of one calendar.
+const calendar = 'gregory';
 const whole = new Intl.NumberFormat();
 const short = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 });
 const rough = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 });
 const share = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 1 });
 // A date without a time is the same everywhere: it is read and written in UTC.
-const day = new Intl.DateTimeFormat(undefined, { timeZone: 'UTC', weekday: 'short', day: 'numeric', month: 'short' });
-const dayOfYear = new Intl.DateTimeFormat(undefined, { timeZone: 'UTC', dateStyle: 'medium' });
-const shortDay = new Intl.DateTimeFormat(undefined, { timeZone: 'UTC', day: 'numeric', month: 'short' });
-const month = new Intl.DateTimeFormat(undefined, { timeZone: 'UTC', month: 'long' });
-const date = new Intl.DateTimeFormat(undefined, { timeZone: TIME_ZONE, day: 'numeric', month: 'short' });
-const time = new Intl.DateTimeFormat(undefined, { timeZone: TIME_ZONE, hour: 'numeric', minute: '2-digit' });
+const day = new Intl.DateTimeFormat(undefined, {
+  calendar,
+  timeZone: 'UTC',
+  weekday: 'short',
+  day: 'numeric',
+  month: 'short',
+});
+const dayOfYear = new Intl.DateTimeFormat(undefined, { calendar, timeZone: 'UTC', dateStyle: 'medium' });
+const shortDay = new Intl.DateTimeFormat(undefined, { calendar, timeZone: 'UTC', day: 'numeric', month: 'short' });
+const month = new Intl.DateTimeFormat(undefined, { calendar, timeZone: 'UTC', month: 'long' });
+const date = new Intl.DateTimeFormat(undefined, { calendar, timeZone: TIME_ZONE, day: 'numeric', month: 'short' });
+const time = new Intl.DateTimeFormat(undefined, { calendar, timeZone: TIME_ZONE, hour: 'numeric', minute: '2-digit' });
 
 /** 1,234,567 */
 export const count = (value: number): string => whole.format(value);

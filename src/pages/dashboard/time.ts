@@ -9,11 +9,17 @@ export interface Days {
 /** The time zone of the browser: days begin and end in it. */
 export const TIME_ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone ?? 'UTC';
 
-const dates = new Intl.DateTimeFormat('en-CA', { timeZone: TIME_ZONE, dateStyle: 'short' });
+const parts = new Intl.DateTimeFormat('en-u-ca-gregory-nu-latn', {
+  timeZone: TIME_ZONE,
+  year: 'numeric',
+  month: '2-digit',
+  day: '2-digit',
+});
 
 /** Today's date, where the browser is. */
 export function today(): string {
-  return dates.format(Date.now());
+  const values = new Map(parts.formatToParts(Date.now()).map(({ type, value }) => [type, value]));
+  return `${values.get('year')}-${values.get('month')}-${values.get('day')}`;
 }
 
 /** The date some days later. */

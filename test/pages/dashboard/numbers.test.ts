@@ -126,6 +126,9 @@ async function testInBrowser(t: Test) {
     t.match(await readout(watched), /111 tokens/);
     await page.mouse.move(0, 0);
     t.match(await readout(watched), /777 tokens/);
+    await chooseDays(watched, 90);
+    await cursor.focus();
+    t.match(await readout(watched), /today so far/, 'in a longer range it begins at its last day');
     assertClean(t, watched, url, user);
   });
 
