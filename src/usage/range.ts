@@ -17,10 +17,21 @@ const ABBREVIATION = /^(?!utc$|gmt$)[a-z]{2,4}$|^systemv\//i;
 function dateFormatOf(timeZone: string): Intl.DateTimeFormat | undefined {
   if (!ZONE_NAME.test(timeZone) || ABBREVIATION.test(timeZone)) return undefined;
   try {
-    return new Intl.DateTimeFormat('en-CA', { timeZone, dateStyle: 'short' });
+    return new Intl.DateTimeFormat('en-u-ca-gregory-nu-latn', {
+      timeZone,
+      year: 'numeric',
+      month: '2-digit',
+      day: '2-digit',
+    });
   } catch {
     return undefined;
   }
+}
+
+/** The date of a moment as Postgres reads it, whatever order a language writes it in. */
+function dateIn(format: Intl.DateTimeFormat, moment: number): string {
+  const parts = new Map(format.formatToParts(moment).map(({ type, value }) => [type, value]));
+  return `${parts.get('year')}-${parts.get('month')}-${parts.get('day')}`;
 }
 
 /** A range of time as the query names it. */
@@ -40,8 +51,8 @@ export function datesOf({ from, to, tz }: Dates): Required<Dates> {
     throw new ApiError('RANGE_NOT_VALID', { sentence: 'tz is not a known time zone such as Europe/Berlin' });
   }
   return {
-    from: from ?? format.format(Date.now() - (DAYS_BY_DEFAULT - 1) * DAY_MS),
-    to: to ?? format.format(Date.now()),
+    from: from ?? dateIn(format, Date.now() - (DAYS_BY_DEFAULT - 1) * DAY_MS),
+    to: to ?? dateIn(format, Date.now()),
     tz,
   };
 }
