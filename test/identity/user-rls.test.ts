@@ -125,13 +125,26 @@ t.test('no person writes anything in any way, not even to their own rows', async
   t.strictSame(await checksumsOf(server.database), before);
 });
 
-/** The functions `authenticated` may call, each with nulls for arguments. */
-const functions = await sql<{ call: string }>(`
-  select format('select %I.%I(%s) as answer', n.nspname, p.proname,
-                (select string_agg('null::' || format_type(a, null), ', ') from unnest(p.proargtypes) a)) as call
+const RANGE = `(current_date - 1)::text, (current_date + 1)::text, 'UTC'`;
+const QUESTIONS: Readonly<Record<string, string>> = {
+  summarize_usage: `${RANGE}, '{}'`,
+  list_usage: `10, ${RANGE}`,
+  usage_page: `null, 10, '-infinity', 'infinity', '{}', null, null`,
+  summarize_features: `${RANGE}, false`,
+};
+
+/** The functions `authenticated` may call that read something (those of dates do not), each with nulls for arguments, or with a question. */
+const functions = await sql<{ call: string }>(
+  `select format('select %I.%I(%s) as answer', n.nspname, p.proname, coalesce(
+             $1::jsonb ->> p.proname,
+             (select string_agg('null::' || format_type(a, null), ', ') from unnest(p.proargtypes) a)
+           )) as call
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
    where n.nspname in ('public', 'private') and has_function_privilege('authenticated', p.oid, 'execute')
-     and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')`);
+     and p.proname not in ('usage_range', 'day_start')
+     and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')`,
+  [JSON.stringify(QUESTIONS)],
+);
 
 const isNothing = (outcome: Outcome) =>
   outcome === 'PT401' || (typeof outcome !== 'string' && outcome.every(({ answer }) => answer === null));
