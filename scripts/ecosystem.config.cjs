@@ -28,8 +28,8 @@ module.exports = {
       // A new process says that it is ready before an old one is told to stop.
       wait_ready: true,
       listen_timeout: 60_000,
-      // Longer than the server gives its last requests (35 s), so that PM2 never cuts them off.
-      kill_timeout: 40_000,
+      // Longer than the server gives its last requests (45 s), so that PM2 never cuts them off.
+      kill_timeout: 50_000,
       // The server stops its Postgres itself, after the last request.
       treekill: false,
       // A database that is not up yet after a reboot is tried again, ever more slowly.

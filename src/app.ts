@@ -9,6 +9,9 @@ import { reportRoutes } from './admin/report-routes.js';
 import { loginRoutes, sessionRoutes } from './admin/session-routes.js';
 import { userRoutes } from './admin/user-routes.js';
 import { apiKeyRoutes } from './api-keys/routes.js';
+import { createChat } from './chat/chat.js';
+import { openAiRoutes } from './chat/openai-routes.js';
+import { chatRoutes } from './chat/routes.js';
 import type { Config } from './config.js';
 import type { Backend } from './database/backend.js';
 import { deviceRoutes, registrationRoutes } from './devices/routes.js';
@@ -70,6 +73,8 @@ export async function buildApp(
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: 30_000,
     keepAliveTimeout: 72_000,
+    // Closing counts as well: it waits for streams under way.
+    pluginTimeout: 60_000,
     // While closing, requests on open connections are still answered, with `Connection: close`.
     return503OnClosing: false,
     frameworkErrors: answerError,
@@ -99,6 +104,7 @@ export async function buildApp(
     featureRecorder: createFeatureRecorder(backend.database, config.RETENTION_MONTHS),
     usageRecorder: createUsageRecorder(backend.database, config.RETENTION_MONTHS),
     trackerMeter: createTrackerMeter(backend.database),
+    chat: createChat(app, config, backend.database),
     secret: backend.jwtSecret,
     embedded: backend.embedded,
     signInProviders: createProviders(config),
@@ -122,6 +128,8 @@ export async function buildApp(
     await scope.register(usageRoutes, services);
     await scope.register(usageQuestionRoutes, services);
     await scope.register(featureRoutes, services);
+    await scope.register(chatRoutes, services);
+    await scope.register(openAiRoutes, services);
     await scope.register(loginRoutes, services);
     await scope.register(sessionRoutes, services);
     await scope.register(budgetRoutes, services);

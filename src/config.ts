@@ -85,9 +85,10 @@ const PROVIDER_ADDRESSES = [
   'GOOGLE_USERINFO_URL',
   'GITHUB_BASE_URL',
   'GITHUB_API_URL',
+  'OPENROUTER_BASE_URL',
 ] as const;
 
-/** Sign-in providers are given secrets: only over https, except on this machine. */
+/** Providers are given secrets: only over https, except on this machine. */
 function providerProblems(environment: Partial<Environment>): string[] {
   const problems = PROVIDER_ADDRESSES.filter((name) => !isSafeAddress(environment[name])).map(describe);
   if (environment.GITHUB_CLIENT_ID !== undefined && environment.GITHUB_CLIENT_SECRET === undefined) {

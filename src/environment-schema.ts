@@ -134,6 +134,19 @@ export const EnvironmentSchema = Type.Object({
   GOOGLE_USERINFO_URL: Address('https://openidconnect.googleapis.com/v1/userinfo', 'Where Google keeps profiles.'),
   GITHUB_BASE_URL: Address('https://github.com', 'GitHub, or a GitHub Enterprise Server.'),
   GITHUB_API_URL: Address('https://api.github.com', 'The API of GitHub, or of the Enterprise Server.'),
+  OPENROUTER_API_KEY: Key('Key at OpenRouter; without it the chat routes are off.'),
+  OPENROUTER_MODEL: Type.String({
+    default: 'openai/gpt-4',
+    minLength: 1,
+    maxLength: 200,
+    description: 'The model of requests that name none.',
+  }),
+  OPENROUTER_BASE_URL: Address(
+    'https://openrouter.ai/api/v1',
+    'OpenRouter, or another API like it; https, except on this machine.',
+  ),
+  OPENROUTER_TIMEOUT: Duration('2m', 'Longest silence of the upstream, before its answer begins and within it.'),
+  CHAT_MODELS: Key('Models that may be asked for, separated by commas; all without it.'),
   SMTP_URL: Type.Optional(
     Type.String({ pattern: '^smtps?://', description: 'Mail server, smtp:// or smtps://, with user and password.' }),
   ),

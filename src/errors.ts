@@ -3,6 +3,8 @@ import type { DatabaseFailure } from './database/failure.js';
 /** Every error code the server answers: its HTTP status and its sentence. Nothing outside this list leaves the server. */
 const ERRORS = {
   EMAIL_REQUIRED: [400, 'Email is required'],
+  MODEL_NOT_ALLOWED: [400, 'This model is not offered here'],
+  UPSTREAM_REFUSED: [400, 'The model provider does not accept this request'],
   INVALID_GRANT: [400, 'The code is not valid, was used already or has expired'],
   INVALID_RESET_TOKEN: [400, 'The link is not valid, was used already or has expired'],
   NO_SESSION: [400, 'An API key is no session; delete the key instead'],
@@ -34,6 +36,7 @@ const ERRORS = {
   SESSION_NOT_FOUND: [404, 'Session not found'],
   USAGE_NOT_FOUND: [404, 'Usage event not found'],
   USER_NOT_FOUND: [404, 'User not found'],
+  ALREADY_ANSWERED: [409, 'A request with this idempotency key was made already; its answer is not kept'],
   API_KEY_LIMIT: [409, 'Too many API keys; delete one first'],
   ALREADY_RESET: [409, 'This month has been reset already; send force to do it again'],
   EMAIL_TAKEN: [409, 'Email already exists'],
@@ -42,11 +45,16 @@ const ERRORS = {
   UNSUPPORTED_MEDIA_TYPE: [415, 'The body must be JSON'],
   IDEMPOTENCY_MISMATCH: [422, 'This idempotency key was used with a different request'],
   RATE_LIMITED: [429, 'Too many requests, try again later'],
+  UPSTREAM_RATE_LIMITED: [429, 'The model provider is busy, try again later'],
   INTERNAL_ERROR: [500, 'Internal server error'],
+  UPSTREAM_FAILED: [502, 'The model provider failed'],
+  CHAT_DISABLED: [503, 'Chat is not set up on this server'],
   GITHUB_DISABLED: [503, 'Signing in with GitHub is not set up on this server'],
   GOOGLE_DISABLED: [503, 'Signing in with Google is not set up on this server'],
   MAIL_DISABLED: [503, 'Sending mail is not set up on this server'],
   USER_DATA_DISABLED: [503, "Reading a user's own data is not set up on this server"],
+  SERVER_STOPPING: [503, 'The server is stopping, try again'],
+  UPSTREAM_UNAVAILABLE: [503, 'The model provider cannot be reached, try again later'],
   SERVICE_UNAVAILABLE: [503, 'Temporarily unavailable, try again later'],
 } as const satisfies Record<string, readonly [status: number, sentence: string]>;
 

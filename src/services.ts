@@ -1,3 +1,4 @@
+import type { Chat } from './chat/chat.js';
 import type { Config } from './config.js';
 import type { DatabaseClient } from './database/client.js';
 import type { UserDatabase } from './database/user-database.js';
@@ -26,6 +27,8 @@ export interface Services {
   readonly usageRecorder: UsageRecorder;
   readonly featureRecorder: FeatureRecorder;
   readonly trackerMeter: TrackerMeter;
+  /** Undefined where no upstream is set up. */
+  readonly chat: Chat | undefined;
   readonly signInProviders: SignInProviders;
   readonly googleAccessTokens: GoogleAccessTokens;
 }

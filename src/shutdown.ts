@@ -2,7 +2,7 @@ import cluster from 'node:cluster';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 
-const DRAIN_LIMIT_MS = 35_000;
+const DRAIN_LIMIT_MS = 45_000;
 const FAREWELL_LIMIT_MS = 2_000;
 const IDLE_CHECK_MS = 50;
 

@@ -5152,6 +5152,720 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261122002600', 'maintenance_accounts')
 on conflict (version) do nothing;
 
+-- 20261122002700_chat
+
+-- Chat: the requests the server passes on to a language model, each paid for by a hold.
+
+alter table public.balances add column if not exists debt bigint not null default 0 check (debt >= 0);
+comment on column public.balances.debt is 'Tokens spent beyond what was left, because a provider billed more than its hold; paid by the next tokens that come in. Usage events cost used + debt.';
+
+-- Whatever makes tokens available, a grant or a hold that ends, pays the debt first.
+create or replace function private.pay_debt()
+returns trigger
+language plpgsql set search_path = ''
+as $$
+declare
+  v_paid bigint := greatest(least(new.debt, new.allocated - new.used - new.reserved), 0);
+begin
+  new.debt := new.debt - v_paid;
+  new.used := new.used + v_paid;
+  return new;
+end
+$$;
+revoke all on function private.pay_debt() from public, anon, authenticated, service_role;
+comment on function private.pay_debt() is 'Trigger: pays a balance''s debt from what is available.';
+
+create or replace trigger balances_pay_debt
+  before update on public.balances
+  for each row when (new.debt > 0) execute function private.pay_debt();
+
+alter table public.reservations drop constraint if exists reservations_status_check;
+alter table public.reservations add constraint reservations_status_check
+  check (status in ('held', 'settled', 'expired', 'released', 'lost'));
+comment on column public.reservations.status is 'held, settled (usage was debited), expired or released (tokens given back), or lost (settled at its estimate, as the server that held it went away).';
+
+alter table public.ledger_entries drop constraint if exists ledger_entries_kind_check;
+alter table public.ledger_entries add constraint ledger_entries_kind_check
+  check (kind in ('grant', 'transfer', 'reset', 'adjustment', 'subscription', 'correction'));
+comment on column public.ledger_entries.kind is 'grant, transfer (one of two legs), reset, adjustment, subscription, or correction (of an estimated use).';
+
+create table if not exists public.generations (
+  id uuid primary key references public.reservations (id),
+  subject_id uuid not null,
+  source text not null check (source in ('chat', 'api')),
+  model text not null check (length(model) between 1 and 200),
+  provider text check (length(provider) between 1 and 50),
+  upstream_id text check (length(upstream_id) between 1 and 200),
+  input_estimate bigint not null check (input_estimate > 0),
+  idempotency_key text check (length(idempotency_key) between 1 and 255),
+  provenance text check (provenance in ('provider_final', 'estimated')),
+  input_tokens bigint check (input_tokens >= 0),
+  output_tokens bigint check (output_tokens >= 0),
+  uncollected bigint not null default 0 check (uncollected >= 0),
+  reconcile_at timestamptz,
+  reconcile_tries smallint not null default 0 check (reconcile_tries >= 0),
+  created_at timestamptz not null default now()
+);
+create index if not exists generations_subject_idx on public.generations (subject_id, created_at, id);
+create index if not exists generations_reconcile_idx on public.generations (reconcile_at) where reconcile_at is not null;
+alter table public.generations enable row level security;
+revoke all on table public.generations from anon, authenticated, service_role;
+grant select on table public.generations to authenticated;
+drop policy if exists generations_read_own on public.generations;
+create policy generations_read_own on public.generations
+  for select to authenticated using (subject_id = (select public.current_user_id()));
+comment on table public.generations is 'One row per chat request: what its hold was for, and what it came to. Nothing of a prompt or an answer.';
+comment on column public.generations.id is 'The request''s id: that of its hold, and of the usage event that settled it.';
+comment on column public.generations.subject_id is 'The account whose balance pays.';
+comment on column public.generations.source is 'Which door it came through: chat, or api for the OpenAI-compatible one.';
+comment on column public.generations.model is 'The model asked for, in lower case.';
+comment on column public.generations.provider is 'Who ran the model, as far as upstream said.';
+comment on column public.generations.upstream_id is 'The upstream''s id of the generation.';
+comment on column public.generations.input_estimate is 'Tokens the prompt was estimated at for the hold.';
+comment on column public.generations.idempotency_key is 'The caller''s key, if any.';
+comment on column public.generations.provenance is 'provider_final, or estimated until upstream''s own count is known; null while it runs, and where nothing was billed.';
+comment on column public.generations.input_tokens is 'Tokens of the prompt.';
+comment on column public.generations.output_tokens is 'Tokens of the answer.';
+comment on column public.generations.uncollected is 'Tokens upstream counted that exceed all the account was ever given: nobody pays them.';
+comment on column public.generations.reconcile_at is 'When upstream is asked (again) for its count; null where there is nothing to ask.';
+comment on column public.generations.reconcile_tries is 'How often it was asked.';
+comment on column public.generations.created_at is 'When the hold was taken.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122002700', 'chat')
+on conflict (version) do nothing;
+
+-- 20261122002710_chat_metering
+
+-- Chat, metering: holds are taken, extended and settled, each exactly once.
+
+-- Ends a running generation: its hold goes, its cost is debited, and where that is more than hold and balance together
+-- the rest becomes debt. The caller has locked the balance, and records the event that is answered.
+create or replace function private.close_generation(
+  p_generation public.generations, p_status text, p_provenance text, p_input bigint, p_output bigint
+)
+returns public.usage_events
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_cost bigint := p_input + p_output;
+  v_held bigint;
+  v_period integer;
+begin
+  update public.reservations r
+     set status = p_status, closed_at = now(), usage_event_id = case when v_cost > 0 then r.id end
+   where r.id = p_generation.id and r.status = 'held'
+  returning r.amount into strict v_held;
+  update public.balances b
+     set reserved = b.reserved - v_held,
+         used = b.used + least(v_cost, b.allocated - b.used - b.reserved + v_held),
+         debt = b.debt + v_cost - least(v_cost, b.allocated - b.used - b.reserved + v_held),
+         updated_at = now()
+   where b.subject_id = p_generation.subject_id
+  returning b.period into strict v_period;
+  update public.generations g
+     set provenance = p_provenance, input_tokens = p_input, output_tokens = p_output,
+         provider = p_generation.provider, upstream_id = p_generation.upstream_id,
+         reconcile_at = case when p_provenance = 'estimated' and p_generation.upstream_id is not null then now() end
+   where g.id = p_generation.id;
+  return row(
+    p_generation.id, p_generation.subject_id, p_generation.subject_id, null, p_generation.source,
+    coalesce(p_generation.provider, 'unknown'), p_generation.model, 1, p_input, p_output, v_cost, v_cost,
+    p_provenance, v_period, null, now(), now()
+  )::public.usage_events;
+end
+$$;
+revoke all on function private.close_generation(public.generations, text, text, bigint, bigint) from public, anon, authenticated, service_role;
+comment on function private.close_generation(public.generations, text, text, bigint, bigint) is
+  'Settles a running generation and answers the usage event to record; the balance must be locked by the caller.';
+
+create or replace function private.settle_lost_generations(
+  p_subjects uuid[], p_expired_by timestamptz, p_except uuid[] default '{}'
+)
+returns integer
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_lost record;
+  v_generation public.generations;
+  v_events public.usage_events[] := '{}';
+begin
+  for v_lost in
+    select r.id, r.amount from public.reservations r
+     where r.subject_id = any (p_subjects) and r.status = 'held' and r.expires_at <= p_expired_by
+       and r.id <> all (p_except)
+     order by r.id
+  loop
+    select g.* into v_generation from public.generations g where g.id = v_lost.id;
+    continue when not found;
+    v_events := v_events || private.close_generation(
+      v_generation, 'lost', 'estimated', v_generation.input_estimate, v_lost.amount - v_generation.input_estimate
+    );
+  end loop;
+  if cardinality(v_events) > 0 then
+    perform private.record_usage_events(v_events);
+  end if;
+  return cardinality(v_events);
+end
+$$;
+revoke all on function private.settle_lost_generations(uuid[], timestamptz, uuid[]) from public, anon, authenticated, service_role;
+comment on function private.settle_lost_generations(uuid[], timestamptz, uuid[]) is
+  'Settles generations whose server went away at the whole of their holds, except those given; answers how many. The balances must be locked by the caller.';
+
+create or replace function public.meter_chat(p_items jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: the only writer of generations; no API role may write balances, holds or events itself.
+declare
+  v_item record;
+  v_generation public.generations;
+  v_balance public.balances;
+  v_status text;
+  v_output bigint;
+  v_subjects uuid[];
+  v_answer jsonb;
+  v_answers jsonb[] := '{}';
+  v_events public.usage_events[] := '{}';
+begin
+  select array_agg(distinct s.subject_id) into v_subjects
+    from (
+      select coalesce(g.subject_id, i.id, e.user_id) as subject_id
+        from jsonb_to_recordset(p_items) as i(op text, id uuid, google_subject text, hold uuid)
+        left join public.generations g on g.id = i.hold and i.op <> 'reserve'
+        left join private.external_identities e on e.provider = 'google' and e.subject = i.google_subject
+    ) s;
+  perform from public.balances b where b.subject_id = any (v_subjects) order by b.subject_id for update;
+  -- A server that comes back late knows better what its stream came to than the hold does.
+  perform private.settle_lost_generations(
+    v_subjects, now(), array(select (i ->> 'hold')::uuid from jsonb_array_elements(p_items) i)
+  );
+
+  for v_item in
+    select i.*, coalesce(i.id, e.user_id) as user_id
+      from rows from (
+        jsonb_to_recordset(p_items) as (
+          op text, id uuid, session_id uuid, api_key_id uuid, google_subject text, hold uuid, source text, model text,
+          input_estimate bigint, output_tokens bigint, idempotency_key text, request_hash text, provider text,
+          upstream_id text, provenance text, input_tokens bigint
+        )
+      ) with ordinality as i(
+        op, id, session_id, api_key_id, google_subject, hold, source, model, input_estimate, output_tokens,
+        idempotency_key, request_hash, provider, upstream_id, provenance, input_tokens, ord
+      )
+      left join private.external_identities e on e.provider = 'google' and e.subject = i.google_subject
+     order by i.ord
+  loop
+    v_answer := null;
+    if v_item.op = 'reserve' then
+      select b.* into v_balance from public.balances b where b.subject_id = v_item.user_id;
+      v_output := least(
+        v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved - v_item.input_estimate
+      );
+      v_answer := case
+        when v_item.google_subject is not null and v_item.user_id is null then '{"code": "USER_NOT_FOUND"}'
+        when v_balance.subject_id is null
+          or not private.is_live(v_item.user_id, v_item.session_id, v_item.api_key_id) then '{"code": "INVALID_TOKEN"}'
+        when v_output < 1 then jsonb_build_object(
+          'code', 'INSUFFICIENT_TOKENS', 'requested', v_item.input_estimate + 1,
+          'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
+        )
+      end;
+      if v_answer is null and v_item.idempotency_key is not null then
+        insert into private.idempotency_keys (subject_id, key, request_hash, answer)
+        values (
+          v_item.user_id, v_item.idempotency_key, decode(v_item.request_hash, 'hex'),
+          jsonb_build_object('hold', v_item.hold)
+        )
+        on conflict (subject_id, key) do nothing;
+        if not found then
+          -- The answer was not kept, so it cannot be given again; it must not be paid for again either.
+          select jsonb_build_object('code', case
+                   when k.request_hash = decode(v_item.request_hash, 'hex') then 'ALREADY_ANSWERED'
+                   else 'IDEMPOTENCY_MISMATCH'
+                 end)
+            into strict v_answer
+            from private.idempotency_keys k
+           where k.subject_id = v_item.user_id and k.key = v_item.idempotency_key;
+        end if;
+      end if;
+      if v_answer is null then
+        update public.balances b
+           set reserved = b.reserved + v_item.input_estimate + v_output, updated_at = now()
+         where b.subject_id = v_item.user_id
+           and b.allocated - b.used - b.reserved >= v_item.input_estimate + v_output
+        returning b.* into strict v_balance;
+        insert into public.reservations (id, subject_id, amount, model, prompt_count, expires_at)
+        values (
+          v_item.hold, v_item.user_id, v_item.input_estimate + v_output, v_item.model, 1, now() + interval '5 minutes'
+        );
+        insert into public.generations (id, subject_id, source, model, input_estimate, idempotency_key)
+        values (
+          v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate, v_item.idempotency_key
+        );
+        v_answer := jsonb_build_object(
+          'output_tokens', v_output, 'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
+        );
+      end if;
+    else
+      select g.* into v_generation from public.generations g where g.id = v_item.hold;
+      select r.status into v_status from public.reservations r where r.id = v_item.hold;
+      select b.* into v_balance from public.balances b where b.subject_id = v_generation.subject_id;
+      v_generation.provider := coalesce(v_item.provider, v_generation.provider);
+      v_generation.upstream_id := coalesce(v_item.upstream_id, v_generation.upstream_id);
+      if v_status is null then
+        v_answer := '{"code": "RESERVATION_NOT_FOUND"}';
+      elsif v_item.op = 'extend' and v_status <> 'held' then
+        v_answer := '{"code": "RESERVATION_SETTLED"}';
+      elsif v_item.op = 'extend' then
+        -- Also with nothing to add: a running stream says that it is still there, and what upstream calls it.
+        v_output := least(v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved);
+        update public.balances b
+           set reserved = b.reserved + v_output, updated_at = now()
+         where b.subject_id = v_generation.subject_id and v_output > 0;
+        update public.reservations r
+           set amount = r.amount + v_output, expires_at = now() + interval '5 minutes'
+         where r.id = v_item.hold;
+        update public.generations g
+           set provider = v_generation.provider, upstream_id = v_generation.upstream_id
+         where g.id = v_item.hold
+           and (g.provider, g.upstream_id) is distinct from (v_generation.provider, v_generation.upstream_id);
+        v_answer := jsonb_build_object('output_tokens', v_output);
+      elsif v_item.op = 'settle' then
+        -- Only the first word counts: a settlement that is sent again finds the hold closed.
+        if v_status = 'held' and v_item.input_tokens + v_item.output_tokens > 0 then
+          v_events := v_events || private.close_generation(
+            v_generation, 'settled', v_item.provenance, v_item.input_tokens, v_item.output_tokens
+          );
+        elsif v_status = 'held' then
+          -- What was not billed may be asked for again with the same key.
+          delete from private.idempotency_keys k
+           where k.subject_id = v_generation.subject_id and k.key = v_generation.idempotency_key;
+          perform private.close_generation(v_generation, 'released', null, 0, 0);
+        end if;
+        select jsonb_build_object(
+                 'tokens_used', g.input_tokens + g.output_tokens, 'remaining', b.allocated - b.used - b.reserved
+               )
+          into strict v_answer
+          from public.generations g join public.balances b on b.subject_id = g.subject_id
+         where g.id = v_item.hold;
+      else
+        raise exception 'unknown metering operation %', v_item.op using errcode = '22023';
+      end if;
+    end if;
+    v_answers := v_answers || v_answer;
+  end loop;
+
+  if cardinality(v_events) > 0 then
+    perform private.record_usage_events(v_events);
+  end if;
+  return to_jsonb(v_answers);
+end
+$$;
+revoke all on function public.meter_chat(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.meter_chat(jsonb) to service_role;
+comment on function public.meter_chat(jsonb) is
+  'Holds, extensions and settlements of chat requests in one transaction. Takes an array of {op: reserve, id, session_id | api_key_id or google_subject, hold, source, model, input_estimate, output_tokens, idempotency_key, request_hash}, {op: extend, hold, output_tokens, provider, upstream_id} and {op: settle, hold, input_tokens, output_tokens, provenance, provider, upstream_id}; answers an array in the same order: {output_tokens, remaining}, {output_tokens}, {tokens_used, remaining}, or {code, …} where the item was refused.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122002710', 'chat_metering')
+on conflict (version) do nothing;
+
+-- 20261122002720_chat_reconcile
+
+-- Chat, reconciliation: where a use could only be estimated, upstream's own count corrects it later.
+
+create or replace function public.claim_estimated_generations(p_limit integer)
+returns table (id uuid, upstream_id text)
+language sql volatile security definer set search_path = ''
+as $$
+-- Definer: generations are written by no API role. Several servers may ask at once: each gets others.
+  with due as (
+    select g.id from public.generations g
+     where g.reconcile_at <= now()
+     order by g.reconcile_at
+     limit p_limit
+     for update skip locked
+  )
+  update public.generations g
+     set reconcile_tries = g.reconcile_tries + 1,
+         -- Upstream knows a count some seconds after a stream has ended; after two days it will not any more.
+         reconcile_at = case
+           when g.reconcile_tries < 14 then now() + least(interval '30 seconds' * 2 ^ g.reconcile_tries, interval '6 hours')
+         end
+    from due
+   where g.id = due.id
+  returning g.id, g.upstream_id
+$$;
+revoke all on function public.claim_estimated_generations(integer) from public, anon, authenticated, service_role;
+grant execute on function public.claim_estimated_generations(integer) to service_role;
+comment on function public.claim_estimated_generations(integer) is
+  'Estimated generations whose count upstream may know by now; each is given out again later, up to 15 times, until it is corrected.';
+
+create or replace function public.correct_generation(p_id uuid, p_input_tokens bigint, p_output_tokens bigint)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes balances, pools and the ledger, which no API role may.
+declare
+  v_generation public.generations;
+  v_balance public.balances;
+  v_difference bigint;
+  v_amount bigint;
+begin
+  -- The pool before the balance, as everywhere.
+  perform from public.budgets where subject_kind = 'user' for update;
+  select b.* into v_balance
+    from public.balances b join public.generations g on g.subject_id = b.subject_id
+   where g.id = p_id for update of b;
+  select g.* into v_generation from public.generations g where g.id = p_id;
+  if v_generation.provenance is distinct from 'estimated' then
+    return '{"corrected": false, "amount": 0}';
+  end if;
+  v_difference := v_generation.input_tokens + v_generation.output_tokens - p_input_tokens - p_output_tokens;
+  -- More than an account was ever given, and does not hold for others, cannot be taken from it.
+  v_amount := greatest(v_difference, v_balance.reserved - v_balance.allocated);
+  if v_amount <> 0 then
+    -- What is not there to be taken back any more becomes debt.
+    update public.balances b
+       set allocated = b.allocated + v_amount,
+           used = b.used - greatest(b.used + b.reserved - b.allocated - v_amount, 0),
+           debt = b.debt + greatest(b.used + b.reserved - b.allocated - v_amount, 0),
+           updated_at = now()
+     where b.subject_id = v_generation.subject_id;
+    insert into public.ledger_entries (subject_id, kind, amount, period, actor, reference)
+    values (
+      v_generation.subject_id, 'correction', v_amount, v_balance.period, 'system:reconciliation', 'generation:' || p_id
+    );
+    update public.budgets set allocated = allocated + v_amount, updated_at = now() where subject_kind = 'user';
+  end if;
+  update public.generations g
+     set provenance = 'provider_final', input_tokens = p_input_tokens, output_tokens = p_output_tokens,
+         uncollected = v_amount - v_difference, reconcile_at = null
+   where g.id = p_id;
+  return jsonb_build_object('corrected', true, 'amount', v_amount);
+end
+$$;
+revoke all on function public.correct_generation(uuid, bigint, bigint) from public, anon, authenticated, service_role;
+grant execute on function public.correct_generation(uuid, bigint, bigint) to service_role;
+comment on function public.correct_generation(uuid, bigint, bigint) is
+  'Corrects an estimated generation to what upstream counted, once, by a ledger entry. Answers {corrected, amount}: tokens given back, or taken where negative.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122002720', 'chat_reconcile')
+on conflict (version) do nothing;
+
+-- 20261122002730_chat_books
+
+-- Chat, books: what the rest of the ledger has to know about chat requests.
+
+-- Holds of devices are given back when they expire; those of chat requests are not, as an answer may have been produced.
+create or replace function private.expire_reservations(p_subjects uuid[])
+returns void
+language sql volatile set search_path = ''
+as $$
+  with expired as (
+    update public.reservations r
+       set status = 'expired', closed_at = now()
+     where r.subject_id = any (p_subjects) and r.status = 'held' and r.expires_at <= now()
+       and not exists (select from public.generations g where g.id = r.id)
+    returning r.subject_id, r.amount
+  )
+  update public.balances b
+     set reserved = b.reserved - e.amount, updated_at = now()
+    from (select subject_id, sum(amount)::bigint as amount from expired group by subject_id) e
+   where b.subject_id = e.subject_id
+$$;
+
+create or replace function private.close_balance(p_user_id uuid, p_actor text)
+returns bigint
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_unused bigint;
+begin
+  perform from public.budgets where subject_kind = 'user' for update;
+  perform from public.balances b where b.subject_id = p_user_id for update;
+  -- What is still running is paid for at its hold: nobody is there any more to wait for its end.
+  perform private.settle_lost_generations(array[p_user_id], 'infinity');
+  update public.generations g set reconcile_at = null where g.subject_id = p_user_id and g.reconcile_at is not null;
+  with released as (
+    update public.reservations set status = 'expired', closed_at = now()
+     where subject_id = p_user_id and status = 'held' returning amount
+  )
+  update public.balances
+     set reserved = reserved - (select coalesce(sum(amount), 0) from released), updated_at = now()
+   where subject_id = p_user_id
+  returning allocated - used - reserved into v_unused;
+  if v_unused > 0 then
+    perform private.change_allocation(p_user_id, -v_unused, 'adjustment', p_actor, 'account deleted');
+    update public.budgets set allocated = allocated - v_unused, updated_at = now() where subject_kind = 'user';
+  end if;
+  return coalesce(v_unused, 0);
+end
+$$;
+
+create or replace function public.maintain(p_monthly_tokens bigint default null, p_retention_months integer default null)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set statement_timeout = '15min'
+as $$
+-- Definer: expires holds, resets periods, prunes keys and drops partitions, which no API role may.
+declare
+  v_subjects uuid[];
+  v_lost integer := 0;
+  v_keys bigint;
+  v_ended integer;
+  v_dropped integer := 0;
+  v_features integer := 0;
+  v_reset boolean := false;
+begin
+  -- One server at a time is enough; the others have nothing left to do.
+  if not pg_try_advisory_xact_lock(hashtext('public.maintain')) then
+    return jsonb_build_object('ran', false);
+  end if;
+
+  perform private.ensure_usage_partition(now() + make_interval(months => n)) from generate_series(0, 3) as n;
+  if p_monthly_tokens is not null then
+    v_reset := private.reset_when_due(p_monthly_tokens);
+  end if;
+
+  select array_agg(distinct r.subject_id) into v_subjects
+    from (
+      select subject_id from public.reservations
+       where status = 'held' and expires_at <= now() order by expires_at limit 1000
+    ) r;
+  if v_subjects is not null then
+    perform from public.balances b where b.subject_id = any (v_subjects) order by b.subject_id for update;
+    perform private.expire_reservations(v_subjects);
+    v_lost := private.settle_lost_generations(v_subjects, now());
+  end if;
+
+  with pruned as (
+    delete from private.idempotency_keys where created_at < now() - interval '48 hours' returning 1
+  )
+  select count(*) into v_keys from pruned;
+  delete from private.login_attempts where window_ends_at < now();
+  delete from private.known_addresses where last_login_at < now() - interval '180 days';
+  v_ended := private.prune_accounts();
+
+  if p_retention_months is not null then
+    v_dropped := private.drop_old_usage(private.usage_horizon(p_retention_months));
+    v_features := private.prune_features(p_retention_months);
+  end if;
+  return jsonb_build_object(
+    'ran', true, 'reset', v_reset, 'expired_subjects', coalesce(cardinality(v_subjects), 0),
+    'lost_generations', v_lost, 'pruned_keys', v_keys,
+    'ended_credentials', v_ended, 'dropped_months', v_dropped, 'pruned_features', v_features
+  );
+end
+$$;
+comment on function public.maintain(bigint, integer) is
+  'Creates partitions ahead, expires holds, settles chat requests whose server went away, prunes idempotency keys, log-in counters and credentials that have ended; with p_monthly_tokens resets at the month''s start, with p_retention_months drops older events. Answers what it did, ran false where another one is at it.';
+
+create or replace function public.my_balance()
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+begin
+  return (
+    select jsonb_build_object(
+             'allocated', coalesce(b.allocated, 0), 'used', coalesce(b.used, 0), 'reserved', coalesce(b.reserved, 0),
+             'remaining', coalesce(b.allocated - b.used - b.reserved, 0), 'debt', coalesce(b.debt, 0)
+           )
+      from (select 1) one left join public.balances b on b.subject_id = v_user_id
+  );
+end
+$$;
+comment on function public.my_balance() is 'The caller''s balance: {allocated, used, reserved, remaining, debt}.';
+
+create or replace function public.export_generations(
+  p_limit integer, p_after_at timestamptz default '-infinity', p_after_id uuid default '00000000-0000-0000-0000-000000000000'
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+begin
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at, page.id), '[]')
+      from (
+        select g.id, g.source, g.model, g.provider, g.upstream_id, g.input_estimate, g.idempotency_key, g.provenance,
+               g.input_tokens, g.output_tokens, g.uncollected, g.created_at
+          from public.generations g
+         where g.subject_id = v_user_id and (g.created_at, g.id) > (p_after_at, p_after_id)
+         order by g.created_at, g.id
+         limit p_limit
+      ) page
+  );
+end
+$$;
+revoke all on function public.export_generations(integer, timestamptz, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.export_generations(integer, timestamptz, uuid) to authenticated;
+comment on function public.export_generations(integer, timestamptz, uuid) is
+  'The caller''s chat requests, oldest first; after (time, id) to page on.';
+
+create or replace function public.verify_ledger()
+returns table (name text, ok boolean, checked bigint, discrepancies jsonb)
+language plpgsql stable security definer set search_path = '' set statement_timeout = '15min'
+as $$
+-- Definer: reads every subject's rows, which no API role may. Stable: one snapshot for all checks.
+begin
+  return query
+  with
+  allocations as (
+    select b.subject_id, b.allocated as stated, coalesce(e.total, 0) as proven
+      from public.balances b
+      full join (select subject_id, sum(amount) as total from public.ledger_entries group by subject_id) e using (subject_id)
+  ),
+  spent as (
+    select b.subject_id, b.used + b.debt as stated, coalesce(e.total, 0) as proven
+      from public.balances b
+      left join (
+        select subject_id, period, sum(cost) as total
+          from (
+            select subject_id, period, cost from public.usage_events
+            union all
+            select subject_id, period, cost from private.retired_usage
+          ) debits
+         group by subject_id, period
+      ) e on e.subject_id = b.subject_id and e.period = b.period
+  ),
+  held as (
+    select subject_id, b.reserved as stated, coalesce(r.total, 0) as proven
+      from public.balances b
+      full join (
+        select subject_id, sum(amount) as total from public.reservations where status = 'held' group by subject_id
+      ) r using (subject_id)
+  ),
+  events as (
+    select subject_id, date_bin('15 minutes', occurred_at, 'epoch') as bucket, provider, model, source,
+           count(*) as events, sum(prompt_count) as prompts, sum(input_tokens) as input_tokens,
+           sum(output_tokens) as output_tokens, sum(total_tokens) as total_tokens, sum(cost) as cost
+      from public.usage_events
+     group by 1, 2, 3, 4, 5
+  ),
+  rollups as (
+    select subject_id,
+           array[r.events, r.prompts, r.input_tokens, r.output_tokens, r.total_tokens, r.cost]::numeric[] as stated,
+           array[e.events, e.prompts, e.input_tokens, e.output_tokens, e.total_tokens, e.cost]::numeric[] as proven
+      from public.usage_rollups r
+      full join events e using (subject_id, bucket, provider, model, source)
+     -- Rollups outlive the events retention drops.
+     where bucket >= (select min(lower_bound) from private.usage_partitions())
+  ),
+  totals as (
+    select bucket::text as subject, t.stated, r.proven
+      from (
+        select bucket,
+               array[sum(events), sum(prompts), sum(input_tokens), sum(output_tokens), sum(total_tokens), sum(cost)] as stated
+          from public.usage_totals group by bucket
+      ) t
+      full join (
+        select bucket,
+               array[sum(events), sum(prompts), sum(input_tokens), sum(output_tokens), sum(total_tokens), sum(cost)] as proven
+          from public.usage_rollups group by bucket
+      ) r using (bucket)
+  ),
+  pools as (
+    select p.subject_kind, p.allocated as stated, coalesce(b.total, 0) as proven
+      from public.budgets p
+      left join (select subject_kind, sum(allocated) as total from public.balances group by subject_kind) b using (subject_kind)
+  ),
+  transfers as (
+    select e.reference, 0::numeric as stated, sum(e.amount) as proven
+      from public.ledger_entries e where e.kind = 'transfer' group by e.reference
+  ),
+  tracked as (
+    select u.id as subject_id,
+           array[coalesce(c.prompts, 0), coalesce(c.tokens, 0)]::numeric[] as stated,
+           array[coalesce(r.prompts, 0), coalesce(r.tokens, 0)]::numeric[] as proven
+      from public.users u
+      left join public.tracker_counters c on c.user_id = u.id
+      left join (
+        select subject_id, sum(prompts) as prompts, sum(total_tokens) as tokens
+          from public.usage_rollups where source = 'tracker' group by subject_id
+      ) r on r.subject_id = u.id
+     where c.user_id is not null or r.subject_id is not null
+  ),
+  owed as (
+    select b.subject_id, b.debt as stated, 0::bigint as proven
+      from public.balances b where b.debt > 0 and b.allocated > b.used + b.reserved
+  ),
+  -- A closed generation has one event of what it was settled at; corrections are ledger entries.
+  generated as (
+    select g.id as subject_id,
+           case r.status
+             when 'held' then 0
+             else g.input_tokens + g.output_tokens - g.uncollected + coalesce(c.amount, 0)
+           end::numeric as stated,
+           coalesce(e.cost, 0) as proven
+      from public.generations g
+      join public.reservations r on r.id = g.id
+      left join (
+        select id, sum(cost) as cost from public.usage_events where source in ('chat', 'api') group by id
+      ) e on e.id = g.id
+      left join (
+        select reference, sum(amount) as amount from public.ledger_entries where kind = 'correction' group by reference
+      ) c on c.reference = 'generation:' || g.id
+     where r.closed_at is null or r.closed_at >= (select min(lower_bound) from private.usage_partitions())
+  ),
+  findings as (
+    select 'allocated = sum of ledger entries' as title, subject_id::text as subject, to_jsonb(stated) as stated, to_jsonb(proven) as proven from allocations
+    union all
+    select 'used + debt = sum of event costs in the period', subject_id::text, to_jsonb(stated), to_jsonb(proven) from spent
+    union all
+    select 'reserved = sum of held reservations', subject_id::text, to_jsonb(stated), to_jsonb(proven) from held
+    union all
+    select 'rollups = sums of events', subject_id::text, to_jsonb(stated), to_jsonb(proven) from rollups
+    union all
+    select 'totals = sums of rollups', subject, to_jsonb(stated), to_jsonb(proven) from totals
+    union all
+    select 'legs of each transfer cancel out', reference, to_jsonb(stated), to_jsonb(proven) from transfers
+    union all
+    select 'pools = sums of allocations', subject_kind, to_jsonb(stated), to_jsonb(proven) from pools
+    union all
+    select 'tracker counters = sums of tracker rollups', subject_id::text, to_jsonb(stated), to_jsonb(proven) from tracked
+    union all
+    select 'debt only where nothing is left', subject_id::text, to_jsonb(stated), to_jsonb(proven) from owed
+    union all
+    select 'generations = their events and corrections', subject_id::text, to_jsonb(stated), to_jsonb(proven) from generated
+  ),
+  titles(position, title) as (
+    values
+      (1, 'allocated = sum of ledger entries'),
+      (2, 'used + debt = sum of event costs in the period'),
+      (3, 'reserved = sum of held reservations'),
+      (4, 'rollups = sums of events'),
+      (5, 'totals = sums of rollups'),
+      (6, 'legs of each transfer cancel out'),
+      (7, 'pools = sums of allocations'),
+      (8, 'tracker counters = sums of tracker rollups'),
+      (9, 'debt only where nothing is left'),
+      (10, 'generations = their events and corrections')
+  )
+  select t.title,
+         count(*) filter (where f.stated is distinct from f.proven and f.title is not null) = 0,
+         count(f.title),
+         coalesce(
+           jsonb_agg(jsonb_build_object('subject', f.subject, 'stated', f.stated, 'proven', f.proven))
+             filter (where f.stated is distinct from f.proven and f.title is not null),
+           '[]'
+         )
+    from titles t left join findings f on f.title = t.title
+   group by t.position, t.title
+   order by t.position;
+end
+$$;
+comment on function public.verify_ledger() is
+  'Recomputes every balance, hold, rollup, counter and generation from the rows behind it. One row per check; ok is false where discrepancies lists differences.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122002730', 'chat_books')
+on conflict (version) do nothing;
+
 commit;
 
 -- The Data API reads the functions again.

@@ -50,6 +50,7 @@ export type Database = {
       balances: {
         Row: {
           allocated: number
+          debt: number
           period: number
           reserved: number
           subject_id: string
@@ -59,6 +60,7 @@ export type Database = {
         }
         Insert: {
           allocated?: number
+          debt?: number
           period?: number
           reserved?: number
           subject_id: string
@@ -68,6 +70,7 @@ export type Database = {
         }
         Update: {
           allocated?: number
+          debt?: number
           period?: number
           reserved?: number
           subject_id?: string
@@ -223,6 +226,67 @@ export type Database = {
             foreignKeyName: "feature_rollups_user_id_fkey"
             columns: ["user_id"]
             referencedRelation: "users"
+            referencedColumns: ["id"]
+          },
+        ]
+      }
+      generations: {
+        Row: {
+          created_at: string
+          id: string
+          idempotency_key: string | null
+          input_estimate: number
+          input_tokens: number | null
+          model: string
+          output_tokens: number | null
+          provenance: string | null
+          provider: string | null
+          reconcile_at: string | null
+          reconcile_tries: number
+          source: string
+          subject_id: string
+          uncollected: number
+          upstream_id: string | null
+        }
+        Insert: {
+          created_at?: string
+          id: string
+          idempotency_key?: string | null
+          input_estimate: number
+          input_tokens?: number | null
+          model: string
+          output_tokens?: number | null
+          provenance?: string | null
+          provider?: string | null
+          reconcile_at?: string | null
+          reconcile_tries?: number
+          source: string
+          subject_id: string
+          uncollected?: number
+          upstream_id?: string | null
+        }
+        Update: {
+          created_at?: string
+          id?: string
+          idempotency_key?: string | null
+          input_estimate?: number
+          input_tokens?: number | null
+          model?: string
+          output_tokens?: number | null
+          provenance?: string | null
+          provider?: string | null
+          reconcile_at?: string | null
+          reconcile_tries?: number
+          source?: string
+          subject_id?: string
+          uncollected?: number
+          upstream_id?: string | null
+        }
+        Relationships: [
+          {
+            foreignKeyName: "generations_id_fkey"
+            columns: ["id"]
+            referencedRelation: "reservations"
             referencedColumns: ["id"]
           },
         ]
@@ -669,6 +733,17 @@ export type Database = {
         }
         Returns: Json
       }
+      claim_estimated_generations: {
+        Args: { p_limit: number }
+        Returns: {
+          id: string
+          upstream_id: string
+        }[]
+      }
+      correct_generation: {
+        Args: { p_id: string; p_input_tokens: number; p_output_tokens: number }
+        Returns: Json
+      }
       create_api_key: {
         Args: {
           p_caller: Json
@@ -722,6 +797,10 @@ export type Database = {
       }
       export_account: { Args: { p_caller: Json }; Returns: Json }
       export_feature_events: {
+        Args: { p_after_at?: string; p_after_id?: string; p_limit: number }
+        Returns: Json
+      }
+      export_generations: {
         Args: { p_after_at?: string; p_after_id?: string; p_limit: number }
         Returns: Json
       }
@@ -850,6 +929,7 @@ export type Database = {
         }
         Returns: Json
       }
+      meter_chat: { Args: { p_items: Json }; Returns: Json }
       meter_devices: { Args: { p_items: Json }; Returns: Json }
       my_balance: { Args: Record<PropertyKey, never>; Returns: Json }
       my_devices: {

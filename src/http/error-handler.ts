@@ -24,7 +24,8 @@ function validationErrorOf(error: FastifyError): ApiError {
   });
 }
 
-function toApiError(error: FastifyError | Error): ApiError {
+/** Any error as one of the closed list. */
+export function apiErrorFor(error: FastifyError | Error): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof DatabaseFailure) return apiErrorOf(error);
   if (!('code' in error)) return new ApiError('INTERNAL_ERROR', { cause: error });
@@ -40,9 +41,14 @@ function isFault({ statusCode, code }: ApiError): boolean {
   return statusCode >= 500 && !code.endsWith('_DISABLED');
 }
 
-/** Answers any error with its status and the one error body. */
-export function answerError(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply) {
-  const apiError = toApiError(error);
+/** Answers any error with its status and the one error body, or the body of another wire format. */
+export function answerError(
+  error: FastifyError | Error,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  bodyOf: (error: ApiError) => object = (apiError) => apiError.toBody(),
+) {
+  const apiError = apiErrorFor(error);
   if (isFault(apiError)) request.log.error({ err: apiError.cause ?? apiError }, 'request failed');
   const retryAfter =
     apiError.extras['retry_after'] ?? (apiError.code === 'SERVICE_UNAVAILABLE' ? RETRY_AFTER_SECONDS : undefined);
@@ -50,7 +56,7 @@ export function answerError(error: FastifyError | Error, request: FastifyRequest
   if (apiError.statusCode === 401) reply.header('www-authenticate', 'Bearer');
   // Where the URL cannot be read no hook has run that would have set it.
   reply.header('x-request-id', request.id);
-  return reply.code(apiError.statusCode).send(apiError.toBody());
+  return reply.code(apiError.statusCode).send(bodyOf(apiError));
 }
 
 /** Answers bytes that are not HTTP, where there is no request yet to reply to. */

@@ -1,4 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify';
+import { reconcile } from '../chat/reconcile.js';
+import { createUpstream } from '../chat/upstream.js';
 import type { Config } from '../config.js';
 import { callDatabase, type DatabaseClient, longCall } from '../database/client.js';
 import type { Json } from '../database/types.js';
@@ -18,13 +20,24 @@ export function maintain(database: DatabaseClient, config: Config): Promise<Json
 }
 
 /**
- * Runs maintenance now and every minute. Any number of servers may do so at once.
+ * Runs maintenance now and every minute: the database's own, then what needs others. Any number of servers may do so at
+ * once.
  * @returns stops the timer
  */
 export function startMaintenance(database: DatabaseClient, config: Config, log: FastifyBaseLogger): () => void {
-  const run = () =>
-    maintain(database, config).catch((error: unknown) => log.warn({ err: error }, 'maintenance failed'));
+  const upstream = createUpstream(config);
+  const run = async () => {
+    try {
+      await maintain(database, config);
+      if (upstream !== undefined) await reconcile(database, upstream);
+    } catch (error) {
+      log.warn({ err: error }, 'maintenance failed');
+    }
+  };
   void run();
   const timer = setInterval(run, INTERVAL_MS);
-  return () => clearInterval(timer);
+  return () => {
+    clearInterval(timer);
+    void upstream?.close();
+  };
 }

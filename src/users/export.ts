@@ -28,6 +28,7 @@ const SECTIONS: readonly (readonly [name: string, read: ReadPage])[] = [
   ['devices', (database, page) => database.rpc('my_devices', page)],
   ['ledger_entries', (database, page) => database.rpc('export_ledger_entries', page)],
   ['reservations', (database, page) => database.rpc('export_reservations', page)],
+  ['generations', (database, page) => database.rpc('export_generations', page)],
   ['usage_events', (database, page) => database.rpc('export_usage_events', page)],
   ['feature_events', (database, page) => database.rpc('export_feature_events', page)],
 ];

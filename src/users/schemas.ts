@@ -47,11 +47,14 @@ export const BalanceSchema = Type.Object({
   used: Type.Integer({ description: 'Tokens spent.' }),
   reserved: Type.Integer({ description: 'Tokens set aside by holds.' }),
   remaining: Type.Integer({ description: 'Tokens left.' }),
+  debt: Type.Integer({
+    description: 'Tokens a provider billed beyond its hold; the next ones that come in pay them.',
+  }),
 });
 
 export const LedgerItemSchema = Type.Object({
   id: Type.String({ format: 'uuid' }),
-  kind: Type.String({ description: 'grant, transfer, reset, adjustment, subscription, debit or hold.' }),
+  kind: Type.String({ description: 'grant, transfer, reset, adjustment, subscription, correction, debit or hold.' }),
   amount: Type.Integer({
     description:
       'Tokens: what was added (positive), taken back or spent (negative). For a hold what it sets or set aside.',
@@ -64,7 +67,7 @@ export const LedgerItemSchema = Type.Object({
   provider: Type.Optional(Type.String()),
   source: Type.Optional(Type.String({ description: 'Which door a debit came through.' })),
   reference: Type.Optional(Type.String({ description: 'What a change belongs to.' })),
-  status: Type.Optional(Type.String({ description: 'Of a hold: held, settled or expired.' })),
+  status: Type.Optional(Type.String({ description: 'Of a hold: held, settled, expired, released or lost.' })),
   expires_at: Type.Optional(Type.String({ description: 'Until when a hold stands.' })),
   created_at: Type.String({ description: 'When it happened.' }),
 });

@@ -94,7 +94,7 @@ export async function openTestServer(
         [],
         'the ledger verifies',
       );
-      test.equal(checks.length, 8, 'every check ran');
+      test.equal(checks.length, 10, 'every check ran');
     },
   };
 }

@@ -1,0 +1,76 @@
+-- Chat: the requests the server passes on to a language model, each paid for by a hold.
+
+alter table public.balances add column if not exists debt bigint not null default 0 check (debt >= 0);
+comment on column public.balances.debt is 'Tokens spent beyond what was left, because a provider billed more than its hold; paid by the next tokens that come in. Usage events cost used + debt.';
+
+-- Whatever makes tokens available, a grant or a hold that ends, pays the debt first.
+create or replace function private.pay_debt()
+returns trigger
+language plpgsql set search_path = ''
+as $$
+declare
+  v_paid bigint := greatest(least(new.debt, new.allocated - new.used - new.reserved), 0);
+begin
+  new.debt := new.debt - v_paid;
+  new.used := new.used + v_paid;
+  return new;
+end
+$$;
+revoke all on function private.pay_debt() from public, anon, authenticated, service_role;
+comment on function private.pay_debt() is 'Trigger: pays a balance''s debt from what is available.';
+
+create or replace trigger balances_pay_debt
+  before update on public.balances
+  for each row when (new.debt > 0) execute function private.pay_debt();
+
+alter table public.reservations drop constraint if exists reservations_status_check;
+alter table public.reservations add constraint reservations_status_check
+  check (status in ('held', 'settled', 'expired', 'released', 'lost'));
+comment on column public.reservations.status is 'held, settled (usage was debited), expired or released (tokens given back), or lost (settled at its estimate, as the server that held it went away).';
+
+alter table public.ledger_entries drop constraint if exists ledger_entries_kind_check;
+alter table public.ledger_entries add constraint ledger_entries_kind_check
+  check (kind in ('grant', 'transfer', 'reset', 'adjustment', 'subscription', 'correction'));
+comment on column public.ledger_entries.kind is 'grant, transfer (one of two legs), reset, adjustment, subscription, or correction (of an estimated use).';
+
+create table if not exists public.generations (
+  id uuid primary key references public.reservations (id),
+  subject_id uuid not null,
+  source text not null check (source in ('chat', 'api')),
+  model text not null check (length(model) between 1 and 200),
+  provider text check (length(provider) between 1 and 50),
+  upstream_id text check (length(upstream_id) between 1 and 200),
+  input_estimate bigint not null check (input_estimate > 0),
+  idempotency_key text check (length(idempotency_key) between 1 and 255),
+  provenance text check (provenance in ('provider_final', 'estimated')),
+  input_tokens bigint check (input_tokens >= 0),
+  output_tokens bigint check (output_tokens >= 0),
+  uncollected bigint not null default 0 check (uncollected >= 0),
+  reconcile_at timestamptz,
+  reconcile_tries smallint not null default 0 check (reconcile_tries >= 0),
+  created_at timestamptz not null default now()
+);
+create index if not exists generations_subject_idx on public.generations (subject_id, created_at, id);
+create index if not exists generations_reconcile_idx on public.generations (reconcile_at) where reconcile_at is not null;
+alter table public.generations enable row level security;
+revoke all on table public.generations from anon, authenticated, service_role;
+grant select on table public.generations to authenticated;
+drop policy if exists generations_read_own on public.generations;
+create policy generations_read_own on public.generations
+  for select to authenticated using (subject_id = (select public.current_user_id()));
+comment on table public.generations is 'One row per chat request: what its hold was for, and what it came to. Nothing of a prompt or an answer.';
+comment on column public.generations.id is 'The request''s id: that of its hold, and of the usage event that settled it.';
+comment on column public.generations.subject_id is 'The account whose balance pays.';
+comment on column public.generations.source is 'Which door it came through: chat, or api for the OpenAI-compatible one.';
+comment on column public.generations.model is 'The model asked for, in lower case.';
+comment on column public.generations.provider is 'Who ran the model, as far as upstream said.';
+comment on column public.generations.upstream_id is 'The upstream''s id of the generation.';
+comment on column public.generations.input_estimate is 'Tokens the prompt was estimated at for the hold.';
+comment on column public.generations.idempotency_key is 'The caller''s key, if any.';
+comment on column public.generations.provenance is 'provider_final, or estimated until upstream''s own count is known; null while it runs, and where nothing was billed.';
+comment on column public.generations.input_tokens is 'Tokens of the prompt.';
+comment on column public.generations.output_tokens is 'Tokens of the answer.';
+comment on column public.generations.uncollected is 'Tokens upstream counted that exceed all the account was ever given: nobody pays them.';
+comment on column public.generations.reconcile_at is 'When upstream is asked (again) for its count; null where there is nothing to ask.';
+comment on column public.generations.reconcile_tries is 'How often it was asked.';
+comment on column public.generations.created_at is 'When the hold was taken.';
