@@ -40,6 +40,10 @@ import { signInRoutes } from './oauth/routes.js';
 import { pageRoutes } from './pages/routes.js';
 import { passwordResetRoutes } from './password-reset/routes.js';
 import type { Services } from './services.js';
+import { createChangeFeed } from './settings/change-feed.js';
+import { settingsRoutes } from './settings/routes.js';
+import { syncStreamRoutes } from './settings/stream-routes.js';
+import { syncRoutes } from './settings/sync-routes.js';
 import { signupRoutes, trackerRoutes } from './tracker/routes.js';
 import { allUsageRoutes, usageQuestionRoutes } from './usage/question-routes.js';
 import { usageRoutes } from './usage/routes.js';
@@ -95,6 +99,11 @@ export async function buildApp(
   await app.register(mail, { config, embedded: backend.embedded });
   await app.register(docs, { config });
 
+  const changeFeed = createChangeFeed(backend.database, logger);
+  // A stream has no end of its own for which the server could wait.
+  readiness.onDrain(changeFeed.close);
+  app.addHook('preClose', async () => changeFeed.close());
+
   const services: Services = {
     config,
     database: backend.database,
@@ -105,6 +114,7 @@ export async function buildApp(
     usageRecorder: createUsageRecorder(backend.database, config.RETENTION_MONTHS),
     trackerMeter: createTrackerMeter(backend.database),
     chat: createChat(app, config, backend.database),
+    changeFeed,
     secret: backend.jwtSecret,
     embedded: backend.embedded,
     signInProviders: createProviders(config),
@@ -121,6 +131,9 @@ export async function buildApp(
     await scope.register(ledgerRoutes, services);
     await scope.register(ownDeviceRoutes, services);
     await scope.register(exportRoutes, services);
+    await scope.register(settingsRoutes, services);
+    await scope.register(syncRoutes, services);
+    await scope.register(syncStreamRoutes, services);
     await scope.register(registrationRoutes, services);
     await scope.register(deviceRoutes, services);
     await scope.register(signupRoutes, services);

@@ -9,6 +9,7 @@ import type { TrackerMeter } from './metering/tracker-meter.js';
 import type { UsageRecorder } from './metering/usage-recorder.js';
 import type { GoogleAccessTokens } from './oauth/google-access-token.js';
 import type { SignInProviders } from './oauth/providers.js';
+import type { ChangeFeed } from './settings/change-feed.js';
 
 /** What the routes of every capability are given. */
 export interface Services {
@@ -29,6 +30,8 @@ export interface Services {
   readonly trackerMeter: TrackerMeter;
   /** Undefined where no upstream is set up. */
   readonly chat: Chat | undefined;
+  /** Who is listening for changes of what is theirs. */
+  readonly changeFeed: ChangeFeed;
   readonly signInProviders: SignInProviders;
   readonly googleAccessTokens: GoogleAccessTokens;
 }

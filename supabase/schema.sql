@@ -5866,6 +5866,565 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261122002730', 'chat_books')
 on conflict (version) do nothing;
 
+-- 20261122003200_settings
+
+-- Settings: one document a person, kept as one entry a name so that devices which change different names merge.
+
+create table if not exists public.settings (
+  user_id uuid primary key references public.users (id) on delete cascade,
+  version bigint not null default 0 check (version >= 0),
+  last_synced_at timestamptz not null default now(),
+  pruned_version bigint not null default 0 check (pruned_version >= 0),
+  pruned_at bigint not null default 0,
+  created_at timestamptz not null default now()
+) with (fillfactor = 70);
+comment on table public.settings is 'Where a person''s settings stand; what they say is in settings_entries, and whole in settings_versions.';
+comment on column public.settings.user_id is 'Whose they are; they go with the account.';
+comment on column public.settings.version is 'Counts the changes of the document.';
+comment on column public.settings.last_synced_at is 'When the document last changed.';
+comment on column public.settings.pruned_version is 'Deletions up to this version may be forgotten: who knows no later one must read everything.';
+comment on column public.settings.pruned_at is 'No forgotten deletion is later than this (milliseconds since 1970).';
+comment on column public.settings.created_at is 'When the first settings were kept.';
+
+create table if not exists public.settings_entries (
+  user_id uuid not null references public.users (id) on delete cascade,
+  name text collate "C" not null check (length(name) between 1 and 200),
+  value jsonb,
+  deleted boolean not null generated always as (value is null) stored,
+  updated_at bigint not null,
+  claimed_at bigint not null,
+  device text collate "C" not null default '' check (length(device) <= 200),
+  version bigint not null check (version > 0),
+  created_at timestamptz not null default now(),
+  primary key (user_id, name)
+);
+create index if not exists settings_entries_version_idx on public.settings_entries (user_id, version);
+comment on table public.settings_entries is 'The newest change of each setting. A deleted one stays for devices that have not heard of it, the newest 1,000 of a person.';
+comment on column public.settings_entries.user_id is 'Whose it is.';
+comment on column public.settings_entries.name is 'Name of the setting.';
+comment on column public.settings_entries.value is 'Its value; null where it was deleted.';
+comment on column public.settings_entries.deleted is 'Whether it was deleted.';
+comment on column public.settings_entries.updated_at is 'When it was changed, in milliseconds since 1970: as the device says, but never later than it came here.';
+comment on column public.settings_entries.claimed_at is 'When the device says it was changed; later than updated_at where its clock is ahead.';
+comment on column public.settings_entries.device is 'Which device changed it, as it calls itself; empty where it did not say.';
+comment on column public.settings_entries.version is 'The version of the document its value came with.';
+comment on column public.settings_entries.created_at is 'When the name was first used.';
+
+create table if not exists public.settings_versions (
+  user_id uuid not null references public.users (id) on delete cascade,
+  version bigint not null check (version > 0),
+  settings jsonb not null check (jsonb_typeof(settings) = 'object'),
+  action text not null check (action in ('put', 'push', 'restore')),
+  device text not null default '' check (length(device) <= 200),
+  created_at timestamptz not null default now(),
+  primary key (user_id, version)
+);
+comment on table public.settings_versions is 'The last 20 versions of a person''s settings, the current one among them.';
+comment on column public.settings_versions.user_id is 'Whose they are.';
+comment on column public.settings_versions.version is 'The version.';
+comment on column public.settings_versions.settings is 'The whole document.';
+comment on column public.settings_versions.action is 'What made it: put, push or restore.';
+comment on column public.settings_versions.device is 'Which device made it; empty where it did not say.';
+comment on column public.settings_versions.created_at is 'When it was made.';
+
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['settings', 'settings_entries', 'settings_versions'] loop
+    execute format('alter table public.%I enable row level security', v_table);
+    execute format('revoke all on table public.%I from anon, authenticated, service_role', v_table);
+    execute format('grant select on table public.%I to authenticated', v_table);
+    execute format('drop policy if exists %I on public.%I', v_table || '_read_own', v_table);
+    execute format(
+      'create policy %I on public.%I for select to authenticated using (user_id = (select public.current_user_id()))',
+      v_table || '_read_own', v_table
+    );
+  end loop;
+end
+$$;
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122003200', 'settings')
+on conflict (version) do nothing;
+
+-- 20261122003205_settings_writing
+
+-- Settings, writing: one way in for whole documents, restored ones and what devices push.
+
+create or replace function private.epoch_ms()
+returns bigint
+language sql volatile set search_path = ''
+as $$ select floor(extract(epoch from clock_timestamp()) * 1000)::bigint $$;
+revoke all on function private.epoch_ms() from public, anon, authenticated, service_role;
+comment on function private.epoch_ms() is
+  'This moment in milliseconds since 1970; not the transaction''s start, which may lie before a wait for a lock.';
+
+create or replace function private.json_bytes(p_document jsonb)
+returns integer
+language sql immutable strict set search_path = ''
+as $$ select octet_length(regexp_replace(p_document::text, '("(?:[^"\\]|\\.)*")|[ ]', '\1', 'g')) $$;
+revoke all on function private.json_bytes(jsonb) from public, anon, authenticated, service_role;
+comment on function private.json_bytes(jsonb) is
+  'Length of a document as JSON in bytes, without the blanks Postgres writes between its parts.';
+
+create or replace function private.settings_json(p_user_id uuid)
+returns jsonb
+language sql stable set search_path = '' set timezone = 'UTC'
+as $$
+  select jsonb_build_object(
+           'settings', coalesce(v.settings, '{}'), 'version', coalesce(s.version, 0), 'last_synced_at', s.last_synced_at
+         )
+    from (select 1) one
+    left join public.settings s on s.user_id = p_user_id
+    left join public.settings_versions v on v.user_id = s.user_id and v.version = s.version
+$$;
+revoke all on function private.settings_json(uuid) from public, anon, authenticated, service_role;
+comment on function private.settings_json(uuid) is 'The settings of an account as its owner sees them: {settings, version, last_synced_at}.';
+
+-- Forgets all but the newest deletions, and notes up to where: whoever knows no later version reads everything anew.
+create or replace function private.prune_settings(p_user_id uuid)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_oldest record;
+begin
+  select d.version, d.name into v_oldest
+    from public.settings_entries d
+   where d.user_id = p_user_id and d.deleted
+   order by d.version desc, d.name
+  offset 1000 limit 1;
+  if found then
+    with pruned as (
+      delete from public.settings_entries e
+       where e.user_id = p_user_id and e.deleted
+         and (e.version < v_oldest.version or (e.version = v_oldest.version and e.name >= v_oldest.name))
+      returning e.version, e.updated_at
+    )
+    update public.settings s
+       set pruned_version = greatest(s.pruned_version, p.version), pruned_at = greatest(s.pruned_at, p.updated_at)
+      from (select max(version) as version, max(updated_at) as updated_at from pruned) p
+     where s.user_id = p_user_id;
+  end if;
+  delete from public.settings_versions v
+   where v.user_id = p_user_id and v.version <= (select s.version - 20 from public.settings s where s.user_id = p_user_id);
+end
+$$;
+revoke all on function private.prune_settings(uuid) from public, anon, authenticated, service_role;
+comment on function private.prune_settings(uuid) is 'Keeps the newest 1,000 deletions and the last 20 versions of an account''s settings.';
+
+-- The only writer of settings; its callers hold the account.
+create or replace function private.write_settings(p_user_id uuid, p_action text, p_device text, p_entries jsonb)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_version bigint;
+  v_document jsonb;
+begin
+  insert into public.settings (user_id) values (p_user_id) on conflict (user_id) do nothing;
+  select s.version + 1 into v_version from public.settings s where s.user_id = p_user_id;
+
+  -- A value that was set again stays of the version it came with, as nobody has to hear of it.
+  insert into public.settings_entries as e (user_id, name, value, updated_at, claimed_at, device, version)
+  select p_user_id, c.entry ->> 'name', case when not (c.entry ->> 'deleted')::boolean then c.entry -> 'value' end,
+         (c.entry ->> 'updated_at')::bigint, (c.entry ->> 'claimed_at')::bigint, p_device, v_version
+    from jsonb_array_elements(p_entries) as c(entry)
+  on conflict (user_id, name) do update
+    set value = excluded.value, updated_at = excluded.updated_at, claimed_at = excluded.claimed_at, device = excluded.device,
+        version = case when e.value is distinct from excluded.value then excluded.version else e.version end;
+  if p_action = 'push' and not exists (
+    select from public.settings_entries e where e.user_id = p_user_id and e.version = v_version
+  ) then
+    return;
+  end if;
+
+  select coalesce(jsonb_object_agg(e.name, e.value), '{}') into v_document
+    from public.settings_entries e where e.user_id = p_user_id and not e.deleted;
+  if octet_length(v_document::text) > 262144 and private.json_bytes(v_document) > 262144 then
+    raise sqlstate 'PT413' using message = 'SETTINGS_TOO_LARGE';
+  end if;
+  update public.settings set version = v_version, last_synced_at = clock_timestamp() where user_id = p_user_id;
+  insert into public.settings_versions (user_id, version, settings, action, device)
+  values (p_user_id, v_version, v_document, p_action, p_device);
+  perform private.prune_settings(p_user_id);
+end
+$$;
+revoke all on function private.write_settings(uuid, text, text, jsonb) from public, anon, authenticated, service_role;
+comment on function private.write_settings(uuid, text, text, jsonb) is
+  'Writes changes [{name, value, deleted, updated_at, claimed_at}] that have won, as the next version; a push that changes no value makes none. Raises SETTINGS_TOO_LARGE where the document would be longer than 256 KiB.';
+
+create or replace function private.overwrite_settings(p_user_id uuid, p_action text, p_device text, p_settings jsonb)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_now bigint := private.epoch_ms();
+  v_entries jsonb;
+begin
+  -- Later than all there is, also within the same millisecond and where the clock was set back.
+  select coalesce(jsonb_agg(jsonb_build_object(
+           'name', coalesce(n.key, e.name), 'value', n.value, 'deleted', n.key is null,
+           'updated_at', greatest(v_now, e.updated_at + 1), 'claimed_at', greatest(v_now, e.updated_at + 1)
+         )), '[]')
+    into v_entries
+    from jsonb_each(p_settings) n
+    full join (select o.* from public.settings_entries o where o.user_id = p_user_id) e on e.name = n.key
+   where n.key is not null or not e.deleted;
+  perform private.write_settings(p_user_id, p_action, p_device, v_entries);
+end
+$$;
+revoke all on function private.overwrite_settings(uuid, text, text, jsonb) from public, anon, authenticated, service_role;
+comment on function private.overwrite_settings(uuid, text, text, jsonb) is
+  'Makes a document the settings of an account: what it lacks is deleted, and no change made before wins against it.';
+
+create or replace function public.put_settings(
+  p_caller jsonb, p_settings jsonb, p_versions bigint[] default null, p_device text default ''
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes settings, which no API role may.
+declare
+  v_user_id uuid := private.lock_user(p_caller);
+begin
+  -- Answered, not raised: the document must not get into the database's log.
+  if p_versions is not null and not (
+    coalesce((select s.version from public.settings s where s.user_id = v_user_id), 0) = any (p_versions)
+  ) then
+    return private.settings_json(v_user_id) || '{"stale": true}';
+  end if;
+  perform private.overwrite_settings(v_user_id, 'put', p_device, p_settings);
+  return private.settings_json(v_user_id) || '{"stale": false}';
+end
+$$;
+revoke all on function public.put_settings(jsonb, jsonb, bigint[], text) from public, anon, authenticated, service_role;
+grant execute on function public.put_settings(jsonb, jsonb, bigint[], text) to service_role;
+comment on function public.put_settings(jsonb, jsonb, bigint[], text) is
+  'Replaces the caller''s settings where they are at one of the versions, or at any. Answers {settings, version, last_synced_at, stale}, stale with the document that stands; raises SETTINGS_TOO_LARGE.';
+
+create or replace function public.restore_settings(p_caller jsonb, p_version bigint, p_device text default '')
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes settings, which no API role may.
+declare
+  v_user_id uuid := private.lock_user(p_caller);
+  v_settings jsonb;
+begin
+  select v.settings into v_settings
+    from public.settings_versions v where v.user_id = v_user_id and v.version = p_version;
+  if not found then
+    raise sqlstate 'PT404' using message = 'SETTINGS_VERSION_NOT_FOUND';
+  end if;
+  perform private.overwrite_settings(v_user_id, 'restore', p_device, v_settings);
+  return private.settings_json(v_user_id);
+end
+$$;
+revoke all on function public.restore_settings(jsonb, bigint, text) from public, anon, authenticated, service_role;
+grant execute on function public.restore_settings(jsonb, bigint, text) to service_role;
+comment on function public.restore_settings(jsonb, bigint, text) is
+  'Makes one of the last 20 versions of the caller''s settings the next one. Answers {settings, version, last_synced_at}; raises SETTINGS_VERSION_NOT_FOUND.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122003205', 'settings_writing')
+on conflict (version) do nothing;
+
+-- 20261122003210_settings_push
+
+-- Settings, push: what devices changed, also while they were offline, is merged name by name: the newest change wins.
+
+-- A change from the future counts as made when it first came. Were that not remembered, the same change sent again would
+-- count as made later, and win against what others changed since.
+create table if not exists private.settings_clamps (
+  user_id uuid not null references public.users (id) on delete cascade,
+  name text collate "C" not null,
+  device text collate "C" not null,
+  claimed_at bigint not null,
+  updated_at bigint not null,
+  id bigint generated always as identity,
+  primary key (user_id, name, device, claimed_at)
+);
+alter table private.settings_clamps enable row level security;
+comment on table private.settings_clamps is 'Changes of settings that claimed to be from the future, and when they came; the newest 2,000 of a person.';
+comment on column private.settings_clamps.user_id is 'Whose setting was changed; goes with the account.';
+comment on column private.settings_clamps.name is 'Name of the setting.';
+comment on column private.settings_clamps.device is 'Which device changed it.';
+comment on column private.settings_clamps.claimed_at is 'When the device says it was changed, in milliseconds since 1970.';
+comment on column private.settings_clamps.updated_at is 'When the change first came, which is what counts.';
+comment on column private.settings_clamps.id is 'Tells which are the newest.';
+
+create or replace function private.date_changes(p_user_id uuid, p_device text, p_changes jsonb)
+returns table (name text, value jsonb, updated_at bigint, claimed_at bigint)
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_now bigint := private.epoch_ms();
+begin
+  return query
+    with claimed as materialized (
+      select c.key as name, c.value -> 'value' as value, (c.value ->> 'updated_at')::bigint as claimed_at
+        from jsonb_each(p_changes) c
+    ),
+    dated as materialized (
+      -- While a device's clock is ahead, its changes keep the order it made them in, however late one of them comes.
+      select c.name, c.value, least(c.claimed_at, v_now, (
+               select min(k.updated_at) from private.settings_clamps k
+                where k.user_id = p_user_id and k.name = c.name and k.device = p_device
+                  and (k.claimed_at = c.claimed_at or (k.claimed_at > c.claimed_at and c.claimed_at > v_now))
+             )) as updated_at, c.claimed_at
+        from claimed c
+    ),
+    remembered as (
+      insert into private.settings_clamps (user_id, name, device, claimed_at, updated_at)
+      select p_user_id, d.name, p_device, d.claimed_at, d.updated_at from dated d where d.updated_at < d.claimed_at
+      on conflict do nothing
+    )
+    select d.name, d.value, d.updated_at, d.claimed_at from dated d;
+  delete from private.settings_clamps k
+   where k.user_id = p_user_id and k.id <= (
+     select o.id from private.settings_clamps o where o.user_id = p_user_id order by o.id desc offset 2000 limit 1
+   );
+end
+$$;
+revoke all on function private.date_changes(uuid, text, jsonb) from public, anon, authenticated, service_role;
+comment on function private.date_changes(uuid, text, jsonb) is
+  'Changes {name: {value | deleted, updated_at}} with the time that counts: what the device claims, at most when the change first came.';
+
+create or replace function public.push_settings(
+  p_caller jsonb, p_base_version bigint, p_changes jsonb, p_device text default ''
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes settings, which no API role may.
+declare
+  v_user_id uuid := private.lock_user(p_caller);
+  v_won jsonb;
+  v_overruled jsonb;
+begin
+  with state as (
+    select coalesce(max(s.pruned_version), 0) as pruned_version, coalesce(max(s.pruned_at), 0) as pruned_at
+      from public.settings s where s.user_id = v_user_id
+  ),
+  -- Where a deletion may have been forgotten, an old change of a device that has not heard of it brings nothing back.
+  judged as materialized (
+    select c.*, e.name is null as is_new, e.value as standing_value,
+           coalesce(e.updated_at, s.pruned_at) as standing_at,
+           coalesce(e.version, s.pruned_version) as standing_version, e.device as standing_device,
+           case
+             when e.name is null then c.updated_at > s.pruned_at or p_base_version >= s.pruned_version
+             else (c.updated_at, p_device collate "C", c.claimed_at, coalesce(c.value::text, '') collate "C")
+               > (e.updated_at, e.device, e.claimed_at, coalesce(e.value::text, '') collate "C")
+           end as wins
+      from private.date_changes(v_user_id, p_device, p_changes) c
+     cross join state s
+      left join public.settings_entries e on e.user_id = v_user_id and e.name = c.name
+  )
+  select jsonb_agg(jsonb_build_object(
+           'name', j.name, 'value', j.value, 'deleted', j.value is null,
+           'updated_at', j.updated_at, 'claimed_at', j.claimed_at
+         )) filter (where j.wins),
+         jsonb_object_agg(
+           j.name,
+           jsonb_build_object('updated_at', j.standing_at, 'device', nullif(j.standing_device, ''), 'version', j.standing_version)
+             || case when j.standing_value is null then '{"deleted": true}'
+                  else jsonb_build_object('value', j.standing_value) end
+         ) filter (where not j.wins and j.value is distinct from j.standing_value)
+    into v_won, v_overruled
+    from judged j;
+  if v_won is not null then
+    perform private.write_settings(v_user_id, 'push', p_device, v_won);
+  end if;
+  return private.settings_json(v_user_id) || jsonb_build_object('overruled', coalesce(v_overruled, '{}'));
+end
+$$;
+revoke all on function public.push_settings(jsonb, bigint, jsonb, text) from public, anon, authenticated, service_role;
+grant execute on function public.push_settings(jsonb, bigint, jsonb, text) to service_role;
+comment on function public.push_settings(jsonb, bigint, jsonb, text) is
+  'Merges changes {name: {value | deleted, updated_at}} into the caller''s settings; of two of a name the newest wins, then the greater device. Answers {settings, version, last_synced_at, overruled}, overruled with the changes that stand instead; raises SETTINGS_TOO_LARGE.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122003210', 'settings_push')
+on conflict (version) do nothing;
+
+-- 20261122003220_settings_reading
+
+-- Settings, reading: the document, what changed, the history and the export, each in the person's own name.
+
+create or replace function public.my_settings()
+returns jsonb
+language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+begin
+  return (
+    select jsonb_build_object(
+             'settings', coalesce(v.settings, '{}'), 'version', coalesce(s.version, 0),
+             'last_synced_at', s.last_synced_at
+           )
+      from (select 1) one
+      left join public.settings s on s.user_id = v_user_id
+      left join public.settings_versions v on v.user_id = s.user_id and v.version = s.version
+  );
+end
+$$;
+revoke all on function public.my_settings() from public, anon, authenticated, service_role;
+grant execute on function public.my_settings() to authenticated;
+comment on function public.my_settings() is 'The caller''s settings: {settings, version, last_synced_at}.';
+
+create or replace function public.my_settings_changes(p_since bigint)
+returns jsonb
+language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+  v_settings public.settings;
+  v_full boolean;
+begin
+  select s.* into v_settings from public.settings s where s.user_id = v_user_id;
+  -- Also for a version there never was: a device may remember more than a database that was restored.
+  v_full := p_since = 0 or p_since < coalesce(v_settings.pruned_version, 0) or p_since > coalesce(v_settings.version, 0);
+  return jsonb_build_object(
+    'version', coalesce(v_settings.version, 0), 'last_synced_at', v_settings.last_synced_at, 'full', v_full,
+    'changes', (
+      select coalesce(jsonb_object_agg(
+               e.name,
+               jsonb_build_object('updated_at', e.updated_at, 'device', nullif(e.device, ''), 'version', e.version)
+                 || case when e.deleted then '{"deleted": true}' else jsonb_build_object('value', e.value) end
+             ), '{}')
+        from public.settings_entries e
+       where e.user_id = v_user_id and (v_full or e.version > p_since)
+    )
+  );
+end
+$$;
+revoke all on function public.my_settings_changes(bigint) from public, anon, authenticated, service_role;
+grant execute on function public.my_settings_changes(bigint) to authenticated;
+comment on function public.my_settings_changes(bigint) is
+  'What changed in the caller''s settings after a version, deletions included: {version, last_synced_at, full, changes}; full where that is everything there is.';
+
+create or replace function public.my_settings_history()
+returns jsonb
+language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+begin
+  return (
+    select jsonb_build_object('versions', coalesce(
+             jsonb_agg(
+               jsonb_build_object(
+                 'version', v.version, 'settings', v.settings, 'action', v.action, 'device', nullif(v.device, ''),
+                 'created_at', v.created_at
+               )
+               order by v.version desc
+             ), '[]'))
+      from public.settings_versions v where v.user_id = v_user_id
+  );
+end
+$$;
+revoke all on function public.my_settings_history() from public, anon, authenticated, service_role;
+grant execute on function public.my_settings_history() to authenticated;
+comment on function public.my_settings_history() is
+  'The last 20 versions of the caller''s settings, newest first: {versions: [{version, settings, action, device, created_at}]}.';
+
+create or replace function public.export_settings(
+  p_limit integer, p_after_at timestamptz default '-infinity', p_after_id text default ''
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+begin
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at, page.id), '[]')
+      from (
+        select e.name as id, e.value, e.deleted, e.updated_at, e.claimed_at, e.device, e.version, e.created_at
+          from public.settings_entries e
+         where e.user_id = v_user_id and (e.created_at, e.name) > (p_after_at, p_after_id)
+         order by e.created_at, e.name
+         limit p_limit
+      ) page
+  );
+end
+$$;
+revoke all on function public.export_settings(integer, timestamptz, text) from public, anon, authenticated, service_role;
+grant execute on function public.export_settings(integer, timestamptz, text) to authenticated;
+comment on function public.export_settings(integer, timestamptz, text) is
+  'The caller''s settings by name (as id), those used first at the beginning; after (time, id) to page on.';
+
+create or replace function public.export_settings_versions(
+  p_limit integer, p_after_at timestamptz default '-infinity', p_after_id text default '0'
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+begin
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at, page.id::bigint), '[]')
+      from (
+        select v.version::text as id, v.settings, v.action, v.device, v.created_at
+          from public.settings_versions v
+         where v.user_id = v_user_id and (v.created_at, v.version) > (p_after_at, p_after_id::bigint)
+         order by v.created_at, v.version
+         limit p_limit
+      ) page
+  );
+end
+$$;
+revoke all on function public.export_settings_versions(integer, timestamptz, text) from public, anon, authenticated, service_role;
+grant execute on function public.export_settings_versions(integer, timestamptz, text) to authenticated;
+comment on function public.export_settings_versions(integer, timestamptz, text) is
+  'The versions kept of the caller''s settings (as id), oldest first; after (time, id) to page on.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122003220', 'settings_reading')
+on conflict (version) do nothing;
+
+-- 20261122003230_settings_stream
+
+-- Settings, stream: one question for all people who listen for changes at once.
+
+create or replace function public.changed_states(p_listeners jsonb)
+returns jsonb
+language sql stable security definer set search_path = ''
+as $$
+-- Definer: asks for sessions and keys, and reads what belongs to many people.
+  select coalesce(jsonb_agg(
+           jsonb_build_object(
+             'position', l.ord - 1, 'live', l.live, 'version', coalesce(s.version, 0),
+             'allocated', coalesce(b.allocated, 0), 'used', coalesce(b.used, 0), 'reserved', coalesce(b.reserved, 0)
+           )
+         ), '[]')
+    from (
+      select r.*, private.is_live(r.id, r.session_id, r.api_key_id) as live
+        from rows from (
+          jsonb_to_recordset(p_listeners) as (
+            id uuid, session_id uuid, api_key_id uuid, version bigint, allocated bigint, used bigint, reserved bigint
+          )
+        ) with ordinality as r(id, session_id, api_key_id, version, allocated, used, reserved, ord)
+    ) l
+    left join public.settings s on s.user_id = l.id
+    left join public.balances b on b.subject_id = l.id
+   where not l.live
+      or (coalesce(s.version, 0), coalesce(b.allocated, 0), coalesce(b.used, 0), coalesce(b.reserved, 0))
+        is distinct from (l.version, l.allocated, l.used, l.reserved)
+$$;
+revoke all on function public.changed_states(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.changed_states(jsonb) to service_role;
+comment on function public.changed_states(jsonb) is
+  'Which of an array of listeners {id, session_id | api_key_id, version, allocated, used, reserved} know another state than the present one, or may listen no longer: [{position, live, version, allocated, used, reserved}].';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122003230', 'settings_stream')
+on conflict (version) do nothing;
+
 commit;
 
 -- The Data API reads the functions again.

@@ -433,6 +433,135 @@ export type Database = {
         }
         Relationships: []
       }
+      settings: {
+        Row: {
+          created_at: string
+          last_synced_at: string
+          pruned_at: number
+          pruned_version: number
+          user_id: string
+          version: number
+        }
+        Insert: {
+          created_at?: string
+          last_synced_at?: string
+          pruned_at?: number
+          pruned_version?: number
+          user_id: string
+          version?: number
+        }
+        Update: {
+          created_at?: string
+          last_synced_at?: string
+          pruned_at?: number
+          pruned_version?: number
+          user_id?: string
+          version?: number
+        }
+        Relationships: [
+          {
+            foreignKeyName: "settings_user_id_fkey"
+            columns: ["user_id"]
+            referencedRelation: "user_overview"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "settings_user_id_fkey"
+            columns: ["user_id"]
+            referencedRelation: "users"
+            referencedColumns: ["id"]
+          },
+        ]
+      }
+      settings_entries: {
+        Row: {
+          claimed_at: number
+          created_at: string
+          deleted: boolean
+          device: string
+          name: string
+          updated_at: number
+          user_id: string
+          value: Json | null
+          version: number
+        }
+        Insert: {
+          claimed_at: number
+          created_at?: string
+          deleted?: never
+          device?: string
+          name: string
+          updated_at: number
+          user_id: string
+          value?: Json | null
+          version: number
+        }
+        Update: {
+          claimed_at?: number
+          created_at?: string
+          deleted?: never
+          device?: string
+          name?: string
+          updated_at?: number
+          user_id?: string
+          value?: Json | null
+          version?: number
+        }
+        Relationships: [
+          {
+            foreignKeyName: "settings_entries_user_id_fkey"
+            columns: ["user_id"]
+            referencedRelation: "user_overview"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "settings_entries_user_id_fkey"
+            columns: ["user_id"]
+            referencedRelation: "users"
+            referencedColumns: ["id"]
+          },
+        ]
+      }
+      settings_versions: {
+        Row: {
+          action: string
+          created_at: string
+          device: string
+          settings: NonNullable<Json>
+          user_id: string
+          version: number
+        }
+        Insert: {
+          action: string
+          created_at?: string
+          device?: string
+          settings: NonNullable<Json>
+          user_id: string
+          version: number
+        }
+        Update: {
+          action?: string
+          created_at?: string
+          device?: string
+          settings?: NonNullable<Json>
+          user_id?: string
+          version?: number
+        }
+        Relationships: [
+          {
+            foreignKeyName: "settings_versions_user_id_fkey"
+            columns: ["user_id"]
+            referencedRelation: "user_overview"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "settings_versions_user_id_fkey"
+            columns: ["user_id"]
+            referencedRelation: "users"
+            referencedColumns: ["id"]
+          },
+        ]
+      }
       tracker_counters: {
         Row: {
           prompts: number
@@ -733,6 +862,7 @@ export type Database = {
         }
         Returns: Json
       }
+      changed_states: { Args: { p_listeners: Json }; Returns: Json }
       claim_estimated_generations: {
         Args: { p_limit: number }
         Returns: {
@@ -809,6 +939,14 @@ export type Database = {
         Returns: Json
       }
       export_reservations: {
+        Args: { p_after_at?: string; p_after_id?: string; p_limit: number }
+        Returns: Json
+      }
+      export_settings: {
+        Args: { p_after_at?: string; p_after_id?: string; p_limit: number }
+        Returns: Json
+      }
+      export_settings_versions: {
         Args: { p_after_at?: string; p_after_id?: string; p_limit: number }
         Returns: Json
       }
@@ -945,7 +1083,28 @@ export type Database = {
         }
         Returns: Json
       }
+      my_settings: { Args: Record<PropertyKey, never>; Returns: Json }
+      my_settings_changes: { Args: { p_since: number }; Returns: Json }
+      my_settings_history: { Args: Record<PropertyKey, never>; Returns: Json }
       own_subjects: { Args: Record<PropertyKey, never>; Returns: string[] }
+      push_settings: {
+        Args: {
+          p_base_version: number
+          p_caller: Json
+          p_changes: Json
+          p_device?: string
+        }
+        Returns: Json
+      }
+      put_settings: {
+        Args: {
+          p_caller: Json
+          p_device?: string
+          p_settings: Json
+          p_versions?: number[]
+        }
+        Returns: Json
+      }
       record_features: {
         Args: { p_items: Json; p_retention_months: number }
         Returns: Json
@@ -996,6 +1155,10 @@ export type Database = {
       reset_password: {
         Args: { p_password_hash: string; p_token_hash: string }
         Returns: boolean
+      }
+      restore_settings: {
+        Args: { p_caller: Json; p_device?: string; p_version: number }
+        Returns: Json
       }
       schema_version: { Args: Record<PropertyKey, never>; Returns: string }
       set_budget: {

@@ -12,6 +12,8 @@ export interface Readiness {
   /** From now on the server is not ready: it finishes what it has and stops. */
   readonly drain: () => void;
   readonly isDraining: () => boolean;
+  /** Has something done when the server begins to drain. */
+  readonly onDrain: (listener: () => void) => void;
 }
 
 const UPDATE = 'run "npm run migrate" (or "supabase db push")';
@@ -33,11 +35,16 @@ export async function schemaProblem(database: DatabaseClient): Promise<string | 
 
 export function createReadiness(database: DatabaseClient): Readiness {
   let draining = false;
+  const listeners: (() => void)[] = [];
   return {
     problem: async () => (draining ? 'shutting down' : schemaProblem(database)),
     isDraining: () => draining,
     drain: () => {
       draining = true;
+      for (const listener of listeners) listener();
+    },
+    onDrain: (listener) => {
+      listeners.push(listener);
     },
   };
 }

@@ -8,6 +8,7 @@ export function corsOptions(origins: string): FastifyCorsOptions {
   return {
     origin: origins === '*' ? '*' : origins.split(',').map((origin) => origin.trim()),
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    exposedHeaders: ['x-request-id', 'retry-after'],
+    // The date tells devices how wrong their clock is, which decides whose settings win.
+    exposedHeaders: ['x-request-id', 'retry-after', 'etag', 'date'],
   };
 }

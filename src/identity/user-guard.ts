@@ -4,7 +4,7 @@ import type { Services } from '../services.js';
 import { looksLikeApiKey } from './api-key.js';
 import { bearerTokenOf } from './bearer-token.js';
 import type { UserIdentity } from './user-identity.js';
-import { userOfToken } from './user-tokens.js';
+import { endOfUserToken, userOfToken } from './user-tokens.js';
 
 /**
  * The person a bearer token stands for: the access token of a session, or an API key.
@@ -23,6 +23,15 @@ export async function authenticateUser(
 /** The person a guarded request comes from. */
 export function userOf(request: FastifyRequest): UserIdentity {
   return request.getDecorator<UserIdentity>('user_identity');
+}
+
+/**
+ * When the credential of a guarded request is over by itself, in milliseconds since 1970: never for an API key, whose
+ * end is the database's to know.
+ */
+export function credentialEnd(app: FastifyInstance, request: FastifyRequest): number {
+  const token = bearerTokenOf(request);
+  return looksLikeApiKey(token) ? Number.POSITIVE_INFINITY : endOfUserToken(app, token);
 }
 
 /** Guards every route of the scope: only requests with a user's access token or API key pass, others get 401. */

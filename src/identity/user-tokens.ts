@@ -21,6 +21,16 @@ export function issueUserToken(
 }
 
 /**
+ * When an access token is over, in milliseconds since 1970.
+ * @throws {ApiError} INVALID_TOKEN
+ */
+export function endOfUserToken(app: FastifyInstance, token: string): number {
+  const claims = verifiedClaims(app, token);
+  if (claimsOfUser.Check(claims)) return claims.exp * 1_000;
+  throw new ApiError('INVALID_TOKEN');
+}
+
+/**
  * Who an access token is about.
  * @param lifetimeSeconds longest life a token may claim
  * @throws {ApiError} INVALID_TOKEN

@@ -31,6 +31,8 @@ const SECTIONS: readonly (readonly [name: string, read: ReadPage])[] = [
   ['generations', (database, page) => database.rpc('export_generations', page)],
   ['usage_events', (database, page) => database.rpc('export_usage_events', page)],
   ['feature_events', (database, page) => database.rpc('export_feature_events', page)],
+  ['settings', (database, page) => database.rpc('export_settings', page)],
+  ['settings_versions', (database, page) => database.rpc('export_settings_versions', page)],
 ];
 
 async function* pagesOf(userDatabase: UserDatabase, caller: UserIdentity, read: ReadPage): AsyncGenerator<Row[]> {

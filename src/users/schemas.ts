@@ -115,5 +115,7 @@ export const ExportSchema = Type.Unsafe<Readable>(
     reservations: Rows('Holds, oldest first.'),
     usage_events: Rows('Every recorded use, oldest first.'),
     feature_events: Rows('Every use of a feature, oldest first.'),
+    settings: Rows('Every setting by its name (id), deleted ones too, with the device that changed it.'),
+    settings_versions: Rows('The versions kept of the settings, oldest first.'),
   }),
 );

@@ -19,6 +19,7 @@ interface Schema {
 interface Operation {
   readonly security?: readonly Readonly<Record<string, unknown>>[];
   readonly parameters?: readonly { readonly name: string; readonly in: string; readonly schema: Schema }[];
+  readonly responses?: Readonly<Record<string, { readonly content?: object }>>;
   readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: Schema }>> };
 }
 
@@ -28,6 +29,8 @@ export interface DocumentedRoute {
   readonly name: string;
   /** The tokens that open it, by the document's names; none for a route that is open without one. */
   readonly schemes: readonly string[];
+  /** Whether its answer is a stream of events, which does not end by itself. */
+  readonly isStream: boolean;
   /** A request that fits the route's schemas, on the `/api` path. */
   readonly request: (choose?: Choice) => Request;
 }
@@ -108,6 +111,7 @@ export async function documentedRoutes(server: TestServer): Promise<readonly Doc
     Object.entries(operations).map(([method, operation]) => ({
       name: `${method} ${path}`,
       schemes: schemesOf(operation.security ?? []),
+      isStream: 'text/event-stream' in (operation.responses?.['200']?.content ?? {}),
       request: (choose: Choice = () => undefined) => requestOf(method, path, operation, choose),
     })),
   );

@@ -81,6 +81,15 @@ const STATUSES: Readonly<Record<string, readonly string[]>> = {
   'get /api/users/me/ledger': ['200', '400', ...UNAUTHORIZED],
   'get /api/users/me/devices': ['200', '400', ...UNAUTHORIZED],
   'delete /api/users/me/devices/{id}': ['200', '404', ...UNAUTHORIZED, ...BODY],
+  'get /api/users/me/settings': ['200', ...UNAUTHORIZED],
+  'put /api/users/me/settings': ['200', '412', ...UNAUTHORIZED, ...BODY],
+  'get /api/sync/settings': ['200', ...UNAUTHORIZED],
+  'put /api/sync/settings': ['200', '412', ...UNAUTHORIZED, ...BODY],
+  'post /api/sync/push': ['200', ...UNAUTHORIZED, ...BODY],
+  'get /api/sync/pull': ['200', '400', ...UNAUTHORIZED],
+  'get /api/sync/history': ['200', ...UNAUTHORIZED],
+  'post /api/sync/restore': ['200', '404', ...UNAUTHORIZED, ...BODY],
+  'get /api/sync/stream': ['200', '400', ...UNAUTHORIZED],
   'get /api/users/me/export': ['200', ...UNAUTHORIZED],
 };
 

@@ -65,7 +65,7 @@ async function assertRefused(t: Test, token: string): Promise<void> {
 
 t.test('a token made by hand exactly as the server makes them opens every user route', async (t) => {
   t.ok(userRoutes.length >= 6, 'routes were found');
-  for (const { name, request } of userRoutes) {
+  for (const { name, request } of userRoutes.filter(({ isStream }) => !isStream)) {
     // Some of them end the session, or the account.
     const person = await registerUser(server);
     const authorization = `Bearer ${forge(HS256, claimsOf(person), secret)}`;

@@ -34,6 +34,9 @@ async function openPerson(): Promise<Person> {
   const headers = { authorization: `Bearer ${await signUp(server, user.email)}` };
   const payload = { usage: 1, tokenCount: 1, event_id: 'tracked' };
   await server.app.inject({ method: 'POST', url: '/api/trackUsage', headers, payload });
+  await user.as('PUT', '/api/users/me/settings', { settings: { owner: user.id } });
+  const changes = { ahead: { value: user.id, updated_at: Date.now() + 3_600_000 } };
+  await user.as('POST', '/api/sync/push', { base_version: 1, changes, device: 'laptop' });
   await sql(
     `insert into private.external_identities (provider, subject, user_id, email) values ('google', $1, $2, $3)`,
     [randomUUID(), user.id, user.email],
@@ -55,6 +58,9 @@ const OWN_TABLES = [
   'devices',
   'ledger_entries',
   'reservations',
+  'settings',
+  'settings_entries',
+  'settings_versions',
   'tracker_counters',
   'usage_events',
   'usage_rollups',
@@ -131,6 +137,7 @@ const QUESTIONS: Readonly<Record<string, string>> = {
   list_usage: `10, ${RANGE}`,
   usage_page: `null, 10, '-infinity', 'infinity', '{}', null, null`,
   summarize_features: `${RANGE}, false`,
+  my_settings_changes: '0',
 };
 
 /** The functions `authenticated` may call that read something (those of dates do not), each with nulls for arguments, or with a question. */

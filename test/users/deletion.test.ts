@@ -69,6 +69,9 @@ async function personWithEverything(): Promise<Person> {
      values ($2, $1, sha256(convert_to($2, 'UTF8')), now() + interval '30 minutes')`,
     [user.id, user.email],
   );
+  await user.as('PUT', '/api/users/me/settings', { settings: { [CANARY]: CANARY } });
+  const changes = { [`${CANARY} ahead`]: { value: CANARY, updated_at: Date.now() + 3_600_000 } };
+  await user.as('POST', '/api/sync/push', { base_version: 1, changes, device: CANARY });
   const tracker = await signUp(server, user.email);
   await sendWith(server, tracker, 'POST', '/api/trackUsage', { usage: 2, tokenCount: 30 });
   return { ...user, key, tracker, device, sessions: [{ token: user.token, refresh_token: user.refreshToken }, second] };

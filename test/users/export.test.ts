@@ -55,6 +55,9 @@ t.test('it is a JSON file with everything that is held about a person', async (t
   });
   await hold(database, ada.id, 11);
   await sendWith(server, await signUp(server, ada.email), 'POST', '/api/trackUsage', { usage: 2, tokenCount: 30 });
+  await ada.as('PUT', '/api/users/me/settings', { settings: { theme: 'dark', size: 1 } });
+  const changes = { size: { deleted: true, updated_at: Date.now() + 60_000 } };
+  await ada.as('POST', '/api/sync/push', { base_version: 1, changes, device: 'laptop' });
   await ada.as('POST', '/api/events', { name: 'focus-mode.opened', properties: { minutes: 25 } });
 
   for (const prefix of PREFIXES) {
@@ -78,6 +81,8 @@ t.test('it is a JSON file with everything that is held about a person', async (t
       'profile',
       'reservations',
       'sessions',
+      'settings',
+      'settings_versions',
       'tracker',
       'usage_events',
     ]);
@@ -99,6 +104,14 @@ t.test('it is a JSON file with everything that is held about a person', async (t
         { device_id: null, source: 'tracker', cost: 0, total_tokens: 30 },
       ],
       feature_events: [{ name: 'focus-mode.opened', properties: { minutes: 25 } }],
+      settings: [
+        { id: 'size', value: null, deleted: true, device: 'laptop', version: 2 },
+        { id: 'theme', value: 'dark', deleted: false, device: '', version: 1 },
+      ],
+      settings_versions: [
+        { id: '1', settings: { theme: 'dark', size: 1 }, action: 'put' },
+        { id: '2', settings: { theme: 'dark' }, action: 'push', device: 'laptop' },
+      ],
     });
   }
 });
