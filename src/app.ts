@@ -44,6 +44,9 @@ import { createChangeFeed } from './settings/change-feed.js';
 import { settingsRoutes } from './settings/routes.js';
 import { syncStreamRoutes } from './settings/stream-routes.js';
 import { syncRoutes } from './settings/sync-routes.js';
+import { createPayments } from './subscriptions/payments.js';
+import { subscriptionRoutes } from './subscriptions/routes.js';
+import { webhookRoutes } from './subscriptions/webhook-routes.js';
 import { signupRoutes, trackerRoutes } from './tracker/routes.js';
 import { allUsageRoutes, usageQuestionRoutes } from './usage/question-routes.js';
 import { usageRoutes } from './usage/routes.js';
@@ -119,6 +122,7 @@ export async function buildApp(
     embedded: backend.embedded,
     signInProviders: createProviders(config),
     googleAccessTokens: createGoogleAccessTokens(config),
+    payments: createPayments(config),
   };
   const api = async (scope: FastifyInstance) => {
     await scope.register(accountRoutes, services);
@@ -143,6 +147,8 @@ export async function buildApp(
     await scope.register(featureRoutes, services);
     await scope.register(chatRoutes, services);
     await scope.register(openAiRoutes, services);
+    await scope.register(subscriptionRoutes, services);
+    await scope.register(webhookRoutes, services);
     await scope.register(loginRoutes, services);
     await scope.register(sessionRoutes, services);
     await scope.register(budgetRoutes, services);

@@ -4,6 +4,7 @@ import { type Environment, EnvironmentSchema } from './environment-schema.js';
 import { namesProxies } from './http/trusted-proxies.js';
 import { namesRedirects } from './oauth/redirects.js';
 import { StartupError } from './startup-error.js';
+import { pricesOf } from './subscriptions/prices.js';
 
 /** Where the database is: one of the three set-ups. */
 export type DatabaseConfig =
@@ -79,6 +80,21 @@ function mailProblems({ SMTP_URL, SENDGRID_API_KEY, FROM_EMAIL, PUBLIC_URL }: Pa
   return problems;
 }
 
+/** Payments are taken only where they can be told of, and each price is for one tier. */
+function paymentProblems(environment: Partial<Environment>): string[] {
+  const { STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET, STRIPE_API_BASE } = environment;
+  const problems: string[] = [];
+  if (STRIPE_SECRET_KEY !== undefined && STRIPE_WEBHOOK_SECRET === undefined) {
+    problems.push(missing('STRIPE_WEBHOOK_SECRET', 'STRIPE_SECRET_KEY'));
+  }
+  if (!isSafeAddress(STRIPE_API_BASE)) problems.push(describe('STRIPE_API_BASE'));
+  const premium = pricesOf(environment.STRIPE_PRICE_PREMIUM);
+  if (pricesOf(environment.STRIPE_PRICE_PRO).some((price) => premium.includes(price))) {
+    problems.push('STRIPE_PRICE_PRO and STRIPE_PRICE_PREMIUM name the same price');
+  }
+  return problems;
+}
+
 const PROVIDER_ADDRESSES = [
   'GOOGLE_ISSUER',
   'GOOGLE_TOKENINFO_URL',
@@ -116,7 +132,7 @@ function serverProblems(environment: Partial<Environment>): string[] {
   if (environment.TRUST_PROXY !== undefined && !namesProxies(environment.TRUST_PROXY)) {
     problems.push(describe('TRUST_PROXY'));
   }
-  problems.push(...mailProblems(environment), ...providerProblems(environment));
+  problems.push(...mailProblems(environment), ...providerProblems(environment), ...paymentProblems(environment));
   if (environment.DEVICE_ENROLLMENT === 'key' && environment.ENROLLMENT_KEY === undefined) {
     problems.push('ENROLLMENT_KEY is missing (needed with DEVICE_ENROLLMENT=key)');
   }
@@ -169,8 +185,16 @@ export function readDatabaseConfig(variables: Variables): DatabaseConfig {
   return databaseOf(readEnvironment(variables, databaseProblems));
 }
 
+/**
+ * Reads what commands need that ask Stripe.
+ * @throws {StartupError} naming every bad variable at once, never a value
+ */
+export function readPaymentConfig(variables: Variables): Readonly<Environment> {
+  return readEnvironment(variables, (given) => [...databaseProblems(given), ...paymentProblems(given)]);
+}
+
 /** Where people and providers reach the server, without a slash at the end; this machine's own address where none is set. */
-export function publicUrlOf({ PUBLIC_URL, PORT }: Config): string {
+export function publicUrlOf({ PUBLIC_URL, PORT }: Pick<Environment, 'PUBLIC_URL' | 'PORT'>): string {
   return (PUBLIC_URL ?? `http://127.0.0.1:${PORT}`).replace(/\/+$/, '');
 }
 

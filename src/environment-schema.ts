@@ -2,6 +2,8 @@ import { type Static, Type } from '@sinclair/typebox';
 
 const Secret = (description: string) => Type.Optional(Type.String({ minLength: 32, description }));
 const Key = (description: string) => Type.Optional(Type.String({ minLength: 1, description }));
+const Price = (description: string) =>
+  Type.Optional(Type.String({ pattern: '^[\\w-]{1,100}(, ?[\\w-]{1,100}){0,9}$', description }));
 const Address = (address: string, description: string) =>
   Type.String({ default: address, pattern: '^https?://', description });
 const Duration = (duration: string, description: string) =>
@@ -147,6 +149,21 @@ export const EnvironmentSchema = Type.Object({
   ),
   OPENROUTER_TIMEOUT: Duration('2m', 'Longest silence of the upstream, before its answer begins and within it.'),
   CHAT_MODELS: Key('Models that may be asked for, separated by commas; all without it.'),
+  STRIPE_SECRET_KEY: Key('Secret or restricted key at Stripe; without it nobody can subscribe.'),
+  STRIPE_WEBHOOK_SECRET: Key("Signing secret of the webhook endpoint made at Stripe; needed with Stripe's key."),
+  STRIPE_PRICE_PRO: Price('Id of the monthly price of pro; earlier ones, after commas, are still honoured.'),
+  STRIPE_PRICE_PREMIUM: Price('The same for premium.'),
+  STRIPE_API_BASE: Type.String({
+    default: 'https://api.stripe.com',
+    pattern: '^https?://[^/]+/?$',
+    description: "Stripe's API; https, except on this machine.",
+  }),
+  PAYMENT_GRACE_DAYS: Type.Integer({
+    default: 7,
+    minimum: 0,
+    maximum: 90,
+    description: 'Days a tier stays in force after a payment failed.',
+  }),
   SMTP_URL: Type.Optional(
     Type.String({ pattern: '^smtps?://', description: 'Mail server, smtp:// or smtps://, with user and password.' }),
   ),

@@ -10,6 +10,7 @@ import type { UsageRecorder } from './metering/usage-recorder.js';
 import type { GoogleAccessTokens } from './oauth/google-access-token.js';
 import type { SignInProviders } from './oauth/providers.js';
 import type { ChangeFeed } from './settings/change-feed.js';
+import type { Payments } from './subscriptions/payments.js';
 
 /** What the routes of every capability are given. */
 export interface Services {
@@ -34,4 +35,6 @@ export interface Services {
   readonly changeFeed: ChangeFeed;
   readonly signInProviders: SignInProviders;
   readonly googleAccessTokens: GoogleAccessTokens;
+  /** Stripe; undefined where the configuration has no keys for it. */
+  readonly payments: Payments | undefined;
 }

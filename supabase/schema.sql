@@ -5866,6 +5866,809 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261122002730', 'chat_books')
 on conflict (version) do nothing;
 
+-- 20261122003000_subscriptions
+
+-- Subscriptions: what a tier is worth, who has one, and what was granted for it. Stripe keeps the money and the truth.
+
+create table if not exists public.plans (
+  tier text primary key check (tier in ('free', 'pro', 'premium')),
+  monthly_tokens bigint not null check (monthly_tokens between 0 and 1000000000000),
+  device_limit integer check (device_limit > 0),
+  updated_at timestamptz not null default now()
+);
+alter table public.plans enable row level security;
+revoke all on table public.plans from anon, authenticated, service_role;
+comment on table public.plans is 'What each tier is worth. Edit the rows here; what the tiers cost is a price at Stripe.';
+comment on column public.plans.tier is 'free, pro or premium.';
+comment on column public.plans.monthly_tokens is 'Tokens a paid month adds to the person''s balance.';
+comment on column public.plans.device_limit is 'Devices that may be linked to an account; null for any number.';
+comment on column public.plans.updated_at is 'When the row was made; set it when you edit.';
+
+-- Everybody starts with the tokens of a new account; free adds none each month.
+insert into public.plans (tier, monthly_tokens, device_limit)
+values ('free', 0, 10), ('pro', 5000000, 25), ('premium', 20000000, 100)
+on conflict (tier) do nothing;
+
+create table if not exists public.subscriptions (
+  user_id uuid primary key references public.users (id) on delete cascade,
+  stripe_customer_id text unique check (length(stripe_customer_id) between 1 and 255),
+  stripe_subscription_id text unique check (length(stripe_subscription_id) between 1 and 255),
+  tier text references public.plans (tier),
+  status text not null default 'none' check (length(status) between 1 and 50),
+  current_period_start timestamptz,
+  current_period_end timestamptz,
+  cancel_at_period_end boolean not null default false,
+  grace_ends_at timestamptz,
+  started_at timestamptz,
+  state_at timestamptz,
+  version bigint not null default 0,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint subscriptions_whole check (
+    stripe_subscription_id is null
+    or num_nulls(stripe_customer_id, tier, current_period_start, current_period_end, started_at, state_at) = 0
+  )
+);
+create index if not exists subscriptions_tier_idx on public.subscriptions (tier);
+alter table public.subscriptions enable row level security;
+revoke all on table public.subscriptions from anon, authenticated, service_role;
+grant select on table public.subscriptions to authenticated;
+
+drop policy if exists subscriptions_read_own on public.subscriptions;
+create policy subscriptions_read_own on public.subscriptions
+  for select to authenticated
+  using (user_id = (select public.current_user_id()));
+
+comment on table public.subscriptions is 'One row a person who was sent to Stripe, with the state Stripe last told. Nobody without a row pays.';
+comment on column public.subscriptions.user_id is 'The person.';
+comment on column public.subscriptions.stripe_customer_id is 'Who the person is at Stripe; null where that was deleted.';
+comment on column public.subscriptions.stripe_subscription_id is 'The subscription the row is about; null before the first.';
+comment on column public.subscriptions.tier is 'The tier that was subscribed to, whether or not it is in force.';
+comment on column public.subscriptions.status is 'Stripe''s word: active, trialing, past_due, unpaid, paused, incomplete, canceled, …; none before the first.';
+comment on column public.subscriptions.current_period_start is 'Start of the period being billed.';
+comment on column public.subscriptions.current_period_end is 'Its end.';
+comment on column public.subscriptions.cancel_at_period_end is 'Whether it ends with this period.';
+comment on column public.subscriptions.grace_ends_at is 'While a payment is overdue: until when the tier stays in force.';
+comment on column public.subscriptions.started_at is 'When the subscription was made at Stripe.';
+comment on column public.subscriptions.state_at is 'Stripe''s time of this state: what an older event says is not applied.';
+comment on column public.subscriptions.version is 'Counts the changes of the row, so that what was fetched before one is not applied after it.';
+comment on column public.subscriptions.created_at is 'When the person was first sent to Stripe.';
+comment on column public.subscriptions.updated_at is 'When the row last changed.';
+
+create table if not exists public.subscription_grants (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references public.users (id) on delete cascade,
+  stripe_invoice_id text not null unique check (length(stripe_invoice_id) between 1 and 255),
+  stripe_subscription_id text not null check (length(stripe_subscription_id) between 1 and 255),
+  tier text not null references public.plans (tier),
+  renewal boolean not null,
+  period_start timestamptz not null,
+  period_end timestamptz not null,
+  net_tokens bigint not null,
+  granted_tokens bigint not null check (granted_tokens >= 0),
+  created_at timestamptz not null default now()
+);
+create unique index if not exists subscription_grants_period_idx
+  on public.subscription_grants (stripe_subscription_id, period_start) where renewal;
+create index if not exists subscription_grants_user_idx on public.subscription_grants (user_id, created_at, id);
+create index if not exists subscription_grants_subscription_idx
+  on public.subscription_grants (stripe_subscription_id, period_end);
+create index if not exists subscription_grants_tier_idx on public.subscription_grants (tier);
+alter table public.subscription_grants enable row level security;
+revoke all on table public.subscription_grants from anon, authenticated, service_role;
+grant select on table public.subscription_grants to authenticated;
+
+drop policy if exists subscription_grants_read_own on public.subscription_grants;
+create policy subscription_grants_read_own on public.subscription_grants
+  for select to authenticated
+  using (user_id = (select public.current_user_id()));
+
+comment on table public.subscription_grants is 'One row a paid invoice, append-only: each is counted once, and each period once.';
+comment on column public.subscription_grants.id is 'The row''s id.';
+comment on column public.subscription_grants.user_id is 'Who paid.';
+comment on column public.subscription_grants.stripe_invoice_id is 'The invoice.';
+comment on column public.subscription_grants.stripe_subscription_id is 'The subscription it is for.';
+comment on column public.subscription_grants.tier is 'The tier that was paid for.';
+comment on column public.subscription_grants.renewal is 'true for a whole period, false for the rest of one after a change of tier.';
+comment on column public.subscription_grants.period_start is 'Start of what was paid for.';
+comment on column public.subscription_grants.period_end is 'Its end.';
+comment on column public.subscription_grants.net_tokens is 'Tokens of what was charged less those of what was credited; may be negative.';
+comment on column public.subscription_grants.granted_tokens is 'Tokens it added to the balance: never less than none. What was credited beyond that lowers the next.';
+comment on column public.subscription_grants.created_at is 'When it was written.';
+
+create table if not exists private.stripe_events (
+  id text primary key check (length(id) between 1 and 255),
+  type text not null check (length(type) between 1 and 100),
+  created_at timestamptz not null,
+  received_at timestamptz not null default now()
+);
+create index if not exists stripe_events_received_idx on private.stripe_events (received_at);
+alter table private.stripe_events enable row level security;
+comment on table private.stripe_events is 'Webhook events whose effect has committed, each in the same transaction as its effect.';
+comment on column private.stripe_events.id is 'Stripe''s id of the event.';
+comment on column private.stripe_events.type is 'What it was about.';
+comment on column private.stripe_events.created_at is 'When it happened at Stripe.';
+comment on column private.stripe_events.received_at is 'When it took effect here.';
+
+-- The last guard: one ledger entry for what was paid once.
+create unique index if not exists ledger_entries_subscription_idx
+  on public.ledger_entries (reference) where kind = 'subscription';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122003000', 'subscriptions')
+on conflict (version) do nothing;
+
+-- 20261122003010_subscriptions_state
+
+-- Subscriptions, state: what Stripe says of a subscription, applied in the order in which it became so.
+
+-- Statuses in which Stripe goes on with a subscription, paid or not.
+create or replace function private.is_running(p_status text)
+returns boolean
+language sql immutable set search_path = ''
+as $$ select p_status in ('trialing', 'active', 'past_due', 'unpaid', 'paused') $$;
+revoke all on function private.is_running(text) from public, anon, authenticated, service_role;
+comment on function private.is_running(text) is 'Whether a subscription of this status may still be billed.';
+
+create or replace function public.tier_in_force(p_subscription public.subscriptions)
+returns text
+language sql stable security invoker set search_path = ''
+as $$
+  select case
+    when p_subscription.user_id is null then null
+    when p_subscription.status in ('trialing', 'active') then p_subscription.tier
+    when p_subscription.status = 'past_due' and now() < p_subscription.grace_ends_at then p_subscription.tier
+    else 'free'
+  end
+$$;
+revoke all on function public.tier_in_force(public.subscriptions) from public, anon, authenticated, service_role;
+grant execute on function public.tier_in_force(public.subscriptions) to authenticated;
+comment on function public.tier_in_force(public.subscriptions) is
+  'The tier whose limits hold now: the subscribed one while it is paid or in its days of grace, free otherwise; null for no row.';
+
+-- Events of one person wait for each other here, and for a deletion. Nobody's customer is answered with null.
+create or replace function private.lock_customer(p_customer_id text, p_user_id uuid)
+returns uuid
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_user_id uuid;
+begin
+  select s.user_id into v_user_id from public.subscriptions s where s.stripe_customer_id = p_customer_id;
+  if v_user_id is null or v_user_id <> p_user_id then
+    return null;
+  end if;
+  perform from public.users u where u.id = v_user_id for no key update;
+  -- The account may have been deleted, or its customer replaced, while this waited.
+  return (
+    select s.user_id from public.subscriptions s where s.user_id = v_user_id and s.stripe_customer_id = p_customer_id
+  );
+end
+$$;
+revoke all on function private.lock_customer(text, uuid) from public, anon, authenticated, service_role;
+comment on function private.lock_customer(text, uuid) is
+  'The account of a Stripe customer, locked until the transaction ends; null for an unknown customer, or one of another user than the given.';
+
+-- A second delivery that arrives meanwhile waits here until the first commits or fails.
+create or replace function private.take_stripe_event(p_event jsonb)
+returns boolean
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  if p_event is null then
+    return true;
+  end if;
+  insert into private.stripe_events (id, type, created_at)
+  values (p_event ->> 'id', p_event ->> 'type', to_timestamp((p_event ->> 'created')::bigint))
+  on conflict (id) do nothing;
+  return found;
+end
+$$;
+revoke all on function private.take_stripe_event(jsonb) from public, anon, authenticated, service_role;
+comment on function private.take_stripe_event(jsonb) is
+  'Notes an event {id, type, created}; false where its effect has committed before. True where there is none to note.';
+
+create or replace function private.says_the_same(p_row public.subscriptions, p_state jsonb)
+returns boolean
+language sql stable set search_path = ''
+as $$
+  select (p_row.stripe_subscription_id, p_row.status, p_row.tier, p_row.current_period_start, p_row.current_period_end,
+          p_row.cancel_at_period_end)
+    is not distinct from
+         (p_state ->> 'subscription_id', p_state ->> 'status', coalesce(p_state ->> 'tier', p_row.tier),
+          to_timestamp((p_state ->> 'period_start')::bigint), to_timestamp((p_state ->> 'period_end')::bigint),
+          (p_state ->> 'cancels')::boolean)
+$$;
+revoke all on function private.says_the_same(public.subscriptions, jsonb) from public, anon, authenticated, service_role;
+comment on function private.says_the_same(public.subscriptions, jsonb) is 'Whether a state is the one the row has.';
+
+-- Whether a state is newer than the row's. An event is, by its time; a fetched state is where nothing was applied since
+-- before it was fetched. What cannot be told is fetched (again).
+create or replace function private.judge_state(p_row public.subscriptions, p_state jsonb, p_at timestamptz, p_version bigint)
+returns text
+language sql stable set search_path = ''
+as $$
+  select case
+    when not p_state ? 'status' then 'refetch'
+    when p_version <> p_row.version then 'refetch'
+    -- Of two subscriptions of one person the row is about the one that runs, or else the one made last. When the other
+    -- one's state was from is not kept, so the row changes over only to what was fetched.
+    when p_row.stripe_subscription_id <> p_state ->> 'subscription_id' then case
+      when p_state ->> 'tier' is not null
+        and (private.is_running(p_state ->> 'status'), to_timestamp((p_state ->> 'created')::bigint), p_state ->> 'subscription_id')
+          > (private.is_running(p_row.status), p_row.started_at, p_row.stripe_subscription_id)
+        then case when p_version is null then 'refetch' else 'apply' end
+      else 'keep'
+    end
+    when p_row.stripe_subscription_id is null and p_state ->> 'tier' is null then 'keep'
+    when private.says_the_same(p_row, p_state) then case when p_at > p_row.state_at then 'apply' else 'keep' end
+    when p_version is not null or p_row.stripe_subscription_id is null or p_at > p_row.state_at then 'apply'
+    when p_at < p_row.state_at then 'keep'
+    else 'refetch'
+  end
+$$;
+revoke all on function private.judge_state(public.subscriptions, jsonb, timestamptz, bigint) from public, anon, authenticated, service_role;
+comment on function private.judge_state(public.subscriptions, jsonb, timestamptz, bigint) is
+  'What to do with a state of this time, or fetched when the row had this version: apply, keep (the row as it is) or refetch.';
+
+create or replace function public.apply_subscription(p_state jsonb, p_event jsonb default null, p_version bigint default null)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes subscriptions and events, which no API role may.
+declare
+  v_user_id uuid := private.lock_customer(p_state ->> 'customer_id', (p_state ->> 'user_id')::uuid);
+  v_at timestamptz := to_timestamp((p_event ->> 'created')::bigint);
+  v_row public.subscriptions;
+  v_verdict text;
+begin
+  if v_user_id is null then
+    return jsonb_build_object('outcome', 'unknown_customer');
+  elsif exists (select from private.stripe_events e where e.id = p_event ->> 'id') then
+    return jsonb_build_object('outcome', 'duplicate');
+  end if;
+  select s.* into strict v_row from public.subscriptions s where s.user_id = v_user_id;
+  v_verdict := private.judge_state(v_row, p_state, v_at, p_version);
+  if v_verdict = 'refetch' then
+    return jsonb_build_object('outcome', 'refetch', 'version', v_row.version);
+  elsif not private.take_stripe_event(p_event) then
+    return jsonb_build_object('outcome', 'duplicate');
+  elsif v_verdict = 'keep' then
+    return jsonb_build_object('outcome', 'kept');
+  end if;
+
+  -- Five minutes are more than a fetch takes and clocks differ: events from before them are in what was fetched.
+  v_at := coalesce(v_at, now() - interval '5 minutes');
+  update public.subscriptions s
+     set stripe_subscription_id = p_state ->> 'subscription_id',
+         tier = coalesce(p_state ->> 'tier', s.tier),
+         status = p_state ->> 'status',
+         current_period_start = to_timestamp((p_state ->> 'period_start')::bigint),
+         current_period_end = to_timestamp((p_state ->> 'period_end')::bigint),
+         cancel_at_period_end = (p_state ->> 'cancels')::boolean,
+         grace_ends_at = case
+           when p_state ->> 'status' <> 'past_due' then null
+           when s.status = 'past_due' and s.stripe_subscription_id = p_state ->> 'subscription_id' then s.grace_ends_at
+           else greatest(v_at, s.state_at) + make_interval(days => (p_state ->> 'grace_days')::integer)
+         end,
+         started_at = to_timestamp((p_state ->> 'created')::bigint),
+         state_at = greatest(v_at, s.state_at),
+         version = s.version + 1,
+         updated_at = now()
+   where s.user_id = v_user_id;
+  return jsonb_build_object('outcome', 'applied');
+end
+$$;
+revoke all on function public.apply_subscription(jsonb, jsonb, bigint) from public, anon, authenticated, service_role;
+grant execute on function public.apply_subscription(jsonb, jsonb, bigint) to service_role;
+comment on function public.apply_subscription(jsonb, jsonb, bigint) is
+  'Applies a state {subscription_id, customer_id, user_id, status, tier, period_start, period_end, cancels, created, grace_days} (times in epoch seconds) where it is newer: the event''s {id, type, created}, or fetched when the row had p_version. Answers {outcome}: applied, kept, duplicate, unknown_customer, or refetch with the version to fetch for; a state without status asks for that.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122003010', 'subscriptions_state')
+on conflict (version) do nothing;
+
+-- 20261122003020_subscriptions_grants
+
+-- Subscriptions, grants: tokens follow money. A paid period adds its tier's tokens once; after a change of tier the rest of
+-- a period adds and takes off its share, as Stripe charges and credits it.
+
+create or replace function private.share_of_period(p_subscription_id text, p_start timestamptz, p_end timestamptz)
+returns numeric
+language sql stable set search_path = ''
+as $$
+  select least(1, extract(epoch from p_end - p_start) / nullif(extract(epoch from p_end - whole.start), 0))
+    from (
+      select coalesce(
+        (
+          select g.period_start from public.subscription_grants g
+           where g.stripe_subscription_id = p_subscription_id and g.period_end = p_end and g.renewal
+        ),
+        (
+          select s.current_period_start from public.subscriptions s
+           where s.stripe_subscription_id = p_subscription_id and s.current_period_end = p_end
+        ),
+        (p_end at time zone 'UTC' - interval '1 month') at time zone 'UTC'
+      ) as start
+    ) whole
+$$;
+revoke all on function private.share_of_period(text, timestamptz, timestamptz) from public, anon, authenticated, service_role;
+comment on function private.share_of_period(text, timestamptz, timestamptz) is
+  'How much of its billing period lies between a time and the period''s end, from 0 to 1; a period that is not known is a month.';
+
+-- Adds tokens to a person's balance. The pool does not stop it: what was paid for must not be lost, so the pool may go over
+-- its total, and then gives nothing to others until an admin raises it.
+create or replace function private.grant_subscription(p_user_id uuid, p_tokens bigint, p_reference text)
+returns bigint
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_tokens bigint;
+begin
+  perform from public.budgets where subject_kind = 'user' for update;
+  select least(p_tokens, 9007199254740991 - b.allocated) into strict v_tokens
+    from public.balances b where b.subject_id = p_user_id for update;
+  if v_tokens <= 0 then
+    return 0;
+  end if;
+  perform private.change_allocation(p_user_id, v_tokens, 'subscription', 'system:stripe', p_reference);
+  update public.budgets set allocated = allocated + v_tokens, updated_at = now() where subject_kind = 'user';
+  return v_tokens;
+end
+$$;
+revoke all on function private.grant_subscription(uuid, bigint, text) from public, anon, authenticated, service_role;
+comment on function private.grant_subscription(uuid, bigint, text) is
+  'Grants tokens that were paid for, through the ledger; answers how many, less only where a balance could not hold them.';
+
+create or replace function public.apply_invoice(p_invoice jsonb, p_event jsonb default null)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes grants, balances, the pool and the ledger, which no API role may.
+declare
+  v_user_id uuid := private.lock_customer(p_invoice ->> 'customer_id', null);
+  v_subscription_id text := p_invoice ->> 'subscription_id';
+  v_invoice_id text := p_invoice ->> 'invoice_id';
+  v_main record;
+  v_owed bigint;
+  v_granted bigint;
+begin
+  if v_user_id is null then
+    return jsonb_build_object('outcome', 'unknown_customer');
+  elsif not private.take_stripe_event(p_event) then
+    return jsonb_build_object('outcome', 'duplicate');
+  elsif exists (select from public.subscription_grants g where g.stripe_invoice_id = v_invoice_id) then
+    return jsonb_build_object('outcome', 'kept');
+  end if;
+
+  -- The line that names the invoice's period, and what all lines come to.
+  select shares.*, shares.share = 1 and not shares.proration and shares.sign > 0 as renewal,
+         sum(round(shares.sign * shares.share * shares.monthly_tokens)) over ()::bigint as net
+    into v_main
+    from (
+      select line.tier, line.sign, line.proration, plan.monthly_tokens, period.starts, period.ends,
+             case
+               when line.proration then private.share_of_period(v_subscription_id, period.starts, period.ends)
+               when exists (
+                 select from public.subscription_grants g
+                  where g.stripe_subscription_id = v_subscription_id and g.period_start = period.starts and g.renewal
+               ) then 0
+               else 1
+             end as share
+        from jsonb_to_recordset(p_invoice -> 'lines')
+               as line(tier text, sign integer, proration boolean, period_start bigint, period_end bigint)
+        join public.plans plan using (tier)
+        cross join lateral (
+          select to_timestamp(line.period_start) as starts, to_timestamp(line.period_end) as ends
+        ) period
+    ) shares
+   order by shares.proration, shares.sign desc, shares.ends desc
+   limit 1;
+  -- A period is noted also where its tier adds nothing, so that it does not when the plan is edited later.
+  if v_main.tier is null or (v_main.net = 0 and not v_main.renewal) then
+    return jsonb_build_object('outcome', 'kept');
+  end if;
+
+  -- What earlier invoices credited beyond what they charged is still to be made up for.
+  select least(0, sum(g.net_tokens - g.granted_tokens))::bigint into v_owed
+    from public.subscription_grants g where g.stripe_subscription_id = v_subscription_id;
+  v_granted := private.grant_subscription(
+    v_user_id, v_main.net + coalesce(v_owed, 0),
+    case when v_main.renewal then v_subscription_id || to_char(v_main.starts at time zone 'UTC', ' YYYY-MM-DD"T"HH24:MI:SS"Z"') else v_invoice_id end
+  );
+  insert into public.subscription_grants (
+    user_id, stripe_invoice_id, stripe_subscription_id, tier, renewal, period_start, period_end, net_tokens, granted_tokens
+  )
+  values (
+    v_user_id, v_invoice_id, v_subscription_id, v_main.tier, v_main.renewal, v_main.starts, v_main.ends, v_main.net, v_granted
+  );
+  return jsonb_build_object('outcome', 'applied', 'granted', v_granted);
+end
+$$;
+revoke all on function public.apply_invoice(jsonb, jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.apply_invoice(jsonb, jsonb) to service_role;
+comment on function public.apply_invoice(jsonb, jsonb) is
+  'Grants what a paid invoice {invoice_id, customer_id, subscription_id, lines: [{tier, sign, proration, period_start, period_end}]} is worth: sign is 1 for a charge, -1 for a credit, 0 for what is free; times in epoch seconds. Answers {outcome}: applied with the granted tokens, kept, duplicate or unknown_customer.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122003020', 'subscriptions_grants')
+on conflict (version) do nothing;
+
+-- 20261122003030_subscriptions_people
+
+-- Subscriptions, people: what they see of theirs, and what is needed to act at Stripe for them.
+
+create or replace function public.plan_of_tier(p_tier text)
+returns jsonb
+language sql stable security definer set search_path = ''
+as $$
+  -- Definer: plans are nobody's rows; whoever asks is told one tier's worth.
+  select jsonb_build_object('tier', p.tier, 'monthly_tokens', p.monthly_tokens, 'device_limit', p.device_limit)
+    from public.plans p where p.tier = p_tier
+$$;
+revoke all on function public.plan_of_tier(text) from public, anon, authenticated, service_role;
+grant execute on function public.plan_of_tier(text) to authenticated;
+comment on function public.plan_of_tier(text) is 'What a tier is worth: {tier, monthly_tokens, device_limit}.';
+
+-- Rollups know quarter hours; the rest of the first one is counted from the debits themselves.
+create or replace function public.my_tokens_used(p_since timestamptz)
+returns bigint
+language sql stable security invoker set search_path = ''
+as $$
+  select coalesce(sum(parts.cost), 0)::bigint
+    from (
+      select public.require_current_user() as user_id,
+             date_bin('15 minutes', p_since + interval '15 minutes' - interval '1 microsecond', 'epoch') as quarter
+    ) own
+    cross join lateral (
+      select r.cost from public.usage_rollups r
+       where r.subject_id = own.user_id and r.bucket >= own.quarter and r.source <> 'device'
+      union all
+      select e.cost from public.usage_events e
+       where e.subject_id = own.user_id and e.cost > 0 and e.source <> 'device'
+         and e.occurred_at >= p_since and e.occurred_at < own.quarter
+    ) parts
+$$;
+revoke all on function public.my_tokens_used(timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.my_tokens_used(timestamptz) to authenticated;
+comment on function public.my_tokens_used(timestamptz) is 'Tokens debited from the caller''s balance since a time.';
+
+create or replace function public.my_subscription()
+returns jsonb
+language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+  v_row public.subscriptions;
+  v_tier text;
+  v_since timestamptz;
+begin
+  select s.* into v_row from public.subscriptions s where s.user_id = v_user_id;
+  v_tier := coalesce(public.tier_in_force(v_row), 'free');
+  v_since := case when v_tier = 'free' then date_trunc('month', now()) else v_row.current_period_start end;
+  return jsonb_build_object(
+    'tier', v_tier,
+    'status', coalesce(v_row.status, 'none'),
+    'subscribed_tier', v_row.tier,
+    'current_period_start', v_row.current_period_start,
+    'current_period_end', v_row.current_period_end,
+    'cancel_at_period_end', coalesce(v_row.cancel_at_period_end, false),
+    'grace_ends_at', v_row.grace_ends_at,
+    'usage', public.plan_of_tier(v_tier) - 'tier' || jsonb_build_object(
+      'since', v_since,
+      'tokens_granted', (
+        select coalesce(sum(g.granted_tokens), 0) from public.subscription_grants g
+         where g.user_id = v_user_id and g.period_start >= v_since
+      ),
+      'tokens_used', public.my_tokens_used(v_since),
+      'tokens_left', (
+        select coalesce(sum(b.allocated - b.used - b.reserved), 0) from public.balances b where b.subject_id = v_user_id
+      ),
+      'devices', (select count(*) from public.devices d where d.user_id = v_user_id and d.deleted_at is null)
+    )
+  );
+end
+$$;
+revoke all on function public.my_subscription() from public, anon, authenticated, service_role;
+grant execute on function public.my_subscription() to authenticated;
+comment on function public.my_subscription() is
+  'The caller''s tier in force, subscription and what was used of it since the period, or for free the month, began.';
+
+create or replace function public.export_subscriptions(
+  p_limit integer, p_after_at timestamptz default '-infinity', p_after_id uuid default '00000000-0000-0000-0000-000000000000'
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+begin
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at, page.id), '[]')
+      from (
+        select s.user_id as id, s.stripe_customer_id, s.stripe_subscription_id, s.tier, s.status, s.current_period_start,
+               s.current_period_end, s.cancel_at_period_end, s.grace_ends_at, s.started_at, s.created_at, s.updated_at
+          from public.subscriptions s
+         where s.user_id = v_user_id and (s.created_at, s.user_id) > (p_after_at, p_after_id)
+         limit p_limit
+      ) page
+  );
+end
+$$;
+revoke all on function public.export_subscriptions(integer, timestamptz, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.export_subscriptions(integer, timestamptz, uuid) to authenticated;
+comment on function public.export_subscriptions(integer, timestamptz, uuid) is
+  'The caller''s subscription, in a list of one or none; after (time, id) to page on.';
+
+create or replace function public.export_subscription_grants(
+  p_limit integer, p_after_at timestamptz default '-infinity', p_after_id uuid default '00000000-0000-0000-0000-000000000000'
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+begin
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) - 'user_id' order by page.created_at, page.id), '[]')
+      from (
+        select g.* from public.subscription_grants g
+         where g.user_id = v_user_id and (g.created_at, g.id) > (p_after_at, p_after_id)
+         order by g.created_at, g.id
+         limit p_limit
+      ) page
+  );
+end
+$$;
+revoke all on function public.export_subscription_grants(integer, timestamptz, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.export_subscription_grants(integer, timestamptz, uuid) to authenticated;
+comment on function public.export_subscription_grants(integer, timestamptz, uuid) is
+  'What the caller paid for and was granted, oldest first; after (time, id) to page on.';
+
+create or replace function public.get_stripe_account(p_caller jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads the address and the subscription of whoever the server names.
+declare
+  v_user_id uuid := private.require_user(p_caller);
+begin
+  return (
+    select jsonb_build_object(
+             'user_id', u.id, 'email', u.email, 'customer_id', s.stripe_customer_id,
+             'subscription_id', case when private.is_running(s.status) then s.stripe_subscription_id end,
+             'version', coalesce(s.version, 0)
+           )
+      from public.users u left join public.subscriptions s on s.user_id = u.id
+     where u.id = v_user_id
+  );
+end
+$$;
+revoke all on function public.get_stripe_account(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.get_stripe_account(jsonb) to service_role;
+comment on function public.get_stripe_account(jsonb) is
+  'Who the caller is at Stripe: {user_id, email, customer_id, subscription_id, version}; subscription_id is null where none runs.';
+
+create or replace function public.attach_stripe_customer(p_caller jsonb, p_customer_id text, p_replaces text default null)
+returns text
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes subscriptions, which no API role may.
+declare
+  v_user_id uuid := private.lock_user(p_caller);
+begin
+  insert into public.subscriptions as s (user_id, stripe_customer_id, version) values (v_user_id, p_customer_id, 1)
+  on conflict (user_id) do update
+    set stripe_customer_id = excluded.stripe_customer_id, version = s.version + 1, updated_at = now()
+   where s.stripe_customer_id is not distinct from p_replaces;
+  return (select s.stripe_customer_id from public.subscriptions s where s.user_id = v_user_id);
+end
+$$;
+revoke all on function public.attach_stripe_customer(jsonb, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.attach_stripe_customer(jsonb, text, text) to service_role;
+comment on function public.attach_stripe_customer(jsonb, text, text) is
+  'Notes who the caller is at Stripe, where they are nobody yet or the one to be replaced. Answers the customer that holds from now on.';
+
+create or replace function public.detach_stripe_customer(p_caller jsonb, p_customer_id text)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes subscriptions, which no API role may.
+declare
+  v_user_id uuid := private.lock_user(p_caller);
+begin
+  update public.subscriptions s
+     set stripe_customer_id = null, stripe_subscription_id = null, tier = null, status = 'none',
+         current_period_start = null, current_period_end = null, cancel_at_period_end = false, grace_ends_at = null,
+         started_at = null, state_at = null, version = s.version + 1, updated_at = now()
+   where s.user_id = v_user_id and s.stripe_customer_id = p_customer_id;
+  return jsonb_build_object('detached', found);
+end
+$$;
+revoke all on function public.detach_stripe_customer(jsonb, text) from public, anon, authenticated, service_role;
+grant execute on function public.detach_stripe_customer(jsonb, text) to service_role;
+comment on function public.detach_stripe_customer(jsonb, text) is
+  'Forgets a customer that was deleted at Stripe, and the subscription that ended with it. Answers {detached}.';
+
+-- Nobody may go on paying for an account that is gone: it cannot be deleted before Stripe has let go of the person, and
+-- whoever subscribes in the meantime stops the deletion.
+create or replace function private.refuse_paying_customer()
+returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  if old.stripe_customer_id is not null then
+    raise sqlstate 'PT409' using message = 'SUBSCRIPTION_RUNNING';
+  end if;
+  return old;
+end
+$$;
+revoke all on function private.refuse_paying_customer() from public, anon, authenticated, service_role;
+comment on function private.refuse_paying_customer() is
+  'Trigger: keeps the row of a person Stripe still knows, and with it the account.';
+create or replace trigger subscriptions_keep_customers
+  before delete on public.subscriptions
+  for each row execute function private.refuse_paying_customer();
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122003030', 'subscriptions_people')
+on conflict (version) do nothing;
+
+-- 20261122003040_subscriptions_devices
+
+-- Subscriptions, devices: a tier has room for so many linked devices.
+
+create or replace function private.assert_device_room(p_user_id uuid)
+returns void
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_limit integer;
+  v_devices integer;
+begin
+  select p.device_limit into v_limit
+    from public.plans p
+   where p.tier = coalesce(
+     (select public.tier_in_force(s) from public.subscriptions s where s.user_id = p_user_id), 'free'
+   );
+  select count(*) into v_devices from public.devices d where d.user_id = p_user_id and d.deleted_at is null;
+  if v_devices > v_limit then
+    raise sqlstate 'PT403' using message = 'DEVICE_LIMIT', detail = jsonb_build_object('limit', v_limit)::text;
+  end if;
+end
+$$;
+revoke all on function private.assert_device_room(uuid) from public, anon, authenticated, service_role;
+comment on function private.assert_device_room(uuid) is
+  'Raises DEVICE_LIMIT where more devices are linked to an account than its tier has room for.';
+
+create or replace function public.register_device(
+  p_device_name text, p_fingerprint text, p_default_tokens bigint, p_caller jsonb default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes devices, balances and the ledger, which no API role may write.
+declare
+  v_fingerprint_hash bytea := sha256(convert_to(p_fingerprint, 'UTF8'));
+  v_user_id uuid;
+  v_was_linked boolean;
+  v_device public.devices;
+  v_balance public.balances;
+begin
+  if p_caller is not null then
+    v_user_id := private.lock_user(p_caller);
+    v_was_linked := exists (
+      select from public.devices d where d.fingerprint_hash = v_fingerprint_hash and d.user_id = v_user_id
+    );
+  end if;
+
+  -- Fingerprints can be guessed: knowing one takes no device from the person it is linked to.
+  insert into public.devices (name, fingerprint_hash, user_id)
+  values (p_device_name, v_fingerprint_hash, v_user_id)
+  on conflict (fingerprint_hash) do update
+    set registrations = public.devices.registrations + 1, last_registered_at = now(),
+        user_id = coalesce(
+          public.devices.user_id,
+          case when coalesce(public.devices.first_user_id, v_user_id) = v_user_id then v_user_id end
+        )
+  returning * into v_device;
+
+  if v_device.blocked then
+    raise sqlstate 'PT403' using message = 'DEVICE_BLOCKED';
+  end if;
+  -- Devices that were linked before stay, also where a tier has ended.
+  if v_device.user_id = v_user_id and not v_was_linked then
+    perform private.assert_device_room(v_user_id);
+  end if;
+
+  if v_device.registrations = 1 then
+    v_balance := private.open_balance(v_device.id, 'device', p_default_tokens, 'system:registration');
+  else
+    select * into strict v_balance from public.balances where subject_id = v_device.id;
+  end if;
+
+  return jsonb_build_object(
+    'device_id', v_device.id,
+    'token_version', v_device.token_version,
+    'created', v_device.registrations = 1,
+    'allocated', v_balance.allocated,
+    'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
+  ) || case
+    when v_user_id is null then '{}'::jsonb
+    else jsonb_build_object('linked', v_device.user_id is not distinct from v_user_id)
+  end;
+end
+$$;
+revoke all on function public.register_device(text, text, bigint, jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.register_device(text, text, bigint, jsonb) to service_role;
+comment on function public.register_device(text, text, bigint, jsonb) is
+  'Registers a device or finds it again by its fingerprint, and links it to the caller where it never was another person''s. Answers {device_id, token_version, created, allocated, remaining}, with a caller also linked; raises DEVICE_BLOCKED, and DEVICE_LIMIT where the caller''s tier has no room for another.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122003040', 'subscriptions_devices')
+on conflict (version) do nothing;
+
+-- 20261122003050_subscriptions_sync
+
+-- Subscriptions, sync: webhooks get lost, so what Stripe has is compared with what is here every now and then.
+
+create table if not exists private.stripe_syncs (
+  id boolean primary key default true check (id),
+  started_at timestamptz not null
+);
+alter table private.stripe_syncs enable row level security;
+comment on table private.stripe_syncs is 'One row: when a server last began to compare.';
+comment on column private.stripe_syncs.id is 'Always true.';
+comment on column private.stripe_syncs.started_at is 'When it began.';
+
+create or replace function public.begin_stripe_sync(p_minutes integer)
+returns boolean
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes what no API role may.
+declare
+  v_begun boolean;
+begin
+  insert into private.stripe_syncs as s (started_at) values (now())
+  on conflict (id) do update set started_at = now()
+   where s.started_at <= now() - make_interval(mins => p_minutes);
+  v_begun := found;
+  -- Stripe sends an event again for three days, and by hand for thirty.
+  delete from private.stripe_events where v_begun and received_at < now() - interval '90 days';
+  return v_begun;
+end
+$$;
+revoke all on function public.begin_stripe_sync(integer) from public, anon, authenticated, service_role;
+grant execute on function public.begin_stripe_sync(integer) to service_role;
+comment on function public.begin_stripe_sync(integer) is
+  'Whether a comparison is due, which is every so many minutes for all servers together; then it counts as begun. Forgets old events.';
+
+create or replace function public.list_running_subscriptions(p_limit integer, p_after text default '')
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads every subscription, which no API role may.
+begin
+  return (
+    select coalesce(jsonb_agg(page.id order by page.id), '[]')
+      from (
+        select s.stripe_subscription_id as id from public.subscriptions s
+         where private.is_running(s.status) and s.stripe_subscription_id > p_after
+         order by s.stripe_subscription_id
+         limit p_limit
+      ) page
+  );
+end
+$$;
+revoke all on function public.list_running_subscriptions(integer, text) from public, anon, authenticated, service_role;
+grant execute on function public.list_running_subscriptions(integer, text) to service_role;
+comment on function public.list_running_subscriptions(integer, text) is
+  'Stripe''s ids of the subscriptions that run as far as is known here, in order; after an id to page on.';
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122003050', 'subscriptions_sync')
+on conflict (version) do nothing;
+
 -- 20261122003200_settings
 
 -- Settings: one document a person, kept as one entry a name so that devices which change different names merge.

@@ -394,6 +394,27 @@ export type Database = {
         }
         Relationships: []
       }
+      plans: {
+        Row: {
+          device_limit: number | null
+          monthly_tokens: number
+          tier: string
+          updated_at: string
+        }
+        Insert: {
+          device_limit?: number | null
+          monthly_tokens: number
+          tier: string
+          updated_at?: string
+        }
+        Update: {
+          device_limit?: number | null
+          monthly_tokens?: number
+          tier?: string
+          updated_at?: string
+        }
+        Relationships: []
+      }
       reservations: {
         Row: {
           amount: number
@@ -556,6 +577,138 @@ export type Database = {
           },
           {
             foreignKeyName: "settings_versions_user_id_fkey"
+            columns: ["user_id"]
+            referencedRelation: "users"
+            referencedColumns: ["id"]
+          },
+        ]
+      }
+      subscription_grants: {
+        Row: {
+          created_at: string
+          granted_tokens: number
+          id: string
+          net_tokens: number
+          period_end: string
+          period_start: string
+          renewal: boolean
+          stripe_invoice_id: string
+          stripe_subscription_id: string
+          tier: string
+          user_id: string
+        }
+        Insert: {
+          created_at?: string
+          granted_tokens: number
+          id?: string
+          net_tokens: number
+          period_end: string
+          period_start: string
+          renewal: boolean
+          stripe_invoice_id: string
+          stripe_subscription_id: string
+          tier: string
+          user_id: string
+        }
+        Update: {
+          created_at?: string
+          granted_tokens?: number
+          id?: string
+          net_tokens?: number
+          period_end?: string
+          period_start?: string
+          renewal?: boolean
+          stripe_invoice_id?: string
+          stripe_subscription_id?: string
+          tier?: string
+          user_id?: string
+        }
+        Relationships: [
+          {
+            foreignKeyName: "subscription_grants_tier_fkey"
+            columns: ["tier"]
+            referencedRelation: "plans"
+            referencedColumns: ["tier"]
+          },
+          {
+            foreignKeyName: "subscription_grants_user_id_fkey"
+            columns: ["user_id"]
+            referencedRelation: "user_overview"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "subscription_grants_user_id_fkey"
+            columns: ["user_id"]
+            referencedRelation: "users"
+            referencedColumns: ["id"]
+          },
+        ]
+      }
+      subscriptions: {
+        Row: {
+          cancel_at_period_end: boolean
+          created_at: string
+          current_period_end: string | null
+          current_period_start: string | null
+          grace_ends_at: string | null
+          started_at: string | null
+          state_at: string | null
+          status: string
+          stripe_customer_id: string | null
+          stripe_subscription_id: string | null
+          tier: string | null
+          updated_at: string
+          user_id: string
+          version: number
+          tier_in_force: string | null
+        }
+        Insert: {
+          cancel_at_period_end?: boolean
+          created_at?: string
+          current_period_end?: string | null
+          current_period_start?: string | null
+          grace_ends_at?: string | null
+          started_at?: string | null
+          state_at?: string | null
+          status?: string
+          stripe_customer_id?: string | null
+          stripe_subscription_id?: string | null
+          tier?: string | null
+          updated_at?: string
+          user_id: string
+          version?: number
+        }
+        Update: {
+          cancel_at_period_end?: boolean
+          created_at?: string
+          current_period_end?: string | null
+          current_period_start?: string | null
+          grace_ends_at?: string | null
+          started_at?: string | null
+          state_at?: string | null
+          status?: string
+          stripe_customer_id?: string | null
+          stripe_subscription_id?: string | null
+          tier?: string | null
+          updated_at?: string
+          user_id?: string
+          version?: number
+        }
+        Relationships: [
+          {
+            foreignKeyName: "subscriptions_tier_fkey"
+            columns: ["tier"]
+            referencedRelation: "plans"
+            referencedColumns: ["tier"]
+          },
+          {
+            foreignKeyName: "subscriptions_user_id_fkey"
+            columns: ["user_id"]
+            referencedRelation: "user_overview"
+            referencedColumns: ["id"]
+          },
+          {
+            foreignKeyName: "subscriptions_user_id_fkey"
             columns: ["user_id"]
             referencedRelation: "users"
             referencedColumns: ["id"]
@@ -830,6 +983,18 @@ export type Database = {
         }
         Returns: Json
       }
+      apply_invoice: {
+        Args: { p_event?: Json; p_invoice: Json }
+        Returns: Json
+      }
+      apply_subscription: {
+        Args: { p_event?: Json; p_state: Json; p_version?: number }
+        Returns: Json
+      }
+      attach_stripe_customer: {
+        Args: { p_caller: Json; p_customer_id: string; p_replaces?: string }
+        Returns: string
+      }
       authenticate_api_key: { Args: { p_key_hash: string }; Returns: Json }
       begin_admin_login: {
         Args: { p_address: string; p_username: string }
@@ -846,6 +1011,7 @@ export type Database = {
         Returns: boolean
       }
       begin_password_change: { Args: { p_caller: Json }; Returns: Json }
+      begin_stripe_sync: { Args: { p_minutes: number }; Returns: boolean }
       begin_user_login: {
         Args: { p_address: string; p_email: string }
         Returns: Json
@@ -921,6 +1087,10 @@ export type Database = {
         Returns: Json
       }
       delete_usage: { Args: { p_caller: Json; p_id: string }; Returns: Json }
+      detach_stripe_customer: {
+        Args: { p_caller: Json; p_customer_id: string }
+        Returns: Json
+      }
       end_session: {
         Args: { p_caller: Json; p_session_id: string }
         Returns: Json
@@ -950,6 +1120,14 @@ export type Database = {
         Args: { p_after_at?: string; p_after_id?: string; p_limit: number }
         Returns: Json
       }
+      export_subscription_grants: {
+        Args: { p_after_at?: string; p_after_id?: string; p_limit: number }
+        Returns: Json
+      }
+      export_subscriptions: {
+        Args: { p_after_at?: string; p_after_id?: string; p_limit: number }
+        Returns: Json
+      }
       export_usage_events: {
         Args: { p_after_at?: string; p_after_id?: string; p_limit: number }
         Returns: Json
@@ -969,6 +1147,7 @@ export type Database = {
       }
       get_budget: { Args: { p_actor: Json; p_kind: string }; Returns: Json }
       get_profile: { Args: { p_caller: Json }; Returns: Json }
+      get_stripe_account: { Args: { p_caller: Json }; Returns: Json }
       grant_oauth_code: {
         Args: {
           p_code_challenge?: string
@@ -1016,6 +1195,10 @@ export type Database = {
       }
       list_periods: {
         Args: { p_actor: Json; p_before?: number; p_limit: number }
+        Returns: Json
+      }
+      list_running_subscriptions: {
+        Args: { p_after?: string; p_limit: number }
         Returns: Json
       }
       list_sessions: {
@@ -1086,7 +1269,10 @@ export type Database = {
       my_settings: { Args: Record<PropertyKey, never>; Returns: Json }
       my_settings_changes: { Args: { p_since: number }; Returns: Json }
       my_settings_history: { Args: Record<PropertyKey, never>; Returns: Json }
+      my_subscription: { Args: Record<PropertyKey, never>; Returns: Json }
+      my_tokens_used: { Args: { p_since: string }; Returns: number }
       own_subjects: { Args: Record<PropertyKey, never>; Returns: string[] }
+      plan_of_tier: { Args: { p_tier: string }; Returns: Json }
       push_settings: {
         Args: {
           p_base_version: number
@@ -1209,6 +1395,12 @@ export type Database = {
       take_oauth_flow: {
         Args: { p_provider: string; p_state_hash: string }
         Returns: Json
+      }
+      tier_in_force: {
+        Args: {
+          p_subscription: Database["public"]["Tables"]["subscriptions"]["Row"]
+        }
+        Returns: string
       }
       track_usage: { Args: { p_items: Json }; Returns: Json }
       tracker_user: { Args: { p_email: string }; Returns: string }

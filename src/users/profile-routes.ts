@@ -4,6 +4,7 @@ import { shapeOf } from '../database/shape.js';
 import { errors } from '../http/error-schema.js';
 import { requireUser, userOf } from '../identity/user-guard.js';
 import type { Services } from '../services.js';
+import { endPayments } from '../subscriptions/customer.js';
 import { changePassword } from './password.js';
 import {
   ChangePasswordSchema,
@@ -55,10 +56,11 @@ export const profileRoutes: FastifyPluginAsyncTypebox<Services> = async (app, se
         tags,
         security,
         summary: 'Delete the account and everything personal; this cannot be undone',
-        response: { 200: DeletedAccountSchema, ...errors(400, 401, 413, 415) },
+        response: { 200: DeletedAccountSchema, ...errors(400, 401, 409, 413, 415) },
       },
     },
     async (request) => {
+      await endPayments(services, userOf(request));
       const account = { p_caller: userOf(request) };
       const call = () => database.rpc('delete_account', account).abortSignal(longCall());
       return deletedOf(await callDatabase(call));

@@ -114,6 +114,8 @@ export const ExportSchema = Type.Unsafe<Readable>(
     ledger_entries: Rows('Changes of the allocation, oldest first.'),
     reservations: Rows('Holds, oldest first.'),
     usage_events: Rows('Every recorded use, oldest first.'),
+    subscriptions: Rows('The subscription, in a list of one or none.'),
+    subscription_grants: Rows('What was paid for and granted, oldest first.'),
     feature_events: Rows('Every use of a feature, oldest first.'),
     settings: Rows('Every setting by its name (id), deleted ones too, with the device that changed it.'),
     settings_versions: Rows('The versions kept of the settings, oldest first.'),

@@ -5,10 +5,12 @@ import { logInAsAdmin } from '../helpers/admin.js';
 import { checksumsOf, flawsOf } from '../helpers/bad-input.js';
 import { atRoot, type DocumentedRoute, documentedRoutes } from '../helpers/documented-routes.js';
 import { forge, forgedLifetimes, forgeriesOf, without } from '../helpers/forged-tokens.js';
+import { openStripe } from '../helpers/stripe-server.js';
 import { openTestServer } from '../helpers/test-server.js';
 import { signUp } from '../helpers/tracker.js';
 
-const server = await openTestServer(t);
+const stripe = await openStripe(t);
+const server = await openTestServer(t, { environment: stripe.environment });
 const secret = server.backend.jwtSecret;
 const routes = await documentedRoutes(server);
 const userRoutes = routes.filter(({ schemes }) => schemes.includes('userToken'));

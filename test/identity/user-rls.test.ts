@@ -41,6 +41,15 @@ async function openPerson(): Promise<Person> {
     `insert into private.external_identities (provider, subject, user_id, email) values ('google', $1, $2, $3)`,
     [randomUUID(), user.id, user.email],
   );
+  await sql(
+    `with customer as (
+       insert into subscriptions (user_id) values ($1) returning user_id
+     )
+     insert into subscription_grants (user_id, stripe_invoice_id, stripe_subscription_id, tier, renewal, period_start,
+                                      period_end, net_tokens, granted_tokens)
+     select user_id, 'in_' || user_id, 'sub_' || user_id, 'pro', true, now(), now(), 0, 0 from customer`,
+    [user.id],
+  );
   return {
     user,
     device: device.id,
@@ -61,6 +70,8 @@ const OWN_TABLES = [
   'settings',
   'settings_entries',
   'settings_versions',
+  'subscription_grants',
+  'subscriptions',
   'tracker_counters',
   'usage_events',
   'usage_rollups',
@@ -140,7 +151,7 @@ const QUESTIONS: Readonly<Record<string, string>> = {
   my_settings_changes: '0',
 };
 
-/** The functions `authenticated` may call that read something (those of dates do not), each with nulls for arguments, or with a question. */
+/** The functions `authenticated` may call that read something (those of dates and tiers do not), each with nulls for arguments, or with a question. */
 const functions = await sql<{ call: string }>(
   `select format('select %I.%I(%s) as answer', n.nspname, p.proname, coalesce(
              $1::jsonb ->> p.proname,
@@ -148,7 +159,7 @@ const functions = await sql<{ call: string }>(
            )) as call
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
    where n.nspname in ('public', 'private') and has_function_privilege('authenticated', p.oid, 'execute')
-     and p.proname not in ('usage_range', 'day_start')
+     and p.proname not in ('usage_range', 'day_start', 'plan_of_tier', 'tier_in_force')
      and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')`,
   [JSON.stringify(QUESTIONS)],
 );

@@ -57,6 +57,11 @@ const INVALID: readonly (readonly [name: string, value: string])[] = [
   ['OAUTH_REDIRECT_URIS', 'https://a.example.com/, https://*.example.com/'],
   ['SMTP_URL', 'https://mail.example.com'],
   ['SMTP_URL', 'smtp://user:pa55word@mail.example.com:99999999'],
+  ['STRIPE_API_BASE', 'http://stripe.example.com'],
+  ['STRIPE_API_BASE', 'https://stripe.example.com/v1'],
+  ['STRIPE_PRICE_PRO', 'price one'],
+  ['STRIPE_PRICE_PREMIUM', 'price_1;price_2'],
+  ['PAYMENT_GRACE_DAYS', '91'],
   ['FROM_EMAIL', 'nobody'],
   ['RATE_LIMIT', 'sometimes'],
 ];
@@ -127,6 +132,9 @@ t.test('variables that contradict each other are refused', async (t) => {
   ]);
   t.strictSame(namedIn(refusalOf({ DEVICE_ENROLLMENT: 'key' }), 'is missing'), ['ENROLLMENT_KEY']);
   t.strictSame(namedIn(refusalOf({ GITHUB_CLIENT_ID: 'id' }), 'is missing'), ['GITHUB_CLIENT_SECRET']);
+  t.strictSame(namedIn(refusalOf({ STRIPE_SECRET_KEY: 'sk_test_1' }), 'is missing'), ['STRIPE_WEBHOOK_SECRET']);
+  const prices = { STRIPE_PRICE_PRO: 'price_1, price_2', STRIPE_PRICE_PREMIUM: 'price_3,price_2' };
+  t.match(refusalOf(prices), 'STRIPE_PRICE_PRO and STRIPE_PRICE_PREMIUM name the same price');
   for (const mail of [{ SMTP_URL: 'smtp://mail.example.com' }, { SENDGRID_API_KEY: 'key' }]) {
     t.strictSame(namedIn(refusalOf(mail), 'is missing'), ['FROM_EMAIL', 'PUBLIC_URL']);
   }

@@ -83,6 +83,8 @@ t.test('it is a JSON file with everything that is held about a person', async (t
       'sessions',
       'settings',
       'settings_versions',
+      'subscription_grants',
+      'subscriptions',
       'tracker',
       'usage_events',
     ]);

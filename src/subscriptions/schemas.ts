@@ -1,0 +1,52 @@
+import { Type } from '@sinclair/typebox';
+
+export const PaidTierSchema = Type.Union([Type.Literal('pro'), Type.Literal('premium')]);
+
+export const ChooseTierSchema = Type.Object({ tier: PaidTierSchema }, { additionalProperties: false });
+
+export const EndSubscriptionQuerySchema = Type.Object(
+  {
+    now: Type.Boolean({
+      default: false,
+      description: 'At once, instead of at the end of the period that is paid for.',
+    }),
+  },
+  { additionalProperties: false },
+);
+
+const Time = (description: string) => Type.Union([Type.String(), Type.Null()], { description });
+
+export const SubscriptionSchema = Type.Object({
+  tier: Type.String({ description: 'free, pro or premium: the tier whose limits hold now.' }),
+  status: Type.String({
+    description: 'none, or as Stripe calls it: active, trialing, past_due, unpaid, paused, incomplete, canceled, …',
+  }),
+  subscribed_tier: Type.Union([Type.String(), Type.Null()], {
+    description: 'The tier last subscribed to, also where it is no longer in force.',
+  }),
+  current_period_start: Time('Start of the period being billed.'),
+  current_period_end: Time('Its end.'),
+  cancel_at_period_end: Type.Boolean(),
+  grace_ends_at: Time('While a payment is overdue: until when the tier stays in force.'),
+  usage: Type.Object({
+    since: Type.String({ description: 'When counting began: with the period, or for free with the month (UTC).' }),
+    monthly_tokens: Type.Integer({ description: 'Tokens a paid month adds to the balance.' }),
+    tokens_granted: Type.Integer({ description: 'Tokens the subscription has added since.' }),
+    tokens_used: Type.Integer({ description: 'Tokens debited from the balance since.' }),
+    tokens_left: Type.Integer({ description: 'Tokens left in the balance, whatever they came from.' }),
+    devices: Type.Integer({ description: 'Linked devices.' }),
+    device_limit: Type.Union([Type.Integer(), Type.Null()], {
+      description: 'How many there may be; null for any number.',
+    }),
+  }),
+});
+
+export const CheckoutSchema = Type.Object({
+  checkout_url: Type.String({ description: 'Where to send the browser to pay.' }),
+});
+
+export const PortalSchema = Type.Object({
+  portal_url: Type.String({ description: 'Where to send the browser: invoices, means of payment, cancelling.' }),
+});
+
+export const ReceivedEventSchema = Type.Object({ received: Type.Literal(true) });

@@ -1,0 +1,212 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Test } from 'tap';
+import type { InvoiceObject } from './stripe-invoices.js';
+import {
+  nowSeconds,
+  PRICE_PREMIUM,
+  PRICE_PRO,
+  type SubscriptionObject,
+  stripeId,
+  subscriptionObject,
+} from './stripe-objects.js';
+
+export const SECRET_KEY = 'sk_test_stand-in';
+export const WEBHOOK_SECRET = 'whsec_stand-in';
+
+/** A request as Stripe saw it. */
+export interface StripeRequest {
+  readonly method: string;
+  readonly path: string;
+  /** The form, or for a GET the query. */
+  readonly form: Readonly<Record<string, string>>;
+  readonly headers: IncomingMessage['headers'];
+}
+
+type Answer = readonly [status: number, body: object];
+
+/** Stripe's API on this machine, as much of it as is used. */
+export interface StripeServer {
+  /** What the server under test is told of it. */
+  readonly environment: Record<string, string>;
+  readonly requests: readonly StripeRequest[];
+  /** The requests for a method and a path, so far. */
+  readonly requestsFor: (method: string, path: string) => StripeRequest[];
+  readonly customers: Map<string, { readonly id: string; readonly email: string }>;
+  readonly subscriptions: Map<string, SubscriptionObject>;
+  readonly invoices: Map<string, InvoiceObject>;
+  /** What every request is answered with from now on: a status, `hang`, or undefined for what is right. */
+  setTrouble: (trouble: number | 'hang' | undefined) => void;
+  /** What the next request for a method and a path is answered with. */
+  readonly failOnce: (method: string, path: string, answer: Answer) => void;
+  /** Is awaited before a subscription is answered that was read already. */
+  beforeAnswering: ((id: string) => Promise<void>) | undefined;
+}
+
+const refusal = (status: number, error: object): Answer => [
+  status,
+  { error: { type: 'invalid_request_error', ...error } },
+];
+const missing = (param: string) => refusal(404, { code: 'resource_missing', param, message: `No such ${param}` });
+
+async function formOf(request: IncomingMessage, url: URL): Promise<Record<string, string>> {
+  let body = '';
+  for await (const chunk of request) body += String(chunk);
+  return Object.fromEntries([...url.searchParams, ...new URLSearchParams(body)]);
+}
+
+function listOf(
+  path: string,
+  data: readonly { readonly id: string }[],
+  form: Readonly<Record<string, string>>,
+): Answer {
+  const start =
+    form['starting_after'] === undefined ? 0 : data.findIndex(({ id }) => id === form['starting_after']) + 1;
+  const page = data.slice(start, start + Number(form['limit'] ?? 10));
+  return [200, { object: 'list', data: page, has_more: start + page.length < data.length, url: path }];
+}
+
+/** Starts it; it ends with the test. */
+export async function openStripe(t: Test): Promise<StripeServer> {
+  const requests: StripeRequest[] = [];
+  const answered = new Map<string, { readonly request: string; readonly answer: Answer }>();
+  const failures = new Map<string, Answer>();
+  let trouble: number | 'hang' | undefined;
+
+  const runningOf = (customer?: string) =>
+    [...stripe.subscriptions.values()].filter(
+      (one) => one.status !== 'canceled' && (customer === undefined || one.customer === customer),
+    );
+  const customerOf = (id = '') => (stripe.customers.has(id) ? undefined : missing('customer'));
+  const updated = (id: string, form: Readonly<Record<string, string>>): Answer => {
+    const present = stripe.subscriptions.get(id);
+    if (present === undefined || present.status === 'canceled') return missing('id');
+    const [item] = present.items.data;
+    const changed = subscriptionObject({
+      id,
+      customer: present.customer,
+      ...(present.metadata.user_id !== undefined && { userId: present.metadata.user_id }),
+      created: present.created,
+      status: present.status,
+      price: form['items[0][price]'] ?? item?.price.id ?? PRICE_PRO,
+      periodStart: item?.current_period_start ?? 0,
+      periodEnd: item?.current_period_end ?? 0,
+      cancelAtPeriodEnd: (form['cancel_at_period_end'] ?? String(present.cancel_at_period_end)) === 'true',
+    });
+    stripe.subscriptions.set(id, changed);
+    return [200, changed];
+  };
+  const ended = (id: string): Answer => {
+    const present = stripe.subscriptions.get(id);
+    if (present === undefined || present.status === 'canceled') return missing('id');
+    const canceled = { ...present, status: 'canceled', canceled_at: nowSeconds(), ended_at: nowSeconds() };
+    stripe.subscriptions.set(id, canceled);
+    return [200, canceled];
+  };
+
+  const respond = (method: string, path: string, form: Readonly<Record<string, string>>): Answer => {
+    const [, , resource = '', id = '', action = ''] = path.split('/');
+    switch (`${method} ${resource}`) {
+      case 'POST customers': {
+        const customer = { id: stripeId('cus'), object: 'customer', email: form['email'] ?? '', livemode: false };
+        stripe.customers.set(customer.id, customer);
+        return [200, customer];
+      }
+      case 'DELETE customers':
+        if (!stripe.customers.delete(id)) return missing('id');
+        for (const [sub, { customer }] of stripe.subscriptions) if (customer === id) ended(sub);
+        return [200, { id, object: 'customer', deleted: true }];
+      case 'POST checkout': {
+        const url = `https://checkout.stripe.com/c/pay/${stripeId('cs_test')}`;
+        return customerOf(form['customer']) ?? [200, { id: stripeId('cs_test'), object: 'checkout.session', url }];
+      }
+      case 'POST billing_portal': {
+        const url = `https://billing.stripe.com/p/session/${stripeId('bps')}`;
+        return customerOf(form['customer']) ?? [200, { id: stripeId('bps'), object: 'billing_portal.session', url }];
+      }
+      case 'GET subscriptions': {
+        if (id === '') return listOf(path, runningOf(form['customer']), form);
+        const subscription = stripe.subscriptions.get(id);
+        return subscription === undefined ? missing('id') : [200, subscription];
+      }
+      case 'POST subscriptions':
+        return updated(id, form);
+      case 'DELETE subscriptions':
+        return ended(id);
+      case 'GET invoices': {
+        if (id === '')
+          return listOf(
+            path,
+            [...stripe.invoices.values()].filter(({ status }) => status === form['status']),
+            form,
+          );
+        const invoice = stripe.invoices.get(id);
+        if (invoice === undefined) return missing('id');
+        return action === 'lines' ? listOf(path, invoice.lines.data, form) : [200, invoice];
+      }
+      default:
+        return refusal(404, { message: `Unrecognized request URL (${method}: ${path})` });
+    }
+  };
+
+  /** The same key gets the same answer, and another request under it none. */
+  const answerOf = ({ method, path, form, headers }: StripeRequest): Answer => {
+    const failure = failures.get(`${method} ${path}`);
+    failures.delete(`${method} ${path}`);
+    if (failure !== undefined) return failure;
+    if (headers.authorization !== `Bearer ${SECRET_KEY}`) return refusal(401, { message: 'Invalid API Key provided' });
+    const key = headers['idempotency-key'];
+    if (typeof key !== 'string' || method !== 'POST') return respond(method, path, form);
+    const request = JSON.stringify([path, form]);
+    const earlier = answered.get(key);
+    if (earlier === undefined) {
+      const answer = respond(method, path, form);
+      answered.set(key, { request, answer });
+      return answer;
+    }
+    if (earlier.request === request) return earlier.answer;
+    return [400, { error: { type: 'idempotency_error', message: 'Keys for idempotent requests…' } }];
+  };
+
+  const handle = async (request: IncomingMessage, response: ServerResponse) => {
+    const url = new URL(request.url ?? '', 'http://127.0.0.1');
+    const { headers, method = '' } = request;
+    const asked = { method, path: url.pathname, form: await formOf(request, url), headers };
+    requests.push(asked);
+    if (trouble === 'hang') return;
+    const [status, body] =
+      trouble === undefined ? answerOf(asked) : refusal(trouble, { type: 'api_error', message: 'Down' });
+    if (/^\/v1\/subscriptions\/./.test(url.pathname)) await stripe.beforeAnswering?.(url.pathname);
+    response
+      .writeHead(status, { 'content-type': 'application/json', 'request-id': stripeId('req') })
+      .end(JSON.stringify(body));
+  };
+  const server = createServer((request, response) => void handle(request, response));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  if (typeof address !== 'object' || address === null) throw new Error('the server has no address');
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+
+  const stripe: StripeServer = {
+    environment: {
+      STRIPE_SECRET_KEY: SECRET_KEY,
+      STRIPE_WEBHOOK_SECRET: WEBHOOK_SECRET,
+      STRIPE_API_BASE: `http://127.0.0.1:${address.port}`,
+      STRIPE_PRICE_PRO: PRICE_PRO,
+      STRIPE_PRICE_PREMIUM: PRICE_PREMIUM,
+    },
+    requests,
+    requestsFor: (method, path) => requests.filter((request) => request.method === method && request.path === path),
+    customers: new Map(),
+    subscriptions: new Map(),
+    invoices: new Map(),
+    setTrouble: (next) => {
+      trouble = next;
+    },
+    failOnce: (method, path, answer) => failures.set(`${method} ${path}`, answer),
+    beforeAnswering: undefined,
+  };
+  return stripe;
+}
