@@ -5197,7 +5197,6 @@ create table if not exists public.generations (
   provider text check (length(provider) between 1 and 50),
   upstream_id text check (length(upstream_id) between 1 and 200),
   input_estimate bigint not null check (input_estimate > 0),
-  idempotency_key text check (length(idempotency_key) between 1 and 255),
   provenance text check (provenance in ('provider_final', 'estimated')),
   input_tokens bigint check (input_tokens >= 0),
   output_tokens bigint check (output_tokens >= 0),
@@ -5222,7 +5221,6 @@ comment on column public.generations.model is 'The model asked for, in lower cas
 comment on column public.generations.provider is 'Who ran the model, as far as upstream said.';
 comment on column public.generations.upstream_id is 'The upstream''s id of the generation.';
 comment on column public.generations.input_estimate is 'Tokens the prompt was estimated at for the hold.';
-comment on column public.generations.idempotency_key is 'The caller''s key, if any.';
 comment on column public.generations.provenance is 'provider_final, or estimated until upstream''s own count is known; null while it runs, and where nothing was billed.';
 comment on column public.generations.input_tokens is 'Tokens of the prompt.';
 comment on column public.generations.output_tokens is 'Tokens of the answer.';
@@ -5399,10 +5397,8 @@ begin
         values (
           v_item.hold, v_item.user_id, v_item.input_estimate + v_output, v_item.model, 1, now() + interval '5 minutes'
         );
-        insert into public.generations (id, subject_id, source, model, input_estimate, idempotency_key)
-        values (
-          v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate, v_item.idempotency_key
-        );
+        insert into public.generations (id, subject_id, source, model, input_estimate)
+        values (v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate);
         v_answer := jsonb_build_object(
           'output_tokens', v_output, 'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
         );
@@ -5440,7 +5436,7 @@ begin
         elsif v_status = 'held' then
           -- What was not billed may be asked for again with the same key.
           delete from private.idempotency_keys k
-           where k.subject_id = v_generation.subject_id and k.key = v_generation.idempotency_key;
+           where k.subject_id = v_generation.subject_id and k.answer = jsonb_build_object('hold', v_item.hold);
           perform private.close_generation(v_generation, 'released', null, 0, 0);
         end if;
         select jsonb_build_object(
@@ -5466,6 +5462,20 @@ revoke all on function public.meter_chat(jsonb) from public, anon, authenticated
 grant execute on function public.meter_chat(jsonb) to service_role;
 comment on function public.meter_chat(jsonb) is
   'Holds, extensions and settlements of chat requests in one transaction. Takes an array of {op: reserve, id, session_id | api_key_id or google_subject, hold, source, model, input_estimate, output_tokens, idempotency_key, request_hash}, {op: extend, hold, output_tokens, provider, upstream_id} and {op: settle, hold, input_tokens, output_tokens, provenance, provider, upstream_id}; answers an array in the same order: {output_tokens, remaining}, {output_tokens}, {tokens_used, remaining}, or {code, …} where the item was refused.';
+
+create or replace function public.confirm_user(p_caller jsonb)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: sessions and keys are open to no API role.
+begin
+  return private.require_user(p_caller) is not null;
+end
+$$;
+revoke all on function public.confirm_user(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.confirm_user(jsonb) to service_role;
+comment on function public.confirm_user(jsonb) is
+  'True where the caller''s session or key is good, for what asks the database nothing else; raises INVALID_TOKEN.';
 
 insert into supabase_migrations.schema_migrations (version, name)
 values ('20261122002710', 'chat_metering')
@@ -5692,7 +5702,7 @@ begin
   return (
     select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at, page.id), '[]')
       from (
-        select g.id, g.source, g.model, g.provider, g.upstream_id, g.input_estimate, g.idempotency_key, g.provenance,
+        select g.id, g.source, g.model, g.provider, g.upstream_id, g.input_estimate, g.provenance,
                g.input_tokens, g.output_tokens, g.uncollected, g.created_at
           from public.generations g
          where g.subject_id = v_user_id and (g.created_at, g.id) > (p_after_at, p_after_id)

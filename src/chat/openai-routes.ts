@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { callDatabase } from '../database/client.js';
 import { requireUser, userOf } from '../identity/user-guard.js';
 import { idempotencyKeyOf } from '../metering/idempotency-key.js';
 import type { Services } from '../services.js';
@@ -77,6 +78,9 @@ export const openAiRoutes: FastifyPluginAsyncTypebox<Services> = async (app, ser
         response: { 200: ModelsSchema, ...openAiErrors(401, 502) },
       },
     },
-    async () => ({ object: 'list' as const, data: [...(await chatOf(services).models.list())] }),
+    async (request) => {
+      await callDatabase(() => services.database.rpc('confirm_user', { p_caller: userOf(request) }));
+      return { object: 'list' as const, data: [...(await chatOf(services).models.list())] };
+    },
   );
 };

@@ -234,7 +234,6 @@ export type Database = {
         Row: {
           created_at: string
           id: string
-          idempotency_key: string | null
           input_estimate: number
           input_tokens: number | null
           model: string
@@ -251,7 +250,6 @@ export type Database = {
         Insert: {
           created_at?: string
           id: string
-          idempotency_key?: string | null
           input_estimate: number
           input_tokens?: number | null
           model: string
@@ -268,7 +266,6 @@ export type Database = {
         Update: {
           created_at?: string
           id?: string
-          idempotency_key?: string | null
           input_estimate?: number
           input_tokens?: number | null
           model?: string
@@ -1036,6 +1033,7 @@ export type Database = {
           upstream_id: string
         }[]
       }
+      confirm_user: { Args: { p_caller: Json }; Returns: boolean }
       correct_generation: {
         Args: { p_id: string; p_input_tokens: number; p_output_tokens: number }
         Returns: Json

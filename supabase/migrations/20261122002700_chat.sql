@@ -41,7 +41,6 @@ create table if not exists public.generations (
   provider text check (length(provider) between 1 and 50),
   upstream_id text check (length(upstream_id) between 1 and 200),
   input_estimate bigint not null check (input_estimate > 0),
-  idempotency_key text check (length(idempotency_key) between 1 and 255),
   provenance text check (provenance in ('provider_final', 'estimated')),
   input_tokens bigint check (input_tokens >= 0),
   output_tokens bigint check (output_tokens >= 0),
@@ -66,7 +65,6 @@ comment on column public.generations.model is 'The model asked for, in lower cas
 comment on column public.generations.provider is 'Who ran the model, as far as upstream said.';
 comment on column public.generations.upstream_id is 'The upstream''s id of the generation.';
 comment on column public.generations.input_estimate is 'Tokens the prompt was estimated at for the hold.';
-comment on column public.generations.idempotency_key is 'The caller''s key, if any.';
 comment on column public.generations.provenance is 'provider_final, or estimated until upstream''s own count is known; null while it runs, and where nothing was billed.';
 comment on column public.generations.input_tokens is 'Tokens of the prompt.';
 comment on column public.generations.output_tokens is 'Tokens of the answer.';

@@ -160,10 +160,8 @@ begin
         values (
           v_item.hold, v_item.user_id, v_item.input_estimate + v_output, v_item.model, 1, now() + interval '5 minutes'
         );
-        insert into public.generations (id, subject_id, source, model, input_estimate, idempotency_key)
-        values (
-          v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate, v_item.idempotency_key
-        );
+        insert into public.generations (id, subject_id, source, model, input_estimate)
+        values (v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate);
         v_answer := jsonb_build_object(
           'output_tokens', v_output, 'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
         );
@@ -201,7 +199,7 @@ begin
         elsif v_status = 'held' then
           -- What was not billed may be asked for again with the same key.
           delete from private.idempotency_keys k
-           where k.subject_id = v_generation.subject_id and k.key = v_generation.idempotency_key;
+           where k.subject_id = v_generation.subject_id and k.answer = jsonb_build_object('hold', v_item.hold);
           perform private.close_generation(v_generation, 'released', null, 0, 0);
         end if;
         select jsonb_build_object(
@@ -227,3 +225,17 @@ revoke all on function public.meter_chat(jsonb) from public, anon, authenticated
 grant execute on function public.meter_chat(jsonb) to service_role;
 comment on function public.meter_chat(jsonb) is
   'Holds, extensions and settlements of chat requests in one transaction. Takes an array of {op: reserve, id, session_id | api_key_id or google_subject, hold, source, model, input_estimate, output_tokens, idempotency_key, request_hash}, {op: extend, hold, output_tokens, provider, upstream_id} and {op: settle, hold, input_tokens, output_tokens, provenance, provider, upstream_id}; answers an array in the same order: {output_tokens, remaining}, {output_tokens}, {tokens_used, remaining}, or {code, …} where the item was refused.';
+
+create or replace function public.confirm_user(p_caller jsonb)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: sessions and keys are open to no API role.
+begin
+  return private.require_user(p_caller) is not null;
+end
+$$;
+revoke all on function public.confirm_user(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.confirm_user(jsonb) to service_role;
+comment on function public.confirm_user(jsonb) is
+  'True where the caller''s session or key is good, for what asks the database nothing else; raises INVALID_TOKEN.';

@@ -133,7 +133,7 @@ begin
   return (
     select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at, page.id), '[]')
       from (
-        select g.id, g.source, g.model, g.provider, g.upstream_id, g.input_estimate, g.idempotency_key, g.provenance,
+        select g.id, g.source, g.model, g.provider, g.upstream_id, g.input_estimate, g.provenance,
                g.input_tokens, g.output_tokens, g.uncollected, g.created_at
           from public.generations g
          where g.subject_id = v_user_id and (g.created_at, g.id) > (p_after_at, p_after_id)

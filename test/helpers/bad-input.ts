@@ -155,9 +155,16 @@ export function flawsOf(response: LightMyRequestResponse, label: string, declare
   return flaws;
 }
 
-/** Whether a text is the one error body. */
+const openAiErrors = TypeCompiler.Compile(
+  Type.Object({
+    error: Type.Object({ message: Type.String(), type: Type.String(), param: Type.Null(), code: Type.String() }),
+  }),
+);
+
+/** Whether a text is the one error body, or that of the OpenAI wire format. */
 export function isErrorBody(text: string): boolean {
   const body: unknown = JSON.parse(text);
+  if (openAiErrors.Check(body)) return true;
   return errorBodies.Check(body) && [body.message, body.detail].every((sentence) => sentence === body.error);
 }
 

@@ -75,6 +75,7 @@ t.test('it is a JSON file with everything that is held about a person', async (t
       'devices',
       'exported_at',
       'feature_events',
+      'generations',
       'identities',
       'known_addresses',
       'ledger_entries',
