@@ -91,7 +91,8 @@ export function createUpstream(config: Config): Upstream | undefined {
       } catch (error) {
         if (error instanceof ApiError && error.code === 'UPSTREAM_REFUSED') return undefined;
         if (error instanceof ApiError) throw error;
-        throw new ApiError('UPSTREAM_FAILED', { cause: error });
+        // Without the error itself, which quotes what it could not read.
+        throw new ApiError('UPSTREAM_FAILED', { cause: new Error('upstream sent no JSON, or broke off') });
       }
     },
     close: () => dispatcher.destroy(),

@@ -9,6 +9,6 @@ export function corsOptions(origins: string): FastifyCorsOptions {
     origin: origins === '*' ? '*' : origins.split(',').map((origin) => origin.trim()),
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
     // The date tells devices how wrong their clock is, which decides whose settings win.
-    exposedHeaders: ['x-request-id', 'retry-after', 'etag', 'date'],
+    exposedHeaders: ['x-request-id', 'retry-after', 'etag', 'date', 'x-tokens-remaining', 'x-tokens-used'],
   };
 }

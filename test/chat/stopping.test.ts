@@ -1,10 +1,22 @@
 import t from 'tap';
 import { eventsOf, QUESTION, tokenUpdateOf } from '../helpers/chat.js';
 import { createGate } from '../helpers/gate.js';
-import { DONE, type FakeUpstream, openUpstream, startStream, textChunk, usageChunk } from '../helpers/openrouter.js';
+import {
+  DONE,
+  type FakeUpstream,
+  openUpstream,
+  startStream,
+  stopChunk,
+  textChunk,
+  usageChunk,
+} from '../helpers/openrouter.js';
 import { assertLedger } from '../helpers/server-load.js';
 import { openDirectory, type ServerDirectory, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { untilTrue } from '../helpers/until.js';
+
+// Most of the time they wait for a process.
+t.jobs = 4;
+const AT_ONCE = { buffered: true };
 
 interface Process {
   readonly server: ServerProcess;
@@ -44,7 +56,7 @@ async function beginStream({ url, token }: Process): Promise<{ heard: () => stri
   return { heard: () => heard, ended: read() };
 }
 
-t.test('a server that is asked to stop lets a stream end first', async (t) => {
+t.test('a server that is asked to stop lets a stream end first', AT_ONCE, async (t) => {
   const process = await openProcess(t);
   const gate = createGate();
   process.upstream.answer(async (response) => {
@@ -68,7 +80,7 @@ t.test('a server that is asked to stop lets a stream end first', async (t) => {
   t.strictSame(await process.server.ended, { code: 0, signal: null });
 });
 
-t.test('a stream that does not end within its time ends with an error, and is settled', async (t) => {
+t.test('a stream that does not end within its time ends with an error, and is settled', AT_ONCE, async (t) => {
   const process = await openProcess(t);
   process.upstream.answer((response) => {
     startStream(response);
@@ -88,10 +100,11 @@ t.test('a stream that does not end within its time ends with an error, and is se
 const POINTS: readonly (readonly [name: string, text: string])[] = [
   ['before the first byte', ''],
   ['after the first chunk', textChunk('Hello')],
-  ['after finish_reason, before usage', textChunk('Hello') + textChunk('!')],
+  ['half-way', textChunk('Hello') + textChunk(' and') + textChunk(' good')],
+  ['after finish_reason, before usage', textChunk('Hello') + stopChunk()],
 ];
 for (const [name, text] of POINTS) {
-  t.test(`kill -9 ${name} leaves a hold that the next server settles`, async (t) => {
+  t.test(`kill -9 ${name} leaves a hold that the next server settles`, AT_ONCE, async (t) => {
     const process = await openProcess(t);
     process.upstream.answer((response) => {
       startStream(response);
