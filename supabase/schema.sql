@@ -5152,6 +5152,33 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261122002600', 'maintenance_accounts')
 on conflict (version) do nothing;
 
+-- 20261122002650_accounts_liveness
+
+-- Accounts, liveness: the same question as before, in a language that keeps its plans. It is asked with every request,
+-- and planning it anew each time took longer than everything else of taking a hold.
+
+create or replace function private.is_live(p_user_id uuid, p_session_id uuid, p_api_key_id uuid)
+returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return case
+    when p_session_id is not null then exists (
+      select from private.sessions s where s.id = p_session_id and s.user_id = p_user_id and s.expires_at > now()
+    )
+    when p_api_key_id is not null then exists (
+      select from private.api_keys k
+       where k.id = p_api_key_id and k.user_id = p_user_id and (k.expires_at is null or k.expires_at > now())
+    )
+    else exists (select from public.users u where u.id = p_user_id)
+  end;
+end
+$$;
+
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261122002650', 'accounts_liveness')
+on conflict (version) do nothing;
+
 -- 20261122002700_chat
 
 -- Chat: the requests the server passes on to a language model, each paid for by a hold.
@@ -5334,10 +5361,15 @@ begin
         left join private.external_identities e on e.provider = 'google' and e.subject = i.google_subject
     ) s;
   perform from public.balances b where b.subject_id = any (v_subjects) order by b.subject_id for update;
-  -- A server that comes back late knows better what its stream came to than the hold does.
-  perform private.settle_lost_generations(
-    v_subjects, now(), array(select (i ->> 'hold')::uuid from jsonb_array_elements(p_items) i)
-  );
+  if exists (
+    select from public.reservations r
+     where r.subject_id = any (v_subjects) and r.status = 'held' and r.expires_at <= now()
+  ) then
+    -- A server that comes back late knows better what its stream came to than the hold does.
+    perform private.settle_lost_generations(
+      v_subjects, now(), array(select (i ->> 'hold')::uuid from jsonb_array_elements(p_items) i)
+    );
+  end if;
 
   for v_item in
     select i.*, coalesce(i.id, e.user_id) as user_id

@@ -97,10 +97,15 @@ begin
         left join private.external_identities e on e.provider = 'google' and e.subject = i.google_subject
     ) s;
   perform from public.balances b where b.subject_id = any (v_subjects) order by b.subject_id for update;
-  -- A server that comes back late knows better what its stream came to than the hold does.
-  perform private.settle_lost_generations(
-    v_subjects, now(), array(select (i ->> 'hold')::uuid from jsonb_array_elements(p_items) i)
-  );
+  if exists (
+    select from public.reservations r
+     where r.subject_id = any (v_subjects) and r.status = 'held' and r.expires_at <= now()
+  ) then
+    -- A server that comes back late knows better what its stream came to than the hold does.
+    perform private.settle_lost_generations(
+      v_subjects, now(), array(select (i ->> 'hold')::uuid from jsonb_array_elements(p_items) i)
+    );
+  end if;
 
   for v_item in
     select i.*, coalesce(i.id, e.user_id) as user_id

@@ -73,7 +73,7 @@ t.test('the balance is what is granted, spent, held and left', async (t) => {
   for (const prefix of PREFIXES) {
     const response = await user.as('GET', `${prefix}/users/me/balance`);
     t.equal(response.statusCode, 200);
-    t.strictSame(response.json(), { allocated: 1_000_350, used: 147, reserved: 60, remaining: 1_000_143 });
+    t.strictSame(response.json(), { allocated: 1_000_350, used: 147, reserved: 60, remaining: 1_000_143, debt: 0 });
   }
 });
 
