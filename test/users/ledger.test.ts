@@ -190,6 +190,7 @@ t.test('what costs nothing and what devices debit is not among the debits', asyn
     used: 0,
     reserved: 0,
     remaining: 1_000_000,
+    debt: 0,
   });
   await server.verifyLedger(t);
 });
