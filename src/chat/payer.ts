@@ -1,7 +1,6 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { callDatabase } from '../database/client.js';
 import { ApiError } from '../errors.js';
-import { authenticateUser } from '../identity/user-guard.js';
+import type { UserIdentity } from '../identity/user-identity.js';
 import type { Hold, Reservation } from '../metering/chat-meter.js';
 import type { Services } from '../services.js';
 import type { Chat } from './chat.js';
@@ -27,18 +26,15 @@ async function reserveForGoogle(services: Services, chat: Chat, accessToken: str
 
 /**
  * Finds out who pays for a request: the person of its bearer token, or of the Google access token in its body.
- * @throws {ApiError} MISSING_TOKEN, INVALID_TOKEN, INVALID_ACCESS_TOKEN, GOOGLE_DISABLED
+ * @throws {ApiError} MISSING_TOKEN, INVALID_ACCESS_TOKEN, GOOGLE_DISABLED
  */
 export async function payerOf(
-  app: FastifyInstance,
   services: Services,
   chat: Chat,
-  request: FastifyRequest,
+  user: UserIdentity | undefined,
   accessToken: string | undefined,
 ): Promise<Reserve> {
-  if (request.headers.authorization === undefined && accessToken !== undefined) {
-    return reserveForGoogle(services, chat, accessToken);
-  }
-  const user = await authenticateUser(app, services, request);
-  return (reservation) => chat.meter.reserve(user, reservation);
+  if (user !== undefined) return (reservation) => chat.meter.reserve(user, reservation);
+  if (accessToken === undefined) throw new ApiError('MISSING_TOKEN');
+  return reserveForGoogle(services, chat, accessToken);
 }

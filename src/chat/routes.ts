@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { errors } from '../http/error-schema.js';
-import { authenticateUser } from '../identity/user-guard.js';
+import { acceptUser, givenUserOf } from '../identity/user-guard.js';
 import { idempotencyKeyOf } from '../metering/idempotency-key.js';
 import type { Services } from '../services.js';
 import { payerOf } from './payer.js';
@@ -22,6 +22,9 @@ const doorOf = (model: string): Door => ({
 
 /** `POST /chat/stream` (contract 4). */
 export const chatRoutes: FastifyPluginAsyncTypebox<Services> = async (app, services) => {
+  // Without a bearer token the body has to say who asks.
+  acceptUser(app, services);
+
   app.post(
     '/chat/stream',
     {
@@ -42,15 +45,11 @@ export const chatRoutes: FastifyPluginAsyncTypebox<Services> = async (app, servi
           ...errors(400, 401, 403, 409, 413, 415, 422, 502),
         },
       },
-      onRequest: async (request) => {
-        // A bad bearer is refused before its body is read; without one, the body has to say who asks.
-        if (request.headers.authorization !== undefined) await authenticateUser(app, services, request);
-      },
     },
     async (request, reply) => {
       const { access_token: accessToken, model: asked, stream: streaming = true, ...body } = request.body;
       const chat = chatOf(services);
-      const reserve = await payerOf(app, services, chat, request, accessToken);
+      const reserve = await payerOf(services, chat, givenUserOf(request), accessToken);
       const model = chat.models.choose(asked);
       const idempotencyKey = idempotencyKeyOf(request, undefined);
       const order = { reserve, model, streaming, idempotencyKey, body: { temperature: STANDARD_TEMPERATURE, ...body } };

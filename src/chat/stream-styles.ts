@@ -1,17 +1,24 @@
-import type { ErrorExtras } from '../errors.js';
 import type { Bill, Settlement } from '../metering/chat-meter.js';
 import type { Generation } from './generation.js';
 import { openAiErrorOf } from './openai-errors.js';
 import type { StreamStyle } from './relay.js';
 
+type Fields = Readonly<Record<string, unknown>>;
+
 const DONE = 'data: [DONE]\n\n';
-const eventOf = (value: ErrorExtras) => `data: ${JSON.stringify(value)}\n\n`;
+const eventOf = (value: Fields) => `data: ${JSON.stringify(value)}\n\n`;
+
+/** A chunk of our own among upstream's. */
+function chunkOf({ tally }: Generation, model: string, fields: Fields): string {
+  const created = Math.floor(Date.now() / 1_000);
+  return eventOf({ id: tally.origin().upstreamId, object: 'chat.completion.chunk', created, model, ...fields });
+}
 
 /** The chunk that ends an answer whose tokens ran out, as a model's own limit would. */
-function cutChunk({ tally, answers }: Generation, model: string): string {
+function cutChunk(generation: Generation, model: string): string {
+  const { answers } = generation;
   const choices = Array.from({ length: answers }, (_, index) => ({ index, delta: {}, finish_reason: 'length' }));
-  const created = Math.floor(Date.now() / 1_000);
-  return eventOf({ id: tally.origin().upstreamId, object: 'chat.completion.chunk', created, model, choices });
+  return chunkOf(generation, model, { choices });
 }
 
 function tokenUpdate(settlement: Settlement, isCut: boolean): string {
@@ -37,21 +44,13 @@ export function chatStyle(generation: Generation, model: string): StreamStyle {
 }
 
 /** OpenAI's last chunk, for who asked for it and did not get upstream's. */
-function usageChunk({ tally }: Generation, model: string, { inputTokens, outputTokens }: Bill): string {
+function usageChunk(generation: Generation, model: string, { inputTokens, outputTokens }: Bill): string {
   const usage = {
     prompt_tokens: inputTokens,
     completion_tokens: outputTokens,
     total_tokens: inputTokens + outputTokens,
   };
-  const created = Math.floor(Date.now() / 1_000);
-  return eventOf({
-    id: tally.origin().upstreamId,
-    object: 'chat.completion.chunk',
-    created,
-    model,
-    choices: [],
-    usage,
-  });
+  return chunkOf(generation, model, { choices: [], usage });
 }
 
 /** OpenAI's stream: a chunk that is only about usage is for those who asked for it. */

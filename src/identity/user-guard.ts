@@ -34,6 +34,20 @@ export function credentialEnd(app: FastifyInstance, request: FastifyRequest): nu
   return looksLikeApiKey(token) ? Number.POSITIVE_INFINITY : endOfUserToken(app, token);
 }
 
+/** The person a request comes from where its scope accepts one; undefined for a request without a bearer token. */
+export function givenUserOf(request: FastifyRequest): UserIdentity | undefined {
+  return request.getDecorator<UserIdentity | undefined>('user_identity');
+}
+
+/** Lets requests of nobody pass; a bearer token that is there has to be a user's, before the body is read. */
+export function acceptUser(app: FastifyInstance, services: Services): void {
+  app.decorateRequest('user_identity');
+  app.addHook('onRequest', async (request) => {
+    if (request.headers.authorization === undefined) return;
+    request.setDecorator<UserIdentity>('user_identity', await authenticateUser(app, services, request));
+  });
+}
+
 /** Guards every route of the scope: only requests with a user's access token or API key pass, others get 401. */
 export function requireUser(app: FastifyInstance, services: Services): void {
   app.decorateRequest('user_identity');

@@ -1,7 +1,7 @@
 import type { Test } from 'tap';
 import { registerUser, type TestUser } from './accounts.js';
 import { type FakeUpstream, openUpstream } from './openrouter.js';
-import { openTestServer, type TestServer } from './test-server.js';
+import { openTestServer, setBalance, type TestServer } from './test-server.js';
 
 /** A server with an upstream of its own. */
 export interface ChatServer extends TestServer {
@@ -17,18 +17,7 @@ export async function openChatServer(t: Test, options: Parameters<typeof openTes
 /** An account with exactly this many tokens. */
 export async function userWith(server: TestServer, tokens: number): Promise<TestUser> {
   const user = await registerUser(server);
-  await server.database.sql(
-    `with change as (
-       select subject_id, $2 - allocated as amount, period from balances where subject_id = $1
-     ), entry as (
-       insert into ledger_entries (subject_id, kind, amount, period, actor)
-       select subject_id, 'adjustment', amount, period, 'test' from change where amount <> 0
-     ), pool as (
-       update budgets set allocated = allocated + (select amount from change) where subject_kind = 'user'
-     )
-     update balances set allocated = $2 where subject_id = $1`,
-    [user.id, tokens],
-  );
+  await setBalance(server.database, user.id, tokens);
   return user;
 }
 

@@ -99,18 +99,18 @@ export async function openTestServer(
   };
 }
 
-/** Gives a device exactly this many tokens, through the ledger. */
-async function setBalance(database: TestDatabase, device: string, tokens: number): Promise<void> {
+/** Gives a device or an account exactly this many tokens, through the ledger. */
+export async function setBalance(database: TestDatabase, subject: string, tokens: number): Promise<void> {
   await database.sql(
     `with change as (
-       select subject_id, $2 - allocated as amount, period from balances where subject_id = $1
+       select subject_id, subject_kind, $2 - allocated as amount, period from balances where subject_id = $1
      ), entry as (
        insert into ledger_entries (subject_id, kind, amount, period, actor)
        select subject_id, 'adjustment', amount, period, 'test' from change where amount <> 0
      ), pool as (
-       update budgets set allocated = allocated + (select amount from change) where subject_kind = 'device'
+       update budgets b set allocated = b.allocated + c.amount from change c where b.subject_kind = c.subject_kind
      )
      update balances set allocated = $2 where subject_id = $1`,
-    [device, tokens],
+    [subject, tokens],
   );
 }
