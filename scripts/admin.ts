@@ -1,11 +1,11 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { PasswordSchema } from '../src/accounts/schemas.js';
-import { callDatabase } from '../src/database/client.js';
-import { openClientForCommand, runCommand } from '../src/database/command.js';
-import { shapeOf } from '../src/database/shape.js';
-import { hashNewPassword } from '../src/identity/passwords.js';
-import { StartupError } from '../src/startup-error.js';
+import { hashNewPassword } from '../src/auth/passwords.js';
+import { PasswordSchema } from '../src/auth/sessions/schemas.js';
+import { callDatabase } from '../src/platform/database/client/client.js';
+import { shapeOf } from '../src/platform/database/client/shape.js';
+import { openClientForCommand, runCommand } from '../src/platform/database/command.js';
+import { StartupError } from '../src/platform/startup-error.js';
 import { readPassword } from './read-password.js';
 
 const USAGE = 'Usage: npm run admin -- list | create <name> | passwd <name> | remove <name>';

@@ -1,8 +1,8 @@
-import { reconcile } from '../src/chat/reconcile.js';
-import { createUpstream } from '../src/chat/upstream.js';
-import { readConfig } from '../src/config.js';
-import { openClientForCommand, runCommand } from '../src/database/command.js';
-import { StartupError } from '../src/startup-error.js';
+import { readConfig } from '../src/config/config.js';
+import { reconcile } from '../src/features/chat/reconcile.js';
+import { createUpstream } from '../src/features/chat/upstream.js';
+import { openClientForCommand, runCommand } from '../src/platform/database/command.js';
+import { StartupError } from '../src/platform/startup-error.js';
 
 // npm run reconcile: corrects estimated chat requests to what upstream counted, as a running server does every minute.
 await runCommand(async () => {

@@ -1,4 +1,4 @@
-import { StartupError } from '../src/startup-error.js';
+import { StartupError } from '../src/platform/startup-error.js';
 import { openConnections } from './replay/connections.js';
 import { registerDevices } from './replay/devices.js';
 import { type ReplayOptions, readOptions, USAGE, UsageError } from './replay/options.js';

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
-import { openForCommand, runCommand } from '../src/database/command.js';
-import { PROJECT_ROOT } from '../src/project-root.js';
+import { openForCommand, runCommand } from '../src/platform/database/command.js';
+import { PROJECT_ROOT } from '../src/platform/project-root.js';
 
 // npm run seed: fills the database of DATABASE_URL, or the embedded one, with demo data.
 await runCommand(async () => {

@@ -1,8 +1,8 @@
-import { readPaymentConfig } from '../src/config.js';
-import { openClientForCommand, runCommand } from '../src/database/command.js';
-import { StartupError } from '../src/startup-error.js';
-import { createPayments } from '../src/subscriptions/payments.js';
-import { reconcile } from '../src/subscriptions/reconcile.js';
+import { readPaymentConfig } from '../src/config/config.js';
+import { createPayments } from '../src/features/subscriptions/payments.js';
+import { reconcile } from '../src/features/subscriptions/reconcile.js';
+import { openClientForCommand, runCommand } from '../src/platform/database/command.js';
+import { StartupError } from '../src/platform/startup-error.js';
 
 const USAGE = 'Usage: npm run stripe:sync [-- --days N] (invoices of the last N days, 1 to 1000; 40 unless told)';
 

@@ -1,15 +1,15 @@
 import type { FastifyInstance } from 'fastify';
-import { ensureFirstAdmin } from './admin/first-admin.js';
 import { buildApp } from './app.js';
-import { adminNotice, welcome } from './banner.js';
-import { type Config, readConfig } from './config.js';
-import { type Backend, openBackend } from './database/backend.js';
-import { loadEnvironmentFile } from './environment-file.js';
-import { createReadiness, schemaProblem } from './health/readiness.js';
-import { createLogger } from './http/logging.js';
-import { startMaintenance } from './maintenance/timer.js';
-import { shutDown, stopRequested } from './shutdown.js';
-import { explanationOf, StartupError, systemCodeOf } from './startup-error.js';
+import { type Config, readConfig } from './config/config.js';
+import { loadEnvironmentFile } from './config/environment-file.js';
+import { ensureFirstAdmin } from './features/admin/first-admin.js';
+import { startMaintenance } from './jobs/maintenance.js';
+import { adminNotice, welcome } from './platform/banner.js';
+import { type Backend, openBackend } from './platform/database/backend.js';
+import { createReadiness, schemaProblem } from './platform/health/readiness.js';
+import { createLogger } from './platform/logging.js';
+import { shutDown, stopRequested } from './platform/shutdown.js';
+import { explanationOf, StartupError, systemCodeOf } from './platform/startup-error.js';
 
 async function listen(app: FastifyInstance, config: Config): Promise<string> {
   try {

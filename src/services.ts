@@ -1,16 +1,16 @@
-import type { Chat } from './chat/chat.js';
-import type { Config } from './config.js';
-import type { DatabaseClient } from './database/client.js';
-import type { UserDatabase } from './database/user-database.js';
-import type { KeyHolders } from './identity/key-holders.js';
-import type { DeviceMeter } from './metering/device-meter.js';
-import type { FeatureRecorder } from './metering/feature-recorder.js';
-import type { TrackerMeter } from './metering/tracker-meter.js';
-import type { UsageRecorder } from './metering/usage-recorder.js';
-import type { GoogleAccessTokens } from './oauth/google-access-token.js';
-import type { SignInProviders } from './oauth/providers.js';
-import type { ChangeFeed } from './settings/change-feed.js';
-import type { Payments } from './subscriptions/payments.js';
+import type { KeyHolders } from './auth/api-keys/api-key-owners.js';
+import type { GoogleAccessTokens } from './auth/oauth/google-access-token.js';
+import type { SignInProviders } from './auth/oauth/providers.js';
+import type { Config } from './config/config.js';
+import type { Chat } from './features/chat/chat.js';
+import type { DeviceMeter } from './features/devices/device-meter.js';
+import type { FeatureRecorder } from './features/events/event-recorder.js';
+import type { ChangeFeed } from './features/settings/change-feed.js';
+import type { Payments } from './features/subscriptions/payments.js';
+import type { TrackerMeter } from './features/tracker/tracker-meter.js';
+import type { UsageRecorder } from './features/usage/usage-recorder.js';
+import type { DatabaseClient } from './platform/database/client/client.js';
+import type { UserDatabase } from './platform/database/client/user-database.js';
 
 /** What the routes of every capability are given. */
 export interface Services {

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { StartupError } from '../../src/startup-error.js';
+import { StartupError } from '../../src/platform/startup-error.js';
 import type { Connections, Reply } from './connections.js';
 import type { ReplayOptions } from './options.js';
 import { sendPatiently } from './patience.js';

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { systemCodeOf } from '../../src/startup-error.js';
+import { systemCodeOf } from '../../src/platform/startup-error.js';
 import type { Reply } from './connections.js';
 
 const ATTEMPTS = 10;

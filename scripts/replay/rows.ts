@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { systemCodeOf } from '../../src/startup-error.js';
+import { systemCodeOf } from '../../src/platform/startup-error.js';
 import { UsageError } from './options.js';
 
 /**

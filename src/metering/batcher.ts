@@ -1,5 +1,5 @@
 import DataLoader from 'dataloader';
-import { DatabaseFailure } from '../database/failure.js';
+import { DatabaseFailure } from '../platform/database/client/failure.js';
 
 /** Most items one call carries. */
 const MAX_BATCH = 256;

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify';
-import { ApiError } from '../errors.js';
+import { ApiError } from '../platform/errors.js';
 
 const ACCEPTABLE = /^[\x21-\x7e]{1,255}$/;
 

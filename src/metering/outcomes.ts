@@ -1,9 +1,9 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
-import { DatabaseFailure } from '../database/failure.js';
-import { shapeOf } from '../database/shape.js';
-import type { Json } from '../database/types.js';
-import { ApiError, isErrorCode } from '../errors.js';
+import { DatabaseFailure } from '../platform/database/client/failure.js';
+import { shapeOf } from '../platform/database/client/shape.js';
+import type { Json } from '../platform/database/client/types.js';
+import { ApiError, isErrorCode } from '../platform/errors.js';
 
 const refusals = TypeCompiler.Compile(Type.Object({ code: Type.String() }, { additionalProperties: true }));
 

@@ -1,6 +1,6 @@
-import { callDatabase } from '../../src/database/client.js';
-import { hashPassword } from '../../src/identity/passwords.js';
-import type { TestServer } from './test-server.js';
+import { hashPassword } from '../../src/auth/passwords.js';
+import { callDatabase } from '../../src/platform/database/client/client.js';
+import type { TestServer } from './http/test-server.js';
 
 type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 

@@ -1,4 +1,4 @@
-import type { TestDatabase } from './test-database.js';
+import type { TestDatabase } from './db/test-database.js';
 
 /** How a secret may be written: as it is, as hex or base64 of it, and as hex of the bytes it stands for. */
 function formsOf(secret: string): string[] {

@@ -1,7 +1,7 @@
 import type { Test } from 'tap';
 import { registerUser, type TestUser } from './accounts.js';
-import { type FakeUpstream, openUpstream } from './openrouter.js';
-import { openTestServer, setBalance, type TestServer } from './test-server.js';
+import { type FakeUpstream, openUpstream } from './fakes/openrouter.js';
+import { openTestServer, setBalance, type TestServer } from './http/test-server.js';
 
 /** A server with an upstream of its own. */
 export interface ChatServer extends TestServer {

@@ -1,7 +1,7 @@
 import type { Browser, BrowserContextOptions } from 'playwright-core';
 import type { Test } from 'tap';
 import type { TestUser } from './accounts.js';
-import { openPage, type WatchedPage } from './browser.js';
+import { openPage, type WatchedPage } from './http/browser.js';
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
 /** Numbers and days as the assertions write them. */

@@ -1,7 +1,7 @@
 import type { LightMyRequestResponse } from 'fastify';
 import type { Test } from 'tap';
 import type { TestUser } from './accounts.js';
-import type { TestServer } from './test-server.js';
+import type { TestServer } from './http/test-server.js';
 
 /** An event as contract 1's extension sends it. */
 export interface SentUsage {

@@ -1,5 +1,5 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify';
-import type { SmtpServer } from './smtp-server.js';
+import type { SmtpServer } from './fakes/smtp-server.js';
 import { until } from './until.js';
 
 export const SITE = 'https://tokens.example';

@@ -1,7 +1,7 @@
 import type { LightMyRequestResponse } from 'fastify';
 import { OAuth2Server } from 'oauth2-mock-server';
 import type { Test } from 'tap';
-import type { TestServer } from './test-server.js';
+import type { TestServer } from './http/test-server.js';
 
 /** Where clients of the tests wait for their codes. */
 export const REDIRECT_URI = 'https://abcdefghijklmnop.chromiumapp.org/signed-in';

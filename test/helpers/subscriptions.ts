@@ -9,9 +9,9 @@ import {
   nowSeconds,
   type SubscriptionFacts,
   subscriptionObject,
-} from './stripe-objects.js';
-import { SECRET_KEY, type StripeRequest, type StripeServer, WEBHOOK_SECRET } from './stripe-server.js';
-import type { TestServer } from './test-server.js';
+} from './fakes/stripe-objects.js';
+import { SECRET_KEY, type StripeRequest, type StripeServer, WEBHOOK_SECRET } from './fakes/stripe-server.js';
+import type { TestServer } from './http/test-server.js';
 
 const { webhooks } = new Stripe('sk_test_signs-only');
 

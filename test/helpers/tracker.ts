@@ -1,5 +1,5 @@
-import { type Answer, send } from './server-load.js';
-import type { TestServer } from './test-server.js';
+import { type Answer, send } from './http/server-load.js';
+import type { TestServer } from './http/test-server.js';
 
 /** Signs up by e-mail as an extension would; answers the tracker's token. */
 export async function signUp(server: TestServer, email: string): Promise<string> {

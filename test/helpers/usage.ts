@@ -1,4 +1,4 @@
-import type { TestDatabase } from './test-database.js';
+import type { TestDatabase } from './db/test-database.js';
 
 /** Uses to be recorded as if an extension or a chat had caused them. */
 export interface Uses {

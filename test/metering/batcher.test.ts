@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
-import { DatabaseFailure } from '../../src/database/failure.js';
 import { createBatcher } from '../../src/metering/batcher.js';
+import { DatabaseFailure } from '../../src/platform/database/client/failure.js';
 
 function failure(code: string): DatabaseFailure {
   return new DatabaseFailure({ status: 400, code, message: 'refused', details: null });

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
-import { callDatabase } from '../../src/database/client.js';
-import type { Json } from '../../src/database/types.js';
 import { createBatcher } from '../../src/metering/batcher.js';
-import { openTestServer, type TestDevice } from '../helpers/test-server.js';
+import { callDatabase } from '../../src/platform/database/client/client.js';
+import type { Json } from '../../src/platform/database/client/types.js';
+import { openTestServer, type TestDevice } from '../helpers/http/test-server.js';
 
 const server = await openTestServer(t);
 const { database } = server.backend;

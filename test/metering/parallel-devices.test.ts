@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
-import { openTestDatabase } from '../helpers/test-database.js';
-import { openTestServer, type TestDevice } from '../helpers/test-server.js';
+import { openTestDatabase } from '../helpers/db/test-database.js';
+import { openTestServer, type TestDevice } from '../helpers/http/test-server.js';
 
 const DEVICES = 30;
 const CALLERS = 100;

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { publicUrlOf, readConfig, secondsOf } from '../../src/config.js';
-import { StartupError } from '../../src/startup-error.js';
+import { publicUrlOf, readConfig, secondsOf } from '../../src/config/config.js';
+import { StartupError } from '../../src/platform/startup-error.js';
 
 type Variables = Record<string, string>;
 

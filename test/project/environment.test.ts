@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import t from 'tap';
-import { EnvironmentSchema } from '../../src/environment-schema.js';
-import { PROJECT_ROOT } from '../../src/project-root.js';
+import { EnvironmentSchema } from '../../src/config/environment-schema.js';
+import { PROJECT_ROOT } from '../../src/platform/project-root.js';
 
 interface Variable {
   readonly name: string;

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import pg from 'pg';
 import t from 'tap';
 import { generateTypes } from '../../scripts/generate-types.js';
-import { migrate, readMigrations } from '../../src/database/migrations.js';
-import { SCHEMA_FILE, schemaFile } from '../../src/database/schema-file.js';
-import { PROJECT_ROOT } from '../../src/project-root.js';
-import { describeSchema } from '../helpers/describe-schema.js';
-import { openTestDatabase } from '../helpers/test-database.js';
+import { migrate, readMigrations } from '../../src/platform/database/migrations/migrations.js';
+import { SCHEMA_FILE, schemaFile } from '../../src/platform/database/migrations/schema-file.js';
+import { PROJECT_ROOT } from '../../src/platform/project-root.js';
+import { describeSchema } from '../helpers/db/describe-schema.js';
+import { openTestDatabase } from '../helpers/db/test-database.js';
 
 const database = await openTestDatabase(t);
 const schema = await readFile(SCHEMA_FILE, 'utf8');
@@ -64,7 +64,7 @@ t.test('a paste that fails half-way leaves nothing behind', async (t) => {
   t.strictSame(await describeSchema(url), before);
 });
 
-t.test('src/database/types.ts is what "npm run types" writes', async (t) => {
-  const committed = await readFile(join(PROJECT_ROOT, 'src/database/types.ts'), 'utf8');
+t.test('src/platform/database/client/types.ts is what "npm run types" writes', async (t) => {
+  const committed = await readFile(join(PROJECT_ROOT, 'src/platform/database/client/types.ts'), 'utf8');
   t.equal(committed, await generateTypes(database.adminUrl), 'run "npm run types" where it differs');
 });

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import t from 'tap';
 import { readOptions, UsageError } from '../../scripts/replay/options.js';
-import { runScript } from '../helpers/run-script.js';
+import { runScript } from '../helpers/http/run-script.js';
 
 const FILE = ['--file', 'trace.csv'];
 const WRONG: readonly (readonly [what: string, args: readonly string[], reason: RegExp])[] = [

@@ -4,8 +4,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import t, { type Test } from 'tap';
-import { runScript } from '../helpers/run-script.js';
-import { openTestServer } from '../helpers/test-server.js';
+import { runScript } from '../helpers/http/run-script.js';
+import { openTestServer } from '../helpers/http/test-server.js';
 
 const ROWS = 60;
 const server = await openTestServer(t);

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { assertLedger, logUse, register, send } from '../helpers/server-load.js';
-import { assertRefused, openDirectory, startServer } from '../helpers/server-process.js';
+import { assertLedger, logUse, register, send } from '../helpers/http/server-load.js';
+import { assertRefused, openDirectory, startServer } from '../helpers/http/server-process.js';
 
 const IN_USE = /^Another server is using DATA_DIR .*; stop it first, or give this one a DATA_DIR of its own\n$/;
 

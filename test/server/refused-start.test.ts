@@ -2,8 +2,8 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { assertRefused, openDirectory, startServer } from '../helpers/server-process.js';
-import { openTestDatabase } from '../helpers/test-database.js';
+import { openTestDatabase } from '../helpers/db/test-database.js';
+import { assertRefused, openDirectory, startServer } from '../helpers/http/server-process.js';
 
 const JWT_SECRET = 'a secret of more than thirty-two characters';
 

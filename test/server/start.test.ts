@@ -3,9 +3,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { welcome } from '../../src/banner.js';
-import { assertLedger, logUse, register, send } from '../helpers/server-load.js';
-import { openDirectory, startServer } from '../helpers/server-process.js';
+import { welcome } from '../../src/platform/banner.js';
+import { assertLedger, logUse, register, send } from '../helpers/http/server-load.js';
+import { openDirectory, startServer } from '../helpers/http/server-process.js';
 
 const run = promisify(execFile);
 

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
-import { type Answer, assertLedger, type Device, logUse, register, send } from '../helpers/server-load.js';
-import { openDirectory, startServer } from '../helpers/server-process.js';
-import { openTestDatabase } from '../helpers/test-database.js';
-import { testEnvironment } from '../helpers/test-server.js';
+import { openTestDatabase } from '../helpers/db/test-database.js';
+import { type Answer, assertLedger, type Device, logUse, register, send } from '../helpers/http/server-load.js';
+import { openDirectory, startServer } from '../helpers/http/server-process.js';
+import { testEnvironment } from '../helpers/http/test-server.js';
 
 const statusesOf = (answers: readonly (Answer | undefined)[]) => answers.map((answer) => answer?.status);
 const count = (answers: readonly (Answer | undefined)[], status: number) =>

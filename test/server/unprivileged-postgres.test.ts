@@ -6,9 +6,14 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import t, { type Test } from 'tap';
-import { findBinaries } from '../../src/database/embedded/binaries.js';
-import { openCluster } from '../../src/database/embedded/cluster.js';
-import { accountRunner, asAccount, chooseRunner, type Runner } from '../../src/database/embedded/unprivileged.js';
+import { findBinaries } from '../../src/platform/database/embedded/binaries.js';
+import { openCluster } from '../../src/platform/database/embedded/cluster.js';
+import {
+  accountRunner,
+  asAccount,
+  chooseRunner,
+  type Runner,
+} from '../../src/platform/database/embedded/unprivileged.js';
 
 const NOBODY = 65_534;
 const isRoot = process.getuid?.() === 0;

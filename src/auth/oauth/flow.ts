@@ -1,0 +1,63 @@
+import { createHmac } from 'node:crypto';
+import { type Static, Type } from '@sinclair/typebox';
+import { callDatabase, type DatabaseClient } from '../../platform/database/client/client.js';
+import { shapeOf } from '../../platform/database/client/shape.js';
+import { digestOf } from '../tokens/opaque-token.js';
+import type { ProviderName } from './external-identity.js';
+
+/** What one sign-in is recognised by and bound with. */
+export interface FlowSecrets {
+  /** Goes to the provider and comes back through the browser. */
+  readonly state: string;
+  /** PKCE (RFC 7636): binds the provider's code to this sign-in. */
+  readonly codeVerifier: string;
+  /** Binds the provider's ID token to this sign-in. */
+  readonly nonce: string;
+}
+
+const NullableText = Type.Union([Type.String(), Type.Null()]);
+const FlowSchema = Type.Object({
+  redirect_uri: NullableText,
+  client_state: NullableText,
+  code_challenge: NullableText,
+});
+
+/** What the client that began a sign-in asked for; all null where a browser came without a client. */
+export type Flow = Static<typeof FlowSchema>;
+
+const flowOf = shapeOf(FlowSchema);
+
+/**
+ * The secrets of the sign-in with this state. They follow from it and the key, so that no server needs to keep them
+ * and any of them can go on.
+ */
+export function flowSecrets(key: Buffer, state: string): FlowSecrets {
+  const derived = (purpose: string) => createHmac('sha256', key).update(`${purpose} ${state}`).digest('base64url');
+  return { state, codeVerifier: derived('code verifier'), nonce: derived('nonce') };
+}
+
+/** Remembers a sign-in until the provider answers, 10 minutes at most. */
+export async function beginFlow(
+  database: DatabaseClient,
+  provider: ProviderName,
+  state: string,
+  { redirect_uri, client_state, code_challenge }: Flow,
+): Promise<void> {
+  const flow = {
+    p_state_hash: digestOf(state),
+    p_provider: provider,
+    ...(redirect_uri !== null && { p_redirect_uri: redirect_uri }),
+    ...(client_state !== null && { p_client_state: client_state }),
+    ...(code_challenge !== null && { p_code_challenge: code_challenge }),
+  };
+  await callDatabase(() => database.rpc('begin_oauth_flow', flow));
+}
+
+/**
+ * Ends the sign-in a provider answers; there is no second answer.
+ * @throws {ApiError} INVALID_GRANT where none is open with this state at this provider
+ */
+export async function takeFlow(database: DatabaseClient, provider: ProviderName, state: string): Promise<Flow> {
+  const flow = { p_state_hash: digestOf(state), p_provider: provider };
+  return flowOf(await callDatabase(() => database.rpc('take_oauth_flow', flow)));
+}

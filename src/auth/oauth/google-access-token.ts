@@ -1,0 +1,100 @@
+import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { LRUCache } from 'lru-cache';
+import type { Config } from '../../config/config.js';
+import { ApiError } from '../../platform/errors.js';
+import { digestOf } from '../tokens/opaque-token.js';
+import { type ExternalIdentity, identityOf } from './external-identity.js';
+import { asking, PROVIDER_TIMEOUT_SECONDS } from './provider.js';
+
+/** Whose access tokens of Google's are, for extensions that sign people in at Google themselves. */
+export interface GoogleAccessTokens {
+  /**
+   * The person behind an access token that was issued to this server's client.
+   * @throws {ApiError} INVALID_ACCESS_TOKEN for one that is not good, was issued to another client, or to somebody
+   *   whose address Google did not verify; SERVICE_UNAVAILABLE where Google does not say; GOOGLE_DISABLED
+   */
+  readonly verify: (accessToken: string) => Promise<ExternalIdentity>;
+}
+
+/** Longest time a token is believed without asking again, in seconds. */
+const MAX_KEPT_SECONDS = 300;
+const MAX_KEPT_TOKENS = 10_000;
+/** What RFC 6750, §2.1 lets a bearer token be made of. */
+const BEARER_TOKEN = /^[\w.~+/-]{1,4096}=*$/;
+
+const Text = Type.Optional(Type.String());
+const TokenInfoSchema = Type.Object({
+  aud: Text,
+  azp: Text,
+  sub: Text,
+  email: Text,
+  email_verified: Type.Optional(Type.Union([Type.String(), Type.Boolean()])),
+  expires_in: Type.Union([Type.Integer(), Type.String({ pattern: '^-?[0-9]{1,10}$' })]),
+});
+const UserInfoSchema = Type.Object({ sub: Type.String(), name: Text, picture: Text });
+
+interface VerifiedToken {
+  readonly identity: ExternalIdentity;
+  readonly expiresInSeconds: number;
+}
+
+/** Asks Google with the token in the header, never in the URL. Redirects are not followed: they would carry it along. */
+async function ask<Schema extends TSchema>(
+  schema: Schema,
+  url: string,
+  accessToken: string,
+  body?: URLSearchParams,
+): Promise<Static<Schema>> {
+  const response = await fetch(url, {
+    method: body === undefined ? 'GET' : 'POST',
+    headers: { accept: 'application/json', authorization: `Bearer ${accessToken}` },
+    body: body ?? null,
+    redirect: 'manual',
+    signal: AbortSignal.timeout(PROVIDER_TIMEOUT_SECONDS * 1_000),
+  });
+  const { status } = response;
+  if (status >= 400 && status < 500 && status !== 429) throw new ApiError('INVALID_ACCESS_TOKEN');
+  const answer: unknown = status === 200 ? await response.json() : undefined;
+  if (!Value.Check(schema, answer)) throw new Error(`answered ${status}, or not what was expected`);
+  return answer;
+}
+
+async function verified(config: Config, clientId: string, accessToken: string): Promise<VerifiedToken> {
+  const form = new URLSearchParams({ access_token: accessToken });
+  const token = await ask(TokenInfoSchema, config.GOOGLE_TOKENINFO_URL, accessToken, form);
+  const expiresInSeconds = Number(token.expires_in);
+  const isGood = [token.aud, token.azp].includes(clientId) && expiresInSeconds > 0;
+  if (!isGood || identityOf('google', token) === undefined) throw new ApiError('INVALID_ACCESS_TOKEN');
+  const { sub, name, picture } = await ask(UserInfoSchema, config.GOOGLE_USERINFO_URL, accessToken);
+  const identity = identityOf('google', { ...token, name, picture });
+  // OpenID Connect Core, §5.3.2: a profile with another subject must not be used.
+  if (identity === undefined || identity.subject !== sub) throw new ApiError('INVALID_ACCESS_TOKEN');
+  return { identity, expiresInSeconds };
+}
+
+/**
+ * Builds the check of Google's access tokens. A good one is remembered by its SHA-256 until it expires, 5 minutes at
+ * most; others are not. Requests that bring the same token at once share one question.
+ */
+export function createGoogleAccessTokens(config: Config): GoogleAccessTokens {
+  const { GOOGLE_CLIENT_ID: clientId } = config;
+  const identities = new LRUCache<string, ExternalIdentity, () => Promise<VerifiedToken>>({
+    max: MAX_KEPT_TOKENS,
+    ttl: MAX_KEPT_SECONDS * 1_000,
+    ignoreFetchAbort: true,
+    fetchMethod: async (_digest, _stale, { context, options }) => {
+      const { identity, expiresInSeconds } = await context();
+      options.ttl = Math.min(expiresInSeconds, MAX_KEPT_SECONDS) * 1_000;
+      return identity;
+    },
+  });
+  return {
+    verify: async (accessToken) => {
+      if (clientId === undefined) throw new ApiError('GOOGLE_DISABLED');
+      if (!BEARER_TOKEN.test(accessToken)) throw new ApiError('INVALID_ACCESS_TOKEN');
+      const context = () => asking('Google', () => verified(config, clientId, accessToken));
+      return identities.forceFetch(digestOf(accessToken), { context });
+    },
+  };
+}

@@ -1,0 +1,66 @@
+import { AuthorizationResponseError, ClientError, ResponseBodyError } from 'openid-client';
+import { ApiError } from '../../platform/errors.js';
+import type { ExternalIdentity } from './external-identity.js';
+import type { FlowSecrets } from './flow.js';
+
+/** Longest wait for a provider's answer, in seconds. */
+export const PROVIDER_TIMEOUT_SECONDS = 5;
+
+/** A service people sign in with. */
+export interface SignInProvider {
+  /**
+   * Where to send the browser.
+   * @throws {ApiError} SERVICE_UNAVAILABLE
+   */
+  readonly authorizationUrl: (secrets: FlowSecrets) => Promise<URL>;
+  /**
+   * Who signed in.
+   * @param search the query the provider sent the browser back with
+   * @throws {ApiError} INVALID_CREDENTIALS where nobody did, SERVICE_UNAVAILABLE where the provider is out of reach
+   */
+  readonly identity: (search: string, secrets: FlowSecrets) => Promise<ExternalIdentity>;
+}
+
+/** Nobody signed in: the person or the provider refused, or the answer is not one to this sign-in. */
+export function refusal(cause?: unknown): ApiError {
+  return new ApiError('INVALID_CREDENTIALS', { sentence: 'The sign-in was refused', cause });
+}
+
+/** Errors of RFC 6749, §4.1.2.1 that are the provider's own trouble. */
+const PROVIDER_TROUBLE = ['server_error', 'temporarily_unavailable'];
+/** A code that is not good: RFC 6749, §5.2, and GitHub's word for it. */
+const BAD_CODE = ['invalid_grant', 'bad_verification_code'];
+/** An ID token or a profile that is not about this sign-in (OpenID Connect Core, §3.1.3.7 and §5.3.2), or too late. */
+const NOT_THIS_SIGN_IN = [
+  'OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED',
+  'OAUTH_JWT_CLAIM_COMPARISON_FAILED',
+  'OAUTH_JWT_TIMESTAMP_CHECK_FAILED',
+];
+
+function isRefusal(error: unknown): boolean {
+  if (error instanceof AuthorizationResponseError) return !PROVIDER_TROUBLE.includes(error.error);
+  if (error instanceof ResponseBodyError) return BAD_CODE.includes(error.error);
+  return error instanceof ClientError && NOT_THIS_SIGN_IN.includes(error.code ?? '');
+}
+
+/** What went wrong, without the request or the answer, which hold codes and tokens. */
+function descriptionOf(error: unknown): string {
+  if (error instanceof ResponseBodyError) return `answered ${error.status} ${error.error}`;
+  if (!(error instanceof Error)) return 'failed';
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
+}
+
+/** The provider is slow, down, not set up as it should be or not who it should be; the reason is for the log. */
+export function outage(provider: string, error: unknown): ApiError {
+  return new ApiError('SERVICE_UNAVAILABLE', { cause: new Error(`${provider}: ${descriptionOf(error)}`) });
+}
+
+/** Makes requests to a provider; what fails is either a {@link refusal} or an {@link outage}. */
+export async function asking<T>(provider: string, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (error instanceof ApiError) throw error;
+    throw isRefusal(error) ? refusal(error) : outage(provider, error);
+  }
+}

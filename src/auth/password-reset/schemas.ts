@@ -1,0 +1,14 @@
+import { Type } from '@sinclair/typebox';
+import { EmailSchema, PasswordSchema } from '../sessions/schemas.js';
+
+export const ForgotPasswordSchema = Type.Object({ email: EmailSchema }, { additionalProperties: false });
+
+export const ResetPasswordSchema = Type.Object(
+  {
+    token: Type.String({ minLength: 1, maxLength: 500, description: 'What the mailed link has behind #token=' }),
+    new_password: PasswordSchema,
+  },
+  { additionalProperties: false },
+);
+
+export const MessageSchema = Type.Object({ message: Type.String({ description: 'A sentence for the person.' }) });

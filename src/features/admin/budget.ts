@@ -1,0 +1,65 @@
+import { Type } from '@sinclair/typebox';
+import type { Actor } from '../../auth/guards/admin-guard.js';
+import { callDatabase, type DatabaseClient } from '../../platform/database/client/client.js';
+import { shapeOf } from '../../platform/database/client/shape.js';
+import { ApiError } from '../../platform/errors.js';
+import {
+  type Allocate,
+  AllocatedSchema,
+  BudgetSchema,
+  ModelCostSchema,
+  PeriodDeviceSchema,
+  PeriodSchema,
+  ResetSchema,
+} from './budget-schemas.js';
+
+export const budgetOf = shapeOf(BudgetSchema);
+export const resetOf = shapeOf(ResetSchema);
+export const periodsOf = shapeOf(Type.Array(PeriodSchema));
+export const periodDevicesOf = shapeOf(Type.Array(PeriodDeviceSchema));
+export const modelCostsOf = shapeOf(Type.Array(ModelCostSchema));
+const allocatedOf = shapeOf(AllocatedSchema);
+
+interface Target {
+  readonly kind: 'device' | 'user';
+  readonly id: string;
+  readonly from: string | undefined;
+}
+
+/** Who gets the tokens: a device or a user, from the pool or from another of the same kind. */
+function targetOf(body: Allocate): Target {
+  const { device_id, user_id, from_device_id, from_user_id } = body;
+  if (device_id !== undefined && user_id === undefined && from_user_id === undefined) {
+    return { kind: 'device', id: device_id, from: from_device_id };
+  }
+  if (user_id !== undefined && device_id === undefined && from_device_id === undefined) {
+    return { kind: 'user', id: user_id, from: from_user_id };
+  }
+  throw new ApiError('VALIDATION_FAILED', {
+    sentence: 'Send either device_id or user_id, and a source of the same kind',
+  });
+}
+
+/**
+ * Gives tokens from the pool, takes unused ones back, or moves them.
+ * @param key idempotency key, private to the admin
+ * @throws {ApiError} VALIDATION_FAILED; the database raises BUDGET_EXCEEDED, INSUFFICIENT_TOKENS and the like
+ */
+export async function allocate(database: DatabaseClient, actor: Actor, body: Allocate, key: string | undefined) {
+  const target = targetOf(body);
+  if (body.tokens === 0 || (target.from !== undefined && body.tokens < 0)) {
+    throw new ApiError('VALIDATION_FAILED', { sentence: 'tokens must not be 0, and positive to transfer' });
+  }
+  return allocatedOf(
+    await callDatabase(() =>
+      database.rpc('allocate', {
+        p_actor: actor,
+        p_kind: target.kind,
+        p_subject_id: target.id,
+        p_tokens: body.tokens,
+        ...(target.from !== undefined && { p_from_id: target.from }),
+        ...(key !== undefined && { p_key: key }),
+      }),
+    ),
+  );
+}

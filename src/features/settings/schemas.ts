@@ -1,0 +1,114 @@
+import { type Static, Type } from '@sinclair/typebox';
+import type { Json } from '../../platform/database/client/types.js';
+
+/** Bodies that carry settings may be this long, and so may a document. */
+export const SETTINGS_LIMIT_BYTES = 256 * 1024;
+
+const MAX_VERSION = Number.MAX_SAFE_INTEGER;
+const NAME = '^[\\s\\S]{1,200}$';
+
+const ValueSchema = Type.Unsafe<Json>({ description: 'Any JSON.' });
+const DeviceSchema = Type.String({
+  minLength: 1,
+  maxLength: 200,
+  description: 'What the device calls itself; the same each time.',
+  examples: ['laptop-chrome'],
+});
+const Version = (description: string) => Type.Integer({ minimum: 0, maximum: MAX_VERSION, description });
+const Milliseconds = (description: string) => Type.Integer({ minimum: 0, maximum: 253_402_300_799_999, description });
+const SyncedAt = Type.Union([Type.String({ maxLength: 40, description: 'When they last changed.' }), Type.Null()]);
+
+/** Settings as they are answered; names may be anything, so nothing but their being an object is said of them. */
+const SettingsSchema = Type.Unsafe<Record<string, Json>>(Type.Object({}, { additionalProperties: true }));
+
+export const SettingsDocumentSchema = Type.Object({
+  settings: SettingsSchema,
+  version: Type.Integer({ minimum: 0, description: 'Counts the changes; 0 where nothing was ever kept.' }),
+  last_synced_at: SyncedAt,
+});
+export type SettingsDocument = Static<typeof SettingsDocumentSchema>;
+
+export const WrittenSettingsSchema = Type.Composite([SettingsDocumentSchema, Type.Object({ stale: Type.Boolean() })]);
+
+export const PutSettingsSchema = Type.Object(
+  {
+    settings: Type.Record(Type.String({ pattern: NAME }), ValueSchema, {
+      additionalProperties: false,
+      description: 'The whole document; what it lacks is deleted.',
+    }),
+    version: Type.Optional(Version('Only replace this version; If-Match says the same.')),
+    last_synced_at: Type.Optional(SyncedAt),
+    device: Type.Optional(DeviceSchema),
+  },
+  {
+    additionalProperties: false,
+    description: 'A document can be sent back as it was read: last_synced_at changes nothing.',
+  },
+);
+
+const UpdatedAt = Milliseconds('When it was changed, in milliseconds since 1970; the future counts as now.');
+const ChangeSchema = Type.Union([
+  Type.Object({ value: ValueSchema, updated_at: UpdatedAt }, { additionalProperties: false }),
+  Type.Object({ deleted: Type.Literal(true), updated_at: UpdatedAt }, { additionalProperties: false }),
+]);
+
+export const PushSettingsSchema = Type.Object(
+  {
+    device: Type.Optional(DeviceSchema),
+    base_version: Version('The version the device last heard of; 0 for none.'),
+    changes: Type.Record(Type.String({ pattern: NAME }), ChangeSchema, {
+      additionalProperties: false,
+      description: 'By the name of the setting.',
+    }),
+  },
+  { additionalProperties: false },
+);
+
+/** By name, what a setting is now: `{value | deleted, updated_at, device, version}`. */
+const StandingSchema = Type.Unsafe<Record<string, Json>>(
+  Type.Object(
+    {},
+    {
+      additionalProperties: true,
+      description:
+        'By name: value, or deleted: true; updated_at in milliseconds since 1970; the device that changed it; its version.',
+    },
+  ),
+);
+
+export const PushedSettingsSchema = Type.Composite([
+  SettingsDocumentSchema,
+  Type.Object({ overruled: StandingSchema }),
+]);
+
+export const PullQuerySchema = Type.Object(
+  { since: Type.Integer({ minimum: 0, maximum: MAX_VERSION, default: 0, description: 'The version last heard of.' }) },
+  { additionalProperties: false },
+);
+
+export const PulledSettingsSchema = Type.Object({
+  version: Type.Integer({ minimum: 0 }),
+  last_synced_at: SyncedAt,
+  full: Type.Boolean({ description: 'Whether changes is everything there is: what it lacks is not there.' }),
+  changes: StandingSchema,
+});
+
+export const SettingsHistorySchema = Type.Object({
+  versions: Type.Array(
+    Type.Object({
+      version: Type.Integer({ minimum: 1 }),
+      settings: SettingsSchema,
+      action: Type.String({ description: 'What made it: put, push or restore.' }),
+      device: Type.Union([Type.String(), Type.Null()]),
+      created_at: Type.String(),
+    }),
+  ),
+});
+
+export const RestoreSettingsSchema = Type.Object(
+  {
+    version: Type.Integer({ minimum: 1, maximum: MAX_VERSION, description: 'One of those in the history.' }),
+    device: Type.Optional(DeviceSchema),
+  },
+  { additionalProperties: false },
+);

@@ -1,0 +1,77 @@
+import type { FastifyRequest } from 'fastify';
+import type Stripe from 'stripe';
+import { userOf } from '../../auth/guards/user-guard.js';
+import { ApiError } from '../../platform/errors.js';
+import { applySubscription } from './apply.js';
+import { askingStripe } from './asking-stripe.js';
+import { stripeAccount, withCustomer } from './customer.js';
+import { type PaymentServices, type Payments, paymentsOf, priceFor } from './payments.js';
+import type { PaidTier } from './prices.js';
+import { stateOf } from './stripe-objects.js';
+import { writeKeyOf } from './write-key.js';
+
+/**
+ * Asks Stripe what the customer has, for somebody who paid a moment ago and was not told of yet must not pay again.
+ * @throws {ApiError} ALREADY_SUBSCRIBED
+ */
+async function assertNothingRuns(
+  services: PaymentServices,
+  payments: Payments,
+  request: FastifyRequest,
+  customer: string,
+) {
+  const { data } = await payments.stripe.subscriptions.list({ customer, limit: 10 });
+  for (const subscription of data) {
+    const state = stateOf(subscription, payments);
+    if (state !== undefined) await applySubscription(services.database, payments, state);
+  }
+  if (data.length === 0) return;
+  const { subscription_id } = await stripeAccount(services.database, userOf(request));
+  if (subscription_id !== null) throw new ApiError('ALREADY_SUBSCRIBED');
+}
+
+/**
+ * Begins a subscription.
+ * @returns the address of Stripe's page to pay on; nothing changes before it is paid
+ * @throws {ApiError} ALREADY_SUBSCRIBED, IDEMPOTENCY_MISMATCH, PAYMENTS_DISABLED also for a tier without a price
+ */
+export async function beginCheckout(
+  services: PaymentServices,
+  request: FastifyRequest,
+  tier: PaidTier,
+): Promise<string> {
+  const account = await stripeAccount(services.database, userOf(request));
+  const payments = paymentsOf(services);
+  const price = priceFor(payments, tier);
+  if (account.subscription_id !== null) throw new ApiError('ALREADY_SUBSCRIBED');
+  const metadata = { user_id: account.user_id };
+  const page: Stripe.Checkout.SessionCreateParams = {
+    mode: 'subscription',
+    client_reference_id: account.user_id,
+    line_items: [{ price, quantity: 1 }],
+    subscription_data: { metadata },
+    metadata,
+    success_url: payments.returnUrl,
+    cancel_url: payments.returnUrl,
+  };
+  const { url } = await withCustomer(services.database, payments, userOf(request), account, async (customer) => {
+    if (customer === account.customer_id) await assertNothingRuns(services, payments, request, customer);
+    const key = writeKeyOf(request, `checkout:${customer}`);
+    return payments.stripe.checkout.sessions.create({ ...page, customer }, key);
+  });
+  if (typeof url !== 'string')
+    throw new ApiError('SERVICE_UNAVAILABLE', { cause: new Error('a session without a page') });
+  return url;
+}
+
+/**
+ * The address of Stripe's page on which a person looks after invoices and means of payment.
+ * @throws {ApiError} SUBSCRIPTION_NOT_FOUND for somebody Stripe does not know
+ */
+export async function openPortal(services: PaymentServices, request: FastifyRequest): Promise<string> {
+  const { customer_id: customer } = await stripeAccount(services.database, userOf(request));
+  const { stripe, returnUrl: return_url } = paymentsOf(services);
+  if (customer === null) throw new ApiError('SUBSCRIPTION_NOT_FOUND');
+  const open = () => stripe.billingPortal.sessions.create({ customer, return_url }, writeKeyOf(request, 'portal'));
+  return (await askingStripe(open)).url;
+}

@@ -1,0 +1,54 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
+import Stripe from 'stripe';
+import { ApiError } from '../../platform/errors.js';
+import type { Payments } from './payments.js';
+
+/** How far a signature's time may be from now, in both directions. */
+const TOLERANCE_SECONDS = 300;
+
+const { StripeSignatureVerificationError } = Stripe.errors;
+
+const EventSchema = Type.Object({
+  id: Type.String({ pattern: '^[A-Za-z0-9_]{1,255}$' }),
+  type: Type.String({ pattern: '^[a-z0-9_.]{1,100}$' }),
+  created: Type.Integer({ minimum: 0, maximum: 253_402_300_799 }),
+  livemode: Type.Boolean(),
+  data: Type.Object({ object: Type.Object({ id: Type.Optional(Type.String()) }) }),
+});
+const events = TypeCompiler.Compile(EventSchema);
+/** An event as it arrives; what it is about has the shape of the endpoint's API version. */
+export type WebhookEvent = Static<typeof EventSchema>;
+
+/** The one time a signature header names, in epoch seconds. */
+function timeOf(header: string): number | undefined {
+  const [time, ...others] = header.split(',').filter((item) => item.startsWith('t='));
+  return time !== undefined && others.length === 0 && /^t=\d{1,12}$/.test(time) ? Number(time.slice(2)) : undefined;
+}
+
+/** Checks the signature, and only then reads the body. */
+function signedContent({ stripe, webhookSecret }: Payments, header: string, body: Buffer): unknown {
+  const time = timeOf(header);
+  // The package refuses what is too old, and takes anything from the future.
+  if (time === undefined || time - Date.now() / 1000 > TOLERANCE_SECONDS) throw new ApiError('INVALID_SIGNATURE');
+  try {
+    return stripe.webhooks.constructEvent(body, header, webhookSecret, TOLERANCE_SECONDS);
+  } catch (error) {
+    // Without a cause: the package's errors hold header and body.
+    throw new ApiError(error instanceof StripeSignatureVerificationError ? 'INVALID_SIGNATURE' : 'VALIDATION_FAILED');
+  }
+}
+
+/**
+ * The event a webhook request brings, once it is known to be Stripe's, of now, and of the mode of our key.
+ * @param header `Stripe-Signature`
+ * @param body the bytes as they came, which are what is signed
+ * @throws {ApiError} INVALID_SIGNATURE, VALIDATION_FAILED, LIVEMODE_MISMATCH
+ */
+export function verifiedEvent(payments: Payments, header: unknown, body: unknown): WebhookEvent {
+  if (typeof header !== 'string' || !Buffer.isBuffer(body)) throw new ApiError('INVALID_SIGNATURE');
+  const event = signedContent(payments, header, body);
+  if (!events.Check(event)) throw new ApiError('VALIDATION_FAILED', { sentence: 'The body is not an event' });
+  if (event.livemode !== payments.livemode) throw new ApiError('LIVEMODE_MISMATCH');
+  return event;
+}

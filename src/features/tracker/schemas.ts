@@ -1,0 +1,48 @@
+import { Type } from '@sinclair/typebox';
+import { EmailSchema } from '../../auth/sessions/schemas.js';
+
+export const SignupSchema = Type.Object(
+  {
+    email: Type.Optional(
+      Type.Union([EmailSchema, Type.String({ pattern: '^\\s*$', maxLength: 320 })], {
+        description: 'Address of an existing account.',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+export const SignedUpSchema = Type.Object({
+  message: Type.Literal('User signed up successfully'),
+  sessionToken: Type.String({ description: 'Bearer token for trackUsage, valid for 30 days; it opens nothing else.' }),
+});
+
+export const TrackUsageSchema = Type.Object(
+  {
+    usage: Type.Integer({ minimum: 0, maximum: 1_000_000, description: 'Prompts to add.', examples: [1] }),
+    tokenCount: Type.Integer({
+      minimum: 0,
+      maximum: 1_000_000_000_000,
+      description: 'Language-model tokens to add.',
+      examples: [1],
+    }),
+    event_id: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 255,
+        description: 'Idempotency key: sent again, the same request is answered again and counted once.',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+export const TrackedUsageSchema = Type.Object({
+  message: Type.Literal('Usage tracked successfully'),
+  currentPromptCount: Type.Integer({ minimum: 0, description: 'Prompts counted for the account.' }),
+  currentTokenCount: Type.Integer({ minimum: 0, description: 'Language-model tokens counted for the account.' }),
+  threshold: Type.Integer({
+    minimum: 0,
+    description: 'Prompts the operator sets as the mark; nothing is refused beyond.',
+  }),
+});

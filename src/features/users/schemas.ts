@@ -1,0 +1,123 @@
+import type { Readable } from 'node:stream';
+import { Type } from '@sinclair/typebox';
+import { DisplayNameSchema, PasswordSchema, TypedPasswordSchema, UserSchema } from '../../auth/sessions/schemas.js';
+import { NextCursor } from '../../platform/http/pagination.js';
+
+export const ProfileSchema = Type.Composite([
+  UserSchema,
+  Type.Object({
+    email_verified: Type.Boolean({ description: 'Whether the address was proved, by a mail or a sign-in provider.' }),
+    has_password: Type.Boolean(),
+    providers: Type.Array(Type.String(), {
+      description: 'Sign-in providers that open the account.',
+      examples: ['google'],
+    }),
+  }),
+]);
+
+const PictureSchema = Type.String({
+  maxLength: 2048,
+  format: 'uri',
+  pattern: '^https://[^/?#:@]+(:[0-9]{1,5})?([/?#]|$)',
+  examples: ['https://example.com/me.png'],
+});
+
+export const UpdateProfileSchema = Type.Object(
+  {
+    name: Type.Optional(Type.Union([DisplayNameSchema, Type.Null()])),
+    picture: Type.Optional(Type.Union([PictureSchema, Type.Null()])),
+  },
+  { additionalProperties: false, minProperties: 1, description: 'What is absent stays, null clears.' },
+);
+
+export const DeletedAccountSchema = Type.Object({ deleted: Type.Literal(true) });
+
+export const ChangePasswordSchema = Type.Object(
+  {
+    current_password: Type.Optional(TypedPasswordSchema),
+    new_password: PasswordSchema,
+  },
+  { additionalProperties: false, description: 'current_password is needed where the account has a password.' },
+);
+
+export const MessageSchema = Type.Object({ message: Type.String() });
+
+export const BalanceSchema = Type.Object({
+  allocated: Type.Integer({ description: 'Tokens granted.' }),
+  used: Type.Integer({ description: 'Tokens spent.' }),
+  reserved: Type.Integer({ description: 'Tokens set aside by holds.' }),
+  remaining: Type.Integer({ description: 'Tokens left.' }),
+  debt: Type.Integer({
+    description: 'Tokens a provider billed beyond its hold; the next ones that come in pay them.',
+  }),
+});
+
+export const LedgerItemSchema = Type.Object({
+  id: Type.String({ format: 'uuid' }),
+  kind: Type.String({ description: 'grant, transfer, reset, adjustment, subscription, correction, debit or hold.' }),
+  amount: Type.Integer({
+    description:
+      'Tokens: what was added (positive), taken back or spent (negative). For a hold what it sets or set aside.',
+  }),
+  provenance: Type.String({
+    description:
+      'Where the amount comes from. Debits: client_reported, provider_final or estimated; holds: estimated; all others: admin or system.',
+  }),
+  model: Type.Optional(Type.String()),
+  provider: Type.Optional(Type.String()),
+  source: Type.Optional(Type.String({ description: 'Which door a debit came through.' })),
+  reference: Type.Optional(Type.String({ description: 'What a change belongs to.' })),
+  status: Type.Optional(Type.String({ description: 'Of a hold: held, settled, expired, released or lost.' })),
+  expires_at: Type.Optional(Type.String({ description: 'Until when a hold stands.' })),
+  created_at: Type.String({ description: 'When it happened.' }),
+});
+
+export const LedgerSchema = Type.Object({ entries: Type.Array(LedgerItemSchema), next_cursor: NextCursor });
+
+export const OwnDeviceSchema = Type.Object({
+  id: Type.String({ format: 'uuid' }),
+  name: Type.String(),
+  blocked: Type.Boolean(),
+  registrations: Type.Integer(),
+  last_registered_at: Type.String(),
+  created_at: Type.String(),
+  allocated: Type.Integer(),
+  used: Type.Integer(),
+  remaining: Type.Integer(),
+});
+
+export const OwnDevicesSchema = Type.Object({ devices: Type.Array(OwnDeviceSchema), next_cursor: NextCursor });
+
+export const OwnDeviceParamsSchema = Type.Object({ id: Type.String({ format: 'uuid' }) });
+
+export const UnlinkedDeviceSchema = Type.Object({
+  device_id: Type.String({ format: 'uuid' }),
+  unlinked: Type.Literal(true),
+});
+
+const Rows = (description: string) => Type.Array(Type.Object({}, { additionalProperties: true }), { description });
+
+/** The file an export is. It is streamed, so nothing serializes by this. */
+export const ExportSchema = Type.Unsafe<Readable>(
+  Type.Object({
+    exported_at: Type.String({ format: 'date-time' }),
+    profile: ProfileSchema,
+    identities: Rows('Accounts at sign-in providers.'),
+    sessions: Rows('Log-ins.'),
+    api_keys: Rows('API keys, without what opens anything.'),
+    tracker: Type.Union([Type.Object({}, { additionalProperties: true }), Type.Null()], {
+      description: 'Counters of what clients tracked.',
+    }),
+    known_addresses: Rows('Network addresses that logged in.'),
+    balance: BalanceSchema,
+    devices: Type.Array(OwnDeviceSchema),
+    ledger_entries: Rows('Changes of the allocation, oldest first.'),
+    reservations: Rows('Holds, oldest first.'),
+    usage_events: Rows('Every recorded use, oldest first.'),
+    subscriptions: Rows('The subscription, in a list of one or none.'),
+    subscription_grants: Rows('What was paid for and granted, oldest first.'),
+    feature_events: Rows('Every use of a feature, oldest first.'),
+    settings: Rows('Every setting by its name (id), deleted ones too, with the device that changed it.'),
+    settings_versions: Rows('The versions kept of the settings, oldest first.'),
+  }),
+);

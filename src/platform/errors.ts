@@ -1,0 +1,125 @@
+import type { DatabaseFailure } from './database/client/failure.js';
+
+/** Every error code the server answers: its HTTP status and its sentence. Nothing outside this list leaves the server. */
+const ERRORS = {
+  EMAIL_REQUIRED: [400, 'Email is required'],
+  MODEL_NOT_ALLOWED: [400, 'This model is not offered here'],
+  UPSTREAM_REFUSED: [400, 'The model provider does not accept this request'],
+  INVALID_GRANT: [400, 'The code is not valid, was used already or has expired'],
+  INVALID_SIGNATURE: [400, 'The signature is not valid, or too old or too new'],
+  INVALID_RESET_TOKEN: [400, 'The link is not valid, was used already or has expired'],
+  LIVEMODE_MISMATCH: [400, 'A test event for a live key, or a live event for a test key'],
+  NO_SESSION: [400, 'An API key is no session; delete the key instead'],
+  PASSWORD_TOO_COMMON: [400, 'This password is too common, choose another'],
+  REDIRECT_NOT_ALLOWED: [400, 'redirect_uri is not on the list of allowed addresses'],
+  RANGE_NOT_VALID: [400, 'from and to must be days, or times on whole quarter hours, at most 1,100 days apart'],
+  SUMMARY_TOO_LARGE: [400, 'The summary would have more than 10,000 rows; ask for less time or fewer groups'],
+  TIMESTAMP_OUT_OF_RANGE: [400, 'timestamp is in the future or older than what is kept'],
+  TOTAL_MISMATCH: [400, 'totalTokens is not the sum of inputTokens and outputTokens'],
+  VALIDATION_FAILED: [400, 'The request is not valid'],
+  ALLOCATION_TOO_LARGE: [400, 'A balance cannot hold that many tokens'],
+  COUNTER_FULL: [400, 'A counter cannot go that high'],
+  SELF_TRANSFER: [400, 'Source and target must differ'],
+  INVALID_JSON: [400, 'The body is not valid JSON'],
+  MISSING_TOKEN: [401, 'Missing token'],
+  INVALID_ACCESS_TOKEN: [401, 'Invalid access token'],
+  INVALID_CREDENTIALS: [401, 'Wrong name, e-mail address or password'],
+  INVALID_TOKEN: [401, 'Invalid or expired token'],
+  PAYMENT_FAILED: [402, 'The payment did not succeed, so nothing was changed; look at the means of payment'],
+  BUDGET_EXCEEDED: [403, 'The budget does not have that many tokens left'],
+  DEVICE_BLOCKED: [403, 'Device is blocked'],
+  DEVICE_LIMIT: [403, 'No more devices can be linked to this account; unlink one or choose a higher tier'],
+  ENROLLMENT_KEY_INVALID: [403, 'A valid enrollment key is required'],
+  FORBIDDEN: [403, 'Not allowed'],
+  INSUFFICIENT_TOKENS: [403, 'Insufficient tokens'],
+  TRACKER_TOKEN_INVALID: [403, 'Token invalid or expired'],
+  API_KEY_NOT_FOUND: [404, 'API key not found'],
+  DEVICE_NOT_FOUND: [404, 'Device not found'],
+  NOT_FOUND: [404, 'Not found'],
+  RESERVATION_NOT_FOUND: [404, 'Reservation not found'],
+  SESSION_NOT_FOUND: [404, 'Session not found'],
+  SETTINGS_VERSION_NOT_FOUND: [404, 'This version of the settings is not kept'],
+  SUBSCRIPTION_NOT_FOUND: [404, 'There is no subscription'],
+  USAGE_NOT_FOUND: [404, 'Usage event not found'],
+  USER_NOT_FOUND: [404, 'User not found'],
+  ALREADY_ANSWERED: [409, 'A request with this idempotency key was made already; its answer is not kept'],
+  API_KEY_LIMIT: [409, 'Too many API keys; delete one first'],
+  ALREADY_RESET: [409, 'This month has been reset already; send force to do it again'],
+  ALREADY_SUBSCRIBED: [409, 'There is a subscription already; change it instead'],
+  SUBSCRIPTION_RUNNING: [409, 'A subscription was begun meanwhile; try again'],
+  EMAIL_TAKEN: [409, 'Email already exists'],
+  RESERVATION_SETTLED: [409, 'The reservation has been settled already'],
+  STALE_VERSION: [412, 'The settings have changed since that version'],
+  PAYLOAD_TOO_LARGE: [413, 'The body is too large'],
+  SETTINGS_TOO_LARGE: [413, 'The settings would be longer than 256 KiB'],
+  UNSUPPORTED_MEDIA_TYPE: [415, 'The body must be JSON'],
+  IDEMPOTENCY_MISMATCH: [422, 'This idempotency key was used with a different request'],
+  RATE_LIMITED: [429, 'Too many requests, try again later'],
+  UPSTREAM_RATE_LIMITED: [429, 'The model provider is busy, try again later'],
+  TOO_MANY_STREAMS: [429, 'Too many open streams; close one first'],
+  INTERNAL_ERROR: [500, 'Internal server error'],
+  UPSTREAM_FAILED: [502, 'The model provider failed'],
+  CHAT_DISABLED: [503, 'Chat is not set up on this server'],
+  GITHUB_DISABLED: [503, 'Signing in with GitHub is not set up on this server'],
+  GOOGLE_DISABLED: [503, 'Signing in with Google is not set up on this server'],
+  MAIL_DISABLED: [503, 'Sending mail is not set up on this server'],
+  PAYMENTS_DISABLED: [503, 'Subscriptions are not set up on this server'],
+  USER_DATA_DISABLED: [503, "Reading a user's own data is not set up on this server"],
+  SERVER_STOPPING: [503, 'The server is stopping, try again'],
+  UPSTREAM_UNAVAILABLE: [503, 'The model provider cannot be reached, try again later'],
+  SERVICE_UNAVAILABLE: [503, 'Temporarily unavailable, try again later'],
+} as const satisfies Record<string, readonly [status: number, sentence: string]>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** What the error body carries besides the sentence and the code, as the contracts show it. */
+export type ErrorExtras = Readonly<Record<string, unknown>>;
+
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(ERRORS, code);
+}
+
+/** An answer that is an error: a code of the closed list, and what the contract adds to it. */
+export class ApiError extends Error {
+  readonly code: ErrorCode;
+  readonly statusCode: number;
+  readonly extras: ErrorExtras;
+
+  /**
+   * @param options.sentence replaces the code's own sentence; it must not hold anything internal
+   * @param options.extras further fields of the body
+   */
+  constructor(code: ErrorCode, options: { sentence?: string; extras?: ErrorExtras; cause?: unknown } = {}) {
+    const [status, sentence] = ERRORS[code];
+    super(options.sentence ?? sentence, { cause: options.cause });
+    this.name = 'ApiError';
+    this.code = code;
+    this.statusCode = status;
+    this.extras = options.extras ?? {};
+  }
+
+  /** The one error body of all contracts. */
+  toBody(): Record<string, unknown> {
+    return { ...this.extras, error: this.message, code: this.code, message: this.message, detail: this.message };
+  }
+}
+
+function extrasOf(details: string | null): ErrorExtras {
+  try {
+    const parsed: unknown = JSON.parse(details ?? '{}');
+    return typeof parsed === 'object' && parsed !== null ? { ...parsed } : {};
+  } catch {
+    return {};
+  }
+}
+
+/**
+ * The answer to a database error: a code our functions raised as `PTxyz`, 503 where the database is out of reach
+ * or gave no answer, 500 for everything else, as our schemas should not have let it through.
+ */
+export function apiErrorOf(failure: DatabaseFailure): ApiError {
+  if (failure.code.startsWith('PT') && isErrorCode(failure.message)) {
+    return new ApiError(failure.message, { extras: extrasOf(failure.details), cause: failure });
+  }
+  return new ApiError(failure.isOutage ? 'SERVICE_UNAVAILABLE' : 'INTERNAL_ERROR', { cause: failure });
+}

@@ -1,0 +1,40 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyPluginAsync } from 'fastify';
+import fp from 'fastify-plugin';
+import type { Config } from '../config/config.js';
+
+/** The page may load and call this server, nothing else; also over plain http, for local use. */
+const CONTENT_SECURITY_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+const docs: FastifyPluginAsync<{ config: Config }> = async (app, { config }) => {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Tokenledger',
+        version: '0.1.0',
+        description: 'Meters and limits AI use for browser and IDE extensions. Every path also exists without /api.',
+      },
+      ...(config.PUBLIC_URL && { servers: [{ url: config.PUBLIC_URL }] }),
+      components: {
+        securitySchemes: {
+          adminToken: { type: 'http', scheme: 'bearer', description: 'token of an admin login' },
+          userToken: { type: 'http', scheme: 'bearer', description: 'token of a log-in, or an API key' },
+          trackerToken: { type: 'http', scheme: 'bearer', description: 'sessionToken of a signup by e-mail' },
+          deviceToken: { type: 'http', scheme: 'bearer', description: 'device_token of a registration' },
+        },
+      },
+    },
+  });
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: CONTENT_SECURITY_POLICY,
+    uiConfig: { tryItOutEnabled: true },
+  });
+  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
+};
+
+/** OpenAPI 3.1 from the routes' schemas at `/openapi.json`, readable at `/docs`. */
+export default fp(docs, { name: 'docs' });

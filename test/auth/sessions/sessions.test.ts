@@ -1,0 +1,115 @@
+import { randomUUID } from 'node:crypto';
+import t from 'tap';
+import { createApiKey, registerUser, sendWith, type TestUser } from '../../helpers/accounts.js';
+import { openTestServer } from '../../helpers/http/test-server.js';
+
+const server = await openTestServer(t);
+
+interface Session {
+  readonly id: string;
+  readonly current: boolean;
+}
+
+async function logInAgain(
+  user: TestUser,
+  userAgent = 'Extension/1.0',
+): Promise<{ token: string; refresh_token: string }> {
+  const response = await server.app.inject({
+    method: 'POST',
+    url: '/api/auth/login',
+    headers: { 'user-agent': userAgent },
+    payload: { email: user.email, password: user.password },
+  });
+  return response.json();
+}
+
+const statusOf = async (token: string) => (await sendWith(server, token, 'GET', '/api/auth/sessions')).statusCode;
+const refreshStatusOf = async (refresh_token: string) =>
+  (await server.app.inject({ method: 'POST', url: '/auth/refresh', payload: { refresh_token } })).statusCode;
+
+t.test('logging out ends this session on the very next request, and no other', async (t) => {
+  const user = await registerUser(server);
+  const other = await logInAgain(user);
+  const response = await user.as('POST', '/api/auth/logout');
+  t.strictSame([response.statusCode, response.json()], [200, { ended: 1 }]);
+  t.equal(await statusOf(user.token), 401);
+  t.equal(await refreshStatusOf(user.refreshToken), 401);
+  t.equal((await user.as('POST', '/api/auth/logout')).statusCode, 401, 'a second time there is nobody to log out');
+  t.equal(await statusOf(other.token), 200);
+  t.equal(await refreshStatusOf(other.refresh_token), 200);
+});
+
+t.test('logging out everywhere ends every session of the account, and of nobody else', async (t) => {
+  const user = await registerUser(server);
+  const stranger = await registerUser(server);
+  const others = [await logInAgain(user), await logInAgain(user)];
+  t.strictSame((await user.as('POST', '/auth/logout', { all: true })).json(), { ended: 3 });
+  for (const { token, refresh_token } of others) {
+    t.equal(await statusOf(token), 401);
+    t.equal(await refreshStatusOf(refresh_token), 401);
+  }
+  t.equal(await statusOf(stranger.token), 200);
+});
+
+t.test('an API key has no session to end, but can end them all', async (t) => {
+  const user = await registerUser(server);
+  const key = await createApiKey(user);
+  t.match((await sendWith(server, key, 'POST', '/api/auth/logout')).json(), { code: 'NO_SESSION' });
+  t.equal(await statusOf(user.token), 200);
+  t.strictSame((await sendWith(server, key, 'POST', '/api/auth/logout', { all: true })).json(), { ended: 1 });
+  t.equal(await statusOf(user.token), 401);
+  t.equal(await statusOf(key), 200, 'the key goes on');
+});
+
+t.test('the list names each running session, with what logged in, and which one asks', async (t) => {
+  const user = await registerUser(server);
+  await logInAgain(user, 'Extension/2.0');
+  const { sessions } = (await user.as('GET', '/api/auth/sessions')).json<{ sessions: Session[] }>();
+  t.match(sessions, [
+    { user_agent: 'Extension/2.0', address: '127.0.0.1', current: false, created_at: /\+00:00$/ },
+    { current: true },
+  ]);
+  t.equal(sessions.length, 2);
+  await server.database.sql('update private.sessions set expires_at = now() where id = $1', [sessions[0]?.id]);
+  t.equal((await user.as('GET', '/api/auth/sessions')).json<{ sessions: Session[] }>().sessions.length, 1);
+});
+
+t.test('pages of the list neither repeat nor skip a session', async (t) => {
+  const user = await registerUser(server);
+  for (let n = 0; n < 6; n += 1) await logInAgain(user);
+  // All at one moment, as those of a burst may be.
+  await server.database.sql('update private.sessions set created_at = $2 where user_id = $1', [user.id, '2026-01-01Z']);
+  const seen: string[] = [];
+  for (let cursor = ''; ; ) {
+    const url = `/api/auth/sessions?limit=3${cursor && `&cursor=${cursor}`}`;
+    const page = (await user.as('GET', url)).json<{ sessions: Session[]; next_cursor: string | null }>();
+    seen.push(...page.sessions.map(({ id }) => id));
+    if (page.next_cursor === null) break;
+    cursor = page.next_cursor;
+  }
+  t.equal(seen.length, 7);
+  t.equal(new Set(seen).size, 7);
+  const forged = Buffer.from('{"at":"yesterday-ish","id":"x"}').toString('base64url');
+  t.equal((await user.as('GET', `/api/auth/sessions?cursor=${forged}`)).statusCode, 400);
+});
+
+t.test("one session can be ended by its id; another person's is answered like an unknown one", async (t) => {
+  const user = await registerUser(server);
+  const stranger = await registerUser(server);
+  const second = await logInAgain(user);
+  const { sessions } = (await user.as('GET', '/api/auth/sessions')).json<{ sessions: Session[] }>();
+  const id = sessions.find(({ current }) => !current)?.id;
+  t.match(await stranger.as('DELETE', `/api/auth/sessions/${id}`), { statusCode: 404 });
+  t.match((await stranger.as('DELETE', `/api/auth/sessions/${randomUUID()}`)).json(), { code: 'SESSION_NOT_FOUND' });
+  t.equal(await statusOf(second.token), 200);
+  t.strictSame((await user.as('DELETE', `/api/auth/sessions/${id}`)).json(), { ended: 1 });
+  t.equal(await statusOf(second.token), 401);
+  t.equal((await user.as('DELETE', `/api/auth/sessions/not-a-uuid`)).statusCode, 400);
+});
+
+t.test('a very long program name is cut, not refused', async (t) => {
+  const user = await registerUser(server);
+  t.match(await logInAgain(user, 'x'.repeat(5_000)), { token: String });
+});
+
+t.end();

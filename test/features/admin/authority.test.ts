@@ -1,0 +1,58 @@
+import t from 'tap';
+import { adminRoutes, logInAsAdmin, sendTo } from '../../helpers/admin.js';
+import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
+
+/** Everything an admin can change, as one text. */
+async function stateOf(server: TestServer): Promise<string> {
+  const rows = await server.database.sql<{ state: string }>(`
+    select jsonb_build_array(
+      (select jsonb_agg(b order by b.subject_id) from balances b), (select jsonb_agg(d order by d.id) from devices d),
+      (select jsonb_agg(p order by p.number) from periods p), (select jsonb_agg(p order by p.subject_kind) from budgets p),
+      (select jsonb_agg(c order by c.model) from model_costs c), (select count(*) from audit_log),
+      (select count(*) from users), (select jsonb_agg(a order by a.id) from private.admins a)
+    )::text as state`);
+  return rows[0]?.state ?? '';
+}
+
+t.test('no token, a device token and forged admin tokens change nothing on any admin route', async (t) => {
+  const server = await openTestServer(t);
+  const admin = await logInAsAdmin(server);
+  const device = await server.registerDevice();
+  const [row] = await server.database.sql<{ id: string }>('select id from private.admins');
+  const sign = (claims: object) =>
+    server.app.jwt.sign({ aud: 'admin', sub: row?.id, ver: 1, ...claims }, { expiresIn: 60 });
+  const tokens: Record<string, string | undefined> = {
+    'no token': undefined,
+    'a device token': device.token,
+    'a user audience': sign({ aud: 'user' }),
+    'a tracker audience': sign({ aud: 'tracker' }),
+    'several audiences': sign({ aud: ['admin', 'device'] }),
+    'another version': sign({ ver: 2 }),
+    'an unknown admin': sign({ sub: device.id }),
+    'an id that is none': sign({ sub: 'x'.repeat(36) }),
+    'a cut token': admin.token.slice(0, -2),
+  };
+  const before = await stateOf(server);
+  for (const route of adminRoutes(device.id)) {
+    for (const [name, token] of Object.entries(tokens)) {
+      const response = await sendTo(server, token, route);
+      t.equal(response.statusCode, 401, `${route.method} ${route.url} with ${name}`);
+      t.match(response.json(), { code: /^(MISSING|INVALID)_TOKEN$/ });
+    }
+  }
+  t.equal(await stateOf(server), before, 'nothing changed');
+
+  for (const route of adminRoutes(device.id)) {
+    const response = await sendTo(server, admin.token, route);
+    t.ok(response.statusCode < 300, `the admin may ${route.method} ${route.url}: ${response.statusCode}`);
+  }
+  await server.verifyLedger(t);
+});
+
+t.test('an admin token opens no device route', async (t) => {
+  const server = await openTestServer(t);
+  const admin = await logInAsAdmin(server);
+  const device = await server.registerDevice();
+  t.equal((await admin.as('GET', `/api/devices/${device.id}/tokens`)).statusCode, 401);
+  t.equal((await admin.as('POST', '/api/usage/log', { model_type: 'gpt-5' })).statusCode, 401);
+});

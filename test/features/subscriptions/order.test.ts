@@ -1,0 +1,153 @@
+import t, { type Test } from 'tap';
+import type { TestUser } from '../../helpers/accounts.js';
+import { invoiceOf } from '../../helpers/fakes/stripe-invoices.js';
+import {
+  type EventObject,
+  eventObject,
+  nowSeconds,
+  PRICE_PREMIUM,
+  type SubscriptionObject,
+  stripeId,
+  subscriptionObject,
+} from '../../helpers/fakes/stripe-objects.js';
+import { openStripe } from '../../helpers/fakes/stripe-server.js';
+import { openTestServer } from '../../helpers/http/test-server.js';
+import { deliver, grantsOf, openCustomer, openSubscriber, subscriptionOf } from '../../helpers/subscriptions.js';
+
+const stripe = await openStripe(t);
+const server = await openTestServer(t, { environment: stripe.environment });
+const { database } = server;
+
+const fetchesOf = ({ id }: SubscriptionObject) => stripe.requestsFor('GET', `/v1/subscriptions/${id}`).length;
+
+function permutationsOf<T>(items: readonly T[]): T[][] {
+  if (items.length === 0) return [[]];
+  return items.flatMap((item, n) => permutationsOf(items.toSpliced(n, 1)).map((rest) => [item, ...rest]));
+}
+
+/** What is known of a person's subscription here, but for when and how often it was written. */
+async function stateOf(user: TestUser) {
+  const [row] = await database.sql(
+    `select tier, status, current_period_start, current_period_end, cancel_at_period_end, grace_ends_at, started_at
+       from subscriptions where user_id = $1`,
+    [user.id],
+  );
+  return row;
+}
+
+async function assertTaken(t: Test, events: readonly EventObject[]): Promise<void> {
+  for (const event of events) {
+    const response = await deliver(server, event);
+    t.equal(response.statusCode, 200, event.type);
+    t.strictSame(response.json(), { received: true });
+  }
+}
+
+/** The life of a subscription: made, paid, to be ended, ended; each with the object as it was then. */
+async function lifeOf(at: (n: number) => number) {
+  const { user, customer } = await openCustomer(server);
+  const created = nowSeconds() - 5_000;
+  const facts = { id: stripeId('sub'), customer, userId: user.id, created };
+  const [made, updated, ended] = [
+    subscriptionObject({ ...facts, status: 'incomplete' }),
+    subscriptionObject({ ...facts, cancelAtPeriodEnd: true }),
+    subscriptionObject({ ...facts, status: 'canceled', cancelAtPeriodEnd: true }),
+  ];
+  stripe.subscriptions.set(ended.id, ended);
+  const events = [
+    eventObject('customer.subscription.created', made, { created: at(0) }),
+    eventObject('invoice.paid', invoiceOf(made), { created: at(1) }),
+    eventObject('customer.subscription.updated', updated, { created: at(2) }),
+    eventObject('customer.subscription.deleted', ended, { created: at(3) }),
+  ] as const;
+  return { user, events, ended };
+}
+
+for (const [title, at] of [
+  ['one after the other', (n: number) => nowSeconds() - 1_000 + n],
+  ['all in the same second', () => nowSeconds() - 1_000],
+] as const) {
+  t.test(`in every order of arrival, events that happened ${title} end in the same state and one grant`, async (t) => {
+    const states = new Set<string>();
+    const orders = permutationsOf([0, 1, 2, 3]);
+    t.equal(orders.length, 24);
+    for (const order of orders) {
+      const { user, events } = await lifeOf(at);
+      await assertTaken(
+        t,
+        order.flatMap((n) => events[n] ?? []),
+      );
+      states.add(
+        JSON.stringify({ ...(await stateOf(user)), started_at: 0, current_period_start: 0, current_period_end: 0 }),
+      );
+      t.strictSame(await grantsOf(server, user), [5_000_000], order.join());
+      t.match(await subscriptionOf(user), { tier: 'free', status: 'canceled', cancel_at_period_end: true });
+    }
+    t.equal(states.size, 1, [...states].join());
+    await server.verifyLedger(t);
+  });
+}
+
+t.test('the same events 50 times in parallel take effect once', async (t) => {
+  const { user, events } = await lifeOf((n) => nowSeconds() - 1_000 + n);
+  const paid = events[1];
+  const answers = await Promise.all(Array.from({ length: 50 }, () => deliver(server, paid)));
+  t.ok(answers.every(({ statusCode }) => statusCode === 200));
+  t.strictSame(await grantsOf(server, user), [5_000_000]);
+
+  const everything = Array.from({ length: 50 }, () => events).flat();
+  const mixed = await Promise.all(everything.map((event) => deliver(server, event)));
+  t.ok(mixed.every(({ statusCode }) => statusCode === 200));
+  t.strictSame(await grantsOf(server, user), [5_000_000]);
+  t.match(await subscriptionOf(user), { tier: 'free', status: 'canceled' });
+  const noted = await database.sql('select id from private.stripe_events where id = any ($1)', [
+    events.map(({ id }) => id),
+  ]);
+  t.equal(noted.length, 4);
+  await server.verifyLedger(t);
+});
+
+t.test(
+  'an event that is newer by its time is applied as it is, and an older one not at all; Stripe is not asked',
+  async (t) => {
+    const { user, customer, subscription } = await openSubscriber(server, stripe, {}, nowSeconds() - 500);
+    t.match(await subscriptionOf(user), { tier: 'pro', status: 'active' });
+    const facts = { id: subscription.id, customer, created: subscription.created };
+    const older = subscriptionObject({ ...facts, price: PRICE_PREMIUM, cancelAtPeriodEnd: true });
+    const newer = subscriptionObject({ ...facts, price: PRICE_PREMIUM });
+    await assertTaken(t, [eventObject('customer.subscription.updated', older, { created: nowSeconds() - 501 })]);
+    t.match(await subscriptionOf(user), { tier: 'pro', cancel_at_period_end: false });
+    await assertTaken(t, [eventObject('customer.subscription.updated', newer, { created: nowSeconds() - 499 })]);
+    t.match(await subscriptionOf(user), { tier: 'premium', subscribed_tier: 'premium' });
+    t.equal(fetchesOf(subscription), 0);
+  },
+);
+
+t.test('of two states of one second the one Stripe has is applied', async (t) => {
+  const second = nowSeconds() - 500;
+  const { user, customer, subscription } = await openSubscriber(server, stripe, {}, second);
+  const facts = { id: subscription.id, customer, created: subscription.created };
+  stripe.subscriptions.set(subscription.id, subscriptionObject({ ...facts, cancelAtPeriodEnd: true }));
+  const other = subscriptionObject({ ...facts, status: 'incomplete' });
+  await assertTaken(t, [eventObject('customer.subscription.updated', other, { created: second })]);
+  t.match(await subscriptionOf(user), { tier: 'pro', status: 'active', cancel_at_period_end: true });
+  t.equal(fetchesOf(subscription), 1);
+});
+
+t.test('what was fetched is not applied where a newer state came in meanwhile; it is fetched anew', async (t) => {
+  const second = nowSeconds() - 500;
+  const { user, customer, subscription } = await openSubscriber(server, stripe, {}, second);
+  const facts = { id: subscription.id, customer, created: subscription.created };
+  const ended = subscriptionObject({ ...facts, status: 'canceled' });
+  stripe.beforeAnswering = async () => {
+    stripe.beforeAnswering = undefined;
+    stripe.subscriptions.set(ended.id, ended);
+    await assertTaken(t, [eventObject('customer.subscription.deleted', ended, { created: second + 10 })]);
+  };
+  const other = subscriptionObject({ ...facts, cancelAtPeriodEnd: true });
+  await assertTaken(t, [eventObject('customer.subscription.updated', other, { created: second })]);
+  t.match(await subscriptionOf(user), { tier: 'free', status: 'canceled' });
+  t.equal(fetchesOf(subscription), 2);
+});
+
+t.end();

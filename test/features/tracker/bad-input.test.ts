@@ -1,0 +1,102 @@
+import t from 'tap';
+import { registerUser } from '../../helpers/accounts.js';
+import {
+  badBodiesOf,
+  checksumsOf,
+  declaredStatuses,
+  type Endpoint,
+  flawsOf,
+  nameOf,
+  PREFIXES,
+} from '../../helpers/http/bad-input.js';
+import { openTestServer } from '../../helpers/http/test-server.js';
+import { signUp } from '../../helpers/tracker.js';
+
+const server = await openTestServer(t);
+const user = await registerUser(server);
+const authorization = `Bearer ${await signUp(server, user.email)}`;
+
+const ENDPOINTS: readonly Endpoint[] = [
+  {
+    method: 'POST',
+    path: '/signup',
+    documented: '/api/signup',
+    guarded: false,
+    body: { email: user.email },
+    fields: { email: 'text' },
+  },
+  {
+    method: 'POST',
+    path: '/trackUsage',
+    documented: '/api/trackUsage',
+    guarded: true,
+    body: { usage: 1, tokenCount: 1 },
+    fields: { usage: 'quantity', tokenCount: 'quantity', event_id: 'text' },
+  },
+];
+
+function send({ path }: Endpoint, prefix: string, payload: string, headers: Record<string, string> = {}) {
+  const json = { 'content-type': 'application/json', authorization, ...headers };
+  return server.app.inject({ method: 'POST', url: `${prefix}${path}`, headers: json, payload });
+}
+
+t.test('the corpus is made of bodies that are accepted but for one thing', async (t) => {
+  for (const endpoint of ENDPOINTS) {
+    t.equal((await send(endpoint, '/api', JSON.stringify(endpoint.body))).statusCode, 200, endpoint.path);
+    t.ok(badBodiesOf(endpoint).length > 40, 'a corpus worth the name');
+  }
+  await server.verifyLedger(t);
+});
+
+t.test('every bad body is refused on both routes, with a status the route declares', async (t) => {
+  const before = await checksumsOf(server.database);
+  for (const endpoint of ENDPOINTS) {
+    const declared = await declaredStatuses(server, endpoint);
+    for (const prefix of PREFIXES) {
+      const flaws: string[] = [];
+      for (const body of badBodiesOf(endpoint)) {
+        flaws.push(...flawsOf(await send(endpoint, prefix, body), nameOf(body), declared));
+      }
+      t.strictSame(flaws, [], `${prefix}${endpoint.path}`);
+    }
+  }
+  t.strictSame(await checksumsOf(server.database), before, 'no table changed');
+});
+
+t.test('what lies beyond the limits, or is missing, is refused with 400', async (t) => {
+  const before = await checksumsOf(server.database);
+  const [signup, track] = ENDPOINTS;
+  if (signup === undefined || track === undefined) throw new Error('both routes are listed');
+  for (const body of [
+    { usage: 1_000_001, tokenCount: 1 },
+    { usage: 1, tokenCount: 1_000_000_000_001 },
+    { usage: 1 },
+    { tokenCount: 1 },
+    { usage: '1', tokenCount: '1' },
+    { ...track.body, email: user.email },
+    { ...track.body, user_id: user.id },
+  ]) {
+    const response = await send(track, '/api', JSON.stringify(body));
+    t.match(response.json(), { code: 'VALIDATION_FAILED' }, JSON.stringify(body));
+    t.equal(response.statusCode, 400);
+  }
+  for (const key of ['', ' ', 'a b', 'x'.repeat(256), 'schlüssel']) {
+    const response = await send(track, '/api', JSON.stringify(track.body), { 'idempotency-key': key });
+    t.equal(response.statusCode, 400, nameOf(key));
+  }
+  for (const email of ['a', '@', 'a@', '@b', 'a@b@c', 'a b@c', `${'x'.repeat(320)}@example.com`, `x@y\u200b.com`]) {
+    const response = await send(signup, '/api', JSON.stringify({ email }));
+    t.match(response.json(), { code: 'VALIDATION_FAILED' }, nameOf(email));
+  }
+  t.strictSame(await checksumsOf(server.database), before, 'no table changed');
+});
+
+t.test('the largest use there is is counted', async (t) => {
+  const [, track] = ENDPOINTS;
+  if (track === undefined) throw new Error('the route is listed');
+  const response = await send(track, '/api', JSON.stringify({ usage: 1_000_000, tokenCount: 1_000_000_000_000 }));
+  t.match(response.json(), { currentPromptCount: 1_000_001, currentTokenCount: 1_000_000_000_001 });
+  await server.verifyLedger(t);
+});
+
+t.end();

@@ -1,0 +1,164 @@
+import t from 'tap';
+import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
+import { openTestServer } from '../../helpers/http/test-server.js';
+import { type BatchAnswer, eventsOf, idOf, usageOf } from '../../helpers/observed-usage.js';
+
+const server = await openTestServer(t, { environment: { RETENTION_MONTHS: '2' } });
+const MINUTE_MS = 60_000;
+
+/** Start of the oldest month that is kept. */
+const [horizon] = await server.database.sql<{ ms: number }>(
+  `select extract(epoch from date_trunc('month', now(), 'UTC') - interval '2 months')::float8 * 1000 as ms`,
+);
+const horizonMs = horizon?.ms ?? 0;
+
+t.test(
+  'a batch of 1,000 with bad ones among them gets a verdict each, in order, and the good ones are kept',
+  async (t) => {
+    const user = await registerUser(server);
+    const now = Date.now();
+    const first = await user.as('POST', '/api/usage', usageOf({ timestamp: now - 4, event_id: 'sent before' }));
+    const good = usageOf({ timestamp: now });
+    const known: [unknown, object][] = [
+      [good, { recorded: true, duplicate: false }],
+      [good, { recorded: true, duplicate: true }],
+      [
+        { ...good, totalTokens: 1 },
+        { recorded: false, code: 'TOTAL_MISMATCH' },
+      ],
+      [
+        { ...good, provider: 'ChatGPT' },
+        { recorded: false, code: 'VALIDATION_FAILED', error: /^provider / },
+      ],
+      [null, { recorded: false, code: 'VALIDATION_FAILED', error: /^event / }],
+      ['text', { recorded: false, code: 'VALIDATION_FAILED' }],
+      [[good], { recorded: false, code: 'VALIDATION_FAILED' }],
+      [
+        { ...good, extra: 1 },
+        { recorded: false, code: 'VALIDATION_FAILED', error: /^extra / },
+      ],
+      [
+        { ...good, timestamp: now + 6 * MINUTE_MS },
+        { recorded: false, code: 'TIMESTAMP_OUT_OF_RANGE' },
+      ],
+      [
+        { ...good, timestamp: 0 },
+        { recorded: false, code: 'TIMESTAMP_OUT_OF_RANGE' },
+      ],
+      [usageOf({ timestamp: now - 4, event_id: 'sent before' }), { id: idOf(first), recorded: true, duplicate: true }],
+      [usageOf({ timestamp: now - 5, event_id: 'sent before' }), { recorded: false, code: 'IDEMPOTENCY_MISMATCH' }],
+      [
+        { ...good, event_id: 'twice' },
+        { recorded: true, duplicate: false },
+      ],
+      [
+        { ...good, event_id: 'twice' },
+        { recorded: true, duplicate: true },
+      ],
+      [
+        { ...good, event_id: 'twice', model: 'other' },
+        { recorded: false, code: 'IDEMPOTENCY_MISMATCH' },
+      ],
+      [
+        { ...good, event_id: 'refused', totalTokens: 1 },
+        { recorded: false, code: 'TOTAL_MISMATCH' },
+      ],
+      [
+        { ...good, event_id: 'refused' },
+        { recorded: true, duplicate: false },
+      ],
+    ];
+    const rest = Array.from({ length: 1_000 - known.length }, (_, n) => usageOf({ timestamp: now - 10 - n }));
+    const events = [...rest.slice(0, 500), ...known.map(([event]) => event), ...rest.slice(500)];
+    const response = await user.as('POST', '/api/usage', { events });
+    t.equal(response.statusCode, 200);
+    const { results, ...counts } = response.json<BatchAnswer>();
+    t.strictSame(counts, { recorded: rest.length + 3, duplicates: 3, refused: known.length - 6 });
+    t.equal(results.length, 1_000);
+    for (const [n, [, verdict]] of known.entries()) t.match(results[500 + n], verdict, `verdict ${n}`);
+    t.equal(results[501]?.id, results[500]?.id, 'the second of two equal ones has the id of the first');
+    for (const [n, event] of [...rest.entries()].filter(([n]) => n % 100 === 0)) {
+      const { id = '' } = results[n < 500 ? n : n + known.length] ?? {};
+      const rows = await server.database.sql('select occurred_at from usage_events where id = $1', [id]);
+      t.strictSame(rows, [{ occurred_at: new Date(event.timestamp) }], 'the id is that of the event sent there');
+    }
+    t.equal(await eventsOf(server, user.id), 1 + rest.length + 3);
+
+    const again = (await user.as('POST', '/api/usage', { events })).json<BatchAnswer>();
+    t.match(again, { recorded: 0, duplicates: rest.length + 6, refused: known.length - 6 });
+    t.strictSame(
+      again.results.map(({ id }) => id),
+      results.map(({ id }) => id),
+      'sent again, each has the same id',
+    );
+    t.equal(await eventsOf(server, user.id), 1 + rest.length + 3);
+    await server.verifyLedger(t);
+  },
+);
+
+t.test('a batch of one, or of 1,000 of full length, is taken; of none or of 1,001 it is refused', async (t) => {
+  const user = await registerUser(server);
+  t.match((await user.as('POST', '/usage', { events: [usageOf()] })).json(), { recorded: 1 });
+  const now = Date.now();
+  const long = Array.from({ length: 1_001 }, (_, n) =>
+    usageOf({ timestamp: now - 1 - n, url: `https://x.ai/${'x'.repeat(2_035)}`, model: 'm'.repeat(200) }),
+  );
+  t.match((await user.as('POST', '/usage', { events: long.slice(1) })).json(), { recorded: 1_000, refused: 0 });
+  for (const events of [[], long]) {
+    const refused = await user.as('POST', '/usage', { events });
+    t.equal(refused.statusCode, 400);
+    t.match(refused.json(), { code: 'VALIDATION_FAILED' });
+  }
+  const heavy = await user.as('POST', '/usage', { events: [{ ...usageOf(), url: 'x'.repeat(5 * 1024 * 1024) }] });
+  t.equal(heavy.statusCode, 413);
+  t.equal(await eventsOf(server, user.id), 1_001);
+});
+
+t.test('a key for a whole batch is refused, as it would be that of none of its events', async (t) => {
+  const user = await registerUser(server);
+  const refused = await user.as('POST', '/api/usage', { events: [usageOf()] }, { 'idempotency-key': 'k' });
+  t.equal(refused.statusCode, 400);
+  t.match(refused.json(), { code: 'VALIDATION_FAILED', error: /event_id/ });
+  t.equal(await eventsOf(server, user.id), 0);
+});
+
+t.test(
+  'five minutes ahead and the whole of retention are taken, alone and in a batch; beyond is refused',
+  async (t) => {
+    const user = await registerUser(server);
+    const taken = [Date.now() + 4.5 * MINUTE_MS, horizonMs, horizonMs + 1, Date.now() - 40 * 24 * 60 * MINUTE_MS];
+    for (const timestamp of taken) {
+      t.equal((await user.as('POST', '/api/usage', usageOf({ timestamp }))).statusCode, 201, String(timestamp));
+    }
+    for (const timestamp of [Date.now() + 5.5 * MINUTE_MS, horizonMs - 1, 0, 253_402_300_799_999]) {
+      const refused = await user.as('POST', '/api/usage', usageOf({ timestamp }));
+      t.equal(refused.statusCode, 400, String(timestamp));
+      t.match(refused.json(), { code: 'TIMESTAMP_OUT_OF_RANGE' });
+      const batch = await user.as('POST', '/api/usage', { events: [usageOf({ timestamp }), usageOf()] });
+      t.match(batch.json(), { results: [{ recorded: false, code: 'TIMESTAMP_OUT_OF_RANGE' }, { recorded: true }] });
+    }
+    await server.verifyLedger(t);
+  },
+);
+
+t.test('a session or key that has ended is refused with 401 and records nothing, alone and in a batch', async (t) => {
+  const user = await registerUser(server);
+  const key = await createApiKey(user);
+  await server.database.sql('delete from private.sessions where user_id = $1', [user.id]);
+  await server.database.sql('update private.api_keys set expires_at = now() where user_id = $1', [user.id]);
+  for (const token of [user.token, key]) {
+    for (const body of [usageOf(), { ...usageOf(), event_id: 'k' }, { events: [usageOf(), {}] }]) {
+      const refused = await sendWith(server, token, 'POST', '/api/usage', body);
+      t.equal(refused.statusCode, 401);
+      t.match(refused.json(), { code: 'INVALID_TOKEN' });
+    }
+  }
+  const [kept] = await server.database.sql(
+    'select (select count(*) from usage_events where user_id = $1)::integer as events, (select count(*) from private.idempotency_keys where subject_id = $1)::integer as keys',
+    [user.id],
+  );
+  t.strictSame(kept, { events: 0, keys: 0 });
+  await server.verifyLedger(t);
+});
+
+t.end();

@@ -1,0 +1,120 @@
+import t from 'tap';
+import { callDatabase } from '../../../src/platform/database/client/client.js';
+import { registerUser } from '../../helpers/accounts.js';
+import { openTestServer } from '../../helpers/http/test-server.js';
+import { eventsOf, recordAll, type SentUsage, usageOf } from '../../helpers/observed-usage.js';
+import type { Summary } from '../../helpers/summaries.js';
+
+const DAY_MS = 24 * 60 * 60 * 1_000;
+
+/** The middle of a month, so many months back. */
+function middleOf(monthsBack: number): number {
+  const now = new Date();
+  return Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - monthsBack, 15, 12);
+}
+const daysAround = (at: number) => {
+  const date = (ms: number) => new Date(ms).toISOString().slice(0, 10);
+  return `from=${date(at - 20 * DAY_MS)}&to=${date(at + 20 * DAY_MS)}`;
+};
+
+const server = await openTestServer(t, { environment: { RETENTION_MONTHS: '6' } });
+const { database } = server;
+
+async function partitions(): Promise<string[]> {
+  const rows = await database.sql<{ name: string }>('select name from private.usage_partitions() order by name');
+  return rows.map(({ name }) => name);
+}
+const partitionOf = (at: number) => `usage_events_${new Date(at).toISOString().slice(0, 7).replace('-', '_')}`;
+
+function maintain(months: number) {
+  return callDatabase(() => server.backend.database.rpc('maintain', { p_retention_months: months }));
+}
+
+t.test('an event in a month that retention dropped is refused, and the month stays dropped', async (t) => {
+  const user = await registerUser(server);
+  const kept = usageOf({ timestamp: middleOf(1) });
+  const dropped = [usageOf({ timestamp: middleOf(3) }), usageOf({ timestamp: middleOf(4), event_id: 'k' })];
+  await recordAll(t, user, [kept, ...dropped]);
+  const before = await partitions();
+  for (const { timestamp } of dropped) t.ok(before.includes(partitionOf(timestamp)));
+
+  t.match(await maintain(2), { ran: true, dropped_months: 2 });
+  const after = await partitions();
+  for (const { timestamp } of dropped) t.notOk(after.includes(partitionOf(timestamp)));
+  t.ok(after.includes(partitionOf(kept.timestamp)));
+  t.equal(await eventsOf(server, user.id), 1);
+  await server.verifyLedger(t);
+
+  // The server itself keeps six months: retention was made longer since.
+  const late: SentUsage[] = [
+    usageOf({ timestamp: middleOf(3) + DAY_MS }),
+    usageOf({ timestamp: middleOf(4) - DAY_MS }),
+    usageOf({ timestamp: middleOf(5) }),
+    { ...(dropped[0] ?? kept) },
+  ];
+  for (const event of late) {
+    const refused = await user.as('POST', '/api/usage', event);
+    t.equal(refused.statusCode, 400);
+    t.match(refused.json(), { code: 'TIMESTAMP_OUT_OF_RANGE' });
+  }
+  const again = await user.as('POST', '/api/usage', dropped[1]);
+  t.match(again.json(), { duplicate: true }, 'what is remembered by its key is answered as before');
+  t.equal((await user.as('POST', '/api/usage', usageOf({ timestamp: middleOf(2) }))).statusCode, 201);
+  const now = await partitions();
+  for (const { timestamp } of late) t.notOk(now.includes(partitionOf(timestamp)), 'no month came back');
+  await server.verifyLedger(t);
+
+  const summary = await user.as('GET', `/api/usage/summary?${daysAround(middleOf(3))}`);
+  t.match(summary.json<Summary>(), { totals: { events: 1 } }, 'the summary stays');
+  const list = await user.as('GET', `/api/usage?${daysAround(middleOf(3))}`);
+  t.strictSame(list.json(), { usage: [], next_cursor: null });
+});
+
+t.test('what a dropped month held is not found when it is to be deleted', async (t) => {
+  const fresh = await openTestServer(t, { environment: { RETENTION_MONTHS: '6' } });
+  const user = await registerUser(fresh);
+  const [id = ''] = await recordAll(t, user, [usageOf({ timestamp: middleOf(3) })]);
+  await callDatabase(() => fresh.backend.database.rpc('maintain', { p_retention_months: 1 }));
+  t.equal((await user.as('DELETE', `/api/usage/${id}`)).statusCode, 404);
+  await fresh.verifyLedger(t);
+});
+
+t.test(
+  'an event too old for a shorter retention makes no partition, though it comes before maintenance does',
+  async (t) => {
+    const strict = await openTestServer(t, { database, environment: { RETENTION_MONTHS: '1' } });
+    const user = await registerUser(strict);
+    const before = await partitions();
+    const refused = await user.as('POST', '/api/usage', usageOf({ timestamp: middleOf(2) }));
+    t.match(refused.json(), { code: 'TIMESTAMP_OUT_OF_RANGE' });
+    t.equal((await user.as('POST', '/api/usage', usageOf({ timestamp: middleOf(1) }))).statusCode, 201);
+    t.strictSame(await partitions(), before);
+    await server.verifyLedger(t);
+  },
+);
+
+t.test('uses of features are pruned after as many months, and stay counted', async (t) => {
+  const user = await registerUser(server);
+  for (const monthsBack of [1, 0]) {
+    const timestamp = monthsBack === 0 ? Date.now() : middleOf(monthsBack);
+    t.equal((await user.as('POST', '/api/events', { name: 'opened', timestamp })).statusCode, 201);
+  }
+  await database.sql(
+    `insert into feature_events (user_id, name, occurred_at)
+     select $1, 'old', date_trunc('month', now(), 'UTC') - interval '2 months' + n * interval '1 microsecond'
+       from unnest(array[-1, 0]) n`,
+    [user.id],
+  );
+  const names = () =>
+    database.sql('select name from feature_events where user_id = $1 order by occurred_at', [user.id]);
+  t.strictSame(await database.sql('select private.prune_features(2) as pruned'), [{ pruned: 1 }]);
+  t.strictSame(await names(), [{ name: 'old' }, { name: 'opened' }, { name: 'opened' }], 'to the microsecond');
+  t.strictSame(await database.sql('select private.prune_features(1) as pruned'), [{ pruned: 1 }]);
+  t.strictSame(await names(), [{ name: 'opened' }, { name: 'opened' }]);
+  await database.sql(`update feature_events set occurred_at = occurred_at - interval '1 year'`);
+  t.strictSame(await database.sql('select private.prune_features(1) as pruned'), [{ pruned: 2 }]);
+  const summary = await user.as('GET', `/api/events/summary?${daysAround(middleOf(0) - 25 * DAY_MS)}`);
+  t.match(summary.json(), { series: [{ name: 'opened' }] }, 'the counts stay');
+});
+
+t.end();

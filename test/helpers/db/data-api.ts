@@ -1,0 +1,84 @@
+import { randomBytes } from 'node:crypto';
+import { type JWTPayload, SignJWT } from 'jose';
+import type { Test } from 'tap';
+import {
+  type DirectApi,
+  type DirectApiOptions,
+  openDirectApi,
+} from '../../../src/platform/database/direct/direct-api.js';
+import { openTestDatabase, type TestDatabase } from './test-database.js';
+
+/** What a Data API call answered. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  /** The text as JSON, undefined where there is none. */
+  readonly body: unknown;
+}
+
+/** The direct Data API over a throwaway database, with functions of the test's own. */
+export interface TestDataApi {
+  readonly database: TestDatabase;
+  readonly secret: Uint8Array;
+  readonly fetch: typeof globalThis.fetch;
+  /** Opens the same API again with other options. */
+  readonly open: (options: Partial<DirectApiOptions>) => DirectApi;
+  /** Signs a token as the server would. */
+  readonly sign: (claims: JWTPayload) => Promise<string>;
+  /** Calls a function, as `service_role` unless another token, or null for none, is given. */
+  readonly call: (name: string, args?: object, token?: string | null) => Promise<Answer>;
+}
+
+/** Address of a function; the host is never resolved. */
+export const rpcUrl = (name: string) => `http://direct.invalid/rest/v1/rpc/${name}`;
+
+/** Reads a response into an answer. */
+export async function answerOf(response: Response): Promise<Answer> {
+  const text = await response.text();
+  const body: unknown = text === '' ? undefined : JSON.parse(text);
+  return { status: response.status, headers: response.headers, text, body };
+}
+
+/** Posts a body to a function. */
+export async function post(
+  fetch: typeof globalThis.fetch,
+  name: string,
+  body: RequestInit['body'],
+  headers: Record<string, string> = {},
+): Promise<Answer> {
+  return answerOf(await fetch(rpcUrl(name), { method: 'POST', headers, body: body ?? null }));
+}
+
+/**
+ * Opens the direct Data API; it ends with the test.
+ *
+ * @param functions SQL that creates the functions to call; every API role may execute them
+ */
+export async function openTestDataApi(
+  t: Test,
+  functions: string,
+  options: Partial<DirectApiOptions> = {},
+): Promise<TestDataApi> {
+  const database = await openTestDatabase(t);
+  await database.sql('alter default privileges grant execute on functions to anon, authenticated, service_role');
+  await database.sql(functions);
+  const secret = randomBytes(32);
+  const open = (further: Partial<DirectApiOptions>) => {
+    const api = openDirectApi({ connectionString: database.serverUrl, jwtSecret: secret, ...options, ...further });
+    t.after(() => api.close());
+    return api;
+  };
+  const api = open({});
+  const sign = (claims: JWTPayload) => new SignJWT(claims).setProtectedHeader({ alg: 'HS256' }).sign(secret);
+  const serviceToken = await sign({ role: 'service_role' });
+  return {
+    database,
+    secret,
+    fetch: api.fetch,
+    open,
+    sign,
+    call: (name, args = {}, token = serviceToken) =>
+      post(api.fetch, name, JSON.stringify(args), token === null ? {} : { authorization: `Bearer ${token}` }),
+  };
+}

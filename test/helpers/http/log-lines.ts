@@ -1,0 +1,42 @@
+import { Writable } from 'node:stream';
+import type { FastifyInstance } from 'fastify';
+import type { Test } from 'tap';
+import { buildApp } from '../../../src/app.js';
+import { readConfig } from '../../../src/config/config.js';
+import { openBackend } from '../../../src/platform/database/backend.js';
+import { createLogger } from '../../../src/platform/logging.js';
+import type { TestDatabase } from '../db/test-database.js';
+import { testEnvironment } from './test-server.js';
+
+/** A logger that keeps what it is given. */
+export function keepingLogger() {
+  const lines: string[] = [];
+  const destination = new Writable({
+    write: (chunk, _encoding, done) => {
+      lines.push(String(chunk));
+      done();
+    },
+  });
+  return { lines, logger: createLogger('trace', destination) };
+}
+
+/**
+ * Opens the application over a database with a log to read; it ends with the test.
+ *
+ * @param options.embedded whether it takes the database for one that came with the server
+ */
+export async function openLoggedServer(
+  t: Test,
+  database: TestDatabase,
+  options: { readonly environment?: Record<string, string>; readonly embedded?: boolean } = {},
+): Promise<{ readonly app: FastifyInstance; readonly lines: readonly string[] }> {
+  const { lines, logger } = keepingLogger();
+  const config = readConfig(testEnvironment(database, options.environment));
+  const backend = await openBackend(config, logger);
+  const app = await buildApp(config, { ...backend, embedded: options.embedded ?? backend.embedded }, logger);
+  t.after(async () => {
+    await app.close();
+    await backend.close();
+  });
+  return { app, lines };
+}

@@ -1,0 +1,136 @@
+import t from 'tap';
+import { callDatabase, createDatabaseClient } from '../../../src/platform/database/client/client.js';
+import { DatabaseFailure } from '../../../src/platform/database/client/failure.js';
+import { openTestDataApi } from '../../helpers/db/data-api.js';
+
+/** Functions the server has, replaced by ones that fail or answer as a test wants; sequences count even what is rolled back. */
+const data = await openTestDataApi(
+  t,
+  `create sequence public.attempts;
+   grant usage on sequence public.attempts to service_role;
+   create table public.plan (code text, failures integer);
+   insert into public.plan values ('40001', 0);
+   grant select on public.plan to service_role;
+   drop function public.maintain(bigint, integer);
+   create function public.maintain() returns jsonb language plpgsql as $$
+     declare
+       attempt bigint := nextval('public.attempts');
+       planned public.plan;
+     begin
+       select * into planned from public.plan;
+       if attempt <= planned.failures then
+         raise exception using errcode = planned.code, message = 'planned', detail = 'attempt ' || attempt;
+       end if;
+       return jsonb_build_object('attempt', attempt);
+     end $$;
+   grant execute on function public.maintain() to service_role;
+   create or replace function public.meter_devices(p_items jsonb) returns jsonb language sql as $$ select p_items $$;
+   grant execute on function public.meter_devices(jsonb) to service_role;`,
+);
+const client = createDatabaseClient('http://direct.invalid', await data.sign({ role: 'service_role' }), data.fetch);
+
+async function plan(code: string, failures: number): Promise<void> {
+  await data.database.sql('update plan set code = $1, failures = $2', [code, failures]);
+  await data.database.sql('alter sequence attempts restart');
+}
+
+async function attempts(): Promise<number> {
+  const [row] = await data.database.sql<{ count: number }>(
+    'select case when is_called then last_value else 0 end::integer as count from attempts',
+  );
+  return row?.count ?? 0;
+}
+
+const maintain = () => callDatabase(() => client.rpc('maintain'));
+
+async function failureOf(call: Promise<unknown>): Promise<DatabaseFailure> {
+  const error: unknown = await call.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (error instanceof DatabaseFailure) return error;
+  throw new Error('the call did not fail as a database failure', { cause: error });
+}
+
+t.test('supabase-js calls a function through the direct Data API and gets its data', async (t) => {
+  const items = [{ text: 'é漢字🎬 "quoted" \\ \n', nested: { list: [1, null, true] }, large: Number.MAX_SAFE_INTEGER }];
+  t.strictSame(await callDatabase(() => client.rpc('meter_devices', { p_items: items })), items);
+  const checks = await callDatabase(() => client.rpc('verify_ledger'));
+  t.equal(checks.length, 10, 'rows come as a list');
+  t.equal(await callDatabase(() => client.rpc('has_admin')), false, 'false is data');
+});
+
+t.test('supabase-js is told what failed', async (t) => {
+  await plan('PT402', 1);
+  const { data: nothing, error, status } = await client.rpc('maintain');
+  t.equal(nothing, null);
+  t.equal(status, 402);
+  t.match(error, { code: 'PT402', message: 'planned', details: 'attempt 1' });
+});
+
+t.test('what only PostgREST offers is an error, not another answer', async (t) => {
+  t.match(await client.rpc('verify_ledger').limit(1), { status: 400, error: { code: 'PGRST100' } });
+  t.match(await client.rpc('verify_ledger').single(), { status: 406, error: { code: 'PGRST107' } });
+  t.match(await client.rpc('verify_ledger', {}, { get: true }), { status: 405, error: { code: 'PGRST101' } });
+  t.match(await client.from('devices').select(), { status: 404, error: { code: 'PGRST125' } });
+  t.match(await client.from('devices').insert({ fingerprint_hash: 'x', name: 'x' }), { status: 404 });
+});
+
+t.test('a serialization failure or a deadlock is tried again, three times', async (t) => {
+  for (const code of ['40001', '40P01']) {
+    await plan(code, 3);
+    t.strictSame(await maintain(), { attempt: 4 }, code);
+    t.equal(await attempts(), 4);
+  }
+});
+
+t.test('the fourth serialization failure or deadlock in a row is a failure', async (t) => {
+  for (const code of ['40001', '40P01']) {
+    await plan(code, 100);
+    const failure = await failureOf(maintain());
+    t.match(failure, { code, status: 500, message: 'planned', details: 'attempt 4' });
+    t.ok(failure.isTransient && failure.isOutage);
+    t.equal(await attempts(), 4);
+  }
+});
+
+t.test('nothing else is tried again, as it may have been done', async (t) => {
+  for (const code of [
+    '57014',
+    '57P01',
+    '08006',
+    '53300',
+    '55P03',
+    '23505',
+    '25006',
+    '42501',
+    'PT403',
+    'P0001',
+    'XX000',
+  ]) {
+    await plan(code, 1);
+    t.match(await failureOf(maintain()), { code, details: 'attempt 1' });
+    t.equal(await attempts(), 1, code);
+  }
+});
+
+t.test('null where data was expected is a failure', async (t) => {
+  const failure = await failureOf(callDatabase(() => client.rpc('meter_devices', { p_items: null })));
+  t.match(failure, { message: 'empty answer' });
+  t.equal(failure.code, '');
+  t.equal(failure.isOutage, true);
+});
+
+t.test('a database out of reach is an outage, tried once', async (t) => {
+  let calls = 0;
+  const unreachable = createDatabaseClient('http://127.0.0.1:9', 'key', async () => {
+    calls += 1;
+    throw new TypeError('fetch failed');
+  });
+  const failure = await failureOf(callDatabase(() => unreachable.rpc('has_admin')));
+  t.equal(failure.isOutage, true);
+  t.equal(failure.isTransient, false);
+  t.equal(calls, 1);
+});
+
+t.end();

@@ -1,0 +1,146 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import pg from 'pg';
+import t from 'tap';
+import {
+  expectedSchemaVersion,
+  migrate,
+  readMigrations,
+} from '../../../src/platform/database/migrations/migrations.js';
+import { PROJECT_ROOT } from '../../../src/platform/project-root.js';
+import { openTestDatabase } from '../../helpers/db/test-database.js';
+
+const database = await openTestDatabase(t);
+const all = await readMigrations();
+
+/** A database of its own in the test's cluster, without a table in it. */
+async function emptyDatabase(name: string): Promise<string> {
+  await database.sql(`create database ${name} template template0`);
+  return database.adminUrl.replace(/\/postgres$/, `/${name}`);
+}
+
+async function query<Row extends pg.QueryResultRow>(url: string, text: string): Promise<Row[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query<Row>(text)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+/** What defines a schema: every relation, column, constraint, index, policy, function and privilege in it. */
+const SHAPE_SQL = `
+  select 'relation' as kind, format('%s %s %s %s', c.oid::regclass, c.relkind, c.relrowsecurity, c.relacl) as what
+    from pg_class c where c.relnamespace::regnamespace::text in ('public', 'private', 'auth', 'supabase_migrations')
+  union all
+  select 'column', format('%s %s %s %s %s', a.attrelid::regclass, a.attname, format_type(a.atttypid, a.atttypmod),
+                          a.attnotnull, pg_get_expr(d.adbin, d.adrelid))
+    from pg_attribute a
+    join pg_class c on c.oid = a.attrelid
+    left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+   where c.relnamespace::regnamespace::text in ('public', 'private') and c.relkind in ('r', 'p') and a.attnum > 0
+  union all
+  select 'constraint', format('%s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) from pg_constraint
+   where connamespace::regnamespace::text in ('public', 'private')
+  union all
+  select 'index', indexdef from pg_indexes where schemaname in ('public', 'private')
+  union all
+  select 'policy', format('%s', p) from pg_policies p
+  union all
+  select 'function', format('%s %s', pg_get_functiondef(oid), proacl) from pg_proc
+   where pronamespace::regnamespace::text in ('public', 'private', 'auth')
+  union all
+  select 'trigger', pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
+  union all
+  select 'default', format('%s %s %s', defaclnamespace::regnamespace, defaclobjtype, defaclacl) from pg_default_acl
+   order by 1, 2`;
+
+const shapeOf = (url: string) => query<{ kind: string; what: string }>(url, SHAPE_SQL);
+
+t.test('migrations are named by a UTC timestamp, none shared, and a fresh database gets all of them', async (t) => {
+  t.ok(all.length > 0);
+  for (const { version, name } of all) {
+    t.match(version, /^\d{14}$/);
+    t.match(name, /^[a-z][a-z_]*$/);
+  }
+  t.equal(new Set(all.map(({ version }) => version)).size, all.length);
+  const versions = all.map(({ version }) => version);
+  t.strictSame(versions, versions.toSorted());
+  t.strictSame(await migrate(await emptyDatabase('fresh')), versions);
+  t.equal(await expectedSchemaVersion(), versions.at(-1));
+});
+
+t.test('a second run applies nothing and changes nothing', async (t) => {
+  const before = await shapeOf(database.adminUrl);
+  t.ok(before.length > 100);
+  t.strictSame(await migrate(database.adminUrl), []);
+  t.strictSame(await shapeOf(database.adminUrl), before);
+});
+
+t.test('only what is missing is applied', async (t) => {
+  const url = await emptyDatabase('behind');
+  await migrate(url);
+  const newest = await expectedSchemaVersion();
+  await query(url, `delete from supabase_migrations.schema_migrations where version = '${newest}'`);
+  t.strictSame(await migrate(url), [newest]);
+  const rows = await query<{ version: string; name: string }>(
+    url,
+    'select version, name from supabase_migrations.schema_migrations order by version',
+  );
+  t.strictSame(
+    rows,
+    all.map(({ version, name }) => ({ version, name })),
+  );
+});
+
+t.test('runs at the same time do not collide: each migration is applied by exactly one', async (t) => {
+  const url = await emptyDatabase('contested');
+  const applied = await Promise.all([migrate(url), migrate(url), migrate(url), migrate(url)]);
+  t.strictSame(
+    applied.flat(),
+    all.map(({ version }) => version),
+  );
+  t.equal(applied.filter((versions) => versions.length > 0).length, 1);
+});
+
+t.test('every migration is safe to run twice: the second run changes nothing', async (t) => {
+  const url = await emptyDatabase('twice');
+  await query(url, await readFile(join(PROJECT_ROOT, 'supabase', 'platform.sql'), 'utf8'));
+  for (const { version, name, sql } of all) {
+    await query(url, sql);
+    const before = await shapeOf(url);
+    await t.resolves(query(url, sql), `${version}_${name}`);
+    t.strictSame(await shapeOf(url), before, `${version}_${name} again`);
+  }
+});
+
+t.test('a second run of every migration leaves the data as it is', async (t) => {
+  const url = await emptyDatabase('filled');
+  await migrate(url);
+  await query(url, `select public.register_device('Laptop', 'fingerprint-of-a-laptop', 50)`);
+  await query(url, `update public.model_costs set cost = 9 where model = 'claude-opus-4.5'`);
+  const rows = () =>
+    query(
+      url,
+      `select (select json_agg(d) from public.devices d) as devices, (select json_agg(b) from public.balances b) as balances,
+              (select json_agg(l) from public.ledger_entries l) as entries,
+              (select json_agg(m) from public.model_costs m where model = 'claude-opus-4.5') as costs`,
+    );
+  const before = await rows();
+  t.match(before, [{ devices: [{ name: 'Laptop' }], balances: [{ allocated: 50 }], costs: [{ cost: 9 }] }]);
+  for (const { sql } of all) await query(url, sql);
+  t.strictSame(await rows(), before);
+});
+
+t.test('a migration that fails leaves nothing of itself, is named, and the next run goes on from there', async (t) => {
+  const url = await emptyDatabase('obstructed');
+  await query(url, 'create schema private; create view private.admins as select 1 as id');
+  await t.rejects(migrate(url), { message: /^migration \d{14}_[a-z_]+ failed$/ });
+  const applied = await query<{ version: string }>(url, 'select version from supabase_migrations.schema_migrations');
+  t.ok(applied.length < all.length);
+  await query(url, 'drop view private.admins');
+  t.equal((await migrate(url)).length, all.length - applied.length);
+});
+
+t.end();

@@ -1,0 +1,136 @@
+import { randomUUID } from 'node:crypto';
+import { Writable } from 'node:stream';
+import t, { type Test } from 'tap';
+import { buildApp } from '../../../src/app.js';
+import { readConfig } from '../../../src/config/config.js';
+import { openBackend } from '../../../src/platform/database/backend.js';
+import { createLogger } from '../../../src/platform/logging.js';
+import { openTestDatabase } from '../../helpers/db/test-database.js';
+import { endpointsOf, PREFIXES } from '../../helpers/http/bad-input.js';
+import { testEnvironment } from '../../helpers/http/test-server.js';
+
+const CANARY = 'canary-bird';
+const lines: string[] = [];
+const destination = new Writable({
+  write: (chunk, _encoding, done) => {
+    lines.push(String(chunk));
+    done();
+  },
+});
+
+const database = await openTestDatabase(t);
+const enrollment = { DEVICE_ENROLLMENT: 'key', ENROLLMENT_KEY: `${CANARY}-enrollment` };
+const config = readConfig(testEnvironment(database, { LOG_LEVEL: 'trace', ...enrollment }));
+const logger = createLogger(config.LOG_LEVEL, destination);
+const backend = await openBackend(config, logger);
+const app = await buildApp(config, backend, logger);
+t.after(async () => {
+  await app.close();
+  await backend.close();
+});
+
+const registration = { device_name: 'Laptop', hardware_fingerprint: `${CANARY}-fingerprint` };
+const enrollment_key = config.ENROLLMENT_KEY;
+
+async function register(payload: object): Promise<{ device_id: string; device_token: string; statusCode: number }> {
+  const response = await app.inject({ method: 'POST', url: '/api/devices/register', payload });
+  return { ...response.json<{ device_id: string; device_token: string }>(), statusCode: response.statusCode };
+}
+
+const { device_id: id, device_token: token } = await register({ ...registration, enrollment_key });
+
+/** Calls every route with secrets in every place that takes one; answers the statuses seen. */
+async function exercise(authorization: string): Promise<Set<number>> {
+  const statuses = new Set<number>();
+  const headers = { authorization, cookie: `session=${CANARY}`, 'x-api-key': CANARY };
+  for (const prefix of PREFIXES) {
+    for (const { method, path, body } of endpointsOf({ id, token })) {
+      const key = `${CANARY}-${randomUUID()}`;
+      const url = `${prefix}${path}?token=${CANARY}`;
+      const payload = body && path.endsWith('/register') ? { ...registration, enrollment_key } : body;
+      for (const bad of payload ? [payload, { ...payload, secret: CANARY }, `{"password":"${CANARY}"`] : [undefined]) {
+        const json = { ...headers, 'idempotency-key': key, 'content-type': 'application/json' };
+        const response = await app.inject({ method, url, headers: json, ...(bad && { payload: bad }) });
+        statuses.add(response.statusCode);
+      }
+    }
+    for (const path of [`/${CANARY}`, `/%zz?token=${CANARY}`, `/devices/${CANARY}/tokens`]) {
+      statuses.add((await app.inject({ url: `${prefix}${path}`, headers })).statusCode);
+    }
+  }
+  return statuses;
+}
+
+function assertNothingLeaked(t: Test): void {
+  const log = lines.join('');
+  t.notMatch(log, CANARY, 'no secret');
+  for (const part of token.split('.').slice(1)) t.notMatch(log, part, 'no part of a device token');
+}
+
+t.test('no secret is logged when routes succeed or refuse', async (t) => {
+  t.equal((await register(registration)).statusCode, 403);
+  t.equal((await register({ ...registration, enrollment_key: `${CANARY}-wrong` })).statusCode, 403);
+  const genuine = await exercise(`Bearer ${token}`);
+  t.ok([200, 400, 404].every((status) => genuine.has(status)));
+  t.ok((await exercise(`Bearer ${CANARY}`)).has(401));
+  t.ok((await exercise(`${CANARY}`)).has(401));
+  t.ok(lines.length > 50, 'a line for each answer');
+  assertNothingLeaked(t);
+});
+
+t.test('every answer is one line with method, route pattern, status and time', async (t) => {
+  lines.length = 0;
+  await app.inject({
+    url: `/api/devices/${id}/tokens?x=1`,
+    headers: { authorization: `Bearer ${token}`, 'x-request-id': 'r1' },
+  });
+  t.equal(lines.length, 1);
+  const route = '/api/devices/:id/tokens';
+  t.match(JSON.parse(lines[0] ?? ''), { method: 'GET', route, status: 200, ms: Number, reqId: 'r1' });
+});
+
+t.test('no secret is logged when the database refuses a row, whose text its error quotes', async (t) => {
+  lines.length = 0;
+  for (const table of ['devices', 'balances', 'usage_events', 'private.idempotency_keys']) {
+    await database.sql(`alter table ${table} add constraint broken check (false) not valid`);
+    t.ok((await exercise(`Bearer ${token}`)).has(500), `${table} refused`);
+    await database.sql(`alter table ${table} drop constraint broken`);
+  }
+  t.ok(
+    lines.some((line) => line.includes('23514')),
+    'the failure was logged',
+  );
+  assertNothingLeaked(t);
+});
+
+t.test('credentials in a logged object are replaced, up to three levels down', async (t) => {
+  lines.length = 0;
+  const names = ['authorization', 'cookie', 'set-cookie', 'x-api-key', 'idempotency-key', 'password', 'token'];
+  names.push(
+    'device_token',
+    'access_token',
+    'refresh_token',
+    'sessionToken',
+    'enrollment_key',
+    'hardware_fingerprint',
+    'secret',
+  );
+  const secrets = Object.fromEntries(names.map((name) => [name, CANARY]));
+  for (const object of [secrets, { a: secrets }, { a: { b: secrets } }, { a: { b: { c: secrets } } }]) {
+    logger.info(object, 'seen');
+  }
+  t.equal(lines.length, 4);
+  for (const line of lines) t.equal(line.split('"[redacted]"').length - 1, names.length);
+  assertNothingLeaked(t);
+});
+
+t.test('no secret is logged when the database is gone', async (t) => {
+  lines.length = 0;
+  await database.cluster.stop();
+  const statuses = await exercise(`Bearer ${token}`);
+  t.ok(statuses.has(503));
+  t.ok(lines.some((line) => line.includes('request failed')));
+  assertNothingLeaked(t);
+});
+
+t.end();

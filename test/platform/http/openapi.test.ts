@@ -1,0 +1,166 @@
+import t from 'tap';
+import { openTestServer } from '../../helpers/http/test-server.js';
+
+const server = await openTestServer(t);
+
+interface Operation {
+  readonly summary?: string;
+  readonly tags?: readonly string[];
+  readonly security?: readonly object[];
+  readonly responses: Readonly<Record<string, { readonly content?: object }>>;
+}
+
+const response = await server.app.inject({ url: '/openapi.json' });
+const document = response.json<{ openapi: string; paths: Record<string, Record<string, Operation>> }>();
+
+const ALWAYS = ['429', '500', '503'];
+const UNAUTHORIZED = ['401', ...ALWAYS];
+const BODY = ['400', '413', '415'];
+/** What each route may answer. */
+const STATUSES: Readonly<Record<string, readonly string[]>> = {
+  'get /': ['200'],
+  'get /healthz': ['200'],
+  'get /readyz': ['200', ...ALWAYS],
+  'post /api/devices/register': ['200', '201', '403', ...UNAUTHORIZED, ...BODY],
+  'get /api/devices/{id}/tokens': ['200', '400', '401', '403', '404', ...ALWAYS],
+  'post /api/devices/check-can-use': ['200', '400', '401', '403', '413', '415', '422', ...ALWAYS],
+  'post /api/devices/{id}/usage': ['200', '400', '401', '403', '404', '409', '413', '415', '422', ...ALWAYS],
+  'post /api/usage/log': ['200', '400', '401', '403', '404', '409', '413', '415', '422', ...ALWAYS],
+  'post /api/auth/register': ['201', '409', ...BODY, ...ALWAYS],
+  'post /api/auth/login': ['200', ...UNAUTHORIZED, ...BODY],
+  'post /api/auth/refresh': ['200', ...UNAUTHORIZED, ...BODY],
+  'post /api/auth/forgot-password': ['202', ...BODY, ...ALWAYS],
+  'post /api/auth/reset-password': ['200', ...BODY, ...ALWAYS],
+  'post /api/auth/logout': ['200', ...UNAUTHORIZED, ...BODY],
+  'get /api/auth/sessions': ['200', '400', ...UNAUTHORIZED],
+  'delete /api/auth/sessions/{id}': ['200', '400', '404', ...UNAUTHORIZED],
+  'post /api/users/me/api-keys': ['201', '409', ...UNAUTHORIZED, ...BODY],
+  'get /api/users/me/api-keys': ['200', ...UNAUTHORIZED],
+  'delete /api/users/me/api-keys/{id}': ['200', '400', '404', ...UNAUTHORIZED],
+  'post /api/signup': ['200', '404', ...BODY, ...ALWAYS],
+  'post /api/trackUsage': ['200', '403', '404', '422', ...UNAUTHORIZED, ...BODY],
+  'post /api/usage': ['200', '201', '422', ...UNAUTHORIZED, ...BODY],
+  'get /api/usage': ['200', '400', ...UNAUTHORIZED],
+  'get /api/usage.csv': ['200', '400', ...UNAUTHORIZED],
+  'get /api/usage/summary': ['200', '400', ...UNAUTHORIZED],
+  'delete /api/usage/{id}': ['200', '400', '404', ...UNAUTHORIZED],
+  'post /api/events': ['201', ...UNAUTHORIZED, ...BODY],
+  'get /api/events/summary': ['200', '400', ...UNAUTHORIZED],
+  'get /api/admin/usage': ['200', '400', ...UNAUTHORIZED],
+  'get /api/admin/usage.csv': ['200', '400', ...UNAUTHORIZED],
+  'get /api/admin/usage/summary': ['200', '400', ...UNAUTHORIZED],
+  'get /api/auth/oauth/{provider}': ['302', '400', '404', ...ALWAYS],
+  'get /api/auth/oauth/{provider}/callback': ['200', '302', '400', '404', ...UNAUTHORIZED],
+  'post /api/auth/oauth/token': ['200', ...BODY, ...ALWAYS],
+  'post /api/auth/google': ['200', ...UNAUTHORIZED, ...BODY],
+  'get /api/subscriptions': ['200', ...UNAUTHORIZED],
+  'post /api/subscriptions': ['201', '409', '422', ...UNAUTHORIZED, ...BODY],
+  'put /api/subscriptions': ['200', '402', '404', '422', ...UNAUTHORIZED, ...BODY],
+  'delete /api/subscriptions': ['200', '404', ...UNAUTHORIZED, ...BODY],
+  'post /api/subscriptions/portal': ['201', '404', ...UNAUTHORIZED, ...BODY],
+  'post /api/subscriptions/webhook': ['200', ...BODY, ...ALWAYS],
+  'post /api/admin/login': ['200', ...UNAUTHORIZED, ...BODY],
+  'post /api/admin/password': ['200', ...UNAUTHORIZED, ...BODY],
+  'post /api/admin/allocate': ['200', '403', '404', '422', ...UNAUTHORIZED, ...BODY],
+  'get /api/admin/budget': ['200', '400', ...UNAUTHORIZED],
+  'put /api/admin/budget': ['200', ...UNAUTHORIZED, ...BODY],
+  'post /api/admin/reset-monthly': ['200', '403', '409', ...UNAUTHORIZED, ...BODY],
+  'get /api/admin/periods': ['200', '400', ...UNAUTHORIZED],
+  'get /api/admin/periods/{number}': ['200', '400', ...UNAUTHORIZED],
+  'get /api/admin/model-costs': ['200', ...UNAUTHORIZED],
+  'put /api/admin/model-costs': ['200', ...UNAUTHORIZED, ...BODY],
+  'post /api/admin/block-device': ['200', '404', ...UNAUTHORIZED, ...BODY],
+  'post /api/admin/devices/{id}/rotate': ['200', '404', ...UNAUTHORIZED, ...BODY],
+  'patch /api/admin/devices/{id}': ['200', '404', ...UNAUTHORIZED, ...BODY],
+  'delete /api/admin/devices/{id}': ['200', '400', '404', ...UNAUTHORIZED],
+  'get /api/admin/dashboard': ['200', '400', ...UNAUTHORIZED],
+  'get /api/admin/ledger/verify': ['200', ...UNAUTHORIZED],
+  'get /api/admin/audit': ['200', '400', ...UNAUTHORIZED],
+  'get /api/admin/users': ['200', '400', ...UNAUTHORIZED],
+  'get /api/users': ['200', '400', ...UNAUTHORIZED],
+  'post /api/admin/users': ['201', '409', ...UNAUTHORIZED, ...BODY],
+  'get /api/users/me': ['200', ...UNAUTHORIZED],
+  'put /api/users/me': ['200', ...UNAUTHORIZED, ...BODY],
+  'delete /api/users/me': ['200', '409', ...UNAUTHORIZED, ...BODY],
+  'post /api/users/me/password': ['200', ...UNAUTHORIZED, ...BODY],
+  'get /api/users/me/balance': ['200', ...UNAUTHORIZED],
+  'get /api/users/me/ledger': ['200', '400', ...UNAUTHORIZED],
+  'get /api/users/me/devices': ['200', '400', ...UNAUTHORIZED],
+  'delete /api/users/me/devices/{id}': ['200', '404', ...UNAUTHORIZED, ...BODY],
+  'get /api/users/me/settings': ['200', ...UNAUTHORIZED],
+  'put /api/users/me/settings': ['200', '412', ...UNAUTHORIZED, ...BODY],
+  'get /api/sync/settings': ['200', ...UNAUTHORIZED],
+  'put /api/sync/settings': ['200', '412', ...UNAUTHORIZED, ...BODY],
+  'post /api/sync/push': ['200', ...UNAUTHORIZED, ...BODY],
+  'get /api/sync/pull': ['200', '400', ...UNAUTHORIZED],
+  'get /api/sync/history': ['200', ...UNAUTHORIZED],
+  'post /api/sync/restore': ['200', '404', ...UNAUTHORIZED, ...BODY],
+  'get /api/sync/stream': ['200', '400', ...UNAUTHORIZED],
+  'post /api/chat/stream': ['200', '403', '409', '422', '502', ...UNAUTHORIZED, ...BODY],
+  'post /api/v1/chat/completions': ['200', '409', '422', '502', ...UNAUTHORIZED, ...BODY],
+  'get /api/v1/models': ['200', '502', ...UNAUTHORIZED],
+  'get /api/users/me/export': ['200', ...UNAUTHORIZED],
+};
+
+const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+  Object.entries(methods).map(([method, operation]) => ({ name: `${method} ${path}`, operation })),
+);
+
+t.test('the document is OpenAPI 3.1', async (t) => {
+  t.equal(response.statusCode, 200);
+  t.match(response.headers['content-type'], /^application\/json/);
+  t.match(document.openapi, /^3\.1\./);
+});
+
+t.test('it lists every /api path once and the health routes, and nothing else', async (t) => {
+  t.strictSame(operations.map(({ name }) => name).sort(), Object.keys(STATUSES).sort());
+});
+
+t.test('every route declares every status it can answer, errors with the error body', async (t) => {
+  for (const { name, operation } of operations) {
+    t.strictSame(Object.keys(operation.responses).sort(), [...(STATUSES[name] ?? [])].sort(), name);
+    for (const [status, { content }] of Object.entries(operation.responses)) {
+      if (Number(status) < 400) continue;
+      const fields = ['error', 'code', 'message', 'detail'];
+      const inner = { properties: { error: { required: ['message', 'type', 'param', 'code'] } } };
+      const schema = name.includes('/v1/') ? inner : { required: fields };
+      t.match(content, { 'application/json': { schema } }, `${name} ${status}`);
+    }
+  }
+});
+
+t.test('every route says what it does, and those that need a token say so', async (t) => {
+  for (const { name, operation } of operations) {
+    t.match(operation.summary, /\S/, name);
+    t.match(operation.tags, [/\S/], name);
+    // What begins with a password, a code or another's token has no bearer yet.
+    const answersUnauthorized =
+      '401' in operation.responses && !/\/(login|auth\/(refresh|google|oauth\/.+))$/.test(name);
+    t.equal((operation.security ?? []).length > 0, answersUnauthorized, `${name} and its token`);
+  }
+});
+
+t.test('/docs is served, is about this document and loads nothing from another host', async (t) => {
+  const page = await server.app.inject({ url: '/docs/' });
+  t.equal(page.statusCode, 200);
+  t.match(page.headers['content-type'], /^text\/html/);
+  const policy = String(page.headers['content-security-policy']);
+  t.match(policy, /default-src 'none'/);
+  t.notMatch(policy, /https?:|\*|'unsafe-eval'/, 'the policy names no host');
+  t.notMatch(policy, /script-src[^;]*'unsafe-inline'/);
+
+  const references = [...page.payload.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, target]) => target ?? '');
+  t.ok(references.length >= 4, 'scripts and styles were found');
+  t.notMatch(page.payload, /(?:src|href)="(?:[a-z]+:)?\/\//i, 'every reference is to this server');
+  t.notMatch(page.payload, /@import|url\(\s*['"]?https?:/i);
+  for (const target of references) {
+    const { pathname } = new URL(target, 'http://localhost/docs/');
+    const asset = await server.app.inject({ url: pathname });
+    t.equal(asset.statusCode, 200, pathname);
+  }
+  const initializer = await server.app.inject({ url: '/docs/static/swagger-initializer.js' });
+  t.match(initializer.payload, 'validatorUrl: null', 'no validator elsewhere is asked');
+  t.match((await server.app.inject({ url: '/docs/json' })).json(), { openapi: document.openapi });
+});
+
+t.end();
