@@ -2,19 +2,16 @@ import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { hashNewPassword } from '../src/auth/passwords.js';
 import { PasswordSchema } from '../src/auth/sessions/schemas.js';
-import { callDatabase } from '../src/platform/database/client/client.js';
-import { shapeOf } from '../src/platform/database/client/shape.js';
 import { openClientForCommand, runCommand } from '../src/platform/database/command.js';
 import { StartupError } from '../src/platform/startup-error.js';
 import { readPassword } from './read-password.js';
 
+const ManageAdminSchema = Type.Object({
+  changed: Type.Boolean(),
+  admins: Type.Array(Type.Object({ username: Type.String(), created_at: Type.String() })),
+});
+
 const USAGE = 'Usage: npm run admin -- list | create <name> | passwd <name> | remove <name>';
-const outcomeOf = shapeOf(
-  Type.Object({
-    changed: Type.Boolean(),
-    admins: Type.Array(Type.Object({ username: Type.String(), created_at: Type.String() })),
-  }),
-);
 const REFUSALS: Readonly<Record<string, string>> = {
   create: 'There is an admin of this name already',
   passwd: 'There is no admin of this name',
@@ -37,7 +34,7 @@ await runCommand(async () => {
   const { database, close } = await openClientForCommand();
   try {
     const request = { p_command: command, p_username: username, ...(hash !== undefined && { p_password_hash: hash }) };
-    const { changed, admins } = outcomeOf(await callDatabase(() => database.rpc('manage_admin', request)));
+    const { changed, admins } = await database.call('manage_admin', request, ManageAdminSchema);
     if (command !== 'list' && !changed) throw new StartupError(REFUSALS[command] ?? USAGE);
     for (const admin of admins) process.stdout.write(`${admin.username}\t${admin.created_at}\n`);
   } finally {

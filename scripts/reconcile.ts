@@ -1,4 +1,4 @@
-import { readConfig } from '../src/config/config.js';
+import { parseConfig } from '../src/config/config.js';
 import { reconcile } from '../src/features/chat/reconcile.js';
 import { createUpstream } from '../src/features/chat/upstream.js';
 import { openClientForCommand, runCommand } from '../src/platform/database/command.js';
@@ -6,8 +6,9 @@ import { StartupError } from '../src/platform/startup-error.js';
 
 // npm run reconcile: corrects estimated chat requests to what upstream counted, as a running server does every minute.
 await runCommand(async () => {
-  const upstream = createUpstream(readConfig(process.env));
-  if (upstream === undefined) throw new StartupError('There is nothing to ask: OPENROUTER_API_KEY is not set');
+  const { chat } = parseConfig(process.env);
+  if (chat === undefined) throw new StartupError('There is nothing to ask: OPENROUTER_API_KEY is not set');
+  const upstream = createUpstream(chat);
   const { database, close } = await openClientForCommand();
   try {
     const { asked, corrected, tokens } = await reconcile(database, upstream);

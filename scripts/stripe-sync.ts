@@ -1,4 +1,4 @@
-import { readPaymentConfig } from '../src/config/config.js';
+import { parseStripeConfig } from '../src/config/config.js';
 import { createPayments } from '../src/features/subscriptions/payments.js';
 import { reconcile } from '../src/features/subscriptions/reconcile.js';
 import { openClientForCommand, runCommand } from '../src/platform/database/command.js';
@@ -16,7 +16,7 @@ function daysOf(args: readonly string[]): number {
 // npm run stripe:sync: makes up for webhooks that were lost, beside a running server or without one.
 await runCommand(async () => {
   const days = daysOf(process.argv.slice(2));
-  const payments = createPayments(readPaymentConfig(process.env));
+  const payments = createPayments(parseStripeConfig(process.env));
   if (payments === undefined) throw new StartupError('STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET are not set');
   const { database, close } = await openClientForCommand();
   try {

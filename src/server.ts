@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { buildApp } from './app.js';
-import { type Config, readConfig } from './config/config.js';
+import { type Config, parseConfig } from './config/config.js';
 import { loadEnvironmentFile } from './config/environment-file.js';
 import { ensureFirstAdmin } from './features/admin/first-admin.js';
 import { startMaintenance } from './jobs/maintenance.js';
@@ -13,12 +13,12 @@ import { explanationOf, StartupError, systemCodeOf } from './platform/startup-er
 
 async function listen(app: FastifyInstance, config: Config): Promise<string> {
   try {
-    return await app.listen({ host: config.HOST, port: config.PORT });
+    return await app.listen({ host: config.http.host, port: config.http.port });
   } catch (error) {
     const code = systemCodeOf(error);
     if (code === undefined) throw error;
     const reason = code === 'EADDRINUSE' ? 'is already in use' : `cannot be listened on (${code})`;
-    throw new StartupError(`PORT ${config.PORT} on ${config.HOST} ${reason}; set another PORT or HOST`, {
+    throw new StartupError(`PORT ${config.http.port} on ${config.http.host} ${reason}; set another PORT or HOST`, {
       cause: error,
     });
   }
@@ -37,14 +37,14 @@ async function serve(
   });
   if (problem !== undefined) throw new StartupError(problem);
 
-  const password = await ensureFirstAdmin(config, backend);
-  if (password !== undefined) process.stdout.write(adminNotice(config.ADMIN_USERNAME, password));
+  const password = await ensureFirstAdmin(config.admin, backend);
+  if (password !== undefined) process.stdout.write(adminNotice(config.admin.username, password));
 
   const readiness = createReadiness(backend.database);
   const app = await buildApp(config, backend, log, readiness);
   const url = await listen(app, config);
   const stopMaintenance = startMaintenance(backend.database, config, log);
-  process.stdout.write(welcome(config.PUBLIC_URL ?? url));
+  process.stdout.write(welcome(config.http.isPublicUrlSet ? config.http.publicUrl : url));
   // PM2 waits for this before it stops the process this one replaces.
   process.send?.('ready');
 
@@ -58,8 +58,8 @@ async function serve(
 
 async function start(): Promise<() => Promise<void>> {
   loadEnvironmentFile();
-  const config = readConfig(process.env);
-  const log = createLogger(config.LOG_LEVEL);
+  const config = parseConfig(process.env);
+  const log = createLogger(config.http.logLevel);
   const backend = await openBackend(config, log);
   try {
     return await serve(config, backend, log);

@@ -38,14 +38,14 @@ export async function hashNewPassword(password: string): Promise<string> {
 }
 
 /** Stands in for the hash of an account that does not exist, so that looking costs the same. */
-const nobodysHash = argon2.hash(randomBytes(32), PARAMETERS);
+const dummyHash = argon2.hash(randomBytes(32), PARAMETERS);
 
 /**
  * Whether the password is the one hashed; for an unknown account (null) it is not, after the same work.
  * @throws {ApiError} SERVICE_UNAVAILABLE when too many wait already
  */
 export async function verifyPassword(hash: string | null, password: string): Promise<boolean> {
-  const expected = hash ?? (await nobodysHash);
+  const expected = hash ?? (await dummyHash);
   const matches = await queued(() => argon2.verify(expected, password));
   return matches && hash !== null;
 }

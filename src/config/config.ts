@@ -1,10 +1,11 @@
-import { Type } from '@sinclair/typebox';
-import { Value } from '@sinclair/typebox/value';
-import { namesRedirects } from '../auth/oauth/redirects.js';
-import { pricesOf } from '../features/subscriptions/prices.js';
-import { namesProxies } from '../platform/http/trusted-proxies.js';
-import { StartupError } from '../platform/startup-error.js';
-import { type Environment, EnvironmentSchema } from './environment-schema.js';
+import { findDatabaseProblems, findPaymentProblems, findServerProblems } from './contradictions.js';
+import { parseDuration } from './duration.js';
+import { parseEnvironment, type Variables } from './environment.js';
+import type { Environment } from './environment-schema.js';
+import { parseList } from './list.js';
+
+/** The key database tokens are signed with: a shared secret, or a private ES256 key as JSON (JWK). */
+export type TokenKey = { readonly secret: string } | { readonly jwk: string };
 
 /** Where the database is: one of the three set-ups. */
 export type DatabaseConfig =
@@ -14,195 +15,193 @@ export type DatabaseConfig =
       readonly kind: 'supabase';
       readonly url: string;
       readonly secretKey: string;
-      /** What users' own reads are made with; without a key to sign them they are off. */
+      /** The key for requests in a user's own name. */
       readonly publishableKey?: string | undefined;
+      /** Without a signing key, users' own reads are off. */
       readonly signingKey?: TokenKey | undefined;
     };
 
-/** The key database tokens are signed with: a shared secret, or a private ES256 key as JSON (JWK). */
-export type TokenKey = { readonly secret: string } | { readonly jwk: string };
-
-/** The server's settings, read once and frozen. */
-export interface Config extends Readonly<Environment> {
-  readonly database: DatabaseConfig;
+/** An OAuth client registered with a provider. */
+interface OAuthClient {
+  readonly clientId: string;
+  readonly clientSecret: string;
 }
 
-function describe(name: string): string {
-  const property: unknown = Reflect.get(EnvironmentSchema.properties, name);
-  const description = Value.Check(Type.Object({ description: Type.String() }), property) ? property.description : '';
-  return `${name} is not valid (${description})`;
+/** Payments at Stripe, and what is sold there. */
+export interface StripeConfig {
+  readonly secretKey: string;
+  readonly webhookSecret: string;
+  readonly apiBase: string;
+  /** Price ids of each paid tier, the one for sale first; earlier ones are still honoured. */
+  readonly prices: { readonly pro: readonly string[]; readonly premium: readonly string[] };
+  /** Days a tier stays in force after a payment failed. */
+  readonly graceDays: number;
+  /** Where Stripe's pages send people back to. */
+  readonly returnUrl: string;
 }
 
-function signingKeyOf({ SUPABASE_JWT_SECRET, SUPABASE_JWT_SIGNING_KEY }: Environment): TokenKey | undefined {
+/** Returns the signing key of database tokens; the JWK wins where both are set. */
+function toSigningKey({ SUPABASE_JWT_SECRET, SUPABASE_JWT_SIGNING_KEY }: Environment): TokenKey | undefined {
   if (SUPABASE_JWT_SIGNING_KEY !== undefined) return { jwk: SUPABASE_JWT_SIGNING_KEY };
   return SUPABASE_JWT_SECRET === undefined ? undefined : { secret: SUPABASE_JWT_SECRET };
 }
 
-function databaseOf(environment: Environment): DatabaseConfig {
+function toDatabaseConfig(environment: Environment): DatabaseConfig {
   const { SUPABASE_URL, SUPABASE_SECRET_KEY, SUPABASE_PUBLISHABLE_KEY, DATABASE_URL, DATA_DIR } = environment;
   if (DATABASE_URL !== undefined) return { kind: 'direct', connectionString: DATABASE_URL };
   if (SUPABASE_URL !== undefined) {
+    const signingKey = toSigningKey(environment);
     return {
       kind: 'supabase',
       url: SUPABASE_URL,
       secretKey: SUPABASE_SECRET_KEY ?? '',
       ...(SUPABASE_PUBLISHABLE_KEY !== undefined && { publishableKey: SUPABASE_PUBLISHABLE_KEY }),
-      ...(signingKeyOf(environment) !== undefined && { signingKey: signingKeyOf(environment) }),
+      ...(signingKey !== undefined && { signingKey }),
     };
   }
   return { kind: 'embedded', dataDir: DATA_DIR };
 }
 
-/** What variables about the database say only together; those that are not valid count as given. */
-function databaseProblems(environment: Partial<Environment>): string[] {
-  const problems: string[] = [];
-  if (environment.SUPABASE_URL !== undefined && environment.DATABASE_URL !== undefined) {
-    problems.push('SUPABASE_URL and DATABASE_URL are both set, use one');
-  }
-  if (environment.SUPABASE_URL !== undefined && environment.SUPABASE_SECRET_KEY === undefined) {
-    problems.push('SUPABASE_SECRET_KEY is missing (needed with SUPABASE_URL)');
-  }
-  return problems;
+function toOAuthClient(clientId: string | undefined, clientSecret: string | undefined): OAuthClient | undefined {
+  return clientId === undefined || clientSecret === undefined ? undefined : { clientId, clientSecret };
 }
 
-const missing = (name: keyof Environment, needs: string) => `${name} is missing (needed with ${needs})`;
-
-/** Mails carry links, and a sender. */
-function mailProblems({ SMTP_URL, SENDGRID_API_KEY, FROM_EMAIL, PUBLIC_URL }: Partial<Environment>): string[] {
-  if (SMTP_URL === undefined && SENDGRID_API_KEY === undefined) return [];
-  const problems: string[] = [];
-  if (SMTP_URL !== undefined && SENDGRID_API_KEY !== undefined) {
-    problems.push('SMTP_URL and SENDGRID_API_KEY are both set, use one');
-  }
-  if (SMTP_URL !== undefined && !URL.canParse(SMTP_URL)) problems.push(describe('SMTP_URL'));
-  if (FROM_EMAIL === undefined) problems.push(missing('FROM_EMAIL', 'SMTP_URL or SENDGRID_API_KEY'));
-  if (PUBLIC_URL === undefined) problems.push(missing('PUBLIC_URL', 'SMTP_URL or SENDGRID_API_KEY'));
-  return problems;
-}
-
-/** Payments are taken only where they can be told of, and each price is for one tier. */
-function paymentProblems(environment: Partial<Environment>): string[] {
-  const { STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET, STRIPE_API_BASE } = environment;
-  const problems: string[] = [];
-  if (STRIPE_SECRET_KEY !== undefined && STRIPE_WEBHOOK_SECRET === undefined) {
-    problems.push(missing('STRIPE_WEBHOOK_SECRET', 'STRIPE_SECRET_KEY'));
-  }
-  if (!isSafeAddress(STRIPE_API_BASE)) problems.push(describe('STRIPE_API_BASE'));
-  const premium = pricesOf(environment.STRIPE_PRICE_PREMIUM);
-  if (pricesOf(environment.STRIPE_PRICE_PRO).some((price) => premium.includes(price))) {
-    problems.push('STRIPE_PRICE_PRO and STRIPE_PRICE_PREMIUM name the same price');
-  }
-  return problems;
-}
-
-const PROVIDER_ADDRESSES = [
-  'GOOGLE_ISSUER',
-  'GOOGLE_TOKENINFO_URL',
-  'GOOGLE_USERINFO_URL',
-  'GITHUB_BASE_URL',
-  'GITHUB_API_URL',
-  'OPENROUTER_BASE_URL',
-] as const;
-
-/** Providers are given secrets: only over https, except on this machine. */
-function providerProblems(environment: Partial<Environment>): string[] {
-  const problems = PROVIDER_ADDRESSES.filter((name) => !isSafeAddress(environment[name])).map(describe);
-  if (environment.GITHUB_CLIENT_ID !== undefined && environment.GITHUB_CLIENT_SECRET === undefined) {
-    problems.push(missing('GITHUB_CLIENT_SECRET', 'GITHUB_CLIENT_ID'));
-  }
-  if (environment.OAUTH_REDIRECT_URIS !== undefined && !namesRedirects(environment.OAUTH_REDIRECT_URIS)) {
-    problems.push(describe('OAUTH_REDIRECT_URIS'));
-  }
-  return problems;
-}
-
-function isSafeAddress(address: string | undefined): boolean {
-  if (address === undefined || !URL.canParse(address)) return true;
-  const { protocol, hostname } = new URL(address);
-  return protocol !== 'http:' || ['127.0.0.1', '[::1]', 'localhost'].includes(hostname);
-}
-
-/** What variables a server needs say only together, or only in detail. */
-function serverProblems(environment: Partial<Environment>): string[] {
-  const problems: string[] = [];
-  const external = environment.DATABASE_URL !== undefined || environment.SUPABASE_URL !== undefined;
-  if (external && environment.JWT_SECRET === undefined) {
-    problems.push('JWT_SECRET is missing (32 characters at least; only the embedded database comes with its own)');
-  }
-  if (environment.TRUST_PROXY !== undefined && !namesProxies(environment.TRUST_PROXY)) {
-    problems.push(describe('TRUST_PROXY'));
-  }
-  problems.push(...mailProblems(environment), ...providerProblems(environment), ...paymentProblems(environment));
-  if (environment.DEVICE_ENROLLMENT === 'key' && environment.ENROLLMENT_KEY === undefined) {
-    problems.push('ENROLLMENT_KEY is missing (needed with DEVICE_ENROLLMENT=key)');
-  }
-  return problems;
-}
-
-/** Whether a variable that must be a number is one, written as plain decimals: 1e3 or 80.9 is a mistake, not a port. */
-function isWholeNumber([name, text]: [string, string | undefined]): boolean {
-  const property: unknown = Reflect.get(EnvironmentSchema.properties, name);
-  return Value.Check(Type.Object({ type: Type.Literal('integer') }), property) && /^-?[0-9]{1,16}$/.test(text ?? '');
-}
-
-type Variables = Readonly<Record<string, string | undefined>>;
-
-/** Reads and checks the environment; `contradictions` lists what given variables say only together. */
-function readEnvironment(
-  variables: Variables,
-  contradictions: (given: Partial<Environment>) => readonly string[],
-): Environment {
-  const known = Object.keys(EnvironmentSchema.properties);
-  const given = Object.fromEntries(known.flatMap((name) => (variables[name] ? [[name, variables[name]]] : [])));
-  const numbers = Object.fromEntries(
-    Object.entries(given)
-      .filter(isWholeNumber)
-      .map(([name, text]) => [name, Number(text)]),
-  );
-  const converted = Value.Default(EnvironmentSchema, { ...given, ...numbers });
-  const invalid = [...Value.Errors(EnvironmentSchema, converted)].map(({ path }) => path.slice(1));
-  const problems = [...[...new Set(invalid)].map(describe), ...contradictions(given)];
-  if (problems.length > 0 || !Value.Check(EnvironmentSchema, converted)) {
-    throw new StartupError(`Bad configuration: ${problems.join('; ')}`);
-  }
-  return converted;
-}
-
-/**
- * Reads the settings from environment variables; an empty variable counts as absent.
- * @throws {StartupError} naming every bad variable at once, never a value
- */
-export function readConfig(variables: Variables): Config {
-  const environment = readEnvironment(variables, (given) => [...databaseProblems(given), ...serverProblems(given)]);
-  return Object.freeze({ ...environment, database: databaseOf(environment) });
-}
-
-/**
- * Reads only where the database is, for commands that need nothing else of a server's settings.
- * @throws {StartupError} naming every bad variable at once, never a value
- */
-export function readDatabaseConfig(variables: Variables): DatabaseConfig {
-  return databaseOf(readEnvironment(variables, databaseProblems));
-}
-
-/**
- * Reads what commands need that ask Stripe.
- * @throws {StartupError} naming every bad variable at once, never a value
- */
-export function readPaymentConfig(variables: Variables): Readonly<Environment> {
-  return readEnvironment(variables, (given) => [...databaseProblems(given), ...paymentProblems(given)]);
-}
-
-/** Where people and providers reach the server, without a slash at the end; this machine's own address where none is set. */
-export function publicUrlOf({ PUBLIC_URL, PORT }: Pick<Environment, 'PUBLIC_URL' | 'PORT'>): string {
+/** Returns where clients reach the server, without a slash at the end; this machine's own address where none is set. */
+function toPublicUrl({ PUBLIC_URL, PORT }: Environment): string {
   return (PUBLIC_URL ?? `http://127.0.0.1:${PORT}`).replace(/\/+$/, '');
 }
 
-const SECONDS = { s: 1, m: 60, h: 3_600, d: 86_400 } as const;
+function toSignInConfig(environment: Environment) {
+  const google = toOAuthClient(environment.GOOGLE_CLIENT_ID, environment.GOOGLE_CLIENT_SECRET);
+  const github = toOAuthClient(environment.GITHUB_CLIENT_ID, environment.GITHUB_CLIENT_SECRET);
+  const googleAccessTokens = environment.GOOGLE_CLIENT_ID !== undefined && {
+    clientId: environment.GOOGLE_CLIENT_ID,
+    tokenInfoUrl: environment.GOOGLE_TOKENINFO_URL,
+    userInfoUrl: environment.GOOGLE_USERINFO_URL,
+  };
+  return {
+    /** The list of addresses a sign-in may end at; nothing is allowed without one. */
+    redirectUris: environment.OAUTH_REDIRECT_URIS,
+    google: google && { ...google, issuer: environment.GOOGLE_ISSUER },
+    /** Access tokens that a client got from Google itself; they need no secret. */
+    googleAccessTokens: googleAccessTokens || undefined,
+    github: github && { ...github, baseUrl: environment.GITHUB_BASE_URL, apiUrl: environment.GITHUB_API_URL },
+  };
+}
 
-/** Seconds of a duration as the configuration spells it: `15m`, `7d`. */
-export function secondsOf(duration: string): number {
-  const [, amount = '', unit] = /^(\d+)([smhd])$/.exec(duration) ?? [];
-  const known = Object.entries(SECONDS).find(([letter]) => letter === unit);
-  return Number(amount) * (known?.[1] ?? Number.NaN);
+function toChatConfig(environment: Environment) {
+  if (environment.OPENROUTER_API_KEY === undefined) return undefined;
+  const models = parseList(environment.CHAT_MODELS).filter((name) => name !== '');
+  return {
+    apiKey: environment.OPENROUTER_API_KEY,
+    baseUrl: environment.OPENROUTER_BASE_URL.replace(/\/+$/, ''),
+    defaultModel: environment.OPENROUTER_MODEL,
+    /** Longest silence of the upstream, in milliseconds. */
+    idleTimeoutMs: parseDuration(environment.OPENROUTER_TIMEOUT) * 1_000,
+    /** The models that may be asked for; all of the upstream's where it is undefined. */
+    models: environment.CHAT_MODELS === undefined ? undefined : models,
+  };
+}
+
+function toStripeConfig(environment: Environment): StripeConfig | undefined {
+  const { STRIPE_SECRET_KEY: secretKey, STRIPE_WEBHOOK_SECRET: webhookSecret } = environment;
+  if (secretKey === undefined || webhookSecret === undefined) return undefined;
+  return {
+    secretKey,
+    webhookSecret,
+    apiBase: environment.STRIPE_API_BASE,
+    prices: {
+      pro: parseList(environment.STRIPE_PRICE_PRO),
+      premium: parseList(environment.STRIPE_PRICE_PREMIUM),
+    },
+    graceDays: environment.PAYMENT_GRACE_DAYS,
+    returnUrl: `${toPublicUrl(environment)}/dashboard`,
+  };
+}
+
+function toMailConfig({ SMTP_URL, SENDGRID_API_KEY, FROM_EMAIL }: Environment) {
+  if (FROM_EMAIL === undefined) return undefined;
+  if (SMTP_URL !== undefined) return { from: FROM_EMAIL, smtpUrl: SMTP_URL };
+  return SENDGRID_API_KEY === undefined ? undefined : { from: FROM_EMAIL, sendGridApiKey: SENDGRID_API_KEY };
+}
+
+function toConfig(environment: Environment) {
+  const { ADMIN_PASSWORD, JWT_SECRET } = environment;
+  return {
+    http: {
+      host: environment.HOST,
+      /** 0 picks a free one. */
+      port: environment.PORT,
+      publicUrl: toPublicUrl(environment),
+      isPublicUrlSet: environment.PUBLIC_URL !== undefined,
+      trustProxy: environment.TRUST_PROXY,
+      corsOrigins: environment.CORS_ORIGINS,
+      hasRateLimits: environment.RATE_LIMIT === 'on',
+      logLevel: environment.LOG_LEVEL,
+    },
+    database: toDatabaseConfig(environment),
+    tokens: {
+      /** Signs client tokens; the embedded database brings one of its own. */
+      ...(JWT_SECRET !== undefined && { secret: JWT_SECRET }),
+      accessSeconds: parseDuration(environment.JWT_EXPIRES_IN),
+      sessionSeconds: parseDuration(environment.JWT_REFRESH_EXPIRES_IN),
+    },
+    admin: {
+      username: environment.ADMIN_USERNAME,
+      ...(ADMIN_PASSWORD !== undefined && { password: ADMIN_PASSWORD }),
+    },
+    devices: {
+      enrollment: environment.DEVICE_ENROLLMENT,
+      enrollmentKey: environment.ENROLLMENT_KEY,
+      /** Tokens a new device starts with; none before an admin approved it. */
+      defaultTokens: environment.DEVICE_ENROLLMENT === 'approval' ? 0 : environment.DEFAULT_DEVICE_TOKENS,
+    },
+    users: { defaultTokens: environment.DEFAULT_USER_TOKENS },
+    tracker: {
+      hasEmailOnlySignup: environment.EMAIL_ONLY_SIGNUP === 'on',
+      promptThreshold: environment.PROMPT_THRESHOLD,
+    },
+    usage: { retentionMonths: environment.RETENTION_MONTHS },
+    monthlyReset:
+      environment.MONTHLY_RESET === 'auto' ? { deviceTokens: environment.DEFAULT_DEVICE_TOKENS } : undefined,
+    signIn: toSignInConfig(environment),
+    chat: toChatConfig(environment),
+    stripe: toStripeConfig(environment),
+    mail: toMailConfig(environment),
+  };
+}
+
+/** The server's settings in sections, parsed once and frozen; the section of a feature that is off is undefined. */
+export type Config = DeepReadonly<ReturnType<typeof toConfig>>;
+type DeepReadonly<T> = { readonly [K in keyof T]: T[K] extends object ? DeepReadonly<T[K]> : T[K] };
+
+function freeze<T extends object>(value: T): T {
+  for (const member of Object.values(value)) if (typeof member === 'object' && member !== null) freeze(member);
+  return Object.freeze(value);
+}
+
+/**
+ * Parses the settings from environment variables; an empty variable counts as absent.
+ * @throws {StartupError} naming every bad variable at once, never a value
+ */
+export function parseConfig(variables: Variables): Config {
+  return freeze(toConfig(parseEnvironment(variables, findServerProblems)));
+}
+
+/**
+ * Parses only where the database is, for commands that need nothing else of a server's settings.
+ * @throws {StartupError} naming every bad variable at once, never a value
+ */
+export function parseDatabaseConfig(variables: Variables): DatabaseConfig {
+  return toDatabaseConfig(parseEnvironment(variables, findDatabaseProblems));
+}
+
+/**
+ * Parses what commands need that call Stripe; undefined without its keys.
+ * @throws {StartupError} naming every bad variable at once, never a value
+ */
+export function parseStripeConfig(variables: Variables): StripeConfig | undefined {
+  return toStripeConfig(
+    parseEnvironment(variables, (given) => [...findDatabaseProblems(given), ...findPaymentProblems(given)]),
+  );
 }

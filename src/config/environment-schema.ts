@@ -9,10 +9,7 @@ const Address = (address: string, description: string) =>
 const Duration = (duration: string, description: string) =>
   Type.String({ default: duration, pattern: '^[1-9][0-9]{0,6}[smhd]$', description });
 
-/**
- * Every environment variable the server reads. `.env.example` and the README's table follow these descriptions.
- */
-export const EnvironmentSchema = Type.Object({
+const Http = {
   HOST: Type.String({ default: '127.0.0.1', description: 'Address to listen on; 0.0.0.0 for every interface.' }),
   PORT: Type.Integer({
     default: 3000,
@@ -20,10 +17,6 @@ export const EnvironmentSchema = Type.Object({
     maximum: 65535,
     description: 'Port to listen on; 0 picks a free one.',
   }),
-  LOG_LEVEL: Type.Union(
-    ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map((level) => Type.Literal(level)),
-    { default: 'info', description: 'trace, debug, info, warn, error, fatal or silent.' },
-  ),
   PUBLIC_URL: Type.Optional(
     Type.String({
       pattern: '^https?://',
@@ -38,6 +31,18 @@ export const EnvironmentSchema = Type.Object({
     default: '*',
     description: 'Origins browsers may call from, separated by commas; * for all.',
   }),
+  RATE_LIMIT: Type.Union([Type.Literal('on'), Type.Literal('off')], {
+    default: 'on',
+    description: 'on, or off for load tests.',
+  }),
+
+  LOG_LEVEL: Type.Union(
+    ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map((level) => Type.Literal(level)),
+    { default: 'info', description: 'trace, debug, info, warn, error, fatal or silent.' },
+  ),
+};
+
+const Database = {
   DATA_DIR: Type.String({
     default: './data',
     minLength: 1,
@@ -56,16 +61,27 @@ export const EnvironmentSchema = Type.Object({
     Type.String({
       minLength: 1,
       description:
-        "The project's publishable (or anon) key, for requests in a user's own name; the secret key serves else.",
+        "The project's publishable (or anon) key, for requests in a user's own name; falls back to the secret key.",
     }),
   ),
-  SUPABASE_JWT_SECRET: Secret("The project's legacy JWT secret: signs what a user's own reads are made with."),
+  SUPABASE_JWT_SECRET: Secret(
+    "The project's legacy JWT secret; signs the short-lived tokens that read a user's own data.",
+  ),
   SUPABASE_JWT_SIGNING_KEY: Type.Optional(
     Type.String({
       minLength: 2,
       description: 'Instead of SUPABASE_JWT_SECRET: a private ES256 key as JSON (JWK), imported into the project.',
     }),
   ),
+  RETENTION_MONTHS: Type.Integer({
+    default: 24,
+    minimum: 1,
+    maximum: 1200,
+    description: 'Full months for which usage events are kept, besides the current one; summaries stay.',
+  }),
+};
+
+const Tokens = {
   JWT_SECRET: Secret('Signs client tokens, 32 characters at least; generated and kept in DATA_DIR when embedded.'),
   JWT_EXPIRES_IN: Duration('7d', 'How long an access token lasts: a number and s, m, h or d.'),
   JWT_REFRESH_EXPIRES_IN: Duration('30d', 'How long a session lasts without being refreshed.'),
@@ -78,6 +94,9 @@ export const EnvironmentSchema = Type.Object({
   ADMIN_PASSWORD: Type.Optional(
     Type.String({ minLength: 8, maxLength: 256, description: 'Password of the first admin; generated when embedded.' }),
   ),
+};
+
+const Grants = {
   DEFAULT_DEVICE_TOKENS: Type.Integer({
     default: 50,
     minimum: 0,
@@ -90,25 +109,9 @@ export const EnvironmentSchema = Type.Object({
     maximum: 1_000_000_000_000,
     description: 'Tokens a new account starts with.',
   }),
-  PROMPT_THRESHOLD: Type.Integer({
-    default: 10,
-    minimum: 0,
-    maximum: 1_000_000_000,
-    description: 'The threshold /trackUsage answers; extensions decide what it means.',
-  }),
-  EMAIL_ONLY_SIGNUP: Type.Union([Type.Literal('on'), Type.Literal('off')], {
-    default: 'on',
-    description: 'off removes POST /signup, which needs no password and gives a token for /trackUsage only.',
-  }),
   MONTHLY_RESET: Type.Union([Type.Literal('off'), Type.Literal('auto')], {
     default: 'off',
-    description: 'auto: at the start of each month (UTC) every device gets DEFAULT_DEVICE_TOKENS anew.',
-  }),
-  RETENTION_MONTHS: Type.Integer({
-    default: 24,
-    minimum: 1,
-    maximum: 1200,
-    description: 'Full months usage events are kept besides the current one; summaries stay.',
+    description: 'auto: at the start of each month (UTC) every device gets a fresh DEFAULT_DEVICE_TOKENS.',
   }),
   DEVICE_ENROLLMENT: Type.Union([Type.Literal('open'), Type.Literal('key'), Type.Literal('approval')], {
     default: 'open',
@@ -118,6 +121,19 @@ export const EnvironmentSchema = Type.Object({
   ENROLLMENT_KEY: Type.Optional(
     Type.String({ minLength: 8, maxLength: 256, description: 'What devices must send when DEVICE_ENROLLMENT is key.' }),
   ),
+  EMAIL_ONLY_SIGNUP: Type.Union([Type.Literal('on'), Type.Literal('off')], {
+    default: 'on',
+    description: 'off removes POST /signup, which needs no password and gives a token for /trackUsage only.',
+  }),
+  PROMPT_THRESHOLD: Type.Integer({
+    default: 10,
+    minimum: 0,
+    maximum: 1_000_000_000,
+    description: 'The threshold /trackUsage returns; extensions decide what it means.',
+  }),
+};
+
+const SignIn = {
   GOOGLE_CLIENT_ID: Key('OAuth client id at Google; without it signing in with Google is off.'),
   GOOGLE_CLIENT_SECRET: Key('Its secret; POST /auth/google works without.'),
   GITHUB_CLIENT_ID: Key('OAuth client id at GitHub; without it signing in with GitHub is off.'),
@@ -125,17 +141,23 @@ export const EnvironmentSchema = Type.Object({
   OAUTH_REDIRECT_URIS: Type.Optional(
     Type.String({
       minLength: 1,
-      description: 'Where a sign-in may end, separated by commas: exact addresses, or ones ending in / for all below.',
+      description: 'Where a sign-in may end, separated by commas: exact addresses, or prefixes ending in /.',
     }),
   ),
   GOOGLE_ISSUER: Address(
     'https://accounts.google.com',
     "Google's OpenID Connect issuer; like the next four https, except on this machine.",
   ),
-  GOOGLE_TOKENINFO_URL: Address('https://oauth2.googleapis.com/tokeninfo', 'Where Google explains an access token.'),
-  GOOGLE_USERINFO_URL: Address('https://openidconnect.googleapis.com/v1/userinfo', 'Where Google keeps profiles.'),
+  GOOGLE_TOKENINFO_URL: Address('https://oauth2.googleapis.com/tokeninfo', "Google's token information endpoint."),
+  GOOGLE_USERINFO_URL: Address(
+    'https://openidconnect.googleapis.com/v1/userinfo',
+    "Google's user information endpoint.",
+  ),
   GITHUB_BASE_URL: Address('https://github.com', 'GitHub, or a GitHub Enterprise Server.'),
   GITHUB_API_URL: Address('https://api.github.com', 'The API of GitHub, or of the Enterprise Server.'),
+};
+
+const Chat = {
   OPENROUTER_API_KEY: Key('Key at OpenRouter; without it the chat routes are off.'),
   OPENROUTER_MODEL: Type.String({
     default: 'openai/gpt-4',
@@ -145,10 +167,16 @@ export const EnvironmentSchema = Type.Object({
   }),
   OPENROUTER_BASE_URL: Address(
     'https://openrouter.ai/api/v1',
-    'OpenRouter, or another API like it; https, except on this machine.',
+    'OpenRouter, or another OpenAI-compatible API; https, except on this machine.',
   ),
-  OPENROUTER_TIMEOUT: Duration('2m', 'Longest silence of the upstream, before its answer begins and within it.'),
+  OPENROUTER_TIMEOUT: Duration(
+    '2m',
+    'Longest silence of the upstream provider, before its answer begins and within it.',
+  ),
   CHAT_MODELS: Key('Models that may be asked for, separated by commas; all without it.'),
+};
+
+const Payments = {
   STRIPE_SECRET_KEY: Key('Secret or restricted key at Stripe; without it nobody can subscribe.'),
   STRIPE_WEBHOOK_SECRET: Key("Signing secret of the webhook endpoint made at Stripe; needed with Stripe's key."),
   STRIPE_PRICE_PRO: Price('Id of the monthly price of pro; earlier ones, after commas, are still honoured.'),
@@ -164,6 +192,9 @@ export const EnvironmentSchema = Type.Object({
     maximum: 90,
     description: 'Days a tier stays in force after a payment failed.',
   }),
+};
+
+const Mail = {
   SMTP_URL: Type.Optional(
     Type.String({ pattern: '^smtps?://', description: 'Mail server, smtp:// or smtps://, with user and password.' }),
   ),
@@ -171,9 +202,29 @@ export const EnvironmentSchema = Type.Object({
   FROM_EMAIL: Type.Optional(
     Type.String({ pattern: '^[^\\s@]+@[^\\s@]+$', description: 'Sender of the mails; needed with either.' }),
   ),
-  RATE_LIMIT: Type.Union([Type.Literal('on'), Type.Literal('off')], {
-    default: 'on',
-    description: 'on, or off for load tests.',
-  }),
+};
+
+/** Lists the variables by what they are for, in the order `.env.example` and docs/configuration.md show them. */
+export const ENVIRONMENT_SECTIONS = {
+  HTTP: Http,
+  Database: Database,
+  'Tokens and admin': Tokens,
+  'Grants and enrollment': Grants,
+  'Sign-in providers': SignIn,
+  Chat: Chat,
+  Payments: Payments,
+  Mail: Mail,
+} as const;
+
+/** Every environment variable the server reads. `.env.example` and docs/configuration.md are generated from it. */
+export const EnvironmentSchema = Type.Object({
+  ...Http,
+  ...Database,
+  ...Tokens,
+  ...Grants,
+  ...SignIn,
+  ...Chat,
+  ...Payments,
+  ...Mail,
 });
 export type Environment = Static<typeof EnvironmentSchema>;

@@ -4,20 +4,20 @@ import { reconcile } from '../features/chat/reconcile.js';
 import { createUpstream } from '../features/chat/upstream.js';
 import { createPayments } from '../features/subscriptions/payments.js';
 import { reconcileWhenDue } from '../features/subscriptions/reconcile.js';
-import { callDatabase, type DatabaseClient, longCall } from '../platform/database/client/client.js';
-import type { Json } from '../platform/database/client/types.js';
+import { AnyResult, type Database, LONG_TIMEOUT_MS } from '../platform/database/client/database.js';
 
 const INTERVAL_MS = 60_000;
 
 /** One round of the database's own maintenance, as the configuration wants it; answers what it did. */
-export function maintain(database: DatabaseClient, config: Config): Promise<Json> {
-  return callDatabase(() =>
-    database
-      .rpc('maintain', {
-        p_retention_months: config.RETENTION_MONTHS,
-        ...(config.MONTHLY_RESET === 'auto' && { p_monthly_tokens: config.DEFAULT_DEVICE_TOKENS }),
-      })
-      .abortSignal(longCall()),
+export function maintain(database: Database, config: Config): Promise<unknown> {
+  return database.call(
+    'maintain',
+    {
+      p_retention_months: config.usage.retentionMonths,
+      ...(config.monthlyReset !== undefined && { p_monthly_tokens: config.monthlyReset.deviceTokens }),
+    },
+    AnyResult,
+    { timeoutMs: LONG_TIMEOUT_MS },
   );
 }
 
@@ -26,9 +26,9 @@ export function maintain(database: DatabaseClient, config: Config): Promise<Json
  * Any number of servers may do so at once.
  * @returns stops the timer
  */
-export function startMaintenance(database: DatabaseClient, config: Config, log: FastifyBaseLogger): () => void {
-  const upstream = createUpstream(config);
-  const payments = createPayments(config);
+export function startMaintenance(database: Database, config: Config, log: FastifyBaseLogger): () => void {
+  const upstream = config.chat && createUpstream(config.chat);
+  const payments = createPayments(config.stripe);
   const attempt = (what: string, work: () => Promise<unknown>) =>
     work().catch((error: unknown) => log.warn({ err: error }, `${what} failed`));
   const run = async () => {

@@ -1,5 +1,5 @@
 import DataLoader from 'dataloader';
-import { DatabaseFailure } from '../platform/database/client/failure.js';
+import { DatabaseError } from '../platform/database/client/database-error.js';
 
 /** Most items one call carries. */
 const MAX_BATCH = 256;
@@ -22,7 +22,7 @@ async function sendIsolating<Item, Outcome>(
     return [...(await send(items))];
   } catch (error) {
     const failure = error instanceof Error ? error : new Error('batch failed', { cause: error });
-    if (items.length === 1 || !(failure instanceof DatabaseFailure && failure.isDataFault))
+    if (items.length === 1 || !(failure instanceof DatabaseError && failure.isInvalidInput))
       return items.map(() => failure);
     const middle = Math.ceil(items.length / 2);
     const first = await sendIsolating(send, items.slice(0, middle));

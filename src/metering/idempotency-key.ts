@@ -4,10 +4,10 @@ import { ApiError } from '../platform/errors.js';
 const ACCEPTABLE = /^[\x21-\x7e]{1,255}$/;
 
 /**
- * The key a write is deduplicated by: the `Idempotency-Key` header or the body's `event_id`.
+ * Returns the key a write is deduplicated by: the `Idempotency-Key` header or the body's `event_id`.
  * @throws {ApiError} VALIDATION_FAILED when the header is unusable, or both are given and differ
  */
-export function idempotencyKeyOf(request: FastifyRequest, eventId: string | undefined): string | undefined {
+export function parseIdempotencyKey(request: FastifyRequest, eventId: string | undefined): string | undefined {
   const header = request.headers['idempotency-key'];
   if (header === undefined) return eventId;
   if (typeof header !== 'string' || !ACCEPTABLE.test(header)) {

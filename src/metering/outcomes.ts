@@ -1,33 +1,58 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
-import { DatabaseFailure } from '../platform/database/client/failure.js';
-import { shapeOf } from '../platform/database/client/shape.js';
-import type { Json } from '../platform/database/client/types.js';
+import type { Arguments, Database, FunctionName } from '../platform/database/client/database.js';
+import { DatabaseError } from '../platform/database/client/database-error.js';
+import { createDecoder } from '../platform/database/client/decoder.js';
 import { ApiError, isErrorCode } from '../platform/errors.js';
+import { createBatcher } from './batcher.js';
 
-const refusals = TypeCompiler.Compile(Type.Object({ code: Type.String() }, { additionalProperties: true }));
+const OutcomesSchema = Type.Array(Type.Unknown());
+const RefusalSchema = Type.Object({ code: Type.String() }, { additionalProperties: true });
+const refusals = TypeCompiler.Compile(RefusalSchema);
 
 /**
- * The outcomes a set-based SQL function answers, one for each item it was given.
- * @throws {DatabaseFailure} when it answered anything else, as nobody must be given a neighbour's outcome
+ * Calls a set-based SQL function and returns its outcomes, one for each item, in their order.
+ * @throws {DatabaseError} where their number differs, as nobody must be given a neighbour's outcome
  */
-export function outcomesOf(answer: Json, items: number): Json[] {
-  if (Array.isArray(answer) && answer.length === items) return answer;
-  throw DatabaseFailure.unexpected('unexpected number of outcomes');
+export async function callForOutcomes<Name extends FunctionName>(
+  database: Database,
+  name: Name,
+  args: Arguments<Name>,
+  count: number,
+): Promise<unknown[]> {
+  const outcomes = await database.call(name, args, OutcomesSchema);
+  if (outcomes.length === count) return outcomes;
+  throw DatabaseError.unexpected('unexpected number of outcomes');
 }
 
 /**
- * Builds the reader of outcomes of one kind.
- * @returns a function that returns the outcome, typed; it throws a refusal's code as {@link ApiError}, and a
- *   {@link DatabaseFailure} for anything unexpected: an outage, never a success
+ * Builds a batching caller of a set-based SQL function: the items of concurrent requests share a call.
+ *
+ * @param toArguments builds the function's arguments from the items of a batch
+ * @returns a function that submits one item and resolves to its outcome
  */
-export function outcomeReader<Schema extends TSchema>(schema: Schema): (outcome: unknown) => Static<Schema> {
-  const success = shapeOf(schema);
+export function createOutcomeBatcher<Item, Name extends FunctionName>(
+  database: Database,
+  name: Name,
+  toArguments: (items: Item[]) => Arguments<Name>,
+): (item: Item) => Promise<unknown> {
+  return createBatcher<Item, unknown>((items) =>
+    callForOutcomes(database, name, toArguments([...items]), items.length),
+  );
+}
+
+/**
+ * Builds the decoder of outcomes of one kind.
+ * @returns a function that returns the outcome, typed; it throws a refusal's code as {@link ApiError}, and a
+ *   {@link DatabaseError} for anything unexpected: an outage, never a success
+ */
+export function createOutcomeDecoder<Schema extends TSchema>(schema: Schema): (outcome: unknown) => Static<Schema> {
+  const decodeSuccess = createDecoder(schema);
   return (outcome) => {
     if (refusals.Check(outcome) && isErrorCode(outcome.code)) {
       const { code, ...extras } = outcome;
       throw new ApiError(outcome.code, { extras });
     }
-    return success(outcome);
+    return decodeSuccess(outcome);
   };
 }

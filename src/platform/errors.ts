@@ -1,4 +1,4 @@
-import type { DatabaseFailure } from './database/client/failure.js';
+import type { DatabaseError } from './database/client/database-error.js';
 
 /** Every error code the server answers: its HTTP status and its sentence. Nothing outside this list leaves the server. */
 const ERRORS = {
@@ -117,9 +117,9 @@ function extrasOf(details: string | null): ErrorExtras {
  * The answer to a database error: a code our functions raised as `PTxyz`, 503 where the database is out of reach
  * or gave no answer, 500 for everything else, as our schemas should not have let it through.
  */
-export function apiErrorOf(failure: DatabaseFailure): ApiError {
+export function apiErrorOf(failure: DatabaseError): ApiError {
   if (failure.code.startsWith('PT') && isErrorCode(failure.message)) {
     return new ApiError(failure.message, { extras: extrasOf(failure.details), cause: failure });
   }
-  return new ApiError(failure.isOutage ? 'SERVICE_UNAVAILABLE' : 'INTERNAL_ERROR', { cause: failure });
+  return new ApiError(failure.isUnavailable ? 'SERVICE_UNAVAILABLE' : 'INTERNAL_ERROR', { cause: failure });
 }

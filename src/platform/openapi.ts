@@ -3,13 +3,15 @@ import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Config } from '../config/config.js';
+import { toDocumentedPath } from './http/api-prefix.js';
 
 /** The page may load and call this server, nothing else; also over plain http, for local use. */
 const CONTENT_SECURITY_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-const docs: FastifyPluginAsync<{ config: Config }> = async (app, { config }) => {
+const openapi: FastifyPluginAsync<{ config: Config['http'] }> = async (app, { config }) => {
   await app.register(swagger, {
+    transform: ({ schema, url, route }) => ({ schema, url: toDocumentedPath(url, route) }),
     openapi: {
       openapi: '3.1.0',
       info: {
@@ -17,7 +19,7 @@ const docs: FastifyPluginAsync<{ config: Config }> = async (app, { config }) => 
         version: '0.1.0',
         description: 'Meters and limits AI use for browser and IDE extensions. Every path also exists without /api.',
       },
-      ...(config.PUBLIC_URL && { servers: [{ url: config.PUBLIC_URL }] }),
+      ...(config.isPublicUrlSet && { servers: [{ url: config.publicUrl }] }),
       components: {
         securitySchemes: {
           adminToken: { type: 'http', scheme: 'bearer', description: 'token of an admin login' },
@@ -36,5 +38,5 @@ const docs: FastifyPluginAsync<{ config: Config }> = async (app, { config }) => 
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
 };
 
-/** OpenAPI 3.1 from the routes' schemas at `/openapi.json`, readable at `/docs`. */
-export default fp(docs, { name: 'docs' });
+/** Serves OpenAPI 3.1 from the routes' schemas at `/openapi.json`, readable at `/docs`. */
+export default fp(openapi, { name: 'openapi' });

@@ -1,5 +1,5 @@
 import { hashPassword } from '../../src/auth/passwords.js';
-import { callDatabase } from '../../src/platform/database/client/client.js';
+import { AnyResult } from '../../src/platform/database/client/database.js';
 import type { TestServer } from './http/test-server.js';
 
 type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -30,8 +30,10 @@ function send(server: TestServer, token: string, method: Method, url: string, pa
 /** Creates an admin and logs in. */
 export async function logInAsAdmin(server: TestServer, username = 'root'): Promise<TestAdmin> {
   const p_password_hash = await hashPassword(PASSWORD);
-  await callDatabase(() =>
-    server.backend.database.rpc('manage_admin', { p_command: 'create', p_username: username, p_password_hash }),
+  await server.backend.database.call(
+    'manage_admin',
+    { p_command: 'create', p_username: username, p_password_hash },
+    AnyResult,
   );
   const response = await server.app.inject({
     method: 'POST',

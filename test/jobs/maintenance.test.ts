@@ -1,5 +1,5 @@
 import t from 'tap';
-import { readConfig } from '../../src/config/config.js';
+import { parseConfig } from '../../src/config/config.js';
 import { maintain, startMaintenance } from '../../src/jobs/maintenance.js';
 import { createLogger } from '../../src/platform/logging.js';
 import { createApiKey, registerUser } from '../helpers/accounts.js';
@@ -8,7 +8,7 @@ import { untilTrue } from '../helpers/until.js';
 
 const server = await openTestServer(t);
 const { database } = server.backend;
-const configured = (overrides: Record<string, string>) => readConfig(testEnvironment(server.database, overrides));
+const configured = (overrides: Record<string, string>) => parseConfig(testEnvironment(server.database, overrides));
 const aMonthLater = () =>
   server.database.sql(`update periods set started_at = now() - interval '32 days' where closed_at is null`);
 

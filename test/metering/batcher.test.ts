@@ -1,10 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
 import { createBatcher } from '../../src/metering/batcher.js';
-import { DatabaseFailure } from '../../src/platform/database/client/failure.js';
+import { DatabaseError } from '../../src/platform/database/client/database-error.js';
 
-function failure(code: string): DatabaseFailure {
-  return new DatabaseFailure({ status: 400, code, message: 'refused', details: null });
+function failure(code: string): DatabaseError {
+  return new DatabaseError({ status: 400, code, message: 'refused', details: null });
 }
 
 /** A send function whose calls wait until they are let go, one after the other. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
 import { createBatcher } from '../../src/metering/batcher.js';
-import { callDatabase } from '../../src/platform/database/client/client.js';
+import { AnyResult } from '../../src/platform/database/client/database.js';
 import type { Json } from '../../src/platform/database/client/types.js';
 import { openTestServer, type TestDevice } from '../helpers/http/test-server.js';
 
@@ -13,7 +13,7 @@ function realBatcher() {
   const sizes: number[] = [];
   const submit = createBatcher<Record<string, Json>, Json>(async (items) => {
     sizes.push(items.length);
-    const outcomes = await callDatabase(() => database.rpc('meter_devices', { p_items: [...items] }));
+    const outcomes = await database.call('meter_devices', { p_items: [...items] }, AnyResult);
     if (!Array.isArray(outcomes)) throw new Error('not a list of outcomes');
     return outcomes;
   });

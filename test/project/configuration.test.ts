@@ -1,5 +1,6 @@
 import t from 'tap';
-import { publicUrlOf, readConfig, secondsOf } from '../../src/config/config.js';
+import { parseConfig } from '../../src/config/config.js';
+import { EnvironmentSchema } from '../../src/config/environment-schema.js';
 import { StartupError } from '../../src/platform/startup-error.js';
 
 type Variables = Record<string, string>;
@@ -9,7 +10,7 @@ const SECRET = 'a-secret-of-more-than-32-characters';
 /** The sentence a configuration is refused with, empty where it is accepted. */
 function refusalOf(variables: Variables): string {
   try {
-    readConfig(variables);
+    parseConfig(variables);
     return '';
   } catch (error) {
     if (error instanceof StartupError) return error.message;
@@ -72,32 +73,27 @@ const COMPANIONS: Readonly<Record<string, Variables>> = {
 };
 
 t.test('with nothing set the database is the embedded one and every default holds', async (t) => {
-  const config = readConfig({});
+  const config = parseConfig({});
   t.match(config, {
-    HOST: '127.0.0.1',
-    PORT: 3000,
-    LOG_LEVEL: 'info',
-    CORS_ORIGINS: '*',
-    ADMIN_USERNAME: 'admin',
-    DEFAULT_DEVICE_TOKENS: 50,
-    DEVICE_ENROLLMENT: 'open',
-    RATE_LIMIT: 'on',
+    http: { host: '127.0.0.1', port: 3000, logLevel: 'info', corsOrigins: '*', hasRateLimits: true },
+    admin: { username: 'admin' },
+    devices: { defaultTokens: 50, enrollment: 'open' },
   });
   t.strictSame(config.database, { kind: 'embedded', dataDir: './data' });
-  t.equal(config.JWT_SECRET, undefined);
-  t.equal(config.ADMIN_PASSWORD, undefined);
+  t.equal(config.tokens.secret, undefined);
+  t.equal(config.admin.password, undefined);
 });
 
 t.test('an empty variable counts as absent, and a variable that is not ours is no business of ours', async (t) => {
-  const empty = Object.fromEntries(Object.keys(readConfig({})).map((name) => [name, '']));
-  t.strictSame(readConfig({ ...empty, DATABASE_URL: '', SUPABASE_URL: '', JWT_SECRET: '' }), readConfig({}));
-  t.strictSame(readConfig({ PORTS: 'x', port: 'x' }), readConfig({}));
+  const empty = Object.fromEntries(Object.keys(EnvironmentSchema.properties).map((name) => [name, '']));
+  t.strictSame(parseConfig({ ...empty, DATABASE_URL: '', SUPABASE_URL: '', JWT_SECRET: '' }), parseConfig({}));
+  t.strictSame(parseConfig({ PORTS: 'x', port: 'x' }), parseConfig({}));
 });
 
 t.test('numbers are read in full, and only as plain decimals', async (t) => {
-  t.equal(readConfig({ PORT: '0' }).PORT, 0);
-  t.equal(readConfig({ PORT: '65535' }).PORT, 65_535);
-  t.equal(readConfig({ DEFAULT_DEVICE_TOKENS: '1000000000000' }).DEFAULT_DEVICE_TOKENS, 1_000_000_000_000);
+  t.equal(parseConfig({ PORT: '0' }).http.port, 0);
+  t.equal(parseConfig({ PORT: '65535' }).http.port, 65_535);
+  t.equal(parseConfig({ DEFAULT_DEVICE_TOKENS: '1000000000000' }).devices.defaultTokens, 1_000_000_000_000);
   for (const value of ['1e3', '80.9', '0x50', 'true']) {
     t.strictSame(namedIn(refusalOf({ PORT: value }), 'is not valid'), ['PORT'], `PORT=${value}`);
   }
@@ -144,17 +140,17 @@ t.test('variables that contradict each other are refused', async (t) => {
 
 t.test('what is set decides where the database is', async (t) => {
   const connectionString = 'postgresql://db.example.com/ledger';
-  t.strictSame(readConfig({ DATABASE_URL: connectionString, JWT_SECRET: SECRET }).database, {
+  t.strictSame(parseConfig({ DATABASE_URL: connectionString, JWT_SECRET: SECRET }).database, {
     kind: 'direct',
     connectionString,
   });
   const url = 'https://project.supabase.example';
-  t.strictSame(readConfig({ SUPABASE_URL: url, SUPABASE_SECRET_KEY: 'key', JWT_SECRET: SECRET }).database, {
+  t.strictSame(parseConfig({ SUPABASE_URL: url, SUPABASE_SECRET_KEY: 'key', JWT_SECRET: SECRET }).database, {
     kind: 'supabase',
     url,
     secretKey: 'key',
   });
-  t.strictSame(readConfig({ DATA_DIR: '/srv/ledger' }).database, { kind: 'embedded', dataDir: '/srv/ledger' });
+  t.strictSame(parseConfig({ DATA_DIR: '/srv/ledger' }).database, { kind: 'embedded', dataDir: '/srv/ledger' });
 });
 
 t.test('durations are read as seconds, and the public address ends without a slash', async (t) => {
@@ -164,23 +160,28 @@ t.test('durations are read as seconds, and the public address ends without a sla
     ['2h', 7_200],
     ['30d', 2_592_000],
   ] as const) {
-    t.equal(secondsOf(readConfig({ JWT_EXPIRES_IN: duration }).JWT_EXPIRES_IN), seconds);
+    t.equal(parseConfig({ JWT_EXPIRES_IN: duration }).tokens.accessSeconds, seconds);
   }
   t.equal(
-    publicUrlOf(readConfig({ PUBLIC_URL: 'https://tokens.example.com/ledger//' })),
+    parseConfig({ PUBLIC_URL: 'https://tokens.example.com/ledger//' }).http.publicUrl,
     'https://tokens.example.com/ledger',
   );
-  t.equal(publicUrlOf(readConfig({ PORT: '8080' })), 'http://127.0.0.1:8080');
+  t.equal(parseConfig({ PORT: '8080' }).http.publicUrl, 'http://127.0.0.1:8080');
 });
 
 t.test('providers may be reached without encryption on this machine only', async (t) => {
   for (const host of ['127.0.0.1:9', '[::1]:9', 'localhost:9']) {
-    t.equal(readConfig({ GOOGLE_ISSUER: `http://${host}` }).GOOGLE_ISSUER, `http://${host}`);
+    const { signIn } = parseConfig({
+      GOOGLE_ISSUER: `http://${host}`,
+      GOOGLE_CLIENT_ID: 'id',
+      GOOGLE_CLIENT_SECRET: 'secret',
+    });
+    t.equal(signIn.google?.issuer, `http://${host}`);
   }
 });
 
 t.test('the configuration cannot be changed after it was read', async (t) => {
-  const config = readConfig({});
-  t.throws(() => Object.assign(config, { PORT: 1 }), TypeError);
-  t.equal(config.PORT, 3000);
+  const config = parseConfig({});
+  t.throws(() => Object.assign(config.http, { port: 1 }), TypeError);
+  t.equal(config.http.port, 3000);
 });

@@ -1,46 +1,40 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Type } from '@sinclair/typebox';
-import { Value } from '@sinclair/typebox/value';
 import t from 'tap';
+import { listVariables } from '../../scripts/build/describe-configuration.js';
 import { EnvironmentSchema } from '../../src/config/environment-schema.js';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
 
-interface Variable {
-  readonly name: string;
-  readonly description: string;
-  /** The default as an operator would write it, empty where there is none. */
-  readonly standard: string;
-}
-
-const Documented = Type.Object({
-  description: Type.String({ minLength: 1 }),
-  default: Type.Optional(Type.Union([Type.String(), Type.Number()])),
-});
-
-const variables: readonly Variable[] = Object.entries(EnvironmentSchema.properties).map(([name, property]) => {
-  const { description, default: standard = '' } = Value.Decode(Documented, property);
-  return { name, description, standard: String(standard) };
-});
-
 const readProjectFile = (name: string) => readFile(join(PROJECT_ROOT, name), 'utf8');
+const sections = listVariables();
+const variables = sections.flatMap(([, entries]) => entries);
+
+t.test('every variable of the schema is in a section, and explained', async (t) => {
+  t.strictSame(variables.map(({ name }) => name).sort(), Object.keys(EnvironmentSchema.properties).sort());
+  for (const { name, description } of variables) t.match(description, /^.+\.$/, name);
+});
 
 t.test('.env.example lists every variable with its description and default, all commented out', async (t) => {
   const [introduction = '', ...paragraphs] = (await readProjectFile('.env.example')).trim().split('\n\n');
   t.match(introduction, /^# .+$/);
   t.strictSame(
     paragraphs,
-    variables.map(({ name, description, standard }) => `# ${description}\n# ${name}=${standard}`),
+    variables.map(({ name, description, default: value = '' }) => `# ${description}\n# ${name}=${value}`),
+    'run "npm run configuration" where it differs',
   );
 });
 
-t.test("the README's configuration table lists every variable with its default and description", async (t) => {
-  const readme = await readProjectFile('README.md');
-  const rows = readme.split('\n').flatMap((line) => {
-    const [, name, standard, description] = /^\| `([A-Z_]+)` +\| (?:`(.+?)`)? *\| (.+?) *\|$/.exec(line) ?? [];
-    return name === undefined || description === undefined ? [] : [{ name, description, standard: standard ?? '' }];
+t.test('docs/configuration.md lists every variable with its default and description', async (t) => {
+  const page = await readProjectFile('docs/configuration.md');
+  const rows = page.split('\n').flatMap((line) => {
+    const [, name, value, description] = /^\| `([A-Z_]+)` \| (?:`(.+?)`)? *\| (.+?) \|$/.exec(line) ?? [];
+    return name === undefined || description === undefined ? [] : [{ name, description, value: value ?? '' }];
   });
-  t.strictSame(rows, variables);
+  t.strictSame(
+    rows,
+    variables.map(({ name, description, default: value = '' }) => ({ name, description, value: String(value) })),
+    'run "npm run configuration" where it differs',
+  );
 });
 
 t.test('every environment variable the sources read by name is documented or set by the system', async (t) => {

@@ -10,32 +10,32 @@ function base36(bytes: Buffer): string {
   return BigInt(`0x${bytes.toString('hex')}`).toString(36);
 }
 
-function checksumOf(random: string): string {
+function computeChecksum(random: string): string {
   const digest = createHash('sha256')
     .update(PREFIX + random)
     .digest();
   return base36(digest).padStart(RANDOM_LENGTH, '0').slice(-CHECKSUM_LENGTH);
 }
 
-/** A new API key: 256 random bits and a checksum, so that a mistyped or made-up key costs no look-up. */
-export function newApiKey(): string {
+/** Creates an API key: 256 random bits and a checksum, so that a mistyped or made-up key costs no look-up. */
+export function createApiKey(): string {
   const random = base36(randomBytes(32)).padStart(RANDOM_LENGTH, '0');
-  return PREFIX + random + checksumOf(random);
+  return PREFIX + random + computeChecksum(random);
 }
 
-/** Whether a bearer token claims to be an API key. */
+/** Tells whether a bearer token claims to be an API key. */
 export function looksLikeApiKey(token: string): boolean {
   return token.startsWith(PREFIX);
 }
 
-/** Whether a text is an API key this server could have made: its form and its checksum. */
+/** Tells whether a text is an API key this server could have made: its form and its checksum. */
 export function isApiKey(token: string): boolean {
   if (!FORM.test(token)) return false;
   const random = token.slice(PREFIX.length, PREFIX.length + RANDOM_LENGTH);
-  return token.endsWith(checksumOf(random));
+  return token.endsWith(computeChecksum(random));
 }
 
 /** What may be shown of a key, to tell it from others: its first characters. */
-export function shownPrefixOf(key: string): string {
+export function toShownPrefix(key: string): string {
   return key.slice(0, SHOWN_LENGTH);
 }

@@ -2,21 +2,22 @@ import { type Static, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ApiError } from '../../platform/errors.js';
-import { bearerTokenOf } from '../tokens/bearer-token.js';
+import { describeRoutes } from '../../platform/http/route-defaults.js';
+import { parseBearerToken } from '../tokens/bearer-token.js';
 import { SubjectSchema, TokenVersionSchema } from '../tokens/claim-schemas.js';
-import { verifiedClaims } from '../tokens/client-tokens.js';
+import { verifyClientToken } from '../tokens/client-tokens.js';
 
 const DeviceClaimsSchema = Type.Object({
   aud: Type.Literal('device'),
   sub: SubjectSchema,
   ver: TokenVersionSchema,
 });
-const claimsOfDevice = TypeCompiler.Compile(DeviceClaimsSchema);
+const deviceClaims = TypeCompiler.Compile(DeviceClaimsSchema);
 const LIFETIME = '365d';
 
-/** Whether verified claims are a device's. */
+/** Tells whether verified claims are a device's. */
 export function isDeviceClaims(claims: unknown): boolean {
-  return claimsOfDevice.Check(claims);
+  return deviceClaims.Check(claims);
 }
 
 /** A device that proved itself with its token; whether the token is still current is checked with each effect. */
@@ -25,23 +26,24 @@ export interface DeviceIdentity {
   readonly tokenVersion: number;
 }
 
-/** Makes the bearer token of a device, valid for a year or until its version changes. */
-export function issueDeviceToken(app: FastifyInstance, device: DeviceIdentity): string {
+/** Signs the bearer token of a device, valid for a year or until its version changes. */
+export function signDeviceToken(app: FastifyInstance, device: DeviceIdentity): string {
   const claims: Static<typeof DeviceClaimsSchema> = { aud: 'device', sub: device.id, ver: device.tokenVersion };
   return app.jwt.sign(claims, { expiresIn: LIFETIME });
 }
 
-/** The device a guarded request comes from. */
-export function deviceOf(request: FastifyRequest): DeviceIdentity {
+/** Returns the device a guarded request comes from. */
+export function getDevice(request: FastifyRequest): DeviceIdentity {
   return request.getDecorator<DeviceIdentity>('device');
 }
 
 /** Guards every route of the scope: only requests with a device token pass, others get 401. */
-export function requireDevice(app: FastifyInstance): void {
-  app.decorateRequest('device');
-  app.addHook('onRequest', async (request) => {
-    const claims = verifiedClaims(app, bearerTokenOf(request));
-    if (!claimsOfDevice.Check(claims)) throw new ApiError('INVALID_TOKEN');
+export function requireDevice(scope: FastifyInstance): void {
+  describeRoutes(scope, { security: [{ deviceToken: [] }] });
+  scope.decorateRequest('device');
+  scope.addHook('onRequest', async (request) => {
+    const claims = verifyClientToken(scope, parseBearerToken(request));
+    if (!deviceClaims.Check(claims)) throw new ApiError('INVALID_TOKEN');
     request.setDecorator<DeviceIdentity>('device', { id: claims.sub, tokenVersion: claims.ver });
   });
 }

@@ -1,57 +1,79 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { secondsOf } from '../../config/config.js';
-import type { Services } from '../../services.js';
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import type { Caller } from '../../platform/database/client/caller.js';
+import type { Database } from '../../platform/database/client/database.js';
+import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { looksLikeApiKey } from '../api-keys/api-key.js';
-import { bearerTokenOf } from '../tokens/bearer-token.js';
-import { endOfUserToken, userOfToken } from '../tokens/user-tokens.js';
-import type { UserIdentity } from './user-identity.js';
+import { createApiKeyOwners } from '../api-keys/api-key-owners.js';
+import { parseBearerToken } from '../tokens/bearer-token.js';
+import { readUserTokenEnd, verifyUserToken } from '../tokens/user-tokens.js';
+
+const AUTHENTICATE = 'authenticateUser';
+const USER = 'authenticatedUser';
+
+/** Finds the person a request's bearer token stands for. */
+type AuthenticateUser = (request: FastifyRequest) => Promise<Caller>;
 
 /**
- * The person a bearer token stands for: the access token of a session, or an API key.
+ * Returns the person a bearer token stands for: the access token of a session, or an API key.
  * @throws {ApiError} MISSING_TOKEN, INVALID_TOKEN
  */
-export async function authenticateUser(
-  app: FastifyInstance,
-  services: Services,
-  request: FastifyRequest,
-): Promise<UserIdentity> {
-  const token = bearerTokenOf(request);
-  if (looksLikeApiKey(token)) return services.keyHolders(token);
-  return userOfToken(app, token, secondsOf(services.config.JWT_EXPIRES_IN));
+export function authenticateUser(app: FastifyInstance, request: FastifyRequest): Promise<Caller> {
+  return app.getDecorator<AuthenticateUser>(AUTHENTICATE)(request);
 }
 
-/** The person a guarded request comes from. */
-export function userOf(request: FastifyRequest): UserIdentity {
-  return request.getDecorator<UserIdentity>('user_identity');
+/** Returns the person a guarded request comes from. */
+export function getUser(request: FastifyRequest): Caller {
+  return request.getDecorator<Caller>(USER);
+}
+
+/** Returns the person a request comes from where its scope accepts one; undefined for a request without a bearer token. */
+export function getOptionalUser(request: FastifyRequest): Caller | undefined {
+  return request.getDecorator<Caller | undefined>(USER);
 }
 
 /**
- * When the credential of a guarded request is over by itself, in milliseconds since 1970: never for an API key, whose
- * end is the database's to know.
+ * Returns when the credential of a guarded request expires by itself, in milliseconds since 1970: never for an API key,
+ * whose end only the database knows.
  */
-export function credentialEnd(app: FastifyInstance, request: FastifyRequest): number {
-  const token = bearerTokenOf(request);
-  return looksLikeApiKey(token) ? Number.POSITIVE_INFINITY : endOfUserToken(app, token);
+export function getCredentialEnd(app: FastifyInstance, request: FastifyRequest): number {
+  const token = parseBearerToken(request);
+  return looksLikeApiKey(token) ? Number.POSITIVE_INFINITY : readUserTokenEnd(app, token);
 }
 
-/** The person a request comes from where its scope accepts one; undefined for a request without a bearer token. */
-export function givenUserOf(request: FastifyRequest): UserIdentity | undefined {
-  return request.getDecorator<UserIdentity | undefined>('user_identity');
-}
-
-/** Lets requests of nobody pass; a bearer token that is there has to be a user's, before the body is read. */
-export function acceptUser(app: FastifyInstance, services: Services): void {
-  app.decorateRequest('user_identity');
-  app.addHook('onRequest', async (request) => {
+/** Lets anonymous requests pass; a bearer token that is there has to be a user's, before the body is read. */
+export function acceptUser(scope: FastifyInstance): void {
+  describeRoutes(scope, { security: [{}, { userToken: [] }] });
+  scope.decorateRequest(USER);
+  scope.addHook('onRequest', async (request) => {
     if (request.headers.authorization === undefined) return;
-    request.setDecorator<UserIdentity>('user_identity', await authenticateUser(app, services, request));
+    request.setDecorator<Caller>(USER, await authenticateUser(scope, request));
   });
 }
 
 /** Guards every route of the scope: only requests with a user's access token or API key pass, others get 401. */
-export function requireUser(app: FastifyInstance, services: Services): void {
-  app.decorateRequest('user_identity');
-  app.addHook('onRequest', async (request) => {
-    request.setDecorator<UserIdentity>('user_identity', await authenticateUser(app, services, request));
+export function requireUser(scope: FastifyInstance): void {
+  describeRoutes(scope, { security: [{ userToken: [] }] });
+  scope.decorateRequest(USER);
+  scope.addHook('onRequest', async (request) => {
+    request.setDecorator<Caller>(USER, await authenticateUser(scope, request));
   });
 }
+
+/** What telling who a user is takes. */
+interface UserAuthenticationOptions {
+  readonly database: Database;
+  /** Longest life an access token may claim, in seconds. */
+  readonly accessSeconds: number;
+}
+
+const userAuthentication: FastifyPluginAsync<UserAuthenticationOptions> = async (app, { database, accessSeconds }) => {
+  const findApiKeyOwner = createApiKeyOwners(database);
+  app.decorate(AUTHENTICATE, async (request: FastifyRequest) => {
+    const token = parseBearerToken(request);
+    return looksLikeApiKey(token) ? findApiKeyOwner(token) : verifyUserToken(app, token, accessSeconds);
+  });
+};
+
+/** Lets the application tell who a user is, for the guards above. */
+export default fp(userAuthentication, { name: 'user-authentication', dependencies: ['client-tokens'] });

@@ -5,7 +5,7 @@ import type { FastifyRequest } from 'fastify';
  * What limits per address count by: an IPv4 address, or the /64 network of an IPv6 address,
  * as one subscriber holds all of it.
  */
-export function networkOf(request: FastifyRequest): string {
+export function toRateLimitKey(request: FastifyRequest): string {
   const address = request.ip.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
   if (!isIPv6(address)) return address;
   const [head = '', tail] = address.toLowerCase().split('::');

@@ -1,10 +1,10 @@
 import type { FastifyRequest } from 'fastify';
-import { DatabaseFailure } from '../../platform/database/client/failure.js';
+import { DatabaseError } from '../../platform/database/client/database-error.js';
 import { ApiError, apiErrorOf } from '../../platform/errors.js';
 import type { Flow } from './flow.js';
 
 /** Who waits for the end of a sign-in: a client at an address, with a state of its own, or the browser itself. */
-export type Waiting = Pick<Flow, 'redirect_uri' | 'client_state'>;
+export type PendingClient = Pick<Flow, 'redirect_uri' | 'client_state'>;
 
 /** A client's address with what it is told, and the state it sent. */
 export function addressFor(redirectUri: string, state: string | null, told: Readonly<Record<string, string>>): string {
@@ -16,12 +16,12 @@ export function addressFor(redirectUri: string, state: string | null, told: Read
 
 function apiErrorFrom(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
-  if (error instanceof DatabaseFailure) return apiErrorOf(error);
+  if (error instanceof DatabaseError) return apiErrorOf(error);
   return new ApiError('INTERNAL_ERROR', { cause: error });
 }
 
 /** An error in the words of RFC 6749, §4.1.2.1. */
-function errorWordOf({ statusCode }: ApiError): string {
+function toOAuthErrorCode({ statusCode }: ApiError): string {
   if (statusCode < 500) return 'access_denied';
   return statusCode === 503 ? 'temporarily_unavailable' : 'server_error';
 }
@@ -34,9 +34,9 @@ function errorWordOf({ statusCode }: ApiError): string {
  * @returns that, or the client's address with the error
  * @throws what the step throws, where no client waits
  */
-export async function destinationOf(
+export async function redirectTarget(
   request: FastifyRequest,
-  { redirect_uri, client_state }: Waiting,
+  { redirect_uri, client_state }: PendingClient,
   step: () => Promise<string>,
 ): Promise<string> {
   try {
@@ -45,6 +45,6 @@ export async function destinationOf(
     if (redirect_uri === null) throw error;
     const apiError = apiErrorFrom(error);
     if (apiError.statusCode >= 500) request.log.error({ err: apiError.cause ?? apiError }, 'sign-in failed');
-    return addressFor(redirect_uri, client_state, { error: errorWordOf(apiError) });
+    return addressFor(redirect_uri, client_state, { error: toOAuthErrorCode(apiError) });
   }
 }

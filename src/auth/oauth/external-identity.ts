@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
-import { EmailSchema, normalEmail } from '../sessions/schemas.js';
+import { EmailSchema, normalizeEmail } from '../sessions/schemas.js';
 
 export type ProviderName = 'google' | 'github';
 
@@ -51,7 +51,7 @@ export function identityOf(provider: ProviderName, claims: unknown): ExternalIde
   return {
     provider,
     subject: claims.sub,
-    email: normalEmail(claims.email),
+    email: normalizeEmail(claims.email),
     name: nameOf(claims.name),
     picture: pictureOf(claims.picture),
   };

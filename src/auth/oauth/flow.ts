@@ -1,8 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { type Static, Type } from '@sinclair/typebox';
-import { callDatabase, type DatabaseClient } from '../../platform/database/client/client.js';
-import { shapeOf } from '../../platform/database/client/shape.js';
-import { digestOf } from '../tokens/opaque-token.js';
+import { AnyResult, type Database } from '../../platform/database/client/database.js';
+import { sha256Hex } from '../tokens/opaque-token.js';
 import type { ProviderName } from './external-identity.js';
 
 /** What one sign-in is recognised by and bound with. */
@@ -25,8 +24,6 @@ const FlowSchema = Type.Object({
 /** What the client that began a sign-in asked for; all null where a browser came without a client. */
 export type Flow = Static<typeof FlowSchema>;
 
-const flowOf = shapeOf(FlowSchema);
-
 /**
  * The secrets of the sign-in with this state. They follow from it and the key, so that no server needs to keep them
  * and any of them can go on.
@@ -38,26 +35,26 @@ export function flowSecrets(key: Buffer, state: string): FlowSecrets {
 
 /** Remembers a sign-in until the provider answers, 10 minutes at most. */
 export async function beginFlow(
-  database: DatabaseClient,
+  database: Database,
   provider: ProviderName,
   state: string,
   { redirect_uri, client_state, code_challenge }: Flow,
 ): Promise<void> {
   const flow = {
-    p_state_hash: digestOf(state),
+    p_state_hash: sha256Hex(state),
     p_provider: provider,
     ...(redirect_uri !== null && { p_redirect_uri: redirect_uri }),
     ...(client_state !== null && { p_client_state: client_state }),
     ...(code_challenge !== null && { p_code_challenge: code_challenge }),
   };
-  await callDatabase(() => database.rpc('begin_oauth_flow', flow));
+  await database.call('begin_oauth_flow', flow, AnyResult);
 }
 
 /**
  * Ends the sign-in a provider answers; there is no second answer.
  * @throws {ApiError} INVALID_GRANT where none is open with this state at this provider
  */
-export async function takeFlow(database: DatabaseClient, provider: ProviderName, state: string): Promise<Flow> {
-  const flow = { p_state_hash: digestOf(state), p_provider: provider };
-  return flowOf(await callDatabase(() => database.rpc('take_oauth_flow', flow)));
+export async function consumeFlow(database: Database, provider: ProviderName, state: string): Promise<Flow> {
+  const flow = { p_state_hash: sha256Hex(state), p_provider: provider };
+  return await database.call('take_oauth_flow', flow, FlowSchema);
 }

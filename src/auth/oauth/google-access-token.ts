@@ -3,7 +3,7 @@ import { Value } from '@sinclair/typebox/value';
 import { LRUCache } from 'lru-cache';
 import type { Config } from '../../config/config.js';
 import { ApiError } from '../../platform/errors.js';
-import { digestOf } from '../tokens/opaque-token.js';
+import { sha256Hex } from '../tokens/opaque-token.js';
 import { type ExternalIdentity, identityOf } from './external-identity.js';
 import { asking, PROVIDER_TIMEOUT_SECONDS } from './provider.js';
 
@@ -60,13 +60,15 @@ async function ask<Schema extends TSchema>(
   return answer;
 }
 
-async function verified(config: Config, clientId: string, accessToken: string): Promise<VerifiedToken> {
+type GoogleConfig = NonNullable<Config['signIn']['googleAccessTokens']>;
+
+async function verifyAtGoogle(config: GoogleConfig, accessToken: string): Promise<VerifiedToken> {
   const form = new URLSearchParams({ access_token: accessToken });
-  const token = await ask(TokenInfoSchema, config.GOOGLE_TOKENINFO_URL, accessToken, form);
+  const token = await ask(TokenInfoSchema, config.tokenInfoUrl, accessToken, form);
   const expiresInSeconds = Number(token.expires_in);
-  const isGood = [token.aud, token.azp].includes(clientId) && expiresInSeconds > 0;
+  const isGood = [token.aud, token.azp].includes(config.clientId) && expiresInSeconds > 0;
   if (!isGood || identityOf('google', token) === undefined) throw new ApiError('INVALID_ACCESS_TOKEN');
-  const { sub, name, picture } = await ask(UserInfoSchema, config.GOOGLE_USERINFO_URL, accessToken);
+  const { sub, name, picture } = await ask(UserInfoSchema, config.userInfoUrl, accessToken);
   const identity = identityOf('google', { ...token, name, picture });
   // OpenID Connect Core, §5.3.2: a profile with another subject must not be used.
   if (identity === undefined || identity.subject !== sub) throw new ApiError('INVALID_ACCESS_TOKEN');
@@ -77,8 +79,7 @@ async function verified(config: Config, clientId: string, accessToken: string): 
  * Builds the check of Google's access tokens. A good one is remembered by its SHA-256 until it expires, 5 minutes at
  * most; others are not. Requests that bring the same token at once share one question.
  */
-export function createGoogleAccessTokens(config: Config): GoogleAccessTokens {
-  const { GOOGLE_CLIENT_ID: clientId } = config;
+export function createGoogleAccessTokens(config: GoogleConfig | undefined): GoogleAccessTokens {
   const identities = new LRUCache<string, ExternalIdentity, () => Promise<VerifiedToken>>({
     max: MAX_KEPT_TOKENS,
     ttl: MAX_KEPT_SECONDS * 1_000,
@@ -91,10 +92,10 @@ export function createGoogleAccessTokens(config: Config): GoogleAccessTokens {
   });
   return {
     verify: async (accessToken) => {
-      if (clientId === undefined) throw new ApiError('GOOGLE_DISABLED');
+      if (config === undefined) throw new ApiError('GOOGLE_DISABLED');
       if (!BEARER_TOKEN.test(accessToken)) throw new ApiError('INVALID_ACCESS_TOKEN');
-      const context = () => asking('Google', () => verified(config, clientId, accessToken));
-      return identities.forceFetch(digestOf(accessToken), { context });
+      const context = () => asking('Google', () => verifyAtGoogle(config, accessToken));
+      return identities.forceFetch(sha256Hex(accessToken), { context });
     },
   };
 }

@@ -1,33 +1,38 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { callDatabase } from '../../platform/database/client/client.js';
-import { shapeOf } from '../../platform/database/client/shape.js';
+import type { Database } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
-import type { Services } from '../../services.js';
+import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { accountLimit } from '../limits/rate-limits.js';
 import { UserSchema } from '../sessions/schemas.js';
+import type { GoogleAccessTokens } from './google-access-token.js';
 import { GoogleAccessTokenSchema, GoogleUserSchema } from './schemas.js';
 
-const userOf = shapeOf(UserSchema);
+interface GoogleRoutesOptions {
+  readonly database: Database;
+  readonly googleAccessTokens: GoogleAccessTokens;
+  /** Tokens a new account starts with. */
+  readonly defaultTokens: number;
+}
 
-/** `POST /auth/google`, for extensions that sign people in at Google themselves (contract 4). */
-export const googleRoutes: FastifyPluginAsyncTypebox<Services> = async (app, services) => {
-  const { config, database, googleAccessTokens } = services;
+/** Serves `POST /auth/google`, for extensions that sign people in at Google themselves (contract 4). */
+export const googleRoutes: FastifyPluginAsyncTypebox<GoogleRoutesOptions> = async (app, options) => {
+  describeRoutes(app, { tags: ['Sign-in'] });
+  const { database, googleAccessTokens, defaultTokens } = options;
 
   app.post(
     '/auth/google',
     {
       onRequest: accountLimit(app),
       schema: {
-        tags: ['Sign-in'],
         summary: 'The account behind a Google access token; made with its default tokens the first time',
         body: GoogleAccessTokenSchema,
-        response: { 200: GoogleUserSchema, ...errors(400, 401, 413, 415) },
+        response: { 200: GoogleUserSchema, ...errors(401) },
       },
     },
     async (request) => {
       const identity = await googleAccessTokens.verify(request.body.access_token);
-      const account = { p_identity: identity, p_default_tokens: config.DEFAULT_USER_TOKENS };
-      return userOf(await callDatabase(() => database.rpc('user_of_google', account)));
+      const account = { p_identity: identity, p_default_tokens: defaultTokens };
+      return await database.call('user_of_google', account, UserSchema);
     },
   );
 };

@@ -40,7 +40,7 @@ export const CallbackSchema = Type.Object(
   { additionalProperties: true, anyOf: [{ required: ['code'] }, { required: ['error'] }] },
 );
 
-export const SwapCodeSchema = Type.Object(
+export const ExchangeCodeSchema = Type.Object(
   {
     code: Type.String({ minLength: 1, maxLength: 128, description: 'What the sign-in brought to redirect_uri.' }),
     code_verifier: Type.Optional(

@@ -1,84 +1,86 @@
 import { createHash } from 'node:crypto';
 import { type Static, Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
-import { callDatabase } from '../../platform/database/client/client.js';
-import { shapeOf } from '../../platform/database/client/shape.js';
+import { AnyResult, type Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
-import type { Services } from '../../services.js';
-import type { StartedSession } from '../sessions/login.js';
-import { newSession, OpenedSessionSchema, openedSessionOf } from '../sessions/session.js';
-import { digestOf, randomToken } from '../tokens/opaque-token.js';
+import { OpenedSessionSchema, type Sessions, type StartedSession } from '../sessions/sessions.js';
+import { createOpaqueToken, sha256Hex } from '../tokens/opaque-token.js';
 import type { ExternalIdentity } from './external-identity.js';
-import type { SwapCodeSchema } from './schemas.js';
+import type { ExchangeCodeSchema } from './schemas.js';
 
-const swapOf = shapeOf(
-  Type.Union([
-    Type.Composite([Type.Object({ granted: Type.Literal(true) }), OpenedSessionSchema]),
-    Type.Object({ granted: Type.Literal(false) }),
-  ]),
-);
+const ExchangedCodeSchema = Type.Union([
+  Type.Composite([Type.Object({ granted: Type.Literal(true) }), OpenedSessionSchema]),
+  Type.Object({ granted: Type.Literal(false) }),
+]);
 
-/** The account a provider's identity opens, or is made for. */
-const accountOf = ({ config }: Services, identity: ExternalIdentity) => ({
+/** What signing in with a provider takes. */
+export interface SignInOptions {
+  readonly database: Database;
+  readonly sessions: Sessions;
+  /** Tokens a new account starts with. */
+  readonly defaultTokens: number;
+}
+
+/** Returns the account a provider's identity opens, or is created for. */
+const toAccount = ({ defaultTokens }: SignInOptions, identity: ExternalIdentity) => ({
   p_identity: identity,
-  p_default_tokens: config.DEFAULT_USER_TOKENS,
+  p_default_tokens: defaultTokens,
 });
 
 /**
  * Opens a session for somebody who signed in with a provider.
  * @throws {ApiError} INVALID_CREDENTIALS where their address belongs to another person of that provider
  */
-export async function logInExternally(
-  services: Services,
+export async function signInWithProvider(
+  options: SignInOptions,
   request: FastifyRequest,
   identity: ExternalIdentity,
 ): Promise<StartedSession> {
-  const { refreshToken, p_session } = newSession(services, request);
-  const account = { ...accountOf(services, identity), p_session };
-  const opened = await callDatabase(() => services.database.rpc('log_in_externally', account));
-  return { opened: openedSessionOf(opened), refreshToken };
+  const { refreshToken, p_session } = options.sessions.prepare(request);
+  const account = { ...toAccount(options, identity), p_session };
+  return { opened: await options.database.call('log_in_externally', account, OpenedSessionSchema), refreshToken };
 }
 
 /**
- * Makes a code that can be swapped for a session within 2 minutes, by whoever it was sent to.
- * @throws {ApiError} INVALID_CREDENTIALS as {@link logInExternally}
+ * Makes a code that can be exchanged for a session within 2 minutes, by whoever it was sent to.
+ * @throws {ApiError} INVALID_CREDENTIALS as {@link signInWithProvider}
  */
-export async function grantCode(
-  services: Services,
+export async function issueCode(
+  options: SignInOptions,
   identity: ExternalIdentity,
   client: { readonly redirect_uri: string; readonly code_challenge: string | null },
 ): Promise<string> {
-  const code = randomToken();
+  const code = createOpaqueToken();
   const grant = {
-    ...accountOf(services, identity),
-    p_code_hash: digestOf(code),
+    ...toAccount(options, identity),
+    p_code_hash: sha256Hex(code),
     p_redirect_uri: client.redirect_uri,
     ...(client.code_challenge !== null && { p_code_challenge: client.code_challenge }),
   };
-  await callDatabase(() => services.database.rpc('grant_oauth_code', grant));
+  await options.database.call('grant_oauth_code', grant, AnyResult);
   return code;
 }
 
-/** The PKCE challenge a verifier answers (RFC 7636, §4.6). */
-const challengeOf = (verifier: string) => createHash('sha256').update(verifier).digest('base64url');
+/** Derives the PKCE challenge of a verifier (RFC 7636, §4.6). */
+const deriveChallenge = (verifier: string) => createHash('sha256').update(verifier).digest('base64url');
 
 /**
- * Swaps a code for a session. It is used up by that, whether it was good or not.
+ * Exchanges a code for a session. It is used up by that, whether it was good or not.
  * @throws {ApiError} INVALID_GRANT
  */
-export async function swapCode(
-  services: Services,
+export async function exchangeCode(
+  options: SignInOptions,
   request: FastifyRequest,
-  { code, code_verifier, redirect_uri }: Static<typeof SwapCodeSchema>,
+  { code, code_verifier, redirect_uri }: Static<typeof ExchangeCodeSchema>,
 ): Promise<StartedSession> {
-  const { refreshToken, p_session } = newSession(services, request);
+  const { refreshToken, p_session } = options.sessions.prepare(request);
   const swap = {
-    p_code_hash: digestOf(code),
+    p_code_hash: sha256Hex(code),
     p_session,
-    ...(code_verifier !== undefined && { p_code_challenge: challengeOf(code_verifier) }),
+    ...(code_verifier !== undefined && { p_code_challenge: deriveChallenge(code_verifier) }),
     ...(redirect_uri !== undefined && { p_redirect_uri: redirect_uri }),
   };
-  const answer = swapOf(await callDatabase(() => services.database.rpc('swap_oauth_code', swap)));
+  const answer = await options.database.call('swap_oauth_code', swap, ExchangedCodeSchema);
   if (!answer.granted) throw new ApiError('INVALID_GRANT');
   return { opened: answer, refreshToken };
 }

@@ -16,7 +16,7 @@ export const EmailSchema = Type.String({
  * The one spelling of an address accounts are kept under: trimmed, composed (Unicode NFC), in lower case.
  * @throws {ApiError} VALIDATION_FAILED where that is longer than an address may be
  */
-export function normalEmail(email: string): string {
+export function normalizeEmail(email: string): string {
   const normal = email.trim().normalize('NFC').toLowerCase();
   if (normal.length <= MAX_EMAIL_LENGTH) return normal;
   throw new ApiError('VALIDATION_FAILED', { sentence: 'email is too long' });

@@ -28,17 +28,17 @@ const clientTokens: FastifyPluginAsync<{ secret: string }> = async (app, { secre
  */
 export default fp(clientTokens, { name: 'client-tokens' });
 
-/** Whether a token's signature is spelt the one way: the bits base64url leaves over must not make another token of it. */
+/** Tells whether a token's signature is spelt the one way: the bits base64url leaves over must not make another token of it. */
 function isCanonical(token: string): boolean {
   const signature = token.slice(token.lastIndexOf('.') + 1);
   return Buffer.from(signature, 'base64url').toString('base64url') === signature;
 }
 
 /**
- * The claims of a client token whose signature, issuer and lifetime hold; the audience is the guard's to check.
+ * Verifies a client token's signature, issuer and lifetime and returns its claims; the audience is the guard's to check.
  * @throws {ApiError} INVALID_TOKEN
  */
-export function verifiedClaims(app: FastifyInstance, token: string): unknown {
+export function verifyClientToken(app: FastifyInstance, token: string): unknown {
   if (!isCanonical(token)) throw new ApiError('INVALID_TOKEN');
   try {
     return app.jwt.verify<object>(token);

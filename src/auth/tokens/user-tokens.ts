@@ -1,17 +1,17 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { FastifyInstance } from 'fastify';
+import type { Caller } from '../../platform/database/client/caller.js';
 import { ApiError } from '../../platform/errors.js';
-import type { UserIdentity } from '../guards/user-identity.js';
 import { SubjectSchema } from './claim-schemas.js';
-import { verifiedClaims } from './client-tokens.js';
+import { verifyClientToken } from './client-tokens.js';
 import { hasLifetimeWithin, LifetimeSchema } from './token-lifetime.js';
 
 const UserClaimsSchema = Type.Object({ aud: Type.Literal('user'), sub: SubjectSchema, sid: SubjectSchema });
-const claimsOfUser = TypeCompiler.Compile(Type.Composite([UserClaimsSchema, LifetimeSchema]));
+const userClaims = TypeCompiler.Compile(Type.Composite([UserClaimsSchema, LifetimeSchema]));
 
-/** Makes the access token of a session, good for that many seconds unless the session ends before. */
-export function issueUserToken(
+/** Signs the access token of a session, good for that many seconds unless the session ends before. */
+export function signUserToken(
   app: FastifyInstance,
   user: { readonly id: string; readonly session_id: string },
   lifetimeSeconds: number,
@@ -21,23 +21,23 @@ export function issueUserToken(
 }
 
 /**
- * When an access token is over, in milliseconds since 1970.
+ * Returns when an access token expires, in milliseconds since 1970.
  * @throws {ApiError} INVALID_TOKEN
  */
-export function endOfUserToken(app: FastifyInstance, token: string): number {
-  const claims = verifiedClaims(app, token);
-  if (claimsOfUser.Check(claims)) return claims.exp * 1_000;
+export function readUserTokenEnd(app: FastifyInstance, token: string): number {
+  const claims = verifyClientToken(app, token);
+  if (userClaims.Check(claims)) return claims.exp * 1_000;
   throw new ApiError('INVALID_TOKEN');
 }
 
 /**
- * Who an access token is about.
+ * Verifies an access token and returns the person it was given to.
  * @param lifetimeSeconds longest life a token may claim
  * @throws {ApiError} INVALID_TOKEN
  */
-export function userOfToken(app: FastifyInstance, token: string, lifetimeSeconds: number): UserIdentity {
-  const claims = verifiedClaims(app, token);
-  if (claimsOfUser.Check(claims) && hasLifetimeWithin(claims, lifetimeSeconds)) {
+export function verifyUserToken(app: FastifyInstance, token: string, lifetimeSeconds: number): Caller {
+  const claims = verifyClientToken(app, token);
+  if (userClaims.Check(claims) && hasLifetimeWithin(claims, lifetimeSeconds)) {
     return { id: claims.sub, session_id: claims.sid };
   }
   throw new ApiError('INVALID_TOKEN');

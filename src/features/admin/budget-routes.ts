@@ -1,19 +1,23 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
-import { actorOf, requireAdmin } from '../../auth/guards/admin-guard.js';
-import { idempotencyKeyOf } from '../../metering/idempotency-key.js';
-import { callDatabase, longCall } from '../../platform/database/client/client.js';
+import { getActor, requireAdmin } from '../../auth/guards/admin-guard.js';
+import { parseIdempotencyKey } from '../../metering/idempotency-key.js';
+import type { Database } from '../../platform/database/client/database.js';
+import { LONG_TIMEOUT_MS } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
-import { decodeCursor, nextCursor, PageQuerySchema } from '../../platform/http/pagination.js';
-import type { Services } from '../../services.js';
-import { allocate, budgetOf, modelCostsOf, periodDevicesOf, periodsOf, resetOf } from './budget.js';
+import { PageQuerySchema, paginate } from '../../platform/http/pagination.js';
+import { describeRoutes } from '../../platform/http/route-defaults.js';
+import { allocate } from './budget.js';
 import {
   AllocatedSchema,
   AllocateSchema,
   BudgetQuerySchema,
   BudgetSchema,
+  ModelCostSchema,
   ModelCostsSchema,
+  PeriodDeviceSchema,
   PeriodDevicesSchema,
   PeriodParamsSchema,
+  PeriodSchema,
   PeriodsSchema,
   ResetMonthlySchema,
   ResetSchema,
@@ -21,44 +25,40 @@ import {
   SetModelCostsSchema,
 } from './budget-schemas.js';
 
-const tags = ['Admin: budget'];
-const security = [{ adminToken: [] }];
+const PeriodListSchema = Type.Array(PeriodSchema);
+const PeriodDeviceListSchema = Type.Array(PeriodDeviceSchema);
+const ModelCostListSchema = Type.Array(ModelCostSchema);
 const Position = { number: Type.Integer(), id: Type.String({ format: 'uuid' }) };
 
 /** Pools, allocations, periods and prices. */
-export const budgetRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { database }) => {
+export const budgetRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
+  describeRoutes(app, { tags: ['Admin: budget'] });
   requireAdmin(app);
 
   app.post(
     '/admin/allocate',
     {
       schema: {
-        tags,
-        security,
         summary: 'Give tokens from the pool, take unused ones back, or move them',
         body: AllocateSchema,
-        response: { 200: AllocatedSchema, ...errors(400, 401, 403, 404, 413, 415, 422) },
+        response: { 200: AllocatedSchema, ...errors(403, 404, 422) },
       },
     },
-    (request) => allocate(database, actorOf(request), request.body, idempotencyKeyOf(request, undefined)),
+    (request) => allocate(database, getActor(request), request.body, parseIdempotencyKey(request, undefined)),
   );
 
   app.get(
     '/admin/budget',
     {
       schema: {
-        tags,
-        security,
         summary: 'A pool and what is left of it',
         querystring: BudgetQuerySchema,
-        response: { 200: BudgetSchema, ...errors(400, 401) },
+        response: { 200: BudgetSchema },
       },
     },
     async (request) => {
       const { subject_kind } = request.query;
-      return budgetOf(
-        await callDatabase(() => database.rpc('get_budget', { p_actor: actorOf(request), p_kind: subject_kind })),
-      );
+      return database.call('get_budget', { p_actor: getActor(request), p_kind: subject_kind }, BudgetSchema);
     },
   );
 
@@ -66,17 +66,15 @@ export const budgetRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { d
     '/admin/budget',
     {
       schema: {
-        tags,
-        security,
         summary: 'Set the size of a pool',
         body: SetBudgetSchema,
-        response: { 200: BudgetSchema, ...errors(400, 401, 413, 415) },
+        response: { 200: BudgetSchema },
       },
     },
     async (request) => {
       const { total, subject_kind } = request.body;
-      const change = { p_actor: actorOf(request), p_kind: subject_kind, ...(total !== null && { p_total: total }) };
-      return budgetOf(await callDatabase(() => database.rpc('set_budget', change)));
+      const change = { p_actor: getActor(request), p_kind: subject_kind, ...(total !== null && { p_total: total }) };
+      return database.call('set_budget', change, BudgetSchema);
     },
   );
 
@@ -84,17 +82,15 @@ export const budgetRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { d
     '/admin/reset-monthly',
     {
       schema: {
-        tags,
-        security,
         summary: 'Close the budget period and give every device the default',
         body: ResetMonthlySchema,
-        response: { 200: ResetSchema, ...errors(400, 401, 403, 409, 413, 415) },
+        response: { 200: ResetSchema, ...errors(403, 409) },
       },
     },
     async (request) => {
       const { default_tokens, force } = request.body;
-      const reset = { p_actor: actorOf(request), p_default_tokens: default_tokens, p_force: force };
-      return resetOf(await callDatabase(() => database.rpc('reset_monthly', reset).abortSignal(longCall())));
+      const reset = { p_actor: getActor(request), p_default_tokens: default_tokens, p_force: force };
+      return database.call('reset_monthly', reset, ResetSchema, { timeoutMs: LONG_TIMEOUT_MS });
     },
   );
 
@@ -102,19 +98,22 @@ export const budgetRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { d
     '/admin/periods',
     {
       schema: {
-        tags,
-        security,
         summary: 'Budget periods, newest first',
         querystring: PageQuerySchema,
-        response: { 200: PeriodsSchema, ...errors(400, 401) },
+        response: { 200: PeriodsSchema },
       },
     },
     async (request) => {
-      const { limit, cursor } = request.query;
-      const before = decodeCursor(Position.number, cursor);
-      const page = { p_actor: actorOf(request), p_limit: limit, ...(before !== undefined && { p_before: before }) };
-      const periods = periodsOf(await callDatabase(() => database.rpc('list_periods', page)));
-      return { periods, next_cursor: nextCursor(periods, limit, ({ number }) => number) };
+      const { rows: periods, next_cursor } = await paginate(
+        request.query,
+        Position.number,
+        (p_limit, before) => {
+          const page = { p_actor: getActor(request), p_limit, ...(before !== undefined && { p_before: before }) };
+          return database.call('list_periods', page, PeriodListSchema);
+        },
+        ({ number }) => number,
+      );
+      return { periods, next_cursor };
     },
   );
 
@@ -122,34 +121,38 @@ export const budgetRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { d
     '/admin/periods/:number',
     {
       schema: {
-        tags,
-        security,
         summary: 'What each device had and used in a closed period',
         params: PeriodParamsSchema,
         querystring: PageQuerySchema,
-        response: { 200: PeriodDevicesSchema, ...errors(400, 401) },
+        response: { 200: PeriodDevicesSchema },
       },
     },
     async (request) => {
-      const { limit, cursor } = request.query;
-      const after = decodeCursor(Position.id, cursor);
-      const page = {
-        p_actor: actorOf(request),
-        p_period: Number(request.params.number),
-        p_limit: limit,
-        ...(after !== undefined && { p_after: after }),
-      };
-      const devices = periodDevicesOf(await callDatabase(() => database.rpc('list_period_devices', page)));
-      return { devices, next_cursor: nextCursor(devices, limit, ({ device_id }) => device_id) };
+      const p_period = Number(request.params.number);
+      const { rows: devices, next_cursor } = await paginate(
+        request.query,
+        Position.id,
+        (p_limit, after) => {
+          const page = {
+            p_actor: getActor(request),
+            p_period,
+            p_limit,
+            ...(after !== undefined && { p_after: after }),
+          };
+          return database.call('list_period_devices', page, PeriodDeviceListSchema);
+        },
+        ({ device_id }) => device_id,
+      );
+      return { devices, next_cursor };
     },
   );
 
   app.get(
     '/admin/model-costs',
-    { schema: { tags, security, summary: 'Prices per prompt', response: { 200: ModelCostsSchema, ...errors(401) } } },
+    { schema: { summary: 'Prices per prompt', response: { 200: ModelCostsSchema } } },
     async (request) => {
-      const costs = await callDatabase(() => database.rpc('list_model_costs', { p_actor: actorOf(request) }));
-      return { model_costs: modelCostsOf(costs) };
+      const actor = { p_actor: getActor(request) };
+      return { model_costs: await database.call('list_model_costs', actor, ModelCostListSchema) };
     },
   );
 
@@ -157,16 +160,14 @@ export const budgetRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { d
     '/admin/model-costs',
     {
       schema: {
-        tags,
-        security,
         summary: 'Set prices; a null cost removes one',
         body: SetModelCostsSchema,
-        response: { 200: ModelCostsSchema, ...errors(400, 401, 413, 415) },
+        response: { 200: ModelCostsSchema },
       },
     },
     async (request) => {
-      const change = { p_actor: actorOf(request), p_costs: request.body.model_costs };
-      return { model_costs: modelCostsOf(await callDatabase(() => database.rpc('set_model_costs', change))) };
+      const change = { p_actor: getActor(request), p_costs: request.body.model_costs };
+      return { model_costs: await database.call('set_model_costs', change, ModelCostListSchema) };
     },
   );
 };

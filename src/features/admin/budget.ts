@@ -1,24 +1,7 @@
-import { Type } from '@sinclair/typebox';
 import type { Actor } from '../../auth/guards/admin-guard.js';
-import { callDatabase, type DatabaseClient } from '../../platform/database/client/client.js';
-import { shapeOf } from '../../platform/database/client/shape.js';
+import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
-import {
-  type Allocate,
-  AllocatedSchema,
-  BudgetSchema,
-  ModelCostSchema,
-  PeriodDeviceSchema,
-  PeriodSchema,
-  ResetSchema,
-} from './budget-schemas.js';
-
-export const budgetOf = shapeOf(BudgetSchema);
-export const resetOf = shapeOf(ResetSchema);
-export const periodsOf = shapeOf(Type.Array(PeriodSchema));
-export const periodDevicesOf = shapeOf(Type.Array(PeriodDeviceSchema));
-export const modelCostsOf = shapeOf(Type.Array(ModelCostSchema));
-const allocatedOf = shapeOf(AllocatedSchema);
+import { type Allocate, AllocatedSchema } from './budget-schemas.js';
 
 interface Target {
   readonly kind: 'device' | 'user';
@@ -45,21 +28,21 @@ function targetOf(body: Allocate): Target {
  * @param key idempotency key, private to the admin
  * @throws {ApiError} VALIDATION_FAILED; the database raises BUDGET_EXCEEDED, INSUFFICIENT_TOKENS and the like
  */
-export async function allocate(database: DatabaseClient, actor: Actor, body: Allocate, key: string | undefined) {
+export async function allocate(database: Database, actor: Actor, body: Allocate, key: string | undefined) {
   const target = targetOf(body);
   if (body.tokens === 0 || (target.from !== undefined && body.tokens < 0)) {
     throw new ApiError('VALIDATION_FAILED', { sentence: 'tokens must not be 0, and positive to transfer' });
   }
-  return allocatedOf(
-    await callDatabase(() =>
-      database.rpc('allocate', {
-        p_actor: actor,
-        p_kind: target.kind,
-        p_subject_id: target.id,
-        p_tokens: body.tokens,
-        ...(target.from !== undefined && { p_from_id: target.from }),
-        ...(key !== undefined && { p_key: key }),
-      }),
-    ),
+  return await database.call(
+    'allocate',
+    {
+      p_actor: actor,
+      p_kind: target.kind,
+      p_subject_id: target.id,
+      p_tokens: body.tokens,
+      ...(target.from !== undefined && { p_from_id: target.from }),
+      ...(key !== undefined && { p_key: key }),
+    },
+    AllocatedSchema,
   );
 }

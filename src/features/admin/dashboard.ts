@@ -1,8 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { Actor } from '../../auth/guards/admin-guard.js';
-import { callDatabase, type DatabaseClient } from '../../platform/database/client/client.js';
-import { shapeOf } from '../../platform/database/client/shape.js';
-import { decodeCursor, nextCursor } from '../../platform/http/pagination.js';
+import type { Database } from '../../platform/database/client/database.js';
+import { decodeCursor, encodeCursor } from '../../platform/http/pagination.js';
 import {
   type DashboardQuery,
   DashboardQuerySchema,
@@ -13,15 +12,13 @@ import {
   type UsageSchema,
 } from './report-schemas.js';
 
-const dashboardOf = shapeOf(
-  Type.Object({
-    budget: DashboardSchema.properties.budget,
-    device_count: Type.Integer(),
-    devices: Type.Array(Type.Composite([ListedDeviceSchema, Type.Object({ sort_value: Type.String() })])),
-    usage: Type.Array(DayUsageSchema),
-    top_devices: Type.Array(TopDeviceSchema),
-  }),
-);
+const DashboardRowsSchema = Type.Object({
+  budget: DashboardSchema.properties.budget,
+  device_count: Type.Integer(),
+  devices: Type.Array(Type.Composite([ListedDeviceSchema, Type.Object({ sort_value: Type.String() })])),
+  usage: Type.Array(DayUsageSchema),
+  top_devices: Type.Array(TopDeviceSchema),
+});
 const PositionSchema = Type.Object({
   sort: DashboardQuerySchema.properties.sort,
   value: Type.String(),
@@ -30,42 +27,42 @@ const PositionSchema = Type.Object({
 
 type Usage = Static<typeof UsageSchema>;
 
-function sumOf(days: readonly Usage[]): Usage {
+function sumUsage(days: readonly Usage[]): Usage {
   const sum = (field: keyof Usage) => days.reduce((total, day) => total + day[field], 0);
   return { events: sum('events'), prompts: sum('prompts'), total_tokens: sum('total_tokens'), cost: sum('cost') };
 }
 
 /** The admin's dashboard: pools, one page of devices, usage of 30 days, the devices that used most. */
 export async function readDashboard(
-  database: DatabaseClient,
+  database: Database,
   actor: Actor,
   { limit, sort, q, cursor }: DashboardQuery,
 ): Promise<Static<typeof DashboardSchema>> {
   const position = decodeCursor(PositionSchema, cursor);
   // A cursor continues the order it was given out in.
   const order = position?.sort ?? sort;
-  const read = dashboardOf(
-    await callDatabase(() =>
-      database.rpc('dashboard', {
-        p_actor: actor,
-        p_limit: limit,
-        p_sort: order,
-        ...(q !== undefined && { p_query: q }),
-        ...(position !== undefined && { p_after_value: position.value, p_after_id: position.id }),
-      }),
-    ),
+  const read = await database.call(
+    'dashboard',
+    {
+      p_actor: actor,
+      p_limit: limit,
+      p_sort: order,
+      ...(q !== undefined && { p_query: q }),
+      ...(position !== undefined && { p_after_value: position.value, p_after_id: position.id }),
+    },
+    DashboardRowsSchema,
   );
   return {
     budget: read.budget,
     devices: {
       count: read.device_count,
       list: read.devices,
-      next_cursor: nextCursor(read.devices, limit, ({ sort_value, id }) => ({ sort: order, value: sort_value, id })),
+      next_cursor: encodeCursor(read.devices, limit, ({ sort_value, id }) => ({ sort: order, value: sort_value, id })),
     },
     usage: {
-      today: sumOf(read.usage.slice(-1)),
-      last_7_days: sumOf(read.usage.slice(-7)),
-      last_30_days: sumOf(read.usage),
+      today: sumUsage(read.usage.slice(-1)),
+      last_7_days: sumUsage(read.usage.slice(-7)),
+      last_30_days: sumUsage(read.usage),
       by_day: read.usage,
     },
     top_devices: read.top_devices,

@@ -1,38 +1,36 @@
 import { Type } from '@sinclair/typebox';
 import type { Actor } from '../../auth/guards/admin-guard.js';
 import { hashNewPassword, verifyPassword } from '../../auth/passwords.js';
-import { callDatabase, type DatabaseClient } from '../../platform/database/client/client.js';
-import { shapeOf } from '../../platform/database/client/shape.js';
+import { TokenVersionSchema } from '../../auth/tokens/claim-schemas.js';
+import { AnyResult, type Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
 
-const attemptOf = shapeOf(
-  Type.Union([
-    Type.Object({ allowed: Type.Literal(false), retry_after: Type.Integer() }),
-    Type.Object({
-      allowed: Type.Literal(true),
-      id: Type.Union([Type.String(), Type.Null()]),
-      version: Type.Union([Type.Integer(), Type.Null()]),
-      password_hash: Type.Union([Type.String(), Type.Null()]),
-    }),
-  ]),
-);
-const credentialsOf = shapeOf(Type.Object({ username: Type.String(), password_hash: Type.String() }));
+const BeginAdminLoginSchema = Type.Union([
+  Type.Object({ allowed: Type.Literal(false), retry_after: Type.Integer() }),
+  Type.Object({
+    allowed: Type.Literal(true),
+    id: Type.Union([Type.String(), Type.Null()]),
+    version: Type.Union([Type.Integer(), Type.Null()]),
+    password_hash: Type.Union([Type.String(), Type.Null()]),
+  }),
+]);
+const AdminCredentialsSchema = Type.Object({ username: Type.String(), password_hash: Type.String() });
 
 /**
  * Checks an admin's name and password; an unknown name takes as long as a wrong password.
  * @throws {ApiError} INVALID_CREDENTIALS, RATE_LIMITED before any hashing
  */
 export async function logIn(
-  database: DatabaseClient,
+  database: Database,
   credentials: { readonly username: string; readonly password: string },
   address: string,
 ): Promise<{ id: string; version: number }> {
   const subject = { p_username: credentials.username, p_address: address };
-  const attempt = attemptOf(await callDatabase(() => database.rpc('begin_admin_login', subject)));
+  const attempt = await database.call('begin_admin_login', subject, BeginAdminLoginSchema);
   if (!attempt.allowed) throw new ApiError('RATE_LIMITED', { extras: { retry_after: attempt.retry_after } });
   const matches = await verifyPassword(attempt.password_hash, credentials.password);
   if (!matches || attempt.id === null || attempt.version === null) throw new ApiError('INVALID_CREDENTIALS');
-  await callDatabase(() => database.rpc('finish_admin_login', subject));
+  await database.call('finish_admin_login', subject, AnyResult);
   return { id: attempt.id, version: attempt.version };
 }
 
@@ -42,14 +40,14 @@ export async function logIn(
  * @throws {ApiError} INVALID_CREDENTIALS when the current password is wrong, PASSWORD_TOO_COMMON
  */
 export async function changePassword(
-  database: DatabaseClient,
+  database: Database,
   actor: Actor,
   passwords: { readonly current_password: string; readonly new_password: string },
 ): Promise<number> {
-  const credentials = credentialsOf(await callDatabase(() => database.rpc('admin_credentials', { p_actor: actor })));
+  const credentials = await database.call('admin_credentials', { p_actor: actor }, AdminCredentialsSchema);
   if (!(await verifyPassword(credentials.password_hash, passwords.current_password))) {
     throw new ApiError('INVALID_CREDENTIALS');
   }
   const hash = await hashNewPassword(passwords.new_password);
-  return callDatabase(() => database.rpc('change_admin_password', { p_actor: actor, p_password_hash: hash }));
+  return database.call('change_admin_password', { p_actor: actor, p_password_hash: hash }, TokenVersionSchema);
 }

@@ -10,7 +10,7 @@ export interface Allowance {
   /**
    * Whether the hold pays for what was produced; grows it in time where it can.
    * @returns false when it does not and nothing is left to grow it by
-   * @throws {DatabaseFailure} when it does not and nobody can say whether it may grow
+   * @throws {DatabaseError} when it does not and nobody can say whether it may grow
    */
   readonly covers: () => boolean | Promise<boolean>;
   /** To be called when the stream has ended. */

@@ -1,13 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { Type } from '@sinclair/typebox';
-import type { UserIdentity } from '../../auth/guards/user-identity.js';
-import { createBatcher } from '../../metering/batcher.js';
-import { outcomeReader, outcomesOf } from '../../metering/outcomes.js';
-import { callDatabase, type DatabaseClient } from '../../platform/database/client/client.js';
+import { createOutcomeBatcher, createOutcomeDecoder } from '../../metering/outcomes.js';
+import type { Caller } from '../../platform/database/client/caller.js';
+import type { Database } from '../../platform/database/client/database.js';
 import type { Json } from '../../platform/database/client/types.js';
 
 /** Who pays for a chat request: a person with a session or key, or one Google vouches for. */
-export type Payer = UserIdentity | { readonly google_subject: string };
+export type Payer = Caller | { readonly google_subject: string };
 
 /** What a chat request may come to, for its hold. */
 export interface Reservation {
@@ -65,9 +64,9 @@ export interface ChatMeter {
 }
 
 const Tokens = Type.Integer({ minimum: 0 });
-const readHold = outcomeReader(Type.Object({ output_tokens: Tokens, remaining: Tokens }));
-const readExtension = outcomeReader(Type.Object({ output_tokens: Tokens }));
-const readSettlement = outcomeReader(Type.Object({ tokens_used: Tokens, remaining: Tokens }));
+const decodeHold = createOutcomeDecoder(Type.Object({ output_tokens: Tokens, remaining: Tokens }));
+const decodeExtension = createOutcomeDecoder(Type.Object({ output_tokens: Tokens }));
+const decodeSettlement = createOutcomeDecoder(Type.Object({ tokens_used: Tokens, remaining: Tokens }));
 
 type Item = Record<string, Json>;
 
@@ -77,11 +76,8 @@ const originOf = ({ provider, upstreamId }: Origin): Item => ({
 });
 
 /** Builds the meter of chat requests over a database; all its calls share batches. */
-export function createChatMeter(database: DatabaseClient): ChatMeter {
-  const submit = createBatcher<Item, Json>(async (items) => {
-    const answer = await callDatabase(() => database.rpc('meter_chat', { p_items: [...items] }));
-    return outcomesOf(answer, items.length);
-  });
+export function createChatMeter(database: Database): ChatMeter {
+  const submit = createOutcomeBatcher(database, 'meter_chat', (p_items: Item[]) => ({ p_items }));
   return {
     reserve: async (payer, reservation) => {
       const id = randomUUID();
@@ -96,17 +92,17 @@ export function createChatMeter(database: DatabaseClient): ChatMeter {
         idempotency_key: reservation.idempotencyKey ?? null,
         request_hash: reservation.requestHash,
       };
-      const { output_tokens: outputTokens, remaining } = readHold(await submit(item));
+      const { output_tokens: outputTokens, remaining } = decodeHold(await submit(item));
       return { id, outputTokens, remaining };
     },
     extend: async (hold, outputTokens, origin) => {
       const item = { op: 'extend', hold, output_tokens: outputTokens, ...originOf(origin) };
-      return readExtension(await submit(item)).output_tokens;
+      return decodeExtension(await submit(item)).output_tokens;
     },
     settle: async (hold, bill) => {
       const { inputTokens, outputTokens, provenance } = bill;
       const tokens = { input_tokens: inputTokens, output_tokens: outputTokens, provenance };
-      const settlement = readSettlement(await submit({ op: 'settle', hold, ...tokens, ...originOf(bill) }));
+      const settlement = decodeSettlement(await submit({ op: 'settle', hold, ...tokens, ...originOf(bill) }));
       return { tokensUsed: settlement.tokens_used, remaining: settlement.remaining };
     },
   };

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../../config/config.js';
-import type { DatabaseClient } from '../../platform/database/client/client.js';
+import type { Database } from '../../platform/database/client/database.js';
 import { type ChatMeter, createChatMeter } from './chat-meter.js';
 import { createModels, type Models } from './models.js';
 import { createRunningChats, type RunningChats } from './running-chats.js';
@@ -19,9 +19,9 @@ export interface Chat {
 }
 
 /** Builds what chat needs, for as long as the application lives; undefined where no upstream is set up. */
-export function createChat(app: FastifyInstance, config: Config, database: DatabaseClient): Chat | undefined {
+export function createChat(app: FastifyInstance, config: Config['chat'], database: Database): Chat | undefined {
+  if (config === undefined) return undefined;
   const upstream = createUpstream(config);
-  if (upstream === undefined) return undefined;
   const meter = createChatMeter(database);
   const counter = createTokenCounter();
   const running = createRunningChats(app);

@@ -47,9 +47,8 @@ function ceiling(model: UpstreamModel): number | undefined {
   return limits.find((limit) => typeof limit === 'number' && limit > 0) ?? undefined;
 }
 
-export function createModels(config: Config, upstream: Upstream): Models {
-  const names = config.CHAT_MODELS?.split(',').map((name) => name.trim());
-  const allowed = names === undefined ? undefined : new Set(names.filter((name) => name !== ''));
+export function createModels(config: NonNullable<Config['chat']>, upstream: Upstream): Models {
+  const allowed = config.models === undefined ? undefined : new Set(config.models);
   const isOffered = (model: string) => allowed === undefined || allowed.has(model);
 
   const lists = new LRUCache<'models', Map<string, UpstreamModel>>({
@@ -65,7 +64,7 @@ export function createModels(config: Config, upstream: Upstream): Models {
   });
 
   return {
-    choose: (model = config.OPENROUTER_MODEL) => {
+    choose: (model = config.defaultModel) => {
       if (!isOffered(model)) throw new ApiError('MODEL_NOT_ALLOWED');
       return model;
     },

@@ -1,8 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { requireUser, userOf } from '../../auth/guards/user-guard.js';
-import { idempotencyKeyOf } from '../../metering/idempotency-key.js';
-import { callDatabase } from '../../platform/database/client/client.js';
-import type { Services } from '../../services.js';
+import { getUser, requireUser } from '../../auth/guards/user-guard.js';
+import { parseIdempotencyKey } from '../../metering/idempotency-key.js';
+import { AnyResult, type Database } from '../../platform/database/client/database.js';
+import { describeRoutes } from '../../platform/http/route-defaults.js';
+import type { Chat } from './chat.js';
 import type { ChatOrder } from './generation.js';
 import { answerOpenAiError } from './openai-errors.js';
 import {
@@ -13,7 +14,7 @@ import {
   ModelsSchema,
   openAiErrors,
 } from './openai-schemas.js';
-import { CHAT_BODY_LIMIT_BYTES, chatOf, type Door, serveChat } from './serve.js';
+import { CHAT_BODY_LIMIT_BYTES, type Door, requireChat, serveChat } from './serve.js';
 import { openAiStyle } from './stream-styles.js';
 
 const doorOf = (model: string, request: CompletionRequest): Door => ({
@@ -27,18 +28,20 @@ function withoutNulls(body: object): Record<string, unknown> {
 }
 
 /** The OpenAI wire format: any client of it that can be told a base URL and a key is a metered one. */
-export const openAiRoutes: FastifyPluginAsyncTypebox<Services> = async (app, services) => {
+export const openAiRoutes: FastifyPluginAsyncTypebox<{ database: Database; chat: Chat | undefined }> = async (
+  app,
+  services,
+) => {
+  describeRoutes(app, { tags: ['Chat'] });
   app.setErrorHandler(answerOpenAiError);
-  requireUser(app, services);
+  requireUser(app);
 
   app.post(
     '/v1/chat/completions',
     {
       bodyLimit: CHAT_BODY_LIMIT_BYTES,
       schema: {
-        tags: ['Chat'],
         summary: 'Asks a language model, in the OpenAI wire format',
-        security: [{ userToken: [] }],
         body: CompletionRequestSchema,
         response: {
           200: {
@@ -53,7 +56,7 @@ export const openAiRoutes: FastifyPluginAsyncTypebox<Services> = async (app, ser
       },
     },
     async (request, reply) => {
-      const chat = chatOf(services);
+      const chat = requireChat(services.chat);
       const { model: asked, stream, ...body } = request.body;
       const model = chat.models.choose(asked);
       const order = {
@@ -61,8 +64,8 @@ export const openAiRoutes: FastifyPluginAsyncTypebox<Services> = async (app, ser
         model,
         body: withoutNulls(body),
         streaming: stream === true,
-        idempotencyKey: idempotencyKeyOf(request, undefined),
-        reserve: (reservation) => chat.meter.reserve(userOf(request), reservation),
+        idempotencyKey: parseIdempotencyKey(request, undefined),
+        reserve: (reservation) => chat.meter.reserve(getUser(request), reservation),
       } satisfies ChatOrder;
       return serveChat(chat, order, doorOf(model, request.body), request, reply);
     },
@@ -72,15 +75,13 @@ export const openAiRoutes: FastifyPluginAsyncTypebox<Services> = async (app, ser
     '/v1/models',
     {
       schema: {
-        tags: ['Chat'],
         summary: 'The models that are offered, in the OpenAI wire format',
-        security: [{ userToken: [] }],
         response: { 200: ModelsSchema, ...openAiErrors(401, 502) },
       },
     },
     async (request) => {
-      await callDatabase(() => services.database.rpc('confirm_user', { p_caller: userOf(request) }));
-      return { object: 'list' as const, data: [...(await chatOf(services).models.list())] };
+      await services.database.call('confirm_user', { p_caller: getUser(request) }, AnyResult);
+      return { object: 'list' as const, data: [...(await requireChat(services.chat).models.list())] };
     },
   );
 };

@@ -1,15 +1,23 @@
-import type { UserIdentity } from '../../auth/guards/user-identity.js';
-import { callDatabase } from '../../platform/database/client/client.js';
+import type { GoogleAccessTokens } from '../../auth/oauth/google-access-token.js';
+import type { Caller } from '../../platform/database/client/caller.js';
+import { AnyResult, type Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
-import type { Services } from '../../services.js';
 import type { Chat } from './chat.js';
 import type { Hold, Reservation } from './chat-meter.js';
+
+/** What finding out who pays takes. */
+export interface PayerServices {
+  readonly database: Database;
+  readonly googleAccessTokens: GoogleAccessTokens;
+  /** Tokens a new account starts with. */
+  readonly defaultUserTokens: number;
+}
 
 /** Takes a hold from the balance of whoever pays. */
 export type Reserve = (reservation: Reservation) => Promise<Hold>;
 
 /** The person of a Google access token pays; their account is made the first time, as by `POST /auth/google`. */
-async function reserveForGoogle(services: Services, chat: Chat, accessToken: string): Promise<Reserve> {
+async function reserveForGoogle(services: PayerServices, chat: Chat, accessToken: string): Promise<Reserve> {
   const identity = await services.googleAccessTokens.verify(accessToken);
   const payer = { google_subject: identity.subject };
   return async (reservation) => {
@@ -17,8 +25,8 @@ async function reserveForGoogle(services: Services, chat: Chat, accessToken: str
       return await chat.meter.reserve(payer, reservation);
     } catch (error) {
       if (!(error instanceof ApiError && error.code === 'USER_NOT_FOUND')) throw error;
-      const account = { p_identity: identity, p_default_tokens: services.config.DEFAULT_USER_TOKENS };
-      await callDatabase(() => services.database.rpc('user_of_google', account));
+      const account = { p_identity: identity, p_default_tokens: services.defaultUserTokens };
+      await services.database.call('user_of_google', account, AnyResult);
       return chat.meter.reserve(payer, reservation);
     }
   };
@@ -29,9 +37,9 @@ async function reserveForGoogle(services: Services, chat: Chat, accessToken: str
  * @throws {ApiError} MISSING_TOKEN, INVALID_ACCESS_TOKEN, GOOGLE_DISABLED
  */
 export async function payerOf(
-  services: Services,
+  services: PayerServices,
   chat: Chat,
-  user: UserIdentity | undefined,
+  user: Caller | undefined,
   accessToken: string | undefined,
 ): Promise<Reserve> {
   if (user !== undefined) return (reservation) => chat.meter.reserve(user, reservation);

@@ -1,9 +1,11 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import pLimit from 'p-limit';
-import { callDatabase, type DatabaseClient } from '../../platform/database/client/client.js';
-import { shapeOf } from '../../platform/database/client/shape.js';
+import type { Database } from '../../platform/database/client/database.js';
 import type { Upstream } from './upstream.js';
+
+const DueSchema = Type.Array(Type.Object({ id: Type.String(), upstream_id: Type.String() }));
+const CorrectGenerationSchema = Type.Object({ corrected: Type.Boolean(), amount: Type.Integer() });
 
 /** Estimates that are asked about at once, and in one round of the database. */
 const AT_ONCE = 4;
@@ -15,8 +17,6 @@ const GenerationSchema = Type.Object({
   data: Type.Object({ native_tokens_prompt: Count, native_tokens_completion: Count }),
 });
 type UpstreamGeneration = Static<typeof GenerationSchema>['data'];
-
-const correctionOf = shapeOf(Type.Object({ corrected: Type.Boolean(), amount: Type.Integer() }));
 
 /** What a reconciliation did. */
 export interface Reconciliation {
@@ -38,19 +38,19 @@ async function countOf(upstream: Upstream, upstreamId: string): Promise<Upstream
  *
  * @throws {ApiError} where upstream is out of reach
  */
-export async function reconcile(database: DatabaseClient, upstream: Upstream): Promise<Reconciliation> {
+export async function reconcile(database: Database, upstream: Upstream): Promise<Reconciliation> {
   const limit = pLimit(AT_ONCE);
   const amounts: number[] = [];
   let asked = 0;
   for (;;) {
-    const due = await callDatabase(() => database.rpc('claim_estimated_generations', { p_limit: BATCH }));
+    const due = await database.call('claim_estimated_generations', { p_limit: BATCH }, DueSchema);
     asked += due.length;
     const correct = async ({ id, upstream_id: upstreamId }: (typeof due)[number]) => {
       const count = await countOf(upstream, upstreamId);
       if (count === undefined) return;
       const { native_tokens_prompt: p_input_tokens, native_tokens_completion: p_output_tokens } = count;
       const request = { p_id: id, p_input_tokens, p_output_tokens };
-      const { corrected, amount } = correctionOf(await callDatabase(() => database.rpc('correct_generation', request)));
+      const { corrected, amount } = await database.call('correct_generation', request, CorrectGenerationSchema);
       if (corrected) amounts.push(amount);
     };
     await Promise.all(due.map((generation) => limit(correct, generation)));

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { FastifyBaseLogger } from 'fastify';
-import { DatabaseFailure } from '../../platform/database/client/failure.js';
+import { DatabaseError } from '../../platform/database/client/database-error.js';
 import { ApiError, apiErrorOf } from '../../platform/errors.js';
 import type { Allowance } from './allowance.js';
 import { stopsBilling } from './cancellation.js';
@@ -42,7 +42,7 @@ const FAREWELL_MS = 1_000;
 
 function faultOf(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
-  return error instanceof DatabaseFailure ? apiErrorOf(error) : new ApiError('UPSTREAM_FAILED', { cause: error });
+  return error instanceof DatabaseError ? apiErrorOf(error) : new ApiError('UPSTREAM_FAILED', { cause: error });
 }
 
 /** Takes one event: counts it, passes it on, and finds out whether the stream may go on. */

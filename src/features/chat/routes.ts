@@ -1,11 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { acceptUser, givenUserOf } from '../../auth/guards/user-guard.js';
-import { idempotencyKeyOf } from '../../metering/idempotency-key.js';
+import { acceptUser, getOptionalUser } from '../../auth/guards/user-guard.js';
+import { parseIdempotencyKey } from '../../metering/idempotency-key.js';
 import { errors } from '../../platform/http/error-schema.js';
-import type { Services } from '../../services.js';
-import { payerOf } from './payer.js';
+import { describeRoutes } from '../../platform/http/route-defaults.js';
+import type { Chat } from './chat.js';
+import { type PayerServices, payerOf } from './payer.js';
 import { ChatAnswerSchema, ChatRequestSchema, EventStreamSchema } from './schemas.js';
-import { CHAT_BODY_LIMIT_BYTES, chatOf, type Door, serveChat } from './serve.js';
+import { CHAT_BODY_LIMIT_BYTES, type Door, requireChat, serveChat } from './serve.js';
 import { chatStyle } from './stream-styles.js';
 
 const STANDARD_TEMPERATURE = 0.7;
@@ -20,19 +21,22 @@ const doorOf = (model: string): Door => ({
   }),
 });
 
-/** `POST /chat/stream` (contract 4). */
-export const chatRoutes: FastifyPluginAsyncTypebox<Services> = async (app, services) => {
+interface ChatRoutesOptions extends PayerServices {
+  readonly chat: Chat | undefined;
+}
+
+/** Serves `POST /chat/stream` (contract 4). */
+export const chatRoutes: FastifyPluginAsyncTypebox<ChatRoutesOptions> = async (app, services) => {
+  describeRoutes(app, { tags: ['Chat'] });
   // Without a bearer token the body has to say who asks.
-  acceptUser(app, services);
+  acceptUser(app);
 
   app.post(
     '/chat/stream',
     {
       bodyLimit: CHAT_BODY_LIMIT_BYTES,
       schema: {
-        tags: ['Chat'],
         summary: 'Asks a language model; the answer is streamed, and its tokens are debited',
-        security: [{ userToken: [] }, {}],
         body: ChatRequestSchema,
         response: {
           200: {
@@ -42,16 +46,16 @@ export const chatRoutes: FastifyPluginAsyncTypebox<Services> = async (app, servi
               'application/json': { schema: ChatAnswerSchema },
             },
           },
-          ...errors(400, 401, 403, 409, 413, 415, 422, 502),
+          ...errors(403, 409, 422, 502),
         },
       },
     },
     async (request, reply) => {
       const { access_token: accessToken, model: asked, stream: streaming = true, ...body } = request.body;
-      const chat = chatOf(services);
-      const reserve = await payerOf(services, chat, givenUserOf(request), accessToken);
+      const chat = requireChat(services.chat);
+      const reserve = await payerOf(services, chat, getOptionalUser(request), accessToken);
       const model = chat.models.choose(asked);
-      const idempotencyKey = idempotencyKeyOf(request, undefined);
+      const idempotencyKey = parseIdempotencyKey(request, undefined);
       const order = { reserve, model, streaming, idempotencyKey, body: { temperature: STANDARD_TEMPERATURE, ...body } };
       return serveChat(chat, { source: 'chat', ...order }, doorOf(model), request, reply);
     },

@@ -1,7 +1,6 @@
 import { PassThrough } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError } from '../../platform/errors.js';
-import type { Services } from '../../services.js';
 import { createAllowance } from './allowance.js';
 import type { Chat } from './chat.js';
 import { type ChatOrder, type Generation, startGeneration } from './generation.js';
@@ -19,7 +18,7 @@ export interface Door {
 }
 
 /** @throws {ApiError} CHAT_DISABLED */
-export function chatOf({ chat }: Services): Chat {
+export function requireChat(chat: Chat | undefined): Chat {
   if (chat === undefined) throw new ApiError('CHAT_DISABLED');
   return chat;
 }

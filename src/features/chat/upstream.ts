@@ -2,7 +2,6 @@ import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { Agent, type Dispatcher, request } from 'undici';
 import type { Config } from '../../config/config.js';
-import { secondsOf } from '../../config/config.js';
 import { ApiError } from '../../platform/errors.js';
 
 /** The API language models are reached through: OpenRouter, or one like it. */
@@ -50,12 +49,9 @@ function problemOf(answer: Dispatcher.ResponseData, type: RegExp): ApiError | un
   return new ApiError(statusCode === 401 || statusCode === 402 ? 'UPSTREAM_UNAVAILABLE' : 'UPSTREAM_FAILED', { cause });
 }
 
-/** Builds the client of the configured upstream; undefined without a key. Redirects are not followed. */
-export function createUpstream(config: Config): Upstream | undefined {
-  const { OPENROUTER_API_KEY: key, OPENROUTER_BASE_URL } = config;
-  if (key === undefined) return undefined;
-  const base = OPENROUTER_BASE_URL.replace(/\/+$/, '');
-  const silenceMs = secondsOf(config.OPENROUTER_TIMEOUT) * 1_000;
+/** Builds the client of the configured upstream. Redirects are not followed. */
+export function createUpstream(config: NonNullable<Config['chat']>): Upstream {
+  const { apiKey: key, baseUrl: base, idleTimeoutMs: silenceMs } = config;
   const dispatcher = new Agent({
     connect: { timeout: CONNECT_TIMEOUT_MS },
     headersTimeout: silenceMs,

@@ -1,8 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { DeviceIdentity } from '../../auth/guards/device-guard.js';
-import { createBatcher } from '../../metering/batcher.js';
-import { outcomeReader, outcomesOf } from '../../metering/outcomes.js';
-import { callDatabase, type DatabaseClient } from '../../platform/database/client/client.js';
+import { createOutcomeBatcher, createOutcomeDecoder } from '../../metering/outcomes.js';
+import type { Database } from '../../platform/database/client/database.js';
 import type { Json } from '../../platform/database/client/types.js';
 
 const Tokens = Type.Integer({ minimum: 0 });
@@ -46,11 +45,11 @@ function inUtc(check: Check): Check {
   return check.expires_at === undefined ? check : { ...check, expires_at: new Date(check.expires_at).toISOString() };
 }
 
-const readBalance = outcomeReader(BalanceSchema);
-const readCheck = outcomeReader(CheckSchema);
-const readDebit = outcomeReader(DebitSchema);
+const decodeBalance = createOutcomeDecoder(BalanceSchema);
+const decodeCheck = createOutcomeDecoder(CheckSchema);
+const decodeDebit = createOutcomeDecoder(DebitSchema);
 
-function itemOf(op: string, device: DeviceIdentity, use?: Use): Item {
+function toItem(op: string, device: DeviceIdentity, use?: Use): Item {
   return {
     op,
     device_id: device.id,
@@ -62,15 +61,13 @@ function itemOf(op: string, device: DeviceIdentity, use?: Use): Item {
 }
 
 /** Builds the meter of devices over a database; all its calls share batches. */
-export function createDeviceMeter(database: DatabaseClient): DeviceMeter {
-  const submit = createBatcher<Item, Json>(async (items) => {
-    const answer = await callDatabase(() => database.rpc('meter_devices', { p_items: [...items] }));
-    return outcomesOf(answer, items.length);
-  });
+export function createDeviceMeter(database: Database): DeviceMeter {
+  const submit = createOutcomeBatcher(database, 'meter_devices', (p_items: Item[]) => ({ p_items }));
   return {
-    balance: async (device) => readBalance(await submit(itemOf('balance', device))),
-    check: async (device, use, reserve) => inUtc(readCheck(await submit({ ...itemOf('check', device, use), reserve }))),
+    balance: async (device) => decodeBalance(await submit(toItem('balance', device))),
+    check: async (device, use, reserve) =>
+      inUtc(decodeCheck(await submit({ ...toItem('check', device, use), reserve }))),
     debit: async (device, use, reservationId) =>
-      readDebit(await submit({ ...itemOf('debit', device, use), reservation_id: reservationId ?? null })),
+      decodeDebit(await submit({ ...toItem('debit', device, use), reservation_id: reservationId ?? null })),
   };
 }

@@ -1,17 +1,14 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
-import { requireUser, userOf } from '../../auth/guards/user-guard.js';
-import { shapeOf } from '../../platform/database/client/shape.js';
+import { getUser, requireUser } from '../../auth/guards/user-guard.js';
+import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import { ApiError } from '../../platform/errors.js';
-import { errors } from '../../platform/http/error-schema.js';
-import type { Services } from '../../services.js';
+import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { RangeQuery } from '../usage/query-schemas.js';
-import { rangeOf } from '../usage/range.js';
+import { toRange } from '../usage/range.js';
+import type { EventRecorder } from './event-recorder.js';
 import { FeatureEventSchema, FeatureSummarySchema, RecordedFeatureSchema } from './schemas.js';
 
-const tags = ['Features'];
-const security = [{ userToken: [] }];
 const MAX_PROPERTIES_BYTES = 4_096;
-const summaryOf = shapeOf(FeatureSummarySchema);
 
 const SummaryQuerySchema = Type.Object(
   {
@@ -22,32 +19,35 @@ const SummaryQuerySchema = Type.Object(
   { additionalProperties: false },
 );
 
-function assertShort(properties: object | undefined): void {
+function requireShort(properties: object | undefined): void {
   if (Buffer.byteLength(JSON.stringify(properties ?? {})) <= MAX_PROPERTIES_BYTES) return;
   throw new ApiError('VALIDATION_FAILED', {
     sentence: `properties must not be longer than ${MAX_PROPERTIES_BYTES} bytes`,
   });
 }
 
-/** Which features of an extension people use. */
-export const featureRoutes: FastifyPluginAsyncTypebox<Services> = async (app, services) => {
-  requireUser(app, services);
-  const { featureRecorder, userDatabase } = services;
+interface EventRoutesOptions {
+  readonly recorder: EventRecorder;
+  readonly callerDatabase: CallerDatabase;
+}
+
+/** Serves which features of an extension people use. */
+export const eventRoutes: FastifyPluginAsyncTypebox<EventRoutesOptions> = async (app, { recorder, callerDatabase }) => {
+  describeRoutes(app, { tags: ['Features'] });
+  requireUser(app);
 
   app.post(
     '/events',
     {
       schema: {
-        tags,
-        security,
         summary: 'Record the use of a feature',
         body: FeatureEventSchema,
-        response: { 201: RecordedFeatureSchema, ...errors(400, 401, 413, 415) },
+        response: { 201: RecordedFeatureSchema },
       },
     },
     async (request, reply) => {
-      assertShort(request.body.properties);
-      return reply.code(201).send(await featureRecorder(userOf(request), request.body));
+      requireShort(request.body.properties);
+      return reply.code(201).send(await recorder(getUser(request), request.body));
     },
   );
 
@@ -55,23 +55,19 @@ export const featureRoutes: FastifyPluginAsyncTypebox<Services> = async (app, se
     '/events/summary',
     {
       schema: {
-        tags,
-        security,
         summary: 'How often the own features were used in a range of days',
         querystring: SummaryQuerySchema,
-        response: { 200: FeatureSummarySchema, ...errors(400, 401) },
+        response: { 200: FeatureSummarySchema },
       },
     },
     async (request) => {
       const { name, group_by } = request.query;
       const question = {
-        ...rangeOf(request.query),
+        ...toRange(request.query),
         p_by_day: group_by === 'day',
         ...(name !== undefined && { p_name: name }),
       };
-      return summaryOf(
-        await userDatabase.call(userOf(request), (database) => database.rpc('summarize_features', question)),
-      );
+      return await callerDatabase.call(getUser(request), 'summarize_features', question, FeatureSummarySchema);
     },
   );
 };

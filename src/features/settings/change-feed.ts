@@ -1,9 +1,8 @@
 import { Readable } from 'node:stream';
 import { type Static, Type } from '@sinclair/typebox';
 import type { FastifyBaseLogger } from 'fastify';
-import type { UserIdentity } from '../../auth/guards/user-identity.js';
-import { callDatabase, type DatabaseClient } from '../../platform/database/client/client.js';
-import { shapeOf } from '../../platform/database/client/shape.js';
+import type { Caller } from '../../platform/database/client/caller.js';
+import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
 import { eventsOf, type SyncState, stateOfEventId } from './events.js';
 
@@ -24,13 +23,13 @@ export interface ChangeFeed {
    * @returns server-sent events; they end with the session or key, and when the server stops
    * @throws {ApiError} INVALID_TOKEN, TOO_MANY_STREAMS, SERVICE_UNAVAILABLE once the feed was closed
    */
-  readonly listen: (caller: UserIdentity, lastEventId: string | undefined, endsAt: number) => Promise<Readable>;
+  readonly listen: (caller: Caller, lastEventId: string | undefined, endsAt: number) => Promise<Readable>;
   /** Ends every stream, for good. */
   readonly close: () => void;
 }
 
 interface Listener {
-  readonly caller: UserIdentity;
+  readonly caller: Caller;
   readonly endsAt: number;
   readonly stream: Readable;
   known: SyncState | undefined;
@@ -45,14 +44,14 @@ const ChangeSchema = Type.Object({
   used: Type.Integer(),
   reserved: Type.Integer(),
 });
+const ChangesSchema = Type.Array(ChangeSchema);
 type Change = Static<typeof ChangeSchema>;
-const changesOf = shapeOf(Type.Array(ChangeSchema));
 
 /**
  * Builds the feed over a database. It asks for all listeners at once, and not at all while there are none; what is
  * answered does not grow with those for whom nothing changed.
  */
-export function createChangeFeed(database: DatabaseClient, log: FastifyBaseLogger): ChangeFeed {
+export function createChangeFeed(database: Database, log: FastifyBaseLogger): ChangeFeed {
   const listeners = new Set<Listener>();
   let timer: NodeJS.Timeout | undefined;
   let isFailing = false;
@@ -60,7 +59,7 @@ export function createChangeFeed(database: DatabaseClient, log: FastifyBaseLogge
 
   const look = async (asked: readonly Listener[]): Promise<Change[]> => {
     const p_listeners = asked.map(({ caller, known }) => ({ ...caller, ...known }));
-    return changesOf(await callDatabase(() => database.rpc('changed_states', { p_listeners })));
+    return await database.call('changed_states', { p_listeners }, ChangesSchema);
   };
   const end = (listener: Listener) => {
     if (listeners.delete(listener)) listener.stream.push(null);

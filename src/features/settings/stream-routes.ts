@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream';
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
-import { credentialEnd, requireUser, userOf } from '../../auth/guards/user-guard.js';
-import { errors } from '../../platform/http/error-schema.js';
-import type { Services } from '../../services.js';
+import { getCredentialEnd, getUser, requireUser } from '../../auth/guards/user-guard.js';
+import { describeRoutes } from '../../platform/http/route-defaults.js';
+import type { ChangeFeed } from './change-feed.js';
 
 const EVENTS = {
   description: 'Server-sent events: settings with {version}, balance with {allocated, used, reserved, remaining}.',
@@ -18,9 +18,9 @@ const LastEventSchema = Type.Object({
 });
 
 /** Changes as they happen: `GET /sync/stream`. */
-export const syncStreamRoutes: FastifyPluginAsyncTypebox<Services> = async (app, services) => {
-  requireUser(app, services);
-  const { changeFeed } = services;
+export const syncStreamRoutes: FastifyPluginAsyncTypebox<{ changeFeed: ChangeFeed }> = async (app, { changeFeed }) => {
+  describeRoutes(app, { tags: ['Sync'] });
+  requireUser(app);
 
   app.get(
     '/sync/stream',
@@ -28,16 +28,14 @@ export const syncStreamRoutes: FastifyPluginAsyncTypebox<Services> = async (app,
       // HEAD would wait for an end that does not come.
       exposeHeadRoute: false,
       schema: {
-        tags: ['Sync'],
-        security: [{ userToken: [] }],
         summary: 'Tells of newer settings and of changes of the balance, within a second',
         headers: LastEventSchema,
-        response: { 200: EVENTS, ...errors(400, 401) },
+        response: { 200: EVENTS },
       },
     },
     async (request, reply) => {
       const lastEventId = request.headers['last-event-id'];
-      const events = await changeFeed.listen(userOf(request), lastEventId, credentialEnd(app, request));
+      const events = await changeFeed.listen(getUser(request), lastEventId, getCredentialEnd(app, request));
       return reply
         .type('text/event-stream; charset=utf-8')
         .headers({ 'cache-control': 'no-cache, no-transform', 'x-accel-buffering': 'no', connection: 'close' })

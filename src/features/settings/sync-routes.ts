@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { requireUser, userOf } from '../../auth/guards/user-guard.js';
-import { callDatabase } from '../../platform/database/client/client.js';
-import { shapeOf } from '../../platform/database/client/shape.js';
+import { getUser, requireUser } from '../../auth/guards/user-guard.js';
+import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
+import type { Database } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
-import type { Services } from '../../services.js';
+import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { entityTagOf } from './entity-tag.js';
 import {
   PulledSettingsSchema,
@@ -17,36 +17,30 @@ import {
 } from './schemas.js';
 import { assertStorable } from './values.js';
 
-const tags = ['Sync'];
-const security = [{ userToken: [] }];
-const pushedOf = shapeOf(PushedSettingsSchema);
-const pulledOf = shapeOf(PulledSettingsSchema);
-const historyOf = shapeOf(SettingsHistorySchema);
-const documentOf = shapeOf(SettingsDocumentSchema);
-
 /** Settings between devices: what they changed, what others changed, and the versions before. */
-export const syncRoutes: FastifyPluginAsyncTypebox<Services> = async (app, services) => {
-  requireUser(app, services);
-  const { database, userDatabase } = services;
+export const syncRoutes: FastifyPluginAsyncTypebox<{ database: Database; callerDatabase: CallerDatabase }> = async (
+  app,
+  { database, callerDatabase },
+) => {
+  describeRoutes(app, { tags: ['Sync'] });
+  requireUser(app);
 
   app.post(
     '/sync/push',
     {
       bodyLimit: SETTINGS_LIMIT_BYTES,
       schema: {
-        tags,
-        security,
         summary: 'Merge the changes of a device name by name: the newest wins, and at the same time the greater device',
         body: PushSettingsSchema,
-        response: { 200: PushedSettingsSchema, ...errors(400, 401, 413, 415) },
+        response: { 200: PushedSettingsSchema },
       },
     },
     async (request, reply) => {
       const { base_version, changes, device } = request.body;
       assertStorable(changes);
-      const source = { p_caller: userOf(request), ...(device !== undefined && { p_device: device }) };
+      const source = { p_caller: getUser(request), ...(device !== undefined && { p_device: device }) };
       const push = { ...source, p_base_version: base_version, p_changes: changes };
-      const pushed = pushedOf(await callDatabase(() => database.rpc('push_settings', push)));
+      const pushed = await database.call('push_settings', push, PushedSettingsSchema);
       reply.header('etag', entityTagOf(pushed.version));
       return pushed;
     },
@@ -56,18 +50,14 @@ export const syncRoutes: FastifyPluginAsyncTypebox<Services> = async (app, servi
     '/sync/pull',
     {
       schema: {
-        tags,
-        security,
         summary: 'What changed after a version, deletions included',
         querystring: PullQuerySchema,
-        response: { 200: PulledSettingsSchema, ...errors(400, 401) },
+        response: { 200: PulledSettingsSchema },
       },
     },
     async (request) => {
       const question = { p_since: request.query.since };
-      return pulledOf(
-        await userDatabase.call(userOf(request), (asUser) => asUser.rpc('my_settings_changes', question)),
-      );
+      return await callerDatabase.call(getUser(request), 'my_settings_changes', question, PulledSettingsSchema);
     },
   );
 
@@ -75,32 +65,27 @@ export const syncRoutes: FastifyPluginAsyncTypebox<Services> = async (app, servi
     '/sync/history',
     {
       schema: {
-        tags,
-        security,
         summary: 'The last 20 versions, newest first',
-        response: { 200: SettingsHistorySchema, ...errors(401) },
+        response: { 200: SettingsHistorySchema },
       },
     },
-    async (request) =>
-      historyOf(await userDatabase.call(userOf(request), (asUser) => asUser.rpc('my_settings_history'))),
+    async (request) => callerDatabase.call(getUser(request), 'my_settings_history', {}, SettingsHistorySchema),
   );
 
   app.post(
     '/sync/restore',
     {
       schema: {
-        tags,
-        security,
         summary: 'Make a version of the history the next one',
         body: RestoreSettingsSchema,
-        response: { 200: SettingsDocumentSchema, ...errors(400, 401, 404, 413, 415) },
+        response: { 200: SettingsDocumentSchema, ...errors(404) },
       },
     },
     async (request, reply) => {
       const { version, device } = request.body;
-      const source = { p_caller: userOf(request), ...(device !== undefined && { p_device: device }) };
+      const source = { p_caller: getUser(request), ...(device !== undefined && { p_device: device }) };
       const restore = { ...source, p_version: version };
-      const document = documentOf(await callDatabase(() => database.rpc('restore_settings', restore)));
+      const document = await database.call('restore_settings', restore, SettingsDocumentSchema);
       reply.header('etag', entityTagOf(document.version));
       return document;
     },

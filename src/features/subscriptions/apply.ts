@@ -1,14 +1,13 @@
 import { Type } from '@sinclair/typebox';
-import { callDatabase, type DatabaseClient } from '../../platform/database/client/client.js';
-import { DatabaseFailure } from '../../platform/database/client/failure.js';
-import { shapeOf } from '../../platform/database/client/shape.js';
+import type { Database } from '../../platform/database/client/database.js';
+import { DatabaseError } from '../../platform/database/client/database-error.js';
 import { ApiError } from '../../platform/errors.js';
-import { askingStripe } from './asking-stripe.js';
 import type { Payments } from './payments.js';
+import { callStripe } from './stripe-errors.js';
 import {
   type PaidInvoice,
   paidInvoiceOf,
-  type SubscriptionPointer,
+  type SubscriptionRef,
   type SubscriptionState,
   stateOf,
 } from './stripe-objects.js';
@@ -24,7 +23,6 @@ const OutcomeSchema = Type.Union([
   }),
   Type.Object({ outcome: Type.Literal('refetch'), version: Type.Integer() }),
 ]);
-const outcomeOf = shapeOf(OutcomeSchema);
 
 /** What became of something Stripe said: applied, kept (known or older), duplicate or unknown_customer. */
 export type Outcome = 'applied' | 'kept' | 'duplicate' | 'unknown_customer';
@@ -32,8 +30,8 @@ export type Outcome = 'applied' | 'kept' | 'duplicate' | 'unknown_customer';
 type EventNote = Pick<WebhookEvent, 'id' | 'type' | 'created'>;
 
 async function fetchState(payments: Payments, id: string): Promise<SubscriptionState> {
-  const state = stateOf(await askingStripe(() => payments.stripe.subscriptions.retrieve(id)), payments);
-  if (state === undefined) throw DatabaseFailure.unexpected('unexpected subscription');
+  const state = stateOf(await callStripe(() => payments.stripe.subscriptions.retrieve(id)), payments);
+  if (state === undefined) throw DatabaseError.unexpected('unexpected subscription');
   return state;
 }
 
@@ -46,9 +44,9 @@ async function fetchState(payments: Payments, id: string): Promise<SubscriptionS
  * @throws {ApiError} SERVICE_UNAVAILABLE where it had to be fetched and Stripe is out of reach
  */
 export async function applySubscription(
-  database: DatabaseClient,
+  database: Database,
   payments: Payments,
-  known: SubscriptionState | SubscriptionPointer,
+  known: SubscriptionState | SubscriptionRef,
   { event, version }: { readonly event?: EventNote; readonly version?: number } = {},
 ): Promise<Outcome> {
   let state = known;
@@ -59,7 +57,7 @@ export async function applySubscription(
       ...(event !== undefined && { p_event: event }),
       ...(fetchedFor !== undefined && { p_version: fetchedFor }),
     };
-    const answer = outcomeOf(await callDatabase(() => database.rpc('apply_subscription', change)));
+    const answer = await database.call('apply_subscription', change, OutcomeSchema);
     if (answer.outcome !== 'refetch') return answer.outcome;
     fetchedFor = answer.version;
     state = await fetchState(payments, known.subscription_id);
@@ -70,7 +68,7 @@ export async function applySubscription(
 /** Fetches a paid invoice with all of its lines; undefined for one that is not paid, or of no subscription. */
 export async function fetchInvoice(payments: Payments, id: string): Promise<PaidInvoice | undefined> {
   const { stripe } = payments;
-  return askingStripe(async () => {
+  return callStripe(async () => {
     const invoice = await stripe.invoices.retrieve(id);
     if (!invoice.lines.has_more) return paidInvoiceOf(invoice, payments);
     const data = await stripe.invoices.listLineItems(id, { limit: 100 }).autoPagingToArray({ limit: 10_000 });
@@ -80,12 +78,12 @@ export async function fetchInvoice(payments: Payments, id: string): Promise<Paid
 
 /** Grants what a paid invoice is worth, once. */
 export async function applyInvoice(
-  database: DatabaseClient,
+  database: Database,
   invoice: PaidInvoice,
   event?: EventNote,
 ): Promise<{ readonly outcome: Outcome; readonly granted: number }> {
   const payment = { p_invoice: invoice, ...(event !== undefined && { p_event: event }) };
-  const answer = outcomeOf(await callDatabase(() => database.rpc('apply_invoice', payment)));
-  if (answer.outcome === 'refetch') throw DatabaseFailure.unexpected('unexpected outcome');
+  const answer = await database.call('apply_invoice', payment, OutcomeSchema);
+  if (answer.outcome === 'refetch') throw DatabaseError.unexpected('unexpected outcome');
   return { outcome: answer.outcome, granted: answer.outcome === 'applied' ? (answer.granted ?? 0) : 0 };
 }

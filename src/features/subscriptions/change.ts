@@ -1,14 +1,14 @@
 import type { FastifyRequest } from 'fastify';
 import type Stripe from 'stripe';
-import { userOf } from '../../auth/guards/user-guard.js';
+import { getUser } from '../../auth/guards/user-guard.js';
 import { ApiError } from '../../platform/errors.js';
 import { applySubscription } from './apply.js';
-import { askingStripe, isMissing } from './asking-stripe.js';
 import { stripeAccount } from './customer.js';
-import { type PaymentServices, type Payments, paymentsOf, priceFor } from './payments.js';
+import { toIdempotencyOptions } from './idempotency-key.js';
+import { type PaymentServices, type Payments, requirePayments, requirePrice } from './payments.js';
 import { PAID_TIERS, type PaidTier } from './prices.js';
+import { callStripe, isMissing } from './stripe-errors.js';
 import { itemOf, stateOf } from './stripe-objects.js';
-import { writeKeyOf } from './write-key.js';
 
 /** What Stripe calls the subscription in a path when it does not know it. */
 const SUBSCRIPTION_PARAMETERS = ['id', 'subscription', 'subscription_exposed_id'] as const;
@@ -19,10 +19,10 @@ async function change(
   request: FastifyRequest,
   act: (payments: Payments, id: string) => Promise<unknown>,
 ): Promise<void> {
-  const { subscription_id: id, version } = await stripeAccount(services.database, userOf(request));
-  const payments = paymentsOf(services);
+  const { subscription_id: id, version } = await stripeAccount(services.database, getUser(request));
+  const payments = requirePayments(services);
   if (id === null) throw new ApiError('SUBSCRIPTION_NOT_FOUND');
-  const changed = await askingStripe(() =>
+  const changed = await callStripe(() =>
     act(payments, id).catch((error: unknown) => {
       throw SUBSCRIPTION_PARAMETERS.some((name) => isMissing(error, name))
         ? new ApiError('SUBSCRIPTION_NOT_FOUND')
@@ -47,7 +47,7 @@ function withoutEnd({ cancel_at_period_end, cancel_at }: Stripe.Subscription): S
  */
 export async function changeTier(services: PaymentServices, request: FastifyRequest, tier: PaidTier): Promise<void> {
   await change(services, request, async (payments, id) => {
-    const price = priceFor(payments, tier);
+    const price = requirePrice(payments, tier);
     const current = await payments.stripe.subscriptions.retrieve(id);
     const item = itemOf(current, payments);
     if (item === undefined) throw new ApiError('SERVICE_UNAVAILABLE', { cause: new Error('unexpected subscription') });
@@ -64,7 +64,7 @@ export async function changeTier(services: PaymentServices, request: FastifyRequ
             proration_behavior: rise > 0 ? 'always_invoice' : 'create_prorations',
             payment_behavior: 'error_if_incomplete',
           };
-    return payments.stripe.subscriptions.update(id, params, writeKeyOf(request, `change:${id}:${tier}`));
+    return payments.stripe.subscriptions.update(id, params, toIdempotencyOptions(request, `change:${id}:${tier}`));
   });
 }
 
@@ -75,7 +75,7 @@ export async function changeTier(services: PaymentServices, request: FastifyRequ
 export async function endSubscription(services: PaymentServices, request: FastifyRequest, now: boolean): Promise<void> {
   await change(services, request, ({ stripe }, id) =>
     now
-      ? stripe.subscriptions.cancel(id, {}, writeKeyOf(request, `cancel:${id}`))
-      : stripe.subscriptions.update(id, { cancel_at_period_end: true }, writeKeyOf(request, `end:${id}`)),
+      ? stripe.subscriptions.cancel(id, {}, toIdempotencyOptions(request, `cancel:${id}`))
+      : stripe.subscriptions.update(id, { cancel_at_period_end: true }, toIdempotencyOptions(request, `end:${id}`)),
   );
 }

@@ -1,20 +1,20 @@
 import type { FastifyRequest } from 'fastify';
 import type Stripe from 'stripe';
-import { userOf } from '../../auth/guards/user-guard.js';
+import { getUser } from '../../auth/guards/user-guard.js';
 import { ApiError } from '../../platform/errors.js';
 import { applySubscription } from './apply.js';
-import { askingStripe } from './asking-stripe.js';
 import { stripeAccount, withCustomer } from './customer.js';
-import { type PaymentServices, type Payments, paymentsOf, priceFor } from './payments.js';
+import { toIdempotencyOptions } from './idempotency-key.js';
+import { type PaymentServices, type Payments, requirePayments, requirePrice } from './payments.js';
 import type { PaidTier } from './prices.js';
+import { callStripe } from './stripe-errors.js';
 import { stateOf } from './stripe-objects.js';
-import { writeKeyOf } from './write-key.js';
 
 /**
  * Asks Stripe what the customer has, for somebody who paid a moment ago and was not told of yet must not pay again.
  * @throws {ApiError} ALREADY_SUBSCRIBED
  */
-async function assertNothingRuns(
+async function requireNoSubscription(
   services: PaymentServices,
   payments: Payments,
   request: FastifyRequest,
@@ -26,7 +26,7 @@ async function assertNothingRuns(
     if (state !== undefined) await applySubscription(services.database, payments, state);
   }
   if (data.length === 0) return;
-  const { subscription_id } = await stripeAccount(services.database, userOf(request));
+  const { subscription_id } = await stripeAccount(services.database, getUser(request));
   if (subscription_id !== null) throw new ApiError('ALREADY_SUBSCRIBED');
 }
 
@@ -40,9 +40,9 @@ export async function beginCheckout(
   request: FastifyRequest,
   tier: PaidTier,
 ): Promise<string> {
-  const account = await stripeAccount(services.database, userOf(request));
-  const payments = paymentsOf(services);
-  const price = priceFor(payments, tier);
+  const account = await stripeAccount(services.database, getUser(request));
+  const payments = requirePayments(services);
+  const price = requirePrice(payments, tier);
   if (account.subscription_id !== null) throw new ApiError('ALREADY_SUBSCRIBED');
   const metadata = { user_id: account.user_id };
   const page: Stripe.Checkout.SessionCreateParams = {
@@ -54,9 +54,9 @@ export async function beginCheckout(
     success_url: payments.returnUrl,
     cancel_url: payments.returnUrl,
   };
-  const { url } = await withCustomer(services.database, payments, userOf(request), account, async (customer) => {
-    if (customer === account.customer_id) await assertNothingRuns(services, payments, request, customer);
-    const key = writeKeyOf(request, `checkout:${customer}`);
+  const { url } = await withCustomer(services.database, payments, getUser(request), account, async (customer) => {
+    if (customer === account.customer_id) await requireNoSubscription(services, payments, request, customer);
+    const key = toIdempotencyOptions(request, `checkout:${customer}`);
     return payments.stripe.checkout.sessions.create({ ...page, customer }, key);
   });
   if (typeof url !== 'string')
@@ -69,9 +69,10 @@ export async function beginCheckout(
  * @throws {ApiError} SUBSCRIPTION_NOT_FOUND for somebody Stripe does not know
  */
 export async function openPortal(services: PaymentServices, request: FastifyRequest): Promise<string> {
-  const { customer_id: customer } = await stripeAccount(services.database, userOf(request));
-  const { stripe, returnUrl: return_url } = paymentsOf(services);
+  const { customer_id: customer } = await stripeAccount(services.database, getUser(request));
+  const { stripe, returnUrl: return_url } = requirePayments(services);
   if (customer === null) throw new ApiError('SUBSCRIPTION_NOT_FOUND');
-  const open = () => stripe.billingPortal.sessions.create({ customer, return_url }, writeKeyOf(request, 'portal'));
-  return (await askingStripe(open)).url;
+  const open = () =>
+    stripe.billingPortal.sessions.create({ customer, return_url }, toIdempotencyOptions(request, 'portal'));
+  return (await callStripe(open)).url;
 }

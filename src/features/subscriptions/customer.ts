@@ -1,11 +1,11 @@
 import { type Static, Type } from '@sinclair/typebox';
-import type { UserIdentity } from '../../auth/guards/user-identity.js';
-import { callDatabase, type DatabaseClient } from '../../platform/database/client/client.js';
-import { shapeOf } from '../../platform/database/client/shape.js';
+import type { Caller } from '../../platform/database/client/caller.js';
+import { AnyResult, type Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
-import type { Services } from '../../services.js';
-import { askingStripe, isMissing } from './asking-stripe.js';
-import type { Payments } from './payments.js';
+import type { PaymentServices, Payments } from './payments.js';
+import { callStripe, isMissing } from './stripe-errors.js';
+
+const AttachStripeCustomerSchema = Type.String();
 
 const AccountSchema = Type.Object({
   user_id: Type.String(),
@@ -17,21 +17,19 @@ const AccountSchema = Type.Object({
 });
 /** Who a person is at Stripe. */
 export type StripeAccount = Static<typeof AccountSchema>;
-const accountOf = shapeOf(AccountSchema);
-const customerOf = shapeOf(Type.String());
 
 /**
  * Who the caller is at Stripe.
- * @throws {DatabaseFailure} INVALID_TOKEN
+ * @throws {DatabaseError} INVALID_TOKEN
  */
-export async function stripeAccount(database: DatabaseClient, caller: UserIdentity): Promise<StripeAccount> {
-  return accountOf(await callDatabase(() => database.rpc('get_stripe_account', { p_caller: caller })));
+export async function stripeAccount(database: Database, caller: Caller): Promise<StripeAccount> {
+  return await database.call('get_stripe_account', { p_caller: caller }, AccountSchema);
 }
 
 async function createCustomer(
-  database: DatabaseClient,
+  database: Database,
   { stripe }: Payments,
-  caller: UserIdentity,
+  caller: Caller,
   { user_id, email, customer_id, version }: StripeAccount,
 ): Promise<string> {
   // One customer a person: of requests at once all get the same, and the version is another one after it was replaced.
@@ -42,20 +40,20 @@ async function createCustomer(
     p_customer_id: customer.id,
     ...(customer_id !== null && { p_replaces: customer_id }),
   };
-  return customerOf(await callDatabase(() => database.rpc('attach_stripe_customer', attached)));
+  return await database.call('attach_stripe_customer', attached, AttachStripeCustomerSchema);
 }
 
 /**
  * Does something with the caller's customer at Stripe, who is made where there is none, or where somebody deleted them there.
  */
 export async function withCustomer<T>(
-  database: DatabaseClient,
+  database: Database,
   payments: Payments,
-  caller: UserIdentity,
+  caller: Caller,
   account: StripeAccount,
   act: (customerId: string) => Promise<T>,
 ): Promise<T> {
-  return askingStripe(async () => {
+  return callStripe(async () => {
     if (account.customer_id === null) return act(await createCustomer(database, payments, caller, account));
     try {
       return await act(account.customer_id);
@@ -85,12 +83,12 @@ async function deleteCustomer({ stripe }: Payments, { customer_id, subscription_
  * @throws {ApiError} SERVICE_UNAVAILABLE while Stripe cannot be reached, PAYMENTS_DISABLED where its keys were taken away while
  *   a subscription runs: the account stays, so that nobody goes on paying for one that is gone
  */
-export async function endPayments({ database, payments }: Services, caller: UserIdentity): Promise<void> {
+export async function cancelBilling({ database, payments }: PaymentServices, caller: Caller): Promise<void> {
   const account = await stripeAccount(database, caller);
   const { customer_id, subscription_id } = account;
   if (customer_id === null) return;
-  if (payments !== undefined) await askingStripe(() => deleteCustomer(payments, account));
+  if (payments !== undefined) await callStripe(() => deleteCustomer(payments, account));
   else if (subscription_id !== null) throw new ApiError('PAYMENTS_DISABLED');
   const customer = { p_caller: caller, p_customer_id: customer_id };
-  await callDatabase(() => database.rpc('detach_stripe_customer', customer));
+  await database.call('detach_stripe_customer', customer, AnyResult);
 }

@@ -1,10 +1,10 @@
-import type { DatabaseClient } from '../../platform/database/client/client.js';
+import type { Database } from '../../platform/database/client/database.js';
 import { applyInvoice, applySubscription, fetchInvoice, type Outcome } from './apply.js';
 import type { Payments } from './payments.js';
 import { paidInvoiceOf, pointerOf, stateOf, subjectOf } from './stripe-objects.js';
 import type { WebhookEvent } from './webhook-event.js';
 
-type Handler = (database: DatabaseClient, payments: Payments, event: WebhookEvent) => Promise<Outcome | 'ignored'>;
+type Handler = (database: Database, payments: Payments, event: WebhookEvent) => Promise<Outcome | 'ignored'>;
 
 const noteOf = ({ id, type, created }: WebhookEvent) => ({ id, type, created });
 
@@ -44,7 +44,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
  * @throws {ApiError} SERVICE_UNAVAILABLE where something had to be fetched and Stripe is out of reach
  */
 export async function handleEvent(
-  database: DatabaseClient,
+  database: Database,
   payments: Payments,
   event: WebhookEvent,
 ): Promise<Outcome | 'ignored'> {

@@ -1,7 +1,6 @@
 import Stripe from 'stripe';
-import { publicUrlOf } from '../../config/config.js';
-import type { Environment } from '../../config/environment-schema.js';
-import type { DatabaseClient } from '../../platform/database/client/client.js';
+import type { Config } from '../../config/config.js';
+import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
 import { createPrices, type PaidTier, type Prices } from './prices.js';
 
@@ -24,32 +23,31 @@ export interface Payments {
   readonly returnUrl: string;
 }
 
-/** Builds the client of Stripe where the configuration has its keys; Stripe is asked nothing yet. */
-export function createPayments(config: Readonly<Environment>): Payments | undefined {
-  const { STRIPE_SECRET_KEY: key, STRIPE_WEBHOOK_SECRET: webhookSecret } = config;
-  if (key === undefined || webhookSecret === undefined) return undefined;
-  const { protocol, hostname, port } = new URL(config.STRIPE_API_BASE);
-  const address = { host: hostname, ...(port !== '' && { port }) };
+/** Builds the client of Stripe where the configuration has its keys; Stripe is not called yet. */
+export function createPayments(config: Config['stripe']): Payments | undefined {
+  if (config === undefined) return undefined;
+  const { protocol, hostname, port } = new URL(config.apiBase);
   return {
-    stripe: new Stripe(key, {
-      ...address,
+    stripe: new Stripe(config.secretKey, {
+      host: hostname,
+      ...(port !== '' && { port }),
       protocol: protocol === 'http:' ? 'http' : 'https',
       apiVersion: API_VERSION,
       timeout: TIMEOUT_MS,
       maxNetworkRetries: RETRIES,
       telemetry: false,
     }),
-    prices: createPrices({ pro: config.STRIPE_PRICE_PRO, premium: config.STRIPE_PRICE_PREMIUM }),
-    webhookSecret,
-    livemode: key.includes('_live_'),
-    graceDays: config.PAYMENT_GRACE_DAYS,
-    returnUrl: `${publicUrlOf(config)}/dashboard`,
+    prices: createPrices(config.prices),
+    webhookSecret: config.webhookSecret,
+    livemode: config.secretKey.includes('_live_'),
+    graceDays: config.graceDays,
+    returnUrl: config.returnUrl,
   };
 }
 
 /** What acting at Stripe for somebody takes. */
 export interface PaymentServices {
-  readonly database: DatabaseClient;
+  readonly database: Database;
   readonly payments: Payments | undefined;
 }
 
@@ -57,7 +55,7 @@ export interface PaymentServices {
  * Stripe, for a route that needs it.
  * @throws {ApiError} PAYMENTS_DISABLED without keys
  */
-export function paymentsOf({ payments }: Pick<PaymentServices, 'payments'>): Payments {
+export function requirePayments({ payments }: Pick<PaymentServices, 'payments'>): Payments {
   if (payments === undefined) throw new ApiError('PAYMENTS_DISABLED');
   return payments;
 }
@@ -66,7 +64,7 @@ export function paymentsOf({ payments }: Pick<PaymentServices, 'payments'>): Pay
  * The price a tier is sold at.
  * @throws {ApiError} PAYMENTS_DISABLED for a tier that is not for sale
  */
-export function priceFor({ prices }: Payments, tier: PaidTier): string {
+export function requirePrice({ prices }: Payments, tier: PaidTier): string {
   const price = prices.priceOf(tier);
   if (price !== undefined) return price;
   throw new ApiError('PAYMENTS_DISABLED', { sentence: 'This tier is not for sale on this server' });

@@ -1,18 +1,18 @@
 import { Type } from '@sinclair/typebox';
-import { callDatabase, type DatabaseClient } from '../../platform/database/client/client.js';
-import { shapeOf } from '../../platform/database/client/shape.js';
+import type { Database } from '../../platform/database/client/database.js';
 import { applyInvoice, applySubscription, fetchInvoice } from './apply.js';
-import { askingStripe, isMissing } from './asking-stripe.js';
 import type { Payments } from './payments.js';
+import { callStripe, isMissing } from './stripe-errors.js';
 import { paidInvoiceOf, type SubscriptionState, stateOf } from './stripe-objects.js';
+
+const ListRunningSubscriptionsSchema = Type.Array(Type.String());
+const BeginStripeSyncSchema = Type.Boolean();
 
 const PAGE = 100;
 const DAY_SECONDS = 86_400;
 /** How often servers compare by themselves, and how far back: longer than Stripe tries to deliver an event. */
 const EVERY_MINUTES = 60;
 const RECENT_DAYS = 7;
-const dueOf = shapeOf(Type.Boolean());
-const idsOf = shapeOf(Type.Array(Type.String()));
 
 /** What a comparison looked at and mended. */
 export interface Reconciled {
@@ -25,10 +25,12 @@ export interface Reconciled {
 }
 
 /** The subscriptions that run as far as is known here; those Stripe has ended are in no list of its own. */
-async function* runningHere(database: DatabaseClient): AsyncGenerator<string> {
+async function* runningHere(database: Database): AsyncGenerator<string> {
   for (let after = ''; ; ) {
-    const page = idsOf(
-      await callDatabase(() => database.rpc('list_running_subscriptions', { p_limit: PAGE, p_after: after })),
+    const page = await database.call(
+      'list_running_subscriptions',
+      { p_limit: PAGE, p_after: after },
+      ListRunningSubscriptionsSchema,
     );
     yield* page;
     const last = page.at(-1);
@@ -47,7 +49,7 @@ async function stateAtStripe(payments: Payments, id: string): Promise<Subscripti
   }
 }
 
-async function reconcileSubscriptions(database: DatabaseClient, payments: Payments): Promise<[number, number]> {
+async function reconcileSubscriptions(database: Database, payments: Payments): Promise<[number, number]> {
   const seen = new Set<string>();
   let changed = 0;
   for await (const subscription of payments.stripe.subscriptions.list({ limit: PAGE })) {
@@ -64,11 +66,7 @@ async function reconcileSubscriptions(database: DatabaseClient, payments: Paymen
   return [seen.size, changed];
 }
 
-async function reconcileInvoices(
-  database: DatabaseClient,
-  payments: Payments,
-  days: number,
-): Promise<[number, number]> {
+async function reconcileInvoices(database: Database, payments: Payments, days: number): Promise<[number, number]> {
   let invoices = 0;
   let granted = 0;
   const since = Math.floor(Date.now() / 1000) - days * DAY_SECONDS;
@@ -88,8 +86,8 @@ async function reconcileInvoices(
  * @param days how old invoices may be
  * @throws {ApiError} SERVICE_UNAVAILABLE
  */
-export async function reconcile(database: DatabaseClient, payments: Payments, days: number): Promise<Reconciled> {
-  return askingStripe(async () => {
+export async function reconcile(database: Database, payments: Payments, days: number): Promise<Reconciled> {
+  return callStripe(async () => {
     // Grants first: what a period is worth does not depend on whether it still runs.
     const [invoices, granted] = await reconcileInvoices(database, payments, days);
     const [subscriptions, changed] = await reconcileSubscriptions(database, payments);
@@ -98,7 +96,7 @@ export async function reconcile(database: DatabaseClient, payments: Payments, da
 }
 
 /** Compares where no server has for an hour; answers undefined where one has. */
-export async function reconcileWhenDue(database: DatabaseClient, payments: Payments): Promise<Reconciled | undefined> {
-  const due = dueOf(await callDatabase(() => database.rpc('begin_stripe_sync', { p_minutes: EVERY_MINUTES })));
+export async function reconcileWhenDue(database: Database, payments: Payments): Promise<Reconciled | undefined> {
+  const due = await database.call('begin_stripe_sync', { p_minutes: EVERY_MINUTES }, BeginStripeSyncSchema);
   return due ? reconcile(database, payments, RECENT_DAYS) : undefined;
 }

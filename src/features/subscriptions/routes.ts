@@ -1,13 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { Static } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
-import { requireUser, userOf } from '../../auth/guards/user-guard.js';
+import { getUser, requireUser } from '../../auth/guards/user-guard.js';
 import { accountLimit } from '../../auth/limits/rate-limits.js';
-import { shapeOf } from '../../platform/database/client/shape.js';
 import { errors } from '../../platform/http/error-schema.js';
-import type { Services } from '../../services.js';
+import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { changeTier, endSubscription } from './change.js';
 import { beginCheckout, openPortal } from './checkout.js';
+import type { SubscriptionsOptions } from './plugin.js';
 import {
   CheckoutSchema,
   ChooseTierSchema,
@@ -16,24 +16,19 @@ import {
   SubscriptionSchema,
 } from './schemas.js';
 
-const tags = ['Subscriptions'];
-const security = [{ userToken: [] }];
-const subscriptionOf = shapeOf(SubscriptionSchema);
-
 /** A person's subscription: `GET`, `POST`, `PUT` and `DELETE /subscriptions`, `POST /subscriptions/portal`. */
-export const subscriptionRoutes: FastifyPluginAsyncTypebox<Services> = async (app, services) => {
-  requireUser(app, services);
+export const subscriptionRoutes: FastifyPluginAsyncTypebox<SubscriptionsOptions> = async (app, services) => {
+  describeRoutes(app, { tags: ['Subscriptions'] });
+  requireUser(app);
   const mySubscription = async (request: FastifyRequest): Promise<Static<typeof SubscriptionSchema>> =>
-    subscriptionOf(await services.userDatabase.call(userOf(request), (database) => database.rpc('my_subscription')));
+    services.callerDatabase.call(getUser(request), 'my_subscription', {}, SubscriptionSchema);
 
   app.get(
     '/subscriptions',
     {
       schema: {
-        tags,
-        security,
         summary: 'The tier in force, the subscription behind it, and what was used of it',
-        response: { 200: SubscriptionSchema, ...errors(401) },
+        response: { 200: SubscriptionSchema },
       },
     },
     mySubscription,
@@ -44,11 +39,9 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<Services> = async (ap
     {
       onRequest: accountLimit(app),
       schema: {
-        tags,
-        security,
         summary: "Begin a subscription: answers the address of Stripe's page to pay on",
         body: ChooseTierSchema,
-        response: { 201: CheckoutSchema, ...errors(400, 401, 409, 413, 415, 422) },
+        response: { 201: CheckoutSchema, ...errors(409, 422) },
       },
     },
     async (request, reply) => {
@@ -63,11 +56,9 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<Services> = async (ap
     {
       onRequest: accountLimit(app),
       schema: {
-        tags,
-        security,
         summary: 'Change the tier of a running subscription, with proration, or keep it from ending',
         body: ChooseTierSchema,
-        response: { 200: SubscriptionSchema, ...errors(400, 401, 402, 404, 413, 415, 422) },
+        response: { 200: SubscriptionSchema, ...errors(402, 404, 422) },
       },
     },
     async (request) => {
@@ -81,11 +72,9 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<Services> = async (ap
     {
       onRequest: accountLimit(app),
       schema: {
-        tags,
-        security,
         summary: 'End the subscription with the period that is paid for, or at once',
         querystring: EndSubscriptionQuerySchema,
-        response: { 200: SubscriptionSchema, ...errors(400, 401, 404, 413, 415) },
+        response: { 200: SubscriptionSchema, ...errors(404) },
       },
     },
     async (request) => {
@@ -99,10 +88,8 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<Services> = async (ap
     {
       onRequest: accountLimit(app),
       schema: {
-        tags,
-        security,
         summary: "The address of Stripe's page for invoices, means of payment and cancelling",
-        response: { 201: PortalSchema, ...errors(400, 401, 404, 413, 415) },
+        response: { 201: PortalSchema, ...errors(404) },
       },
     },
     async (request, reply) => {

@@ -86,7 +86,7 @@ export type SubscriptionState = {
 };
 
 /** Which subscription an object is about, to ask for its state. */
-export type SubscriptionPointer = Pick<SubscriptionState, 'subscription_id' | 'customer_id'>;
+export type SubscriptionRef = Pick<SubscriptionState, 'subscription_id' | 'customer_id'>;
 
 /** A paid invoice as SQL functions take it (`p_invoice`); times in epoch seconds. */
 export type PaidInvoice = {
@@ -156,12 +156,12 @@ export function paidInvoiceOf(object: unknown, payments: Payments): PaidInvoice 
 }
 
 /** Reads which subscription a subscription is, whatever else it says. */
-export function pointerOf(object: unknown): SubscriptionPointer | undefined {
+export function pointerOf(object: unknown): SubscriptionRef | undefined {
   return ownPointers.Check(object) ? { subscription_id: object.id, customer_id: idOf(object.customer) } : undefined;
 }
 
 /** Reads which subscription a checkout session or an invoice is about; undefined for one about none. */
-export function subjectOf(object: unknown): SubscriptionPointer | undefined {
+export function subjectOf(object: unknown): SubscriptionRef | undefined {
   if (pointers.Check(object)) return { subscription_id: idOf(object.subscription), customer_id: idOf(object.customer) };
   if (!invoicePointers.Check(object)) return undefined;
   const { subscription } = object.parent.subscription_details;

@@ -21,14 +21,14 @@ const events = TypeCompiler.Compile(EventSchema);
 export type WebhookEvent = Static<typeof EventSchema>;
 
 /** The one time a signature header names, in epoch seconds. */
-function timeOf(header: string): number | undefined {
+function parseSignatureTime(header: string): number | undefined {
   const [time, ...others] = header.split(',').filter((item) => item.startsWith('t='));
   return time !== undefined && others.length === 0 && /^t=\d{1,12}$/.test(time) ? Number(time.slice(2)) : undefined;
 }
 
 /** Checks the signature, and only then reads the body. */
-function signedContent({ stripe, webhookSecret }: Payments, header: string, body: Buffer): unknown {
-  const time = timeOf(header);
+function verifySignature({ stripe, webhookSecret }: Payments, header: string, body: Buffer): unknown {
+  const time = parseSignatureTime(header);
   // The package refuses what is too old, and takes anything from the future.
   if (time === undefined || time - Date.now() / 1000 > TOLERANCE_SECONDS) throw new ApiError('INVALID_SIGNATURE');
   try {
@@ -45,9 +45,9 @@ function signedContent({ stripe, webhookSecret }: Payments, header: string, body
  * @param body the bytes as they came, which are what is signed
  * @throws {ApiError} INVALID_SIGNATURE, VALIDATION_FAILED, LIVEMODE_MISMATCH
  */
-export function verifiedEvent(payments: Payments, header: unknown, body: unknown): WebhookEvent {
+export function verifyEvent(payments: Payments, header: unknown, body: unknown): WebhookEvent {
   if (typeof header !== 'string' || !Buffer.isBuffer(body)) throw new ApiError('INVALID_SIGNATURE');
-  const event = signedContent(payments, header, body);
+  const event = verifySignature(payments, header, body);
   if (!events.Check(event)) throw new ApiError('VALIDATION_FAILED', { sentence: 'The body is not an event' });
   if (event.livemode !== payments.livemode) throw new ApiError('LIVEMODE_MISMATCH');
   return event;

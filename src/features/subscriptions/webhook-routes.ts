@@ -1,15 +1,15 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { errors } from '../../platform/http/error-schema.js';
-import type { Services } from '../../services.js';
+import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { handleEvent } from './handle-event.js';
-import { paymentsOf } from './payments.js';
+import { type PaymentServices, requirePayments } from './payments.js';
 import { ReceivedEventSchema } from './schemas.js';
-import { verifiedEvent } from './webhook-event.js';
+import { verifyEvent } from './webhook-event.js';
 
 const BODY_LIMIT_BYTES = 1024 * 1024;
 
 /** `POST /subscriptions/webhook`, called by Stripe. In a scope of its own, as the signature is of the body's very bytes. */
-export const webhookRoutes: FastifyPluginAsyncTypebox<Services> = async (app, services) => {
+export const webhookRoutes: FastifyPluginAsyncTypebox<PaymentServices> = async (app, services) => {
+  describeRoutes(app, { tags: ['Subscriptions'] });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
 
@@ -18,17 +18,16 @@ export const webhookRoutes: FastifyPluginAsyncTypebox<Services> = async (app, se
     {
       bodyLimit: BODY_LIMIT_BYTES,
       onRequest: async () => {
-        paymentsOf(services);
+        requirePayments(services);
       },
       schema: {
-        tags: ['Subscriptions'],
         summary: "Where Stripe sends its events, signed with the endpoint's secret",
-        response: { 200: ReceivedEventSchema, ...errors(400, 413, 415) },
+        response: { 200: ReceivedEventSchema },
       },
     },
     async (request) => {
-      const payments = paymentsOf(services);
-      const event = verifiedEvent(payments, request.headers['stripe-signature'], request.body);
+      const payments = requirePayments(services);
+      const event = verifyEvent(payments, request.headers['stripe-signature'], request.body);
       const outcome = await handleEvent(services.database, payments, event);
       request.log.info({ event: event.id, type: event.type, outcome }, 'payment event');
       return { received: true as const };

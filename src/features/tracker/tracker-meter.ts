@@ -1,12 +1,11 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { createBatcher } from '../../metering/batcher.js';
-import { outcomeReader, outcomesOf } from '../../metering/outcomes.js';
-import { callDatabase, type DatabaseClient } from '../../platform/database/client/client.js';
+import { createOutcomeBatcher, createOutcomeDecoder } from '../../metering/outcomes.js';
+import type { Database } from '../../platform/database/client/database.js';
 import type { Json } from '../../platform/database/client/types.js';
 
 const Count = Type.Integer({ minimum: 0 });
 const CountersSchema = Type.Object({ prompts: Count, tokens: Count });
-const readCounters = outcomeReader(CountersSchema);
+const decodeCounters = createOutcomeDecoder(CountersSchema);
 
 /** Prompts and language-model tokens counted for an account so far. */
 export type Counters = Static<typeof CountersSchema>;
@@ -25,13 +24,10 @@ export interface TrackerMeter {
 }
 
 /** Builds the meter of trackers over a database; all its calls share batches. */
-export function createTrackerMeter(database: DatabaseClient): TrackerMeter {
-  const submit = createBatcher<Record<string, Json>, Json>(async (items) => {
-    const answer = await callDatabase(() => database.rpc('track_usage', { p_items: [...items] }));
-    return outcomesOf(answer, items.length);
-  });
+export function createTrackerMeter(database: Database): TrackerMeter {
+  const submit = createOutcomeBatcher(database, 'track_usage', (p_items: Record<string, Json>[]) => ({ p_items }));
   return {
     track: async (userId, { usage, tokenCount, idempotencyKey }) =>
-      readCounters(await submit({ user_id: userId, usage, token_count: tokenCount, key: idempotencyKey ?? null })),
+      decodeCounters(await submit({ user_id: userId, usage, token_count: tokenCount, key: idempotencyKey ?? null })),
   };
 }

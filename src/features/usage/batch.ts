@@ -1,7 +1,6 @@
 import type { Static } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
-import type { UserIdentity } from '../../auth/guards/user-identity.js';
-import type { Json } from '../../platform/database/client/types.js';
+import type { Caller } from '../../platform/database/client/caller.js';
 import { ApiError } from '../../platform/errors.js';
 import {
   type RecordedBatchSchema,
@@ -10,7 +9,7 @@ import {
   type UsageEvent,
   UsageEventSchema,
 } from './schemas.js';
-import { readRecorded, type UsageRecorder } from './usage-recorder.js';
+import { decodeRecorded, type UsageRecorder } from './usage-recorder.js';
 
 type Verdict = RecordedUsage | RefusedUsage;
 
@@ -20,9 +19,9 @@ function refusalOf(error: ApiError): RefusedUsage {
   return { recorded: false, code: error.code, error: error.message };
 }
 
-function verdictOf(outcome: Json | undefined): Verdict {
+function verdictOf(outcome: unknown): Verdict {
   try {
-    return readRecorded(outcome);
+    return decodeRecorded(outcome);
   } catch (error) {
     // Who asks is the same for all: that is no verdict on an event.
     if (error instanceof ApiError && error.code !== 'INVALID_TOKEN') return refusalOf(error);
@@ -44,7 +43,7 @@ function shapeRefusal(event: unknown): RefusedUsage {
  */
 export async function recordBatch(
   recorder: UsageRecorder,
-  caller: UserIdentity,
+  caller: Caller,
   sent: readonly unknown[],
 ): Promise<Static<typeof RecordedBatchSchema>> {
   const good: UsageEvent[] = sent.filter((event) => events.Check(event));

@@ -33,7 +33,7 @@ function lineOf(event: ListedUsage): string {
 
 /**
  * Usage events as CSV with a header line, page by page: only one page is in memory at a time.
- * @throws {DatabaseFailure} in the middle of it, when the database goes away or the session ends
+ * @throws {DatabaseError} in the middle of it, when the database goes away or the session ends
  */
 export async function* usageCsv(first: readonly ListedUsage[], readPage: ReadPage): AsyncGenerator<string> {
   yield `${COLUMNS.join(',')}\r\n`;

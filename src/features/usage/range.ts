@@ -45,7 +45,7 @@ export interface Dates {
  * The range a question is about: what it names, or the last 30 days where the person is.
  * @throws {ApiError} RANGE_NOT_VALID for an unknown time zone; SQL judges the rest
  */
-export function datesOf({ from, to, tz }: Dates): Required<Dates> {
+export function toDates({ from, to, tz }: Dates): Required<Dates> {
   const format = dateFormatOf(tz);
   if (format === undefined) {
     throw new ApiError('RANGE_NOT_VALID', { sentence: 'tz is not a known time zone such as Europe/Berlin' });
@@ -57,8 +57,8 @@ export function datesOf({ from, to, tz }: Dates): Required<Dates> {
   };
 }
 
-/** {@link datesOf}, as the SQL functions take it. */
-export function rangeOf(query: Dates): Range {
-  const { from, to, tz } = datesOf(query);
+/** {@link toDates}, as the SQL functions take it. */
+export function toRange(query: Dates): Range {
+  const { from, to, tz } = toDates(query);
   return { p_from: from, p_to: to, p_time_zone: tz };
 }

@@ -1,8 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
-import type { UserIdentity } from '../../auth/guards/user-identity.js';
-import type { DatabaseClient } from '../../platform/database/client/client.js';
-import { shapeOf } from '../../platform/database/client/shape.js';
-import type { UserDatabase } from '../../platform/database/client/user-database.js';
+import type { Caller } from '../../platform/database/client/caller.js';
+import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 
 /** Rows a page holds: what is in memory at once. */
 const PAGE_ROWS = 5_000;
@@ -14,32 +12,36 @@ const RowSchema = Type.Object({
   occurred_at: Type.Optional(Type.String()),
 });
 type Row = Static<typeof RowSchema>;
-const rowsOf = shapeOf(Type.Array(RowSchema));
+const RowsSchema = Type.Array(RowSchema);
 
 interface Page {
   readonly p_limit: number;
   readonly p_after_at?: string;
   readonly p_after_id?: string;
 }
-type ReadPage = (database: DatabaseClient, page: Page) => ReturnType<Parameters<UserDatabase['call']>[1]>;
 
-/** What may be long, and is read in pages: a name in the file, and the function that answers a page of it. */
-const SECTIONS: readonly (readonly [name: string, read: ReadPage])[] = [
-  ['devices', (database, page) => database.rpc('my_devices', page)],
-  ['ledger_entries', (database, page) => database.rpc('export_ledger_entries', page)],
-  ['reservations', (database, page) => database.rpc('export_reservations', page)],
-  ['generations', (database, page) => database.rpc('export_generations', page)],
-  ['usage_events', (database, page) => database.rpc('export_usage_events', page)],
-  ['subscriptions', (database, page) => database.rpc('export_subscriptions', page)],
-  ['subscription_grants', (database, page) => database.rpc('export_subscription_grants', page)],
-  ['feature_events', (database, page) => database.rpc('export_feature_events', page)],
-  ['settings', (database, page) => database.rpc('export_settings', page)],
-  ['settings_versions', (database, page) => database.rpc('export_settings_versions', page)],
-];
+/** The lists that may be long, and are read in pages: a name in the file, and the function that returns a page of it. */
+const SECTIONS = [
+  ['devices', 'my_devices'],
+  ['ledger_entries', 'export_ledger_entries'],
+  ['reservations', 'export_reservations'],
+  ['generations', 'export_generations'],
+  ['usage_events', 'export_usage_events'],
+  ['subscriptions', 'export_subscriptions'],
+  ['subscription_grants', 'export_subscription_grants'],
+  ['feature_events', 'export_feature_events'],
+  ['settings', 'export_settings'],
+  ['settings_versions', 'export_settings_versions'],
+] as const;
+type SectionFunction = (typeof SECTIONS)[number][1];
 
-async function* pagesOf(userDatabase: UserDatabase, caller: UserIdentity, read: ReadPage): AsyncGenerator<Row[]> {
+async function* readPages(
+  callerDatabase: CallerDatabase,
+  caller: Caller,
+  name: SectionFunction,
+): AsyncGenerator<Row[]> {
   for (let page: Page = { p_limit: PAGE_ROWS }; ; ) {
-    const rows = rowsOf(await userDatabase.call(caller, (database) => read(database, page)));
+    const rows = await callerDatabase.call(caller, name, page, RowsSchema);
     yield rows;
     const last = rows.at(-1);
     if (last === undefined || rows.length < PAGE_ROWS) return;
@@ -52,18 +54,18 @@ async function* pagesOf(userDatabase: UserDatabase, caller: UserIdentity, read: 
  * text is taken, each by a call of its own.
  *
  * @param account the members that are short
- * @throws {DatabaseFailure} in the middle of it, when the database goes away or the session ends
+ * @throws {DatabaseError} in the middle of it, when the database goes away or the session ends
  */
 export async function* exportText(
-  userDatabase: UserDatabase,
-  caller: UserIdentity,
+  callerDatabase: CallerDatabase,
+  caller: Caller,
   account: object,
 ): AsyncGenerator<string> {
   yield JSON.stringify(account).slice(0, -1);
-  for (const [name, read] of SECTIONS) {
+  for (const [name, readFunction] of SECTIONS) {
     yield `,"${name}":[`;
     let separator = '';
-    for await (const rows of pagesOf(userDatabase, caller, read)) {
+    for await (const rows of readPages(callerDatabase, caller, readFunction)) {
       if (rows.length > 0) yield separator + JSON.stringify(rows).slice(1, -1);
       separator = ',';
     }

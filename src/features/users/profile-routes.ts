@@ -1,11 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { requireUser, userOf } from '../../auth/guards/user-guard.js';
-import { callDatabase, longCall } from '../../platform/database/client/client.js';
-import { shapeOf } from '../../platform/database/client/shape.js';
+import { getUser, requireUser } from '../../auth/guards/user-guard.js';
+import { LONG_TIMEOUT_MS } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
-import type { Services } from '../../services.js';
-import { endPayments } from '../subscriptions/customer.js';
+import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { changePassword } from './password.js';
+import type { UsersOptions } from './plugin.js';
 import {
   ChangePasswordSchema,
   DeletedAccountSchema,
@@ -14,38 +13,32 @@ import {
   UpdateProfileSchema,
 } from './schemas.js';
 
-const tags = ['Users'];
-const security = [{ userToken: [] }];
-const profileOf = shapeOf(ProfileSchema);
-const deletedOf = shapeOf(DeletedAccountSchema);
-
 /** A person's own account: `GET`, `PUT` and `DELETE /users/me`, `POST /users/me/password`. */
-export const profileRoutes: FastifyPluginAsyncTypebox<Services> = async (app, services) => {
-  requireUser(app, services);
-  const { database } = services;
+export const profileRoutes: FastifyPluginAsyncTypebox<Pick<UsersOptions, 'database' | 'cancelBilling'>> = async (
+  app,
+  { database, cancelBilling },
+) => {
+  describeRoutes(app, { tags: ['Users'] });
+  requireUser(app);
 
-  app.get(
-    '/users/me',
-    { schema: { tags, security, summary: 'The profile', response: { 200: ProfileSchema, ...errors(401) } } },
-    async (request) => profileOf(await callDatabase(() => database.rpc('get_profile', { p_caller: userOf(request) }))),
+  app.get('/users/me', { schema: { summary: 'The profile', response: { 200: ProfileSchema } } }, async (request) =>
+    database.call('get_profile', { p_caller: getUser(request) }, ProfileSchema),
   );
 
   app.put(
     '/users/me',
     {
       schema: {
-        tags,
-        security,
         summary: 'Change name or picture',
         body: UpdateProfileSchema,
-        response: { 200: ProfileSchema, ...errors(400, 401, 413, 415) },
+        response: { 200: ProfileSchema },
       },
     },
     async (request) => {
       const { name } = request.body;
       const p_changes = { ...request.body, ...(typeof name === 'string' && { name: name.trim() }) };
-      const change = { p_caller: userOf(request), p_changes };
-      return profileOf(await callDatabase(() => database.rpc('update_profile', change)));
+      const change = { p_caller: getUser(request), p_changes };
+      return await database.call('update_profile', change, ProfileSchema);
     },
   );
 
@@ -53,17 +46,14 @@ export const profileRoutes: FastifyPluginAsyncTypebox<Services> = async (app, se
     '/users/me',
     {
       schema: {
-        tags,
-        security,
         summary: 'Delete the account and everything personal; this cannot be undone',
-        response: { 200: DeletedAccountSchema, ...errors(400, 401, 409, 413, 415) },
+        response: { 200: DeletedAccountSchema, ...errors(409) },
       },
     },
     async (request) => {
-      await endPayments(services, userOf(request));
-      const account = { p_caller: userOf(request) };
-      const call = () => database.rpc('delete_account', account).abortSignal(longCall());
-      return deletedOf(await callDatabase(call));
+      await cancelBilling(getUser(request));
+      const account = { p_caller: getUser(request) };
+      return database.call('delete_account', account, DeletedAccountSchema, { timeoutMs: LONG_TIMEOUT_MS });
     },
   );
 
@@ -71,15 +61,13 @@ export const profileRoutes: FastifyPluginAsyncTypebox<Services> = async (app, se
     '/users/me/password',
     {
       schema: {
-        tags,
-        security,
         summary: 'Change the password, or set the first one; every other session ends',
         body: ChangePasswordSchema,
-        response: { 200: MessageSchema, ...errors(400, 401, 413, 415) },
+        response: { 200: MessageSchema },
       },
     },
     async (request) => {
-      await changePassword(database, userOf(request), request.body);
+      await changePassword(database, getUser(request), request.body);
       return { message: 'The password was changed' };
     },
   );

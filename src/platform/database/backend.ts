@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { SignJWT } from 'jose';
 import pg from 'pg';
 import type { Config } from '../../config/config.js';
-import { createDatabaseClient, type DatabaseClient, fetchWithTimeout } from './client/client.js';
+import { type CallerDatabase, createCallerDatabase } from './client/caller-database.js';
+import { createDatabaseClient, fetchWithTimeout } from './client/client.js';
+import { createDatabase, type Database } from './client/database.js';
 import { createTokenMinter } from './client/token-minter.js';
-import { createUserDatabase, type UserDatabase } from './client/user-database.js';
 import { openDirectApi } from './direct/direct-api.js';
 import { superviseEmbedded } from './embedded/embedded.js';
 import { migrate } from './migrations/migrations.js';
@@ -17,31 +18,31 @@ const DIRECT_URL = 'http://direct.invalid';
 /** The database as the server uses it. */
 export interface Backend {
   /** Acts as `service_role`: may execute the server's functions, and nothing else. */
-  readonly database: DatabaseClient;
+  readonly database: Database;
   /** Acts in a person's own name, under row-level security. */
-  readonly userDatabase: UserDatabase;
-  /** Key client tokens are signed with. */
+  readonly callerDatabase: CallerDatabase;
+  /** The key client tokens are signed with. */
   readonly jwtSecret: string;
-  /** Whether Postgres came with the server, so that the server may generate what is missing. */
+  /** True where Postgres came with the server, so that the server may generate what is missing. */
   readonly embedded: boolean;
   readonly close: () => Promise<void>;
 }
 
-/** What the backend reports while it runs. */
+/** Where the backend reports what happens while it runs. */
 export interface BackendLog {
   readonly warn: (details: object, message: string) => void;
 }
 
-/** A client of a Supabase project's Data API, acting with one of its keys. */
-export function supabaseClient(url: string, key: string): DatabaseClient {
-  return createDatabaseClient(url, key, fetchWithTimeout(CALL_TIMEOUT_MS));
+/** Opens a Supabase project's Data API, acting with one of its keys. */
+export function openDataApi(url: string, key: string): Database {
+  return createDatabase(createDatabaseClient(url, key, fetchWithTimeout(CALL_TIMEOUT_MS)));
 }
 
-/** Clients over the direct Data API, as `service_role` and as its users. */
+/** Opens the direct Data API, as `service_role` and as its users. */
 export async function openDirect(
   connectionString: string,
   log: BackendLog,
-): Promise<Pick<Backend, 'database' | 'userDatabase' | 'close'>> {
+): Promise<Pick<Backend, 'database' | 'callerDatabase' | 'close'>> {
   // Database tokens are made and checked by this process only, so their key never leaves it.
   const secret = randomBytes(32).toString('base64url');
   const jwtSecret = new TextEncoder().encode(secret);
@@ -51,19 +52,19 @@ export async function openDirect(
     onConnectionError: (error) => log.warn({ reason: error.message }, 'a database connection broke'),
   });
   const key = await new SignJWT({ role: 'service_role' }).setProtectedHeader({ alg: 'HS256' }).sign(jwtSecret);
-  const database = createDatabaseClient(DIRECT_URL, key, api.fetch);
-  const userDatabase = createUserDatabase(database, await createTokenMinter({ secret }));
-  return { database, userDatabase, close: api.close };
+  const database = createDatabase(createDatabaseClient(DIRECT_URL, key, api.fetch));
+  const callerDatabase = createCallerDatabase(database, await createTokenMinter({ secret }));
+  return { database, callerDatabase, close: api.close };
 }
 
-/** Clients of a Supabase project's Data API. */
+/** Opens a Supabase project's Data API, as `service_role` and as its users. */
 async function openSupabase(
   config: Extract<Config['database'], { kind: 'supabase' }>,
-): Promise<Pick<Backend, 'database' | 'userDatabase' | 'close'>> {
-  const database = supabaseClient(config.url, config.secretKey);
-  const asUsers = supabaseClient(config.url, config.publishableKey ?? config.secretKey);
+): Promise<Pick<Backend, 'database' | 'callerDatabase' | 'close'>> {
+  const database = openDataApi(config.url, config.secretKey);
+  const asUsers = openDataApi(config.url, config.publishableKey ?? config.secretKey);
   const minter = config.signingKey && (await createTokenMinter(config.signingKey));
-  return { database, userDatabase: createUserDatabase(asUsers, minter), close: async () => {} };
+  return { database, callerDatabase: createCallerDatabase(asUsers, minter), close: async () => {} };
 }
 
 async function setPassword(adminUrl: string, password: string): Promise<void> {
@@ -81,7 +82,7 @@ async function openEmbeddedBackend(dataDir: string, jwtSecret: string | undefine
     const direct = await openDirect(postgres.authenticatorUrl, log);
     return {
       database: direct.database,
-      userDatabase: direct.userDatabase,
+      callerDatabase: direct.callerDatabase,
       jwtSecret: jwtSecret ?? postgres.secrets.jwt_secret,
       embedded: true,
       close: async () => {
@@ -101,10 +102,10 @@ async function openEmbeddedBackend(dataDir: string, jwtSecret: string | undefine
  * @throws {StartupError} when the embedded Postgres cannot be used
  */
 export async function openBackend(config: Config, log: BackendLog): Promise<Backend> {
-  const jwtSecret = config.JWT_SECRET ?? '';
+  const jwtSecret = config.tokens.secret ?? '';
   switch (config.database.kind) {
     case 'embedded':
-      return openEmbeddedBackend(config.database.dataDir, config.JWT_SECRET, log);
+      return openEmbeddedBackend(config.database.dataDir, config.tokens.secret, log);
     case 'direct':
       return { ...(await openDirect(config.database.connectionString, log)), jwtSecret, embedded: false };
     case 'supabase':

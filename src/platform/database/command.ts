@@ -1,7 +1,7 @@
-import { readDatabaseConfig } from '../../config/config.js';
+import { parseDatabaseConfig } from '../../config/config.js';
 import { loadEnvironmentFile } from '../../config/environment-file.js';
 import { explanationOf, StartupError } from '../startup-error.js';
-import { type Backend, openDirect, supabaseClient } from './backend.js';
+import { type Backend, openDataApi, openDirect } from './backend.js';
 import { openEmbedded } from './embedded/embedded.js';
 import { migrate } from './migrations/migrations.js';
 
@@ -19,7 +19,7 @@ export interface CommandDatabase {
  * @throws {StartupError} with SUPABASE_URL only, as its Data API cannot run commands
  */
 export async function openForCommand(): Promise<CommandDatabase> {
-  const database = readDatabaseConfig(process.env);
+  const database = parseDatabaseConfig(process.env);
   if (database.kind === 'supabase') {
     throw new StartupError(
       'This command needs a Postgres connection: unset SUPABASE_URL and set DATABASE_URL to the project’s',
@@ -34,11 +34,11 @@ export async function openForCommand(): Promise<CommandDatabase> {
   return { adminUrl, applied: await migrate(adminUrl), close: embedded.close };
 }
 
-/** A client of the server's database, whichever set-up it has, for commands that only call its functions. */
+/** Opens the server's database, whichever set-up it has, for commands that only call its functions. */
 export async function openClientForCommand(): Promise<Pick<Backend, 'database' | 'close'>> {
-  const database = readDatabaseConfig(process.env);
+  const database = parseDatabaseConfig(process.env);
   if (database.kind === 'supabase') {
-    return { database: supabaseClient(database.url, database.secretKey), close: async () => {} };
+    return { database: openDataApi(database.url, database.secretKey), close: async () => {} };
   }
   const opened = await openForCommand();
   const direct = await openDirect(opened.adminUrl, { warn: () => {} });

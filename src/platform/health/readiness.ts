@@ -1,5 +1,6 @@
-import { callDatabase, type DatabaseClient } from '../database/client/client.js';
-import { DatabaseFailure } from '../database/client/failure.js';
+import { Type } from '@sinclair/typebox';
+import type { Database } from '../database/client/database.js';
+import { DatabaseError } from '../database/client/database-error.js';
 import { expectedSchemaVersion } from '../database/migrations/migrations.js';
 
 /** Whether the server can do its work. */
@@ -16,24 +17,25 @@ export interface Readiness {
   readonly onDrain: (listener: () => void) => void;
 }
 
+const VersionSchema = Type.String();
 const UPDATE = 'run "npm run migrate" (or "supabase db push")';
 /** The Data API's code for a function that does not exist. */
 const UNKNOWN_FUNCTION = 'PGRST202';
 
 /** What to run where the database lacks migrations. */
-export async function schemaProblem(database: DatabaseClient): Promise<string | undefined> {
+export async function schemaProblem(database: Database): Promise<string | undefined> {
   const expected = await expectedSchemaVersion();
   try {
-    const found = await callDatabase(() => database.rpc('schema_version'));
+    const found = await database.call('schema_version', {}, VersionSchema);
     if (found >= expected) return undefined;
     return `The database is at version ${found}, this server needs ${expected}: ${UPDATE}`;
   } catch (error) {
-    if (!(error instanceof DatabaseFailure) || error.code !== UNKNOWN_FUNCTION) throw error;
+    if (!(error instanceof DatabaseError) || error.code !== UNKNOWN_FUNCTION) throw error;
     return `The database has none of this server's tables and functions: ${UPDATE}`;
   }
 }
 
-export function createReadiness(database: DatabaseClient): Readiness {
+export function createReadiness(database: Database): Readiness {
   let draining = false;
   const listeners: (() => void)[] = [];
   return {

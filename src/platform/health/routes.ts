@@ -5,20 +5,18 @@ import type { Readiness } from './readiness.js';
 
 const tags = ['Health'];
 const StatusSchema = Type.Object({ status: Type.String() });
+const liveness = { tags, summary: 'Liveness', response: { 200: StatusSchema } };
+const readinessSchema = { tags, summary: 'Readiness', response: { 200: StatusSchema, ...errors(429, 500, 503) } };
 
-/** Liveness (the process answers) and readiness (the database does, too). */
+/** Serves liveness (the process answers) and readiness (the database does, too). */
 export const healthRoutes: FastifyPluginAsyncTypebox<{ readiness: Readiness }> = async (app, { readiness }) => {
   const alive = () => ({ status: 'ok' });
 
-  app.get('/', { schema: { tags, summary: 'Liveness', response: { 200: StatusSchema } } }, alive);
-  app.get('/healthz', { schema: { tags, summary: 'Liveness', response: { 200: StatusSchema } } }, alive);
-  app.get(
-    '/readyz',
-    { schema: { tags, summary: 'Readiness', response: { 200: StatusSchema, ...errors() } } },
-    async () => {
-      const problem = await readiness.problem();
-      if (problem !== undefined) throw new ApiError('SERVICE_UNAVAILABLE', { cause: new Error(problem) });
-      return { status: 'ready' };
-    },
-  );
+  app.get('/', { schema: liveness }, alive);
+  app.get('/healthz', { schema: liveness }, alive);
+  app.get('/readyz', { schema: readinessSchema }, async () => {
+    const problem = await readiness.problem();
+    if (problem !== undefined) throw new ApiError('SERVICE_UNAVAILABLE', { cause: new Error(problem) });
+    return { status: 'ready' };
+  });
 };

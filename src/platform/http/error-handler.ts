@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import { DatabaseFailure } from '../database/client/failure.js';
+import { DatabaseError } from '../database/client/database-error.js';
 import { ApiError, apiErrorOf, type ErrorCode } from '../errors.js';
 
 const RETRY_AFTER_SECONDS = 1;
@@ -27,7 +27,7 @@ function validationErrorOf(error: FastifyError): ApiError {
 /** Any error as one of the closed list. */
 export function apiErrorFor(error: FastifyError | Error): ApiError {
   if (error instanceof ApiError) return error;
-  if (error instanceof DatabaseFailure) return apiErrorOf(error);
+  if (error instanceof DatabaseError) return apiErrorOf(error);
   if (!('code' in error)) return new ApiError('INTERNAL_ERROR', { cause: error });
   if (error.validation) return validationErrorOf(error);
   const known = FRAMEWORK_ERRORS[error.code];

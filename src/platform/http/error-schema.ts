@@ -6,7 +6,7 @@ export const ErrorSchema = Type.Object(
   { additionalProperties: true, description: 'An error: one sentence under three names, and a stable code.' },
 );
 
-/** Declares error answers of a route: `errors(400, 401)`. */
+/** Declares the error answers a route has besides the standard ones of its scope: `errors(403, 404)`. */
 export function errors(...statuses: readonly number[]): Record<number, TSchema> {
-  return Object.fromEntries([...statuses, 429, 500, 503].map((status) => [status, ErrorSchema]));
+  return Object.fromEntries(statuses.map((status) => [status, ErrorSchema]));
 }

@@ -3,24 +3,58 @@ import { Value } from '@sinclair/typebox/value';
 import { ApiError } from '../errors.js';
 import { problemOf } from './json-body.js';
 
-/** What every list takes. */
+/** The query parameters every list takes. */
 export const PageQuery = {
   limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
   cursor: Type.Optional(Type.String({ maxLength: 1_000, description: 'next_cursor of the page before.' })),
 };
 export const PageQuerySchema = Type.Object(PageQuery, { additionalProperties: false });
 
-/** What every list answers besides its rows. */
+/** Where the next page begins, as every list answers it beside its rows. */
 export const NextCursor = Type.Union([
   Type.String({ description: 'Where the next page begins; null on the last one.' }),
   Type.Null(),
 ]);
 
-/** The opaque `next_cursor` after a page: packs where its last row stands, null where the page is not full. */
-export function nextCursor<Row>(rows: readonly Row[], limit: number, positionOf: (row: Row) => unknown): string | null {
+/** The query of a page, as {@link PageQuery} declares it. */
+export interface PageRequest {
+  readonly limit: number;
+  readonly cursor?: string | undefined;
+}
+
+/** A page of rows, and the opaque cursor of the next one, null on the last. */
+export interface Page<Row> {
+  readonly rows: Row[];
+  readonly next_cursor: string | null;
+}
+
+/** Packs where a page's last row stands into an opaque cursor; null where the page is not full. */
+export function encodeCursor<Row>(
+  rows: readonly Row[],
+  limit: number,
+  toPosition: (row: Row) => unknown,
+): string | null {
   const last = rows.at(-1);
   if (last === undefined || rows.length < limit) return null;
-  return Buffer.from(JSON.stringify(positionOf(last))).toString('base64url');
+  return Buffer.from(JSON.stringify(toPosition(last))).toString('base64url');
+}
+
+/**
+ * Reads one page of a list.
+ *
+ * @param schema the shape of a row's position, as the cursor holds it
+ * @param read reads at most `limit` rows after a position; from the start where there is none
+ * @param toPosition returns the position of a row
+ * @throws {ApiError} VALIDATION_FAILED for a cursor this server did not give out
+ */
+export async function paginate<Row, Schema extends TSchema>(
+  { limit, cursor }: PageRequest,
+  schema: Schema,
+  read: (limit: number, after: Static<Schema> | undefined) => Promise<Row[]>,
+  toPosition: (row: Row) => Static<Schema>,
+): Promise<Page<Row>> {
+  const rows = await read(limit, decodeCursor(schema, cursor));
+  return { rows, next_cursor: encodeCursor(rows, limit, toPosition) };
 }
 
 /**
@@ -32,12 +66,12 @@ export function decodeCursor<Schema extends TSchema>(
   cursor: string | undefined,
 ): Static<Schema> | undefined {
   if (cursor === undefined) return undefined;
-  const position = parsed(cursor);
+  const position = parseCursor(cursor);
   if (problemOf(position) === undefined && Value.Check(schema, position)) return position;
   throw new ApiError('VALIDATION_FAILED', { sentence: 'cursor is not valid' });
 }
 
-function parsed(cursor: string): unknown {
+function parseCursor(cursor: string): unknown {
   try {
     return JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
   } catch {

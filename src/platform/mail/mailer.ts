@@ -40,6 +40,7 @@ function printingMailer(log: FastifyBaseLogger): Mailer {
  * Delivers by SMTP where the configuration names a server; otherwise the embedded set-up prints mail to the log.
  * @returns undefined where mail is disabled
  */
-export function createMailer(config: Config, embedded: boolean, log: FastifyBaseLogger): Mailer | undefined {
-  return smtpMailer(config) ?? (embedded ? printingMailer(log) : undefined);
+export function createMailer(config: Config['mail'], embedded: boolean, log: FastifyBaseLogger): Mailer | undefined {
+  if (config !== undefined) return smtpMailer(config);
+  return embedded ? printingMailer(log) : undefined;
 }

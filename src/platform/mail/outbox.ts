@@ -88,7 +88,7 @@ export function outboxOf(app: FastifyInstance): Outbox {
   return outbox;
 }
 
-const mail: FastifyPluginAsync<{ config: Config; embedded: boolean }> = async (app, { config, embedded }) => {
+const mail: FastifyPluginAsync<{ config: Config['mail']; embedded: boolean }> = async (app, { config, embedded }) => {
   const mailer = createMailer(config, embedded, app.log);
   const outbox = mailer && openOutbox(mailer, app.log);
   app.decorate(OUTBOX, outbox);

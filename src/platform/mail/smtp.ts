@@ -3,7 +3,7 @@ import { createTransport } from 'nodemailer';
 import type { Config } from '../../config/config.js';
 import type { Mailer, MailMessage } from './mailer.js';
 
-type SmtpConfig = Pick<Config, 'SMTP_URL' | 'SENDGRID_API_KEY' | 'FROM_EMAIL'>;
+type MailConfig = NonNullable<Config['mail']>;
 
 const SENDGRID = { host: 'smtp.sendgrid.net', port: 465, secure: true } as const;
 const TIMEOUTS = {
@@ -33,37 +33,26 @@ function needsTls(url: URL): boolean {
   return url.protocol === 'smtp:' && url.username !== '' && !isLoopback(url.hostname) && !isOptional;
 }
 
-/**
- * How the mail server is reached, as nodemailer takes it, and the headers every mail carries.
- * @returns undefined where none is configured
- */
-export function smtpSettings({ SMTP_URL, SENDGRID_API_KEY }: SmtpConfig) {
+/** Returns how the mail server is reached, as nodemailer takes it, and the headers every mail carries. */
+export function smtpSettings(config: MailConfig) {
   const options = { ...TIMEOUTS, logger: false, disableFileAccess: true, disableUrlAccess: true };
-  if (SMTP_URL !== undefined) {
-    const encryption = needsTls(new URL(SMTP_URL)) && { requireTLS: true };
-    return { options: { ...options, ...encryption, url: SMTP_URL }, headers: AUTOMATIC };
+  if ('smtpUrl' in config) {
+    const encryption = needsTls(new URL(config.smtpUrl)) && { requireTLS: true };
+    return { options: { ...options, ...encryption, url: config.smtpUrl }, headers: AUTOMATIC };
   }
-  if (SENDGRID_API_KEY !== undefined) {
-    const auth = { user: 'apikey', pass: SENDGRID_API_KEY };
-    return { options: { ...options, ...SENDGRID, auth }, headers: { ...AUTOMATIC, ...UNTRACKED } };
-  }
-  return undefined;
+  const auth = { user: 'apikey', pass: config.sendGridApiKey };
+  return { options: { ...options, ...SENDGRID, auth }, headers: { ...AUTOMATIC, ...UNTRACKED } };
 }
 
-/**
- * Delivers by SMTP, a connection for each mail.
- * @returns undefined where no mail server is configured
- */
-export function smtpMailer(config: SmtpConfig): Mailer | undefined {
-  const settings = smtpSettings(config);
-  if (settings === undefined) return undefined;
-  const transport = createTransport(settings.options);
-  const from = config.FROM_EMAIL;
+/** Builds a mailer that delivers by SMTP, a connection for each mail. */
+export function smtpMailer(config: MailConfig): Mailer {
+  const { options, headers } = smtpSettings(config);
+  const transport = createTransport(options);
   return {
     send: async ({ to, subject, text, html }: MailMessage, signal) => {
       // As an object an address is one address, whatever characters it has.
       const recipient = { name: '', address: to };
-      await transport.sendMail({ from, to: recipient, subject, text, html, headers: settings.headers, signal });
+      await transport.sendMail({ from: config.from, to: recipient, subject, text, html, headers, signal });
     },
   };
 }

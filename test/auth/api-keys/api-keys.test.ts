@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import t from 'tap';
-import { isApiKey, newApiKey } from '../../../src/auth/api-keys/api-key.js';
+import { createApiKey as createKeyText, isApiKey } from '../../../src/auth/api-keys/api-key.js';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 
@@ -79,10 +79,10 @@ t.test('keys that were never made cost no look-up and open nothing', async (t) =
     t.notOk(isApiKey(wrong), wrong.length.toString());
     t.equal((await sendWith(server, wrong, 'GET', '/api/users/me/api-keys')).statusCode, 401);
   }
-  const unknown = newApiKey();
+  const unknown = createKeyText();
   t.ok(isApiKey(unknown));
   t.match((await sendWith(server, unknown, 'GET', '/api/users/me/api-keys')).json(), { code: 'INVALID_TOKEN' });
-  const keys = Array.from({ length: 500 }, newApiKey);
+  const keys = Array.from({ length: 500 }, createKeyText);
   t.equal(new Set(keys).size, 500);
   t.ok(keys.every(isApiKey));
 });

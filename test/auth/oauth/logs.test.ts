@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream';
 import t, { type Test } from 'tap';
 import { buildApp } from '../../../src/app.js';
-import { readConfig } from '../../../src/config/config.js';
+import { parseConfig } from '../../../src/config/config.js';
 import { openBackend } from '../../../src/platform/database/backend.js';
 import { createLogger } from '../../../src/platform/logging.js';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
@@ -32,8 +32,8 @@ const tokens = await openGoogleTokens(t);
 const database = await openTestDatabase(t);
 const SECRET = 'canary-client-secret';
 const environment = { ...google.environment, ...tokens.environment, GOOGLE_CLIENT_SECRET: SECRET, LOG_LEVEL: 'trace' };
-const config = readConfig(testEnvironment(database, environment));
-const logger = createLogger(config.LOG_LEVEL, destination);
+const config = parseConfig(testEnvironment(database, environment));
+const logger = createLogger(config.http.logLevel, destination);
 const backend = await openBackend(config, logger);
 const app = await buildApp(config, backend, logger);
 t.after(async () => {
@@ -43,7 +43,7 @@ t.after(async () => {
 const server = { app };
 
 /** Everything secret that passed through the server. */
-const secrets = new Set<string>([SECRET, VERIFIER, config.JWT_SECRET ?? '']);
+const secrets = new Set<string>([SECRET, VERIFIER, config.tokens.secret ?? '']);
 interface TokenAnswer {
   statusCode: number;
   body: Record<string, unknown>;

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { namesRedirects, redirectCheck } from '../../../src/auth/oauth/redirects.js';
+import { createRedirectCheck, isRedirectList } from '../../../src/config/redirect-uris.js';
 
-const isAllowed = redirectCheck(
+const isAllowed = createRedirectCheck(
   [
     'https://id.chromiumapp.org/',
     ' https://app.example.com/oauth/callback ',
@@ -128,13 +128,13 @@ t.test('addresses that only look like it are not', async (t) => {
 });
 
 t.test('without a list nothing is allowed', async (t) => {
-  const isAllowedWithout = redirectCheck(undefined);
+  const isAllowedWithout = createRedirectCheck(undefined);
   for (const address of GOOD) t.equal(isAllowedWithout(address), false, address);
 });
 
 t.test('an entry that could never match is a mistake in the list', async (t) => {
-  t.equal(namesRedirects('https://id.chromiumapp.org/, vscode://publisher.extension/'), true);
+  t.equal(isRedirectList('https://id.chromiumapp.org/, vscode://publisher.extension/'), true);
   for (const entry of ['*', 'https://*.chromiumapp.org/', 'id.chromiumapp.org', 'https://a.org/#x', 'https://a.org,']) {
-    t.equal(namesRedirects(entry), false, entry);
+    t.equal(isRedirectList(entry), false, entry);
   }
 });

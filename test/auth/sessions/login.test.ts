@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
 import { hashPassword } from '../../../src/auth/passwords.js';
-import { callDatabase } from '../../../src/platform/database/client/client.js';
+import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { registerUser, type TestUser } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 
@@ -88,10 +88,10 @@ t.test('a log-in that was checked against a password changed meanwhile fails', a
   ]);
   const p_session = { refresh_hash: 'ab'.repeat(32), lifetime_seconds: 60, user_agent: null, address: null };
   const finish = { p_user_id: user.id, p_password_hash: row?.hash ?? '', p_address: '192.0.2.1', p_session };
-  await t.rejects(
-    callDatabase(() => database.rpc('finish_user_login', finish)),
-    { code: 'PT401', message: 'INVALID_CREDENTIALS' },
-  );
+  await t.rejects(database.call('finish_user_login', finish, AnyResult), {
+    code: 'PT401',
+    message: 'INVALID_CREDENTIALS',
+  });
 });
 
 const median = (times: readonly number[]) => [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? 0;

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { callDatabase } from '../../../src/platform/database/client/client.js';
+import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { logInAsAdmin, type TestAdmin } from '../../helpers/admin.js';
 import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
 
@@ -11,7 +11,7 @@ t.beforeEach(async (t) => {
 });
 
 const maintain = (settings: { p_monthly_tokens?: number; p_retention_months?: number } = {}) =>
-  callDatabase(() => server.backend.database.rpc('maintain', settings));
+  server.backend.database.call('maintain', settings, AnyResult);
 
 t.test(
   'a reset keeps the history, gives everybody the default, ends holds and leaves blocked ones blocked',

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { readConfig } from '../../../src/config/config.js';
+import { parseConfig } from '../../../src/config/config.js';
 import { registerUser } from '../../helpers/accounts.js';
 import { openChatServer, QUESTION, userWith } from '../../helpers/chat.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
@@ -33,7 +33,7 @@ t.test('CHAT_MODELS says which models may be asked for, and listed', async (t) =
 });
 
 t.test('an upstream is https, except on this machine', async (t) => {
-  const readWith = (OPENROUTER_BASE_URL: string) => () => readConfig({ OPENROUTER_BASE_URL });
+  const readWith = (OPENROUTER_BASE_URL: string) => () => parseConfig({ OPENROUTER_BASE_URL });
   t.throws(readWith('http://example.com/api/v1'), { message: /OPENROUTER_BASE_URL/ });
   t.throws(readWith('ftp://example.com'), { message: /OPENROUTER_BASE_URL/ });
   t.doesNotThrow(readWith('http://127.0.0.1:1/api/v1'));

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
-import { readConfig } from '../../../src/config/config.js';
+import { parseConfig } from '../../../src/config/config.js';
 import { createChatMeter, type Payer, type Reservation } from '../../../src/features/chat/chat-meter.js';
 import { maintain } from '../../../src/jobs/maintenance.js';
 import { balanceOf, generationsOf, openChatServer, QUESTION, userWith } from '../../helpers/chat.js';
 import { testEnvironment } from '../../helpers/http/test-server.js';
 
 const server = await openChatServer(t);
-const config = readConfig(testEnvironment(server.database));
+const config = parseConfig(testEnvironment(server.database));
 const meter = createChatMeter(server.backend.database);
 const bill = { inputTokens: 5, outputTokens: 5, provenance: 'provider_final' } as const;
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { readConfig } from '../../../src/config/config.js';
+import { parseConfig } from '../../../src/config/config.js';
 import { reconcile } from '../../../src/features/chat/reconcile.js';
 import { createUpstream, type Upstream } from '../../../src/features/chat/upstream.js';
 import { balanceOf, generationsOf, openChatServer, QUESTION, userWith } from '../../helpers/chat.js';
@@ -8,14 +8,13 @@ import { runScript } from '../../helpers/http/run-script.js';
 import { testEnvironment } from '../../helpers/http/test-server.js';
 
 const server = await openChatServer(t);
-const config = readConfig(testEnvironment(server.database, server.upstream.environment));
+const config = parseConfig(testEnvironment(server.database, server.upstream.environment));
 
-function upstreamOf(): Upstream {
-  const upstream = createUpstream(config);
-  if (upstream === undefined) throw new Error('no upstream');
-  return upstream;
+function openUpstream(): Upstream {
+  if (config.chat === undefined) throw new Error('no upstream');
+  return createUpstream(config.chat);
 }
-const upstream = upstreamOf();
+const upstream = openUpstream();
 t.after(() => upstream.close());
 const round = () => reconcile(server.backend.database, upstream);
 

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { openTestServer, type TestDevice } from '../../helpers/http/test-server.js';
 
 const server = await openTestServer(t);
@@ -56,8 +57,8 @@ t.test('maintenance gives back expired holds of devices that never return, and l
   const here = await server.registerDevice(10);
   const expired = [await expiredHold(gone), await expiredHold(gone)];
   const live = await server.as(here, 'POST', '/api/devices/check-can-use', { ...OPUS, reserve: true });
-  const { data } = await server.backend.database.rpc('maintain');
-  t.match(data, { ran: true, expired_subjects: 1 });
+  const done = await server.backend.database.call('maintain', {}, AnyResult);
+  t.match(done, { ran: true, expired_subjects: 1 });
   for (const id of expired) t.equal(await statusOf(id), 'expired');
   t.equal(await statusOf(live.json<{ reservation_id: string }>().reservation_id), 'held');
   const balances = await server.database.sql(
@@ -65,7 +66,11 @@ t.test('maintenance gives back expired holds of devices that never return, and l
     [[gone.id, here.id]],
   );
   t.strictSame(balances, [{ reserved: '0' }, { reserved: '3' }]);
-  t.match((await server.backend.database.rpc('maintain')).data, { ran: true, expired_subjects: 0 }, 'nothing is left');
+  t.match(
+    await server.backend.database.call('maintain', {}, AnyResult),
+    { ran: true, expired_subjects: 0 },
+    'nothing is left',
+  );
   await server.verifyLedger(t);
 });
 

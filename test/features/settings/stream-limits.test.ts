@@ -30,7 +30,7 @@ t.test('a person has ten streams at most; one that is closed makes room', async 
 t.test('listeners cost one question for all of them together, and none when there are none', async (t) => {
   const own = await openTestServer(t);
   const ownUrl = await own.listen();
-  const calls = t.capture(own.backend.database, 'rpc', own.backend.database.rpc.bind(own.backend.database));
+  const calls = t.capture(own.backend.database, 'call', own.backend.database.call);
   const questions = () => calls().filter(({ args: [name] }) => String(name) === 'changed_states');
   const people = await Promise.all(Array.from({ length: 3 }, () => registerUser(own)));
   const streams = await Promise.all(

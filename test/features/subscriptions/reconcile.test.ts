@@ -1,6 +1,7 @@
 import t from 'tap';
-import { readConfig } from '../../../src/config/config.js';
+import { parseConfig } from '../../../src/config/config.js';
 import { startMaintenance } from '../../../src/jobs/maintenance.js';
+import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { createLogger } from '../../../src/platform/logging.js';
 import { invoiceOf } from '../../helpers/fakes/stripe-invoices.js';
 import {
@@ -118,7 +119,7 @@ t.test('deliveries and comparisons at once grant once', async (t) => {
 
 t.test('servers compare by themselves, once an hour among them, and old events are forgotten', async (t) => {
   const { user } = await subscribeUnheard();
-  const config = readConfig(environment);
+  const config = parseConfig(environment);
   await database.sql(
     `insert into private.stripe_events (id, type, created_at, received_at)
      values ('evt_old', 'invoice.paid', now(), now() - interval '91 days')`,
@@ -132,10 +133,10 @@ t.test('servers compare by themselves, once an hour among them, and old events a
   t.ok(pages >= 1);
   t.strictSame(await database.sql(`select from private.stripe_events where id = 'evt_old'`), []);
 
-  const { data: again } = await server.backend.database.rpc('begin_stripe_sync', { p_minutes: 60 });
+  const again = await server.backend.database.call('begin_stripe_sync', { p_minutes: 60 }, AnyResult);
   t.equal(again, false);
   await database.sql(`update private.stripe_syncs set started_at = now() - interval '61 minutes'`);
-  const { data: due } = await server.backend.database.rpc('begin_stripe_sync', { p_minutes: 60 });
+  const due = await server.backend.database.call('begin_stripe_sync', { p_minutes: 60 }, AnyResult);
   t.equal(due, true);
   await server.verifyLedger(t);
 });

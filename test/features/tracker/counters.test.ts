@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
 import { createTrackerMeter } from '../../../src/features/tracker/tracker-meter.js';
-import { callDatabase } from '../../../src/platform/database/client/client.js';
+import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { registerUser } from '../../helpers/accounts.js';
-import { openTestServer } from '../../helpers/http/test-server.js';
+import { LedgerChecksSchema, openTestServer } from '../../helpers/http/test-server.js';
 import { countersOf, signUp, track } from '../../helpers/tracker.js';
 
 const server = await openTestServer(t);
@@ -14,7 +14,7 @@ const MOST = Number.MAX_SAFE_INTEGER;
 const CHECK = 'tracker counters = sums of tracker rollups';
 
 async function discrepancies() {
-  const checks = await callDatabase(() => server.backend.database.rpc('verify_ledger'));
+  const checks = await server.backend.database.call('verify_ledger', {}, LedgerChecksSchema);
   return checks.find(({ name }) => name === CHECK)?.discrepancies;
 }
 
@@ -56,8 +56,9 @@ t.test('a use that would carry a counter beyond what a number holds is refused, 
 t.test('items of one call each see what the ones before counted; a stranger is refused alone', async (t) => {
   const user = await registerUser(server);
   const stranger = randomUUID();
-  const answer = await callDatabase(() =>
-    server.backend.database.rpc('track_usage', {
+  const answer = await server.backend.database.call(
+    'track_usage',
+    {
       p_items: [
         { user_id: user.id, usage: 1, token_count: 10, key: null },
         { user_id: stranger, usage: 1, token_count: 10, key: null },
@@ -66,7 +67,8 @@ t.test('items of one call each see what the ones before counted; a stranger is r
         { user_id: user.id, usage: 2, token_count: 21, key: 'k' },
         { user_id: user.id, usage: 0, token_count: 0, key: null },
       ],
-    }),
+    },
+    AnyResult,
   );
   t.strictSame(answer, [
     { prompts: 1, tokens: 10 },

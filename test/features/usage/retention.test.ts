@@ -1,5 +1,5 @@
 import t from 'tap';
-import { callDatabase } from '../../../src/platform/database/client/client.js';
+import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { registerUser } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { eventsOf, recordAll, type SentUsage, usageOf } from '../../helpers/observed-usage.js';
@@ -27,7 +27,7 @@ async function partitions(): Promise<string[]> {
 const partitionOf = (at: number) => `usage_events_${new Date(at).toISOString().slice(0, 7).replace('-', '_')}`;
 
 function maintain(months: number) {
-  return callDatabase(() => server.backend.database.rpc('maintain', { p_retention_months: months }));
+  return server.backend.database.call('maintain', { p_retention_months: months }, AnyResult);
 }
 
 t.test('an event in a month that retention dropped is refused, and the month stays dropped', async (t) => {
@@ -74,7 +74,7 @@ t.test('what a dropped month held is not found when it is to be deleted', async 
   const fresh = await openTestServer(t, { environment: { RETENTION_MONTHS: '6' } });
   const user = await registerUser(fresh);
   const [id = ''] = await recordAll(t, user, [usageOf({ timestamp: middleOf(3) })]);
-  await callDatabase(() => fresh.backend.database.rpc('maintain', { p_retention_months: 1 }));
+  await fresh.backend.database.call('maintain', { p_retention_months: 1 }, AnyResult);
   t.equal((await user.as('DELETE', `/api/usage/${id}`)).statusCode, 404);
   await fresh.verifyLedger(t);
 });

@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import type { Test } from 'tap';
 import { buildApp } from '../../../src/app.js';
-import { readConfig } from '../../../src/config/config.js';
+import { parseConfig } from '../../../src/config/config.js';
 import { openBackend } from '../../../src/platform/database/backend.js';
 import { createLogger } from '../../../src/platform/logging.js';
 import type { TestDatabase } from '../db/test-database.js';
@@ -31,7 +31,7 @@ export async function openLoggedServer(
   options: { readonly environment?: Record<string, string>; readonly embedded?: boolean } = {},
 ): Promise<{ readonly app: FastifyInstance; readonly lines: readonly string[] }> {
   const { lines, logger } = keepingLogger();
-  const config = readConfig(testEnvironment(database, options.environment));
+  const config = parseConfig(testEnvironment(database, options.environment));
   const backend = await openBackend(config, logger);
   const app = await buildApp(config, { ...backend, embedded: options.embedded ?? backend.embedded }, logger);
   t.after(async () => {

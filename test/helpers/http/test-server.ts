@@ -1,13 +1,18 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { Type } from '@sinclair/typebox';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { DestinationStream } from 'pino';
 import type { Test } from 'tap';
 import { buildApp } from '../../../src/app.js';
-import { readConfig } from '../../../src/config/config.js';
+import { parseConfig } from '../../../src/config/config.js';
 import { type Backend, openBackend } from '../../../src/platform/database/backend.js';
-import { callDatabase } from '../../../src/platform/database/client/client.js';
 import { createLogger } from '../../../src/platform/logging.js';
 import { openTestDatabase, type TestDatabase } from '../db/test-database.js';
+
+/** What `verify_ledger()` returns. */
+export const LedgerChecksSchema = Type.Array(
+  Type.Object({ name: Type.String(), ok: Type.Boolean(), discrepancies: Type.Unknown() }),
+);
 
 /** A registered device. */
 export interface TestDevice {
@@ -56,8 +61,8 @@ export async function openTestServer(
   options: { environment?: Record<string, string>; database?: TestDatabase; log?: DestinationStream } = {},
 ): Promise<TestServer> {
   const database = options.database ?? (await openTestDatabase(t));
-  const config = readConfig(testEnvironment(database, options.environment));
-  const logger = createLogger(config.LOG_LEVEL, options.log);
+  const config = parseConfig(testEnvironment(database, options.environment));
+  const logger = createLogger(config.http.logLevel, options.log);
   const backend = await openBackend(config, logger);
   const app = await buildApp(config, backend, logger);
   // tap runs the latest hook first: the server lets go of the database before the database ends.
@@ -88,7 +93,7 @@ export async function openTestServer(
         ...(payload !== undefined && { payload }),
       }),
     verifyLedger: async (test) => {
-      const checks = await callDatabase(() => backend.database.rpc('verify_ledger'));
+      const checks = await backend.database.call('verify_ledger', {}, LedgerChecksSchema);
       test.strictSame(
         checks.filter(({ ok }) => !ok),
         [],

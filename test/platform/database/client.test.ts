@@ -1,6 +1,8 @@
+import { Type } from '@sinclair/typebox';
 import t from 'tap';
-import { callDatabase, createDatabaseClient } from '../../../src/platform/database/client/client.js';
-import { DatabaseFailure } from '../../../src/platform/database/client/failure.js';
+import { createDatabaseClient } from '../../../src/platform/database/client/client.js';
+import { AnyResult, createDatabase } from '../../../src/platform/database/client/database.js';
+import { DatabaseError } from '../../../src/platform/database/client/database-error.js';
 import { openTestDataApi } from '../../helpers/db/data-api.js';
 
 /** Functions the server has, replaced by ones that fail or answer as a test wants; sequences count even what is rolled back. */
@@ -28,6 +30,7 @@ const data = await openTestDataApi(
    grant execute on function public.meter_devices(jsonb) to service_role;`,
 );
 const client = createDatabaseClient('http://direct.invalid', await data.sign({ role: 'service_role' }), data.fetch);
+const database = createDatabase(client);
 
 async function plan(code: string, failures: number): Promise<void> {
   await data.database.sql('update plan set code = $1, failures = $2', [code, failures]);
@@ -41,23 +44,23 @@ async function attempts(): Promise<number> {
   return row?.count ?? 0;
 }
 
-const maintain = () => callDatabase(() => client.rpc('maintain'));
+const maintain = () => database.call('maintain', {}, AnyResult);
 
-async function failureOf(call: Promise<unknown>): Promise<DatabaseFailure> {
+async function failureOf(call: Promise<unknown>): Promise<DatabaseError> {
   const error: unknown = await call.then(
     () => undefined,
     (reason: unknown) => reason,
   );
-  if (error instanceof DatabaseFailure) return error;
+  if (error instanceof DatabaseError) return error;
   throw new Error('the call did not fail as a database failure', { cause: error });
 }
 
 t.test('supabase-js calls a function through the direct Data API and gets its data', async (t) => {
   const items = [{ text: 'é漢字🎬 "quoted" \\ \n', nested: { list: [1, null, true] }, large: Number.MAX_SAFE_INTEGER }];
-  t.strictSame(await callDatabase(() => client.rpc('meter_devices', { p_items: items })), items);
-  const checks = await callDatabase(() => client.rpc('verify_ledger'));
+  t.strictSame(await database.call('meter_devices', { p_items: items }, AnyResult), items);
+  const checks = await database.call('verify_ledger', {}, Type.Array(Type.Unknown()));
   t.equal(checks.length, 10, 'rows come as a list');
-  t.equal(await callDatabase(() => client.rpc('has_admin')), false, 'false is data');
+  t.equal(await database.call('has_admin', {}, AnyResult), false, 'false is data');
 });
 
 t.test('supabase-js is told what failed', async (t) => {
@@ -89,7 +92,7 @@ t.test('the fourth serialization failure or deadlock in a row is a failure', asy
     await plan(code, 100);
     const failure = await failureOf(maintain());
     t.match(failure, { code, status: 500, message: 'planned', details: 'attempt 4' });
-    t.ok(failure.isTransient && failure.isOutage);
+    t.ok(failure.isTransient && failure.isUnavailable);
     t.equal(await attempts(), 4);
   }
 });
@@ -115,20 +118,20 @@ t.test('nothing else is tried again, as it may have been done', async (t) => {
 });
 
 t.test('null where data was expected is a failure', async (t) => {
-  const failure = await failureOf(callDatabase(() => client.rpc('meter_devices', { p_items: null })));
+  const failure = await failureOf(database.call('meter_devices', { p_items: null }, AnyResult));
   t.match(failure, { message: 'empty answer' });
   t.equal(failure.code, '');
-  t.equal(failure.isOutage, true);
+  t.equal(failure.isUnavailable, true);
 });
 
 t.test('a database out of reach is an outage, tried once', async (t) => {
   let calls = 0;
-  const unreachable = createDatabaseClient('http://127.0.0.1:9', 'key', async () => {
+  const refusing = createDatabaseClient('http://127.0.0.1:9', 'key', async () => {
     calls += 1;
     throw new TypeError('fetch failed');
   });
-  const failure = await failureOf(callDatabase(() => unreachable.rpc('has_admin')));
-  t.equal(failure.isOutage, true);
+  const failure = await failureOf(createDatabase(refusing).call('has_admin', {}, AnyResult));
+  t.equal(failure.isUnavailable, true);
   t.equal(failure.isTransient, false);
   t.equal(calls, 1);
 });

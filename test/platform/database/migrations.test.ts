@@ -56,7 +56,7 @@ const SHAPE_SQL = `
   select 'default', format('%s %s %s', defaclnamespace::regnamespace, defaclobjtype, defaclacl) from pg_default_acl
    order by 1, 2`;
 
-const shapeOf = (url: string) => query<{ kind: string; what: string }>(url, SHAPE_SQL);
+const createDecoder = (url: string) => query<{ kind: string; what: string }>(url, SHAPE_SQL);
 
 t.test('migrations are named by a UTC timestamp, none shared, and a fresh database gets all of them', async (t) => {
   t.ok(all.length > 0);
@@ -72,10 +72,10 @@ t.test('migrations are named by a UTC timestamp, none shared, and a fresh databa
 });
 
 t.test('a second run applies nothing and changes nothing', async (t) => {
-  const before = await shapeOf(database.adminUrl);
+  const before = await createDecoder(database.adminUrl);
   t.ok(before.length > 100);
   t.strictSame(await migrate(database.adminUrl), []);
-  t.strictSame(await shapeOf(database.adminUrl), before);
+  t.strictSame(await createDecoder(database.adminUrl), before);
 });
 
 t.test('only what is missing is applied', async (t) => {
@@ -109,9 +109,9 @@ t.test('every migration is safe to run twice: the second run changes nothing', a
   await query(url, await readFile(join(PROJECT_ROOT, 'supabase', 'platform.sql'), 'utf8'));
   for (const { version, name, sql } of all) {
     await query(url, sql);
-    const before = await shapeOf(url);
+    const before = await createDecoder(url);
     await t.resolves(query(url, sql), `${version}_${name}`);
-    t.strictSame(await shapeOf(url), before, `${version}_${name} again`);
+    t.strictSame(await createDecoder(url), before, `${version}_${name} again`);
   }
 });
 

@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { exportJWK, exportPKCS8, generateKeyPair, jwtVerify } from 'jose';
 import t, { type Test } from 'tap';
-import { readConfig } from '../../../src/config/config.js';
+import { parseConfig } from '../../../src/config/config.js';
 import { openBackend } from '../../../src/platform/database/backend.js';
+import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { createLogger } from '../../../src/platform/logging.js';
 import { StartupError } from '../../../src/platform/startup-error.js';
 import { createApiKey, registerUser } from '../../helpers/accounts.js';
@@ -29,7 +30,7 @@ async function openProject(t: Test) {
 
 async function backendOf(url: string, variables: Record<string, string>) {
   const environment = { SUPABASE_URL: url, SUPABASE_SECRET_KEY: 'secret-key', JWT_SECRET: SECRET, ...variables };
-  return openBackend(readConfig(environment), log);
+  return openBackend(parseConfig(environment), log);
 }
 
 t.test("on a Supabase project a user's own reads carry a short token signed as the project expects", async (t) => {
@@ -43,7 +44,7 @@ t.test("on a Supabase project a user's own reads carry a short token signed as t
     [{ SUPABASE_JWT_SIGNING_KEY: jwk }, publicKey, { alg: 'ES256', typ: 'JWT', kid: 'key-1' }],
   ] as const) {
     const backend = await backendOf(url, { ...variables, SUPABASE_PUBLISHABLE_KEY: 'publishable-key' });
-    t.equal(await backend.userDatabase.call(caller, (database) => database.rpc('require_current_user')), 'answer');
+    t.equal(await backend.callerDatabase.call(caller, 'require_current_user', {}, AnyResult), 'answer');
     const headers = seen.at(-1);
     t.equal(headers?.['apikey'], 'publishable-key', 'the secret key stays out of it');
     const token = headers?.authorization?.replace('Bearer ', '') ?? '';
@@ -52,13 +53,13 @@ t.test("on a Supabase project a user's own reads carry a short token signed as t
     t.match(payload, { role: 'authenticated', sub: caller.id, sid: caller.session_id });
     t.equal((payload.exp ?? 0) - (payload.iat ?? 0), 300);
 
-    await backend.userDatabase.call(caller, (database) => database.rpc('require_current_user'));
+    await backend.callerDatabase.call(caller, 'require_current_user', {}, AnyResult);
     t.equal(seen.at(-1)?.authorization, headers?.authorization, 'the token is made once for a while');
     const byKey = { id: caller.id, api_key_id: caller.session_id };
-    await backend.userDatabase.call(byKey, (database) => database.rpc('require_current_user'));
+    await backend.callerDatabase.call(byKey, 'require_current_user', {}, AnyResult);
     const other = await jwtVerify(seen.at(-1)?.authorization?.replace('Bearer ', '') ?? '', key);
     t.match(other.payload, { sub: caller.id, key_id: caller.session_id });
-    t.equal(await backend.database.rpc('schema_version').then(({ data }) => data), 'answer');
+    t.equal(await backend.database.call('schema_version', {}, AnyResult), 'answer');
     t.equal(seen.at(-1)?.authorization, 'Bearer secret-key', "the server's own calls go on as before");
   }
 });
@@ -66,7 +67,7 @@ t.test("on a Supabase project a user's own reads carry a short token signed as t
 t.test('without a publishable key the secret one opens the gate, and the token says who asks', async (t) => {
   const { seen, url } = await openProject(t);
   const backend = await backendOf(url, { SUPABASE_JWT_SECRET: SECRET });
-  await backend.userDatabase.call(caller, (database) => database.rpc('require_current_user'));
+  await backend.callerDatabase.call(caller, 'require_current_user', {}, AnyResult);
   t.equal(seen.at(-1)?.['apikey'], 'secret-key');
   t.match(seen.at(-1)?.authorization, /^Bearer ey/);
 });
@@ -74,7 +75,7 @@ t.test('without a publishable key the secret one opens the gate, and the token s
 t.test("without a key to sign with, reading one's own data says that it is off, and asks nobody", async (t) => {
   const { seen, url } = await openProject(t);
   const backend = await backendOf(url, {});
-  const call = backend.userDatabase.call(caller, (database) => database.rpc('require_current_user'));
+  const call = backend.callerDatabase.call(caller, 'require_current_user', {}, AnyResult);
   await t.rejects(call, { code: 'USER_DATA_DISABLED', statusCode: 503 });
   t.equal(seen.length, 0);
 });
@@ -108,8 +109,8 @@ t.test('the database knows a person by a session or key of theirs that has not e
     [user.id],
   );
   const { session_id = '', api_key_id = '' } = row ?? {};
-  const whoIs = (who: Parameters<typeof server.backend.userDatabase.call>[0]) =>
-    server.backend.userDatabase.call(who, (database) => database.rpc('require_current_user'));
+  const whoIs = (who: Parameters<typeof server.backend.callerDatabase.call>[0]) =>
+    server.backend.callerDatabase.call(who, 'require_current_user', {}, AnyResult);
   t.equal(await whoIs({ id: user.id, session_id }), user.id);
   t.equal(await whoIs({ id: user.id, api_key_id }), user.id);
   const invalid = { code: 'PT401', message: 'INVALID_TOKEN' };

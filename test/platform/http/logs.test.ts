@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Writable } from 'node:stream';
 import t, { type Test } from 'tap';
 import { buildApp } from '../../../src/app.js';
-import { readConfig } from '../../../src/config/config.js';
+import { parseConfig } from '../../../src/config/config.js';
 import { openBackend } from '../../../src/platform/database/backend.js';
 import { createLogger } from '../../../src/platform/logging.js';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
@@ -20,8 +20,8 @@ const destination = new Writable({
 
 const database = await openTestDatabase(t);
 const enrollment = { DEVICE_ENROLLMENT: 'key', ENROLLMENT_KEY: `${CANARY}-enrollment` };
-const config = readConfig(testEnvironment(database, { LOG_LEVEL: 'trace', ...enrollment }));
-const logger = createLogger(config.LOG_LEVEL, destination);
+const config = parseConfig(testEnvironment(database, { LOG_LEVEL: 'trace', ...enrollment }));
+const logger = createLogger(config.http.logLevel, destination);
 const backend = await openBackend(config, logger);
 const app = await buildApp(config, backend, logger);
 t.after(async () => {
@@ -30,7 +30,7 @@ t.after(async () => {
 });
 
 const registration = { device_name: 'Laptop', hardware_fingerprint: `${CANARY}-fingerprint` };
-const enrollment_key = config.ENROLLMENT_KEY;
+const enrollment_key = config.devices.enrollmentKey;
 
 async function register(payload: object): Promise<{ device_id: string; device_token: string; statusCode: number }> {
   const response = await app.inject({ method: 'POST', url: '/api/devices/register', payload });

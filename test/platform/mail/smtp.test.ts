@@ -1,20 +1,20 @@
 import t from 'tap';
 import { resetMessage } from '../../../src/auth/password-reset/message.js';
-import { readConfig } from '../../../src/config/config.js';
+import { parseConfig } from '../../../src/config/config.js';
 import { createMailer } from '../../../src/platform/mail/mailer.js';
 import { smtpMailer, smtpSettings } from '../../../src/platform/mail/smtp.js';
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
 import { keepingLogger } from '../../helpers/http/log-lines.js';
 
-const FROM_EMAIL = 'noreply@tokens.example';
+const from = 'noreply@tokens.example';
 const message = { to: 'somebody@example.com', subject: 'Grüße', text: 'Hello\n.\nlast line\n', html: '<p>Grüße</p>' };
 const signal = new AbortController().signal;
 
 t.test('both versions of a mail arrive as they are, with the configured sender', async (t) => {
   const smtp = await openSmtpServer(t);
-  await smtpMailer({ SMTP_URL: smtp.url, FROM_EMAIL })?.send(message, signal);
+  await smtpMailer({ smtpUrl: smtp.url, from }).send(message, signal);
   const mail = await smtp.mail(1);
-  t.match({ from: mail.from, to: mail.to }, { from: FROM_EMAIL, to: [message.to] });
+  t.match({ from: mail.from, to: mail.to }, { from, to: [message.to] });
   t.equal(mail.text.replaceAll('\r\n', '\n').trimEnd(), message.text.trimEnd());
   t.equal(mail.html.trimEnd(), message.html);
   t.match(mail.headers.get('content-type'), /^multipart\/alternative/);
@@ -22,7 +22,7 @@ t.test('both versions of a mail arrive as they are, with the configured sender',
 
 t.test('an address is one recipient and no header, whatever it is made of', async (t) => {
   const smtp = await openSmtpServer(t);
-  const mailer = smtpMailer({ SMTP_URL: smtp.url, FROM_EMAIL });
+  const mailer = smtpMailer({ smtpUrl: smtp.url, from });
   const addresses = [
     'a,victim@example.com',
     'a;b@example.com',
@@ -32,8 +32,8 @@ t.test('an address is one recipient and no header, whatever it is made of', asyn
     '"quoted" <victim@example.org>@example.com',
     'group:victim@example.org;@example.com',
   ];
-  for (const to of addresses) await mailer?.send({ ...message, to }, signal).catch(() => {});
-  await mailer?.send({ ...message, subject: 'Hi\r\nBcc: victim@example.org' }, signal);
+  for (const to of addresses) await mailer.send({ ...message, to }, signal).catch(() => {});
+  await mailer.send({ ...message, subject: 'Hi\r\nBcc: victim@example.org' }, signal);
   t.ok(smtp.mails.length > 0);
   for (const mail of smtp.mails) {
     t.equal(mail.to.length, 1);
@@ -50,8 +50,8 @@ t.test('what stands in a link is escaped in HTML', async (t) => {
 });
 
 t.test('SendGrid is reached by its SMTP, and leads no link through its own hosts', async (t) => {
-  const settings = smtpSettings({ SENDGRID_API_KEY: 'SG.key', FROM_EMAIL });
-  t.match(settings?.options, {
+  const settings = smtpSettings({ sendGridApiKey: 'SG.key', from });
+  t.match(settings.options, {
     host: 'smtp.sendgrid.net',
     port: 465,
     secure: true,
@@ -59,16 +59,16 @@ t.test('SendGrid is reached by its SMTP, and leads no link through its own hosts
     connectionTimeout: 5_000,
     socketTimeout: 10_000,
   });
-  const filters: unknown = JSON.parse(String(Reflect.get(settings?.headers ?? {}, 'X-SMTPAPI')));
+  const filters: unknown = JSON.parse(String(Reflect.get(settings.headers, 'X-SMTPAPI')));
   t.match(filters, {
     filters: { clicktrack: { settings: { enable: 0 } }, opentrack: { settings: { enable: 0 } } },
   });
 });
 
 t.test('a login goes to another machine only encrypted, unless the URL says otherwise', async (t) => {
-  const demanded = (SMTP_URL: string) => {
-    const { options } = smtpSettings({ SMTP_URL, FROM_EMAIL }) ?? {};
-    return options !== undefined && 'requireTLS' in options;
+  const demanded = (smtpUrl: string) => {
+    const { options } = smtpSettings({ smtpUrl, from });
+    return 'requireTLS' in options;
   };
   t.ok(demanded('smtp://user:secret@mail.example'));
   t.ok(demanded('smtp://user:secret@127.0.0.1.evil.example'));
@@ -86,14 +86,14 @@ t.test('a login goes to another machine only encrypted, unless the URL says othe
 
 t.test('encryption that is demanded and not offered ends the attempt before anything is said', async (t) => {
   const smtp = await openSmtpServer(t);
-  const mailer = smtpMailer({ SMTP_URL: `${smtp.url}?requireTLS=true`, FROM_EMAIL });
-  await t.rejects(mailer?.send(message, signal) ?? Promise.resolve(), { code: 'ETLS' });
+  const mailer = smtpMailer({ smtpUrl: `${smtp.url}?requireTLS=true`, from });
+  await t.rejects(mailer.send(message, signal), { code: 'ETLS' });
   t.equal(smtp.mails.length, 0);
 });
 
 t.test('without a mail server there is a mailer only where Postgres came with the server', async (t) => {
   const { logger } = keepingLogger();
-  const config = readConfig({});
+  const config = parseConfig({}).mail;
   t.equal(createMailer(config, false, logger), undefined);
   t.type(createMailer(config, true, logger)?.send, 'function');
 });

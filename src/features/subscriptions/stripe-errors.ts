@@ -26,7 +26,7 @@ function apiErrorOf(error: InstanceType<typeof StripeError>): ApiError {
  * @throws {ApiError} PAYMENT_FAILED, IDEMPOTENCY_MISMATCH, and SERVICE_UNAVAILABLE for everything else: Stripe is slow, down
  *   or not set up as it should be; the reason is for the log
  */
-export async function askingStripe<T>(ask: () => Promise<T>): Promise<T> {
+export async function callStripe<T>(ask: () => Promise<T>): Promise<T> {
   try {
     return await ask();
   } catch (error) {

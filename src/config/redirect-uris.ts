@@ -4,7 +4,7 @@ const PLAIN_ADDRESS =
 /** Ways to write another path than the one that is read: `..`, empty parts, and dots, slashes or percents in disguise. */
 const DEVIOUS_PATH = /\.\.|\/\/|%(25|2e|2f|5c|00)/i;
 
-function addressOf(text: string): URL | undefined {
+function parseAddress(text: string): URL | undefined {
   const parts = PLAIN_ADDRESS.exec(text);
   if (parts === null || DEVIOUS_PATH.test(parts[1] ?? '') || !URL.canParse(text)) return undefined;
   return new URL(text);
@@ -15,10 +15,10 @@ interface Entry {
   readonly includesBelow: boolean;
 }
 
-function entriesOf(setting: string): readonly (Entry | undefined)[] {
+function parseEntries(setting: string): readonly (Entry | undefined)[] {
   return setting.split(',').map((part) => {
     const text = part.trim();
-    const address = addressOf(text);
+    const address = parseAddress(text);
     return address && { address, includesBelow: text.endsWith('/') && address.search === '' };
   });
 }
@@ -35,9 +35,9 @@ function allows(entry: Entry, asked: URL): boolean {
   return address.protocol === asked.protocol && isSameHost && isSamePath && address.search === asked.search;
 }
 
-/** Whether `OAUTH_REDIRECT_URIS` lists addresses {@link redirectCheck} can compare with. */
-export function namesRedirects(setting: string): boolean {
-  return entriesOf(setting).every((entry) => entry !== undefined);
+/** Whether `OAUTH_REDIRECT_URIS` lists addresses {@link createRedirectCheck} can compare with. */
+export function isRedirectList(setting: string): boolean {
+  return parseEntries(setting).every((entry) => entry !== undefined);
 }
 
 /**
@@ -46,10 +46,10 @@ export function namesRedirects(setting: string): boolean {
  *
  * @param setting `OAUTH_REDIRECT_URIS`; without it nothing is allowed
  */
-export function redirectCheck(setting: string | undefined): (address: string) => boolean {
-  const entries = setting === undefined ? [] : entriesOf(setting).filter((entry) => entry !== undefined);
+export function createRedirectCheck(setting: string | undefined): (address: string) => boolean {
+  const entries = setting === undefined ? [] : parseEntries(setting).filter((entry) => entry !== undefined);
   return (text) => {
-    const asked = addressOf(text);
+    const asked = parseAddress(text);
     return asked !== undefined && entries.some((entry) => allows(entry, asked));
   };
 }

@@ -1,5 +1,5 @@
-/** What the Data API answered instead of a result. */
-export class DatabaseFailure extends Error {
+/** An error the Data API answered instead of a result. */
+export class DatabaseError extends Error {
   /** HTTP status of the answer, 0 where none came. */
   readonly status: number;
   /** SQLSTATE, or a `PGRST…` code, or empty where no answer came. */
@@ -14,29 +14,29 @@ export class DatabaseFailure extends Error {
     readonly details: string | null;
   }) {
     super(answer.message);
-    this.name = 'DatabaseFailure';
+    this.name = 'DatabaseError';
     this.status = answer.status;
     this.code = answer.code;
     this.details = answer.details;
   }
 
-  /** No answer, or one that is not what the function promises: an outage, never a success. */
-  static unexpected(message: string): DatabaseFailure {
-    return new DatabaseFailure({ status: 0, code: '', message, details: null });
+  /** Builds the error for no answer, or one that is not what the function promises: an outage, never a success. */
+  static unexpected(message: string): DatabaseError {
+    return new DatabaseError({ status: 0, code: '', message, details: null });
   }
 
-  /** Whether the same call may succeed when repeated at once: a serialization failure or a deadlock. */
+  /** Tells whether the same call may succeed when repeated at once: a serialization failure or a deadlock. */
   get isTransient(): boolean {
     return this.code === '40001' || this.code === '40P01';
   }
 
-  /** Whether Postgres refused the data itself (classes 22 and 23), so that nothing was committed. */
-  get isDataFault(): boolean {
+  /** Tells whether Postgres refused the data itself (classes 22 and 23), so that nothing was committed. */
+  get isInvalidInput(): boolean {
     return /^2[23]/.test(this.code);
   }
 
-  /** Whether the database cannot be reached or did not finish in time; what it did may be unknown. */
-  get isOutage(): boolean {
+  /** Tells whether the database cannot be reached or did not finish in time; what it did may be unknown. */
+  get isUnavailable(): boolean {
     return (
       this.code === '' ||
       this.isTransient ||

@@ -1,0 +1,73 @@
+import { createHmac } from 'node:crypto';
+import { type Static, Type } from '@sinclair/typebox';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Config } from '../../config/config.js';
+import { deriveKey } from '../tokens/derived-key.js';
+import { createOpaqueToken, sha256Hex } from '../tokens/opaque-token.js';
+import { signUserToken } from '../tokens/user-tokens.js';
+import { type SessionAnswerSchema, UserSchema } from './schemas.js';
+
+/** What SQL returns when a session was opened or continued. */
+export const OpenedSessionSchema = Type.Object({ session_id: Type.String(), user: UserSchema });
+export type OpenedSession = Static<typeof OpenedSessionSchema>;
+
+/** A session with the only copy of its refresh token. */
+export interface StartedSession {
+  readonly opened: OpenedSession;
+  readonly refreshToken: string;
+}
+
+/** Makes the tokens of sessions; whether a session is good is the database's to know. */
+export interface Sessions {
+  /** How long a session lasts without being refreshed, in seconds. */
+  readonly lifetimeSeconds: number;
+  /**
+   * Prepares a session: its first refresh token, and what SQL's `open_session` is given of it, which does not include
+   * the token itself.
+   */
+  readonly prepare: (request: FastifyRequest) => {
+    readonly refreshToken: string;
+    readonly p_session: {
+      readonly refresh_hash: string;
+      readonly lifetime_seconds: number;
+      readonly user_agent: string | null;
+      readonly address: string;
+    };
+  };
+  /**
+   * Derives the token a refresh token is exchanged for. It follows from the token and the server's secret alone, so that
+   * requests which carry the same token at once are all given the same successor, though the database knows only its
+   * digest.
+   */
+  readonly deriveSuccessor: (refreshToken: string) => string;
+  /** Builds the answer to a log-in: an access token, the refresh token, and whose they are. */
+  readonly toAnswer: (session: StartedSession) => Static<typeof SessionAnswerSchema>;
+}
+
+/**
+ * Builds the maker of sessions' tokens.
+ * @param secret the server's secret, to derive keys from
+ */
+export function createSessions(app: FastifyInstance, config: Config['tokens'], secret: string): Sessions {
+  const successorKey = deriveKey(secret, 'refresh tokens');
+  return {
+    lifetimeSeconds: config.sessionSeconds,
+    prepare: (request) => {
+      const refreshToken = createOpaqueToken();
+      const p_session = {
+        refresh_hash: sha256Hex(refreshToken),
+        lifetime_seconds: config.sessionSeconds,
+        user_agent: request.headers['user-agent'] ?? null,
+        address: request.ip,
+      };
+      return { refreshToken, p_session };
+    },
+    deriveSuccessor: (refreshToken) => createHmac('sha256', successorKey).update(refreshToken).digest('base64url'),
+    toAnswer: ({ opened: { user, session_id }, refreshToken }) => ({
+      token: signUserToken(app, { id: user.id, session_id }, config.accessSeconds),
+      refresh_token: refreshToken,
+      expires_in: config.accessSeconds,
+      user,
+    }),
+  };
+}

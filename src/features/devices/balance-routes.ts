@@ -1,0 +1,85 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyRequest } from 'fastify';
+import { type DeviceIdentity, getDevice, requireDevice } from '../../auth/guards/device-guard.js';
+import { parseIdempotencyKey } from '../../metering/idempotency-key.js';
+import { ApiError } from '../../platform/errors.js';
+import { errors } from '../../platform/http/error-schema.js';
+import { describeRoutes } from '../../platform/http/route-defaults.js';
+import type { DeviceMeter, Use } from './device-meter.js';
+import {
+  CheckedUseSchema,
+  CheckUseSchema,
+  DeviceBalanceSchema,
+  DeviceParamsSchema,
+  LoggedUsageSchema,
+  type LogUsage,
+  LogUsageSchema,
+} from './schemas.js';
+
+/**
+ * Returns the device itself where it is the one named; another's id is answered like an unknown one.
+ * @throws {ApiError} DEVICE_NOT_FOUND
+ */
+function requireOwnId(request: FastifyRequest, id: string): DeviceIdentity {
+  const device = getDevice(request);
+  if (device.id !== id.toLowerCase()) throw new ApiError('DEVICE_NOT_FOUND');
+  return device;
+}
+
+function toUse(request: FastifyRequest, body: Pick<LogUsage, 'model_type' | 'prompt_count' | 'event_id'>): Use {
+  return {
+    model: body.model_type,
+    promptCount: body.prompt_count,
+    idempotencyKey: parseIdempotencyKey(request, body.event_id),
+  };
+}
+
+/** Serves what a device does with its own balance: read it, check a use, record one. */
+export const balanceRoutes: FastifyPluginAsyncTypebox<{ meter: DeviceMeter }> = async (app, { meter }) => {
+  describeRoutes(app, { tags: ['Devices'] });
+  requireDevice(app);
+
+  app.get(
+    '/devices/:id/tokens',
+    {
+      schema: {
+        summary: "Read the device's balance",
+        params: DeviceParamsSchema,
+        response: { 200: DeviceBalanceSchema, ...errors(403, 404) },
+      },
+    },
+    async (request) => {
+      const balance = await meter.balance(requireOwnId(request, request.params.id));
+      return { ...balance, can_use_tokens: balance.remaining > 0 };
+    },
+  );
+
+  app.post(
+    '/devices/check-can-use',
+    {
+      schema: {
+        summary: 'Check whether a use is affordable, and reserve its tokens if asked to',
+        body: CheckUseSchema,
+        response: { 200: CheckedUseSchema, ...errors(403, 422) },
+      },
+    },
+    (request) => meter.check(getDevice(request), toUse(request, request.body), request.body.reserve),
+  );
+
+  const debit = { body: LogUsageSchema, response: { 200: LoggedUsageSchema, ...errors(403, 404, 409, 422) } };
+
+  app.post(
+    '/devices/:id/usage',
+    { schema: { ...debit, summary: 'Record a use and debit it', params: DeviceParamsSchema } },
+    (request) => {
+      const device = requireOwnId(request, request.params.id);
+      return meter.debit(device, toUse(request, request.body), request.body.reservation_id);
+    },
+  );
+
+  app.post(
+    '/usage/log',
+    { schema: { ...debit, summary: 'Record a use of the device whose token is sent, and debit it' } },
+    (request) => meter.debit(getDevice(request), toUse(request, request.body), request.body.reservation_id),
+  );
+};

@@ -1,0 +1,18 @@
+import type { FastifyPluginAsync } from 'fastify';
+import type { Config } from '../../config/config.js';
+import type { Database } from '../../platform/database/client/database.js';
+import { balanceRoutes } from './balance-routes.js';
+import { createDeviceMeter } from './device-meter.js';
+import { registrationRoutes } from './registration-routes.js';
+
+/** What devices need from the application. */
+export interface DevicesOptions {
+  readonly database: Database;
+  readonly config: Config['devices'];
+}
+
+/** Contract 3, the devices' side: they register, and meter their own balance. */
+export const devices: FastifyPluginAsync<DevicesOptions> = async (app, { database, config }) => {
+  await app.register(registrationRoutes, { database, config });
+  await app.register(balanceRoutes, { meter: createDeviceMeter(database) });
+};

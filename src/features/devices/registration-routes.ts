@@ -1,0 +1,39 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { signDeviceToken } from '../../auth/guards/device-guard.js';
+import { registrationLimit } from '../../auth/limits/rate-limits.js';
+import { errors } from '../../platform/http/error-schema.js';
+import { describeRoutes } from '../../platform/http/route-defaults.js';
+import type { DevicesOptions } from './plugin.js';
+import { findRegistrant, registerDevice, requireEnrollment } from './registration.js';
+import { RegisterDeviceSchema, RegisteredDeviceSchema } from './schemas.js';
+
+/** Serves `POST /devices/register`, open to everyone the enrollment policy lets in. */
+export const registrationRoutes: FastifyPluginAsyncTypebox<DevicesOptions> = async (app, { database, config }) => {
+  // The bearer token is optional: a user's links the device.
+  describeRoutes(app, { tags: ['Devices'], security: [{}, { userToken: [] }] });
+
+  app.post(
+    '/devices/register',
+    {
+      onRequest: registrationLimit(app),
+      schema: {
+        summary: 'Register a device, or find it again by its fingerprint',
+        body: RegisterDeviceSchema,
+        response: { 200: RegisteredDeviceSchema, 201: RegisteredDeviceSchema, ...errors(403) },
+      },
+    },
+    async (request, reply) => {
+      requireEnrollment(config, request.body.enrollment_key);
+      const registrant = await findRegistrant(app, request);
+      const device = await registerDevice(database, config, request.body, registrant);
+      reply.code(device.created ? 201 : 200);
+      return {
+        device_id: device.device_id,
+        device_token: signDeviceToken(app, { id: device.device_id, tokenVersion: device.token_version }),
+        allocation: device.allocated,
+        remaining: device.remaining,
+        ...(device.linked !== undefined && { linked: device.linked }),
+      };
+    },
+  );
+};

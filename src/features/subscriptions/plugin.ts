@@ -1,0 +1,20 @@
+import type { FastifyPluginAsync } from 'fastify';
+import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
+import type { Database } from '../../platform/database/client/database.js';
+import type { Payments } from './payments.js';
+import { subscriptionRoutes } from './routes.js';
+import { webhookRoutes } from './webhook-routes.js';
+
+/** What subscriptions need from the application. */
+export interface SubscriptionsOptions {
+  readonly database: Database;
+  readonly callerDatabase: CallerDatabase;
+  /** Stripe; undefined where it is not set up. */
+  readonly payments: Payments | undefined;
+}
+
+/** Contract 5, subscriptions: plans paid at Stripe, and the tokens they grant. */
+export const subscriptions: FastifyPluginAsync<SubscriptionsOptions> = async (app, options) => {
+  await app.register(subscriptionRoutes, options);
+  await app.register(webhookRoutes, options);
+};

@@ -1,0 +1,18 @@
+import type { FastifyPluginAsync } from 'fastify';
+import type { Config } from '../../config/config.js';
+import type { Database } from '../../platform/database/client/database.js';
+import { signupRoutes } from './signup-routes.js';
+import { createTrackerMeter } from './tracker-meter.js';
+import { trackingRoutes } from './tracking-routes.js';
+
+/** What prompt tracking needs from the application. */
+export interface TrackerOptions {
+  readonly database: Database;
+  readonly config: Config['tracker'];
+}
+
+/** Contract 2: prompt and token counters of an account, for whoever signed up by e-mail alone. */
+export const tracker: FastifyPluginAsync<TrackerOptions> = async (app, { database, config }) => {
+  if (config.hasEmailOnlySignup) await app.register(signupRoutes, { database });
+  await app.register(trackingRoutes, { meter: createTrackerMeter(database), threshold: config.promptThreshold });
+};

@@ -1,0 +1,34 @@
+import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
+import { signTrackerToken } from '../../auth/guards/tracker-guard.js';
+import { accountLimit } from '../../auth/limits/rate-limits.js';
+import { normalizeEmail } from '../../auth/sessions/schemas.js';
+import type { Database } from '../../platform/database/client/database.js';
+import { ApiError } from '../../platform/errors.js';
+import { errors } from '../../platform/http/error-schema.js';
+import { describeRoutes } from '../../platform/http/route-defaults.js';
+import { SignedUpSchema, SignupSchema } from './schemas.js';
+
+const UserIdSchema = Type.String();
+
+/** Serves `POST /signup` by e-mail alone. */
+export const signupRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
+  describeRoutes(app, { tags: ['Tracker'] });
+
+  app.post(
+    '/signup',
+    {
+      onRequest: accountLimit(app),
+      schema: {
+        summary: "Get a token that can add to an account's prompt and token counters",
+        body: SignupSchema,
+        response: { 200: SignedUpSchema, ...errors(404) },
+      },
+    },
+    async (request) => {
+      const p_email = normalizeEmail(request.body.email ?? '');
+      if (p_email === '') throw new ApiError('EMAIL_REQUIRED');
+      const userId = await database.call('tracker_user', { p_email }, UserIdSchema);
+      return { message: 'User signed up successfully' as const, sessionToken: signTrackerToken(app, userId) };
+    },
+  );
+};

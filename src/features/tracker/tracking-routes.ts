@@ -1,0 +1,41 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { getTrackedUser, requireTracker } from '../../auth/guards/tracker-guard.js';
+import { parseIdempotencyKey } from '../../metering/idempotency-key.js';
+import { errors } from '../../platform/http/error-schema.js';
+import { describeRoutes } from '../../platform/http/route-defaults.js';
+import { TrackedUsageSchema, TrackUsageSchema } from './schemas.js';
+import type { TrackerMeter } from './tracker-meter.js';
+
+interface TrackingOptions {
+  readonly meter: TrackerMeter;
+  /** The prompt threshold every answer names; extensions decide what it means. */
+  readonly threshold: number;
+}
+
+/** Serves `POST /trackUsage`, for whoever holds a tracker token. */
+export const trackingRoutes: FastifyPluginAsyncTypebox<TrackingOptions> = async (app, { meter, threshold }) => {
+  describeRoutes(app, { tags: ['Tracker'] });
+  requireTracker(app);
+
+  app.post(
+    '/trackUsage',
+    {
+      schema: {
+        summary: 'Count prompts and tokens used elsewhere',
+        body: TrackUsageSchema,
+        response: { 200: TrackedUsageSchema, ...errors(403, 404, 422) },
+      },
+    },
+    async (request) => {
+      const { usage, tokenCount, event_id } = request.body;
+      const use = { usage, tokenCount, idempotencyKey: parseIdempotencyKey(request, event_id) };
+      const { prompts, tokens } = await meter.track(getTrackedUser(request), use);
+      return {
+        message: 'Usage tracked successfully' as const,
+        currentPromptCount: prompts,
+        currentTokenCount: tokens,
+        threshold,
+      };
+    },
+  );
+};

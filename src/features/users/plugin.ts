@@ -1,0 +1,24 @@
+import type { FastifyPluginAsync } from 'fastify';
+import type { Caller } from '../../platform/database/client/caller.js';
+import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
+import type { Database } from '../../platform/database/client/database.js';
+import { ownDeviceRoutes } from './device-routes.js';
+import { exportRoutes } from './export-routes.js';
+import { ledgerRoutes } from './ledger-routes.js';
+import { profileRoutes } from './profile-routes.js';
+
+/** What people's own accounts need from the application. */
+export interface UsersOptions {
+  readonly database: Database;
+  readonly callerDatabase: CallerDatabase;
+  /** Ends what a person pays for, before their account is deleted. */
+  readonly cancelBilling: (caller: Caller) => Promise<void>;
+}
+
+/** A person's own account: profile, balance and ledger, devices, export and deletion. */
+export const users: FastifyPluginAsync<UsersOptions> = async (app, { database, callerDatabase, cancelBilling }) => {
+  await app.register(profileRoutes, { database, cancelBilling });
+  await app.register(ledgerRoutes, { callerDatabase });
+  await app.register(ownDeviceRoutes, { database, callerDatabase });
+  await app.register(exportRoutes, { database, callerDatabase });
+};

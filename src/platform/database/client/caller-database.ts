@@ -1,0 +1,36 @@
+import type { Static, TSchema } from '@sinclair/typebox';
+import { ApiError } from '../../errors.js';
+import type { Caller } from './caller.js';
+import type { Arguments, Database, FunctionName } from './database.js';
+import type { TokenMinter } from './token-minter.js';
+
+/** The database as one person sees it: row-level security answers with their rows only. */
+export interface CallerDatabase {
+  /**
+   * Calls a SQL function in a person's own name and returns what it answered, checked against a schema.
+   * @throws {DatabaseError} as {@link Database.call}
+   * @throws {ApiError} USER_DATA_DISABLED where no key is set to sign database tokens with
+   */
+  readonly call: <Name extends FunctionName, Schema extends TSchema>(
+    caller: Caller,
+    name: Name,
+    args: Arguments<Name>,
+    schema: Schema,
+  ) => Promise<Static<Schema>>;
+}
+
+/** Returns the claims row-level security reads: whose rows, and the session or key that must still be good. */
+function toClaims(caller: Caller): Record<string, string> {
+  const credential = 'session_id' in caller ? { sid: caller.session_id } : { key_id: caller.api_key_id };
+  return { role: 'authenticated', sub: caller.id, ...credential };
+}
+
+/** Builds the database as its users see it, over a database and a maker of database tokens. */
+export function createCallerDatabase(database: Database, mintToken: TokenMinter | undefined): CallerDatabase {
+  return {
+    call: async (caller, name, args, schema) => {
+      if (mintToken === undefined) throw new ApiError('USER_DATA_DISABLED');
+      return database.call(name, args, schema, { token: await mintToken(toClaims(caller)) });
+    },
+  };
+}
