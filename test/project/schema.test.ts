@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import t from 'tap';
-import { generateTypes } from '../../scripts/generate-types.js';
+import { generateTypes } from '../../scripts/database/generate-types.js';
 import { migrate, readMigrations } from '../../src/platform/database/migrations/migrations.js';
 import { SCHEMA_FILE, schemaFile } from '../../src/platform/database/migrations/schema-file.js';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';

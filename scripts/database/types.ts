@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openForCommand, runCommand } from '../src/platform/database/command.js';
-import { PROJECT_ROOT } from '../src/platform/project-root.js';
+import { openForCommand, runCommand } from '../../src/platform/database/command.js';
+import { PROJECT_ROOT } from '../../src/platform/project-root.js';
 import { generateTypes } from './generate-types.js';
 
 // npm run types: writes src/platform/database/client/types.ts from the live schema.

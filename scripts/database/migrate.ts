@@ -1,4 +1,4 @@
-import { openForCommand, runCommand } from '../src/platform/database/command.js';
+import { openForCommand, runCommand } from '../../src/platform/database/command.js';
 
 // npm run migrate: brings the database of DATABASE_URL, or the embedded one, up to date.
 await runCommand(async () => {

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
-import { runCommand } from '../src/platform/database/command.js';
-import { readMigrations } from '../src/platform/database/migrations/migrations.js';
-import { SCHEMA_FILE, schemaFile } from '../src/platform/database/migrations/schema-file.js';
+import { runCommand } from '../../src/platform/database/command.js';
+import { readMigrations } from '../../src/platform/database/migrations/migrations.js';
+import { SCHEMA_FILE, schemaFile } from '../../src/platform/database/migrations/schema-file.js';
 
 // npm run schema: writes supabase/schema.sql from the migrations.
 await runCommand(async () => {
