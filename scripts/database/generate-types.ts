@@ -2,6 +2,9 @@ import { generateTypescript, sortGeneratorMetadata } from '@supabase/postgrest-t
 import { introspect } from '@supabase/postgrest-typegen/introspection';
 import pg from 'pg';
 
+/** What `npm run types` writes, below the project's folder. */
+export const TYPES_FILE = 'src/platform/database/client/types.ts';
+
 /** First line of what the generator adds for tables, which nobody here reads. */
 const TABLE_HELPERS = '\ntype DatabaseWithoutInternals';
 

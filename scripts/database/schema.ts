@@ -1,11 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 import { runCommand } from '../../src/platform/database/command.js';
-import { readMigrations } from '../../src/platform/database/migrations/migrations.js';
-import { SCHEMA_FILE, schemaFile } from '../../src/platform/database/migrations/schema-file.js';
+import { readMigrations, SUPABASE_DIRECTORY } from '../../src/platform/database/migrations/migration-files.js';
+import { readSchemaFiles } from './schema-files.js';
+import { renderSchemaSql, SCHEMA_FILE } from './schema-sql.js';
 
-// npm run schema: writes supabase/schema.sql from the migrations.
+// npm run schema: writes supabase/schema.sql from supabase/schemas.
 await runCommand(async () => {
-  const migrations = await readMigrations();
-  await writeFile(SCHEMA_FILE, schemaFile(migrations));
-  process.stdout.write(`Wrote supabase/schema.sql from ${migrations.length} migrations.\n`);
+  const files = await readSchemaFiles(SUPABASE_DIRECTORY);
+  await writeFile(SCHEMA_FILE, renderSchemaSql(files, await readMigrations()));
+  process.stdout.write(`Wrote supabase/schema.sql from ${files.length} files.\n`);
 });

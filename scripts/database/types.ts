@@ -2,16 +2,13 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openForCommand, runCommand } from '../../src/platform/database/command.js';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
-import { generateTypes } from './generate-types.js';
+import { generateTypes, TYPES_FILE } from './generate-types.js';
 
-// npm run types: writes src/platform/database/client/types.ts from the live schema.
+// npm run types: writes the types of the functions of the server's database.
 await runCommand(async () => {
   const database = await openForCommand();
   try {
-    await writeFile(
-      join(PROJECT_ROOT, 'src/platform/database/client/types.ts'),
-      await generateTypes(database.adminUrl),
-    );
+    await writeFile(join(PROJECT_ROOT, TYPES_FILE), await generateTypes(database.adminUrl));
   } finally {
     await database.close();
   }

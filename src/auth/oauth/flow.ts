@@ -59,5 +59,5 @@ export async function beginFlow(
  */
 export async function takeFlow(database: DatabaseClient, provider: ProviderName, state: string): Promise<Flow> {
   const flow = { p_state_hash: digestOf(state), p_provider: provider };
-  return flowOf(await callDatabase(() => database.rpc('take_oauth_flow', flow)));
+  return flowOf(await callDatabase(() => database.rpc('consume_oauth_flow', flow)));
 }

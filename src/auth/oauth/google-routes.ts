@@ -27,7 +27,7 @@ export const googleRoutes: FastifyPluginAsyncTypebox<Services> = async (app, ser
     async (request) => {
       const identity = await googleAccessTokens.verify(request.body.access_token);
       const account = { p_identity: identity, p_default_tokens: config.DEFAULT_USER_TOKENS };
-      return userOf(await callDatabase(() => database.rpc('user_of_google', account)));
+      return userOf(await callDatabase(() => database.rpc('find_google_user', account)));
     },
   );
 };

@@ -35,7 +35,7 @@ export async function logInExternally(
 ): Promise<StartedSession> {
   const { refreshToken, p_session } = newSession(services, request);
   const account = { ...accountOf(services, identity), p_session };
-  const opened = await callDatabase(() => services.database.rpc('log_in_externally', account));
+  const opened = await callDatabase(() => services.database.rpc('sign_in_with_provider', account));
   return { opened: openedSessionOf(opened), refreshToken };
 }
 
@@ -55,7 +55,7 @@ export async function grantCode(
     p_redirect_uri: client.redirect_uri,
     ...(client.code_challenge !== null && { p_code_challenge: client.code_challenge }),
   };
-  await callDatabase(() => services.database.rpc('grant_oauth_code', grant));
+  await callDatabase(() => services.database.rpc('issue_oauth_code', grant));
   return code;
 }
 
@@ -78,7 +78,7 @@ export async function swapCode(
     ...(code_verifier !== undefined && { p_code_challenge: challengeOf(code_verifier) }),
     ...(redirect_uri !== undefined && { p_redirect_uri: redirect_uri }),
   };
-  const answer = swapOf(await callDatabase(() => services.database.rpc('swap_oauth_code', swap)));
+  const answer = swapOf(await callDatabase(() => services.database.rpc('exchange_oauth_code', swap)));
   if (!answer.granted) throw new ApiError('INVALID_GRANT');
   return { opened: answer, refreshToken };
 }

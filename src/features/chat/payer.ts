@@ -18,7 +18,7 @@ async function reserveForGoogle(services: Services, chat: Chat, accessToken: str
     } catch (error) {
       if (!(error instanceof ApiError && error.code === 'USER_NOT_FOUND')) throw error;
       const account = { p_identity: identity, p_default_tokens: services.config.DEFAULT_USER_TOKENS };
-      await callDatabase(() => services.database.rpc('user_of_google', account));
+      await callDatabase(() => services.database.rpc('find_google_user', account));
       return chat.meter.reserve(payer, reservation);
     }
   };

@@ -32,6 +32,13 @@ export type Database = {
         }
         Returns: Json
       }
+      applied_migrations: {
+        Args: Record<PropertyKey, never>
+        Returns: {
+          sha256: string
+          version: string
+        }[]
+      }
       apply_invoice: {
         Args: { p_event?: Json; p_invoice: Json }
         Returns: Json
@@ -86,6 +93,10 @@ export type Database = {
         }[]
       }
       confirm_user: { Args: { p_caller: Json }; Returns: boolean }
+      consume_oauth_flow: {
+        Args: { p_provider: string; p_state_hash: string }
+        Returns: Json
+      }
       correct_generation: {
         Args: { p_id: string; p_input_tokens: number; p_output_tokens: number }
         Returns: Json
@@ -141,8 +152,18 @@ export type Database = {
         Args: { p_caller: Json; p_customer_id: string }
         Returns: Json
       }
+      effective_tier: { Args: { p_subscription: unknown }; Returns: string }
       end_session: {
         Args: { p_caller: Json; p_session_id: string }
+        Returns: Json
+      }
+      exchange_oauth_code: {
+        Args: {
+          p_code_challenge?: string
+          p_code_hash: string
+          p_redirect_uri?: string
+          p_session: Json
+        }
         Returns: Json
       }
       export_account: { Args: { p_caller: Json }; Returns: Json }
@@ -182,6 +203,10 @@ export type Database = {
         Args: { p_after_at?: string; p_after_id?: string; p_limit: number }
         Returns: Json
       }
+      find_google_user: {
+        Args: { p_default_tokens: number; p_identity: Json }
+        Returns: Json
+      }
       finish_admin_login: {
         Args: { p_address: string; p_username: string }
         Returns: boolean
@@ -196,9 +221,11 @@ export type Database = {
         Returns: Json
       }
       get_budget: { Args: { p_actor: Json; p_kind: string }; Returns: Json }
+      get_plan: { Args: { p_tier: string }; Returns: Json }
       get_profile: { Args: { p_caller: Json }; Returns: Json }
       get_stripe_account: { Args: { p_caller: Json }; Returns: Json }
-      grant_oauth_code: {
+      has_admin: { Args: Record<PropertyKey, never>; Returns: boolean }
+      issue_oauth_code: {
         Args: {
           p_code_challenge?: string
           p_code_hash: string
@@ -208,7 +235,6 @@ export type Database = {
         }
         Returns: boolean
       }
-      has_admin: { Args: Record<PropertyKey, never>; Returns: boolean }
       list_all_usage: {
         Args: {
           p_actor: Json
@@ -283,10 +309,6 @@ export type Database = {
         }
         Returns: Json
       }
-      log_in_externally: {
-        Args: { p_default_tokens: number; p_identity: Json; p_session: Json }
-        Returns: Json
-      }
       log_out: { Args: { p_all: boolean; p_caller: Json }; Returns: Json }
       maintain: {
         Args: { p_monthly_tokens?: number; p_retention_months?: number }
@@ -322,7 +344,6 @@ export type Database = {
       my_subscription: { Args: Record<PropertyKey, never>; Returns: Json }
       my_tokens_used: { Args: { p_since: string }; Returns: number }
       own_subjects: { Args: Record<PropertyKey, never>; Returns: string[] }
-      plan_of_tier: { Args: { p_tier: string }; Returns: Json }
       push_settings: {
         Args: {
           p_base_version: number
@@ -396,12 +417,15 @@ export type Database = {
         Args: { p_caller: Json; p_device?: string; p_version: number }
         Returns: Json
       }
-      schema_version: { Args: Record<PropertyKey, never>; Returns: string }
       set_budget: {
         Args: { p_actor: Json; p_kind: string; p_total?: number }
         Returns: Json
       }
       set_model_costs: { Args: { p_actor: Json; p_costs: Json }; Returns: Json }
+      sign_in_with_provider: {
+        Args: { p_default_tokens: number; p_identity: Json; p_session: Json }
+        Returns: Json
+      }
       summarize_all_usage: {
         Args: {
           p_actor: Json
@@ -433,20 +457,6 @@ export type Database = {
         }
         Returns: Json
       }
-      swap_oauth_code: {
-        Args: {
-          p_code_challenge?: string
-          p_code_hash: string
-          p_redirect_uri?: string
-          p_session: Json
-        }
-        Returns: Json
-      }
-      take_oauth_flow: {
-        Args: { p_provider: string; p_state_hash: string }
-        Returns: Json
-      }
-      tier_in_force: { Args: { p_subscription: unknown }; Returns: string }
       track_usage: { Args: { p_items: Json }; Returns: Json }
       tracker_user: { Args: { p_email: string }; Returns: string }
       unlink_device: {
@@ -488,10 +498,6 @@ export type Database = {
       usage_range: {
         Args: { p_from: string; p_time_zone: string; p_to: string }
         Returns: Record<string, unknown>
-      }
-      user_of_google: {
-        Args: { p_default_tokens: number; p_identity: Json }
-        Returns: Json
       }
       verify_ledger: {
         Args: Record<PropertyKey, never>
