@@ -7,7 +7,7 @@ import { openCluster } from '../../src/platform/database/embedded/cluster.js';
 import { SUPABASE_DIRECTORY } from '../../src/platform/database/migrations/migration-files.js';
 import { migrate } from '../../src/platform/database/migrations/migrations.js';
 import { StartupError } from '../../src/platform/startup-error.js';
-import { joinSchemaFiles, readSchemaFiles } from './schema-files.js';
+import { makePoliciesRepeatable, readSchemaFiles, type SchemaFile } from './schema-files.js';
 
 /** Runs a body with a Postgres that is thrown away after it. */
 export async function withThrowawayCluster<T>(body: (adminUrl: string) => Promise<T>): Promise<T> {
@@ -65,6 +65,22 @@ const CHECK_FUNCTIONS = `
   end
   $check$`;
 
+/** Loads the files in one transaction, as pasting or migrating would. @throws {StartupError} with the file's name */
+async function loadSchemaFiles(client: pg.Client, files: readonly SchemaFile[]): Promise<void> {
+  await client.query('begin');
+  for (const { path, sql } of files) {
+    await client.query(makePoliciesRepeatable(sql)).catch((error: unknown) => {
+      throw new StartupError(`supabase/${path} is not valid: ${firstLine(error)}`, { cause: error });
+    });
+  }
+  await client.query('reset check_function_bodies; commit;');
+  await client.query(CHECK_FUNCTIONS).catch((error: unknown) => {
+    throw new StartupError(`supabase/schemas is not valid: ${firstLine(error)}`, { cause: error });
+  });
+}
+
+const firstLine = (error: unknown) => String(error instanceof Error ? error.message : error).split('\n')[0];
+
 /**
  * Makes a database from `schemas/` and checks the bodies of its functions.
  *
@@ -72,16 +88,17 @@ const CHECK_FUNCTIONS = `
  * @throws {StartupError} where a file of `schemas/` is not valid
  */
 export async function createDeclaredDatabase(adminUrl: string, name: string, directory: string): Promise<string> {
-  const url = await createDatabase(adminUrl, name);
-  await runSql(url, await readFile(join(SUPABASE_DIRECTORY, 'platform.sql'), 'utf8'));
-  const sql = joinSchemaFiles(await readSchemaFiles(directory));
-  await runSql(url, `begin;\n${sql}\ncommit;`)
-    .then(() => runSql(url, CHECK_FUNCTIONS))
-    .catch((error: unknown) => {
-      if (!(error instanceof pg.DatabaseError)) throw error;
-      throw new StartupError(`supabase/schemas is not valid: ${error.message}`, { cause: error });
-    });
-  return url;
+  const files = await readSchemaFiles(directory);
+  const connectionString = await createDatabase(adminUrl, name);
+  await runSql(connectionString, await readFile(join(SUPABASE_DIRECTORY, 'platform.sql'), 'utf8'));
+  const client = new pg.Client({ connectionString });
+  await client.connect();
+  try {
+    await loadSchemaFiles(client, files);
+  } finally {
+    await client.end();
+  }
+  return connectionString;
 }
 
 /** Makes a database from `migrations/` and returns its connection string. */

@@ -7,7 +7,13 @@ import { PROJECT_ROOT } from '../../src/platform/project-root.js';
 import { StartupError } from '../../src/platform/startup-error.js';
 import { createMigratedDatabase, withThrowawayCluster } from './databases.js';
 import { generateTypes, TYPES_FILE } from './generate-types.js';
-import { createMigration, type MigrationWork, sealUnfinished, type WrittenMigration } from './new-migration.js';
+import {
+  createMigration,
+  type MigrationWork,
+  requireName,
+  sealUnfinished,
+  type WrittenMigration,
+} from './new-migration.js';
 import { readSchemaFiles } from './schema-files.js';
 import { renderSchemaSql, SCHEMA_FILE } from './schema-sql.js';
 
@@ -23,7 +29,7 @@ function readArguments(): string | undefined {
     });
     const [name, ...others] = positionals;
     if (others.length > 0 || values.seal !== (name === undefined)) throw new StartupError(USAGE);
-    return name;
+    return name === undefined ? undefined : requireName(name);
   } catch (error) {
     if (error instanceof StartupError) throw error;
     throw new StartupError(`${error instanceof Error ? error.message : error}\n${USAGE}`, { cause: error });

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +12,17 @@ import { renderMigration } from './render-migration.js';
 import { joinSchemaFiles, readSchemaFiles } from './schema-files.js';
 
 const NAME = /^[a-z][a-z_]{0,59}$/;
+
+/** Makes a database's name that no other of the cluster has. */
+const uniqueName = (prefix: string) => `${prefix}_${randomBytes(6).toString('hex')}`;
+
+/** Returns a migration's name, or refuses it. @throws {StartupError} */
+export function requireName(name: string): string {
+  if (NAME.test(name)) return name;
+  throw new StartupError(
+    `A migration's name has lowercase letters and underscores only, at most 60, unlike ${JSON.stringify(name)}`,
+  );
+}
 
 /** What a command on migrations works with. */
 export interface MigrationWork {
@@ -68,8 +80,8 @@ async function withSealed<T>(
 async function seal({ directory, adminUrl }: MigrationWork, file: string, draft: string): Promise<void> {
   const sql = sealMigration(file.slice(0, 14), draft);
   await withSealed(directory, file, sql, async (copy) => {
-    const migrated = await createMigratedDatabase(adminUrl, 'sealed', copy);
-    const declared = await createDeclaredDatabase(adminUrl, 'sealed_declared', copy);
+    const migrated = await createMigratedDatabase(adminUrl, uniqueName('sealed'), copy);
+    const declared = await createDeclaredDatabase(adminUrl, uniqueName('sealed_declared'), copy);
     const differences = await compareDatabases(migrated, declared);
     if (differences.length > 0) {
       const lines = differences.flatMap(renderDifference).map((line) => `  ${line}`);
@@ -93,8 +105,8 @@ async function draftMigration(work: MigrationWork, isFirst: boolean) {
   const files = await readSchemaFiles(work.directory);
   if (isFirst)
     return { sql: `-- The first migration: the whole schema.\n\n${joinSchemaFiles(files)}`, isComplete: true };
-  const migrated = await createMigratedDatabase(work.adminUrl, 'migrated', work.directory);
-  const declared = await createDeclaredDatabase(work.adminUrl, 'declared', work.directory);
+  const migrated = await createMigratedDatabase(work.adminUrl, uniqueName('migrated'), work.directory);
+  const declared = await createDeclaredDatabase(work.adminUrl, uniqueName('declared'), work.directory);
   const differences = await compareDatabases(migrated, declared);
   if (differences.length === 0) {
     throw new StartupError('There is nothing to migrate: supabase/migrations makes what supabase/schemas says');
@@ -109,17 +121,12 @@ async function draftMigration(work: MigrationWork, isFirst: boolean) {
  * @throws {StartupError} for a bad name, an unfinished migration, and where nothing differs
  */
 export async function createMigration(work: MigrationWork, name: string, now = new Date()): Promise<WrittenMigration> {
-  if (!NAME.test(name)) {
-    throw new StartupError(
-      `A migration's name has lowercase letters and underscores only, at most 60: ${JSON.stringify(name)} does not`,
-    );
-  }
   const unsealed = await findUnsealed(work.directory);
   if (unsealed !== undefined) {
     throw new StartupError(`Finish supabase/migrations/${unsealed} first, with "npm run migration -- --seal"`);
   }
   const newest = [...(await readMigrationTexts(work.directory)).keys()].at(-1);
-  const file = `${toVersion(now)}_${name}.sql`;
+  const file = `${toVersion(now)}_${requireName(name)}.sql`;
   if (newest !== undefined && newest.slice(0, 14) >= file.slice(0, 14)) {
     throw new StartupError(`${newest} is later than this machine's clock: set the clock, or wait`);
   }

@@ -11,6 +11,7 @@ export interface MigrationFolder {
   readonly directory: string;
   readonly read: (path: string) => Promise<string>;
   readonly write: (path: string, text: string) => Promise<void>;
+  readonly remove: (path: string) => Promise<void>;
   /** Adds a finished migration, as its author would have. */
   readonly add: (version: string, name: string, sql: string) => Promise<void>;
 }
@@ -25,6 +26,7 @@ export async function openMigrationFolder(t: Test): Promise<MigrationFolder> {
     directory,
     read: (path) => readFile(join(directory, path), 'utf8'),
     write,
+    remove: (path) => rm(join(directory, path)),
     add: async (version, name, sql) => {
       await write(`migrations/${version}_${name}.sql`, sealMigration(version, sql));
       await write('migrations.sha256', formatManifest(await readMigrationTexts(directory)));
