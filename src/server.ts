@@ -31,6 +31,7 @@ async function serve(
   log: ReturnType<typeof createLogger>,
 ): Promise<() => Promise<void>> {
   const problem = await schemaProblem(backend.database).catch((error: unknown) => {
+    if (error instanceof StartupError) throw error;
     throw new StartupError('The database cannot be reached; check DATABASE_URL or SUPABASE_URL and its keys', {
       cause: error,
     });

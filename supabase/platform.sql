@@ -3,21 +3,38 @@
 -- on an embedded or plain Postgres; on a Supabase project every statement here finds its object
 -- present and changes nothing.
 
+-- Roles belong to the whole cluster: another database of it may create them between our look and our try.
 do $$
 begin
   if not exists (select from pg_catalog.pg_roles where rolname = 'anon') then
     create role anon nologin noinherit;
   end if;
+exception when duplicate_object or unique_violation then null;
+end
+$$;
+do $$
+begin
   if not exists (select from pg_catalog.pg_roles where rolname = 'authenticated') then
     create role authenticated nologin noinherit;
   end if;
+exception when duplicate_object or unique_violation then null;
+end
+$$;
+do $$
+begin
   if not exists (select from pg_catalog.pg_roles where rolname = 'service_role') then
     create role service_role nologin noinherit bypassrls;
   end if;
+exception when duplicate_object or unique_violation then null;
+end
+$$;
+do $$
+begin
   if not exists (select from pg_catalog.pg_roles where rolname = 'authenticator') then
     create role authenticator login noinherit;
     grant anon, authenticated, service_role to authenticator;
   end if;
+exception when duplicate_object or unique_violation then null;
 end
 $$;
 

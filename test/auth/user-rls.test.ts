@@ -159,7 +159,7 @@ const functions = await sql<{ call: string }>(
            )) as call
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
    where n.nspname in ('public', 'private') and has_function_privilege('authenticated', p.oid, 'execute')
-     and p.proname not in ('usage_range', 'day_start', 'plan_of_tier', 'tier_in_force')
+     and p.proname not in ('usage_range', 'day_start', 'get_plan', 'effective_tier')
      and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')`,
   [JSON.stringify(QUESTIONS)],
 );

@@ -98,5 +98,5 @@ t.test('a database that lacks migrations is told apart from one that cannot be r
   await database.sql(`delete from supabase_migrations.schema_migrations
                        where version = (select max(version) from supabase_migrations.schema_migrations)`);
   const behind = startServer(t, { cwd, environment: { DATABASE_URL: database.serverUrl, JWT_SECRET } });
-  await assertRefused(t, behind, /^The database is at version \d+, this server needs \d+: run "npm run migrate"/);
+  await assertRefused(t, behind, /^Migration \d{14}_[a-z_]+ is missing from the database: run "npm run migrate"/);
 });

@@ -56,5 +56,5 @@ export async function beginFlow(
  */
 export async function consumeFlow(database: Database, provider: ProviderName, state: string): Promise<Flow> {
   const flow = { p_state_hash: sha256Hex(state), p_provider: provider };
-  return await database.call('take_oauth_flow', flow, FlowSchema);
+  return await database.call('consume_oauth_flow', flow, FlowSchema);
 }

@@ -32,7 +32,7 @@ export const googleRoutes: FastifyPluginAsyncTypebox<GoogleRoutesOptions> = asyn
     async (request) => {
       const identity = await googleAccessTokens.verify(request.body.access_token);
       const account = { p_identity: identity, p_default_tokens: defaultTokens };
-      return await database.call('user_of_google', account, UserSchema);
+      return await database.call('find_google_user', account, UserSchema);
     },
   );
 };

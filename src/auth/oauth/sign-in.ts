@@ -38,7 +38,7 @@ export async function signInWithProvider(
 ): Promise<StartedSession> {
   const { refreshToken, p_session } = options.sessions.prepare(request);
   const account = { ...toAccount(options, identity), p_session };
-  return { opened: await options.database.call('log_in_externally', account, OpenedSessionSchema), refreshToken };
+  return { opened: await options.database.call('sign_in_with_provider', account, OpenedSessionSchema), refreshToken };
 }
 
 /**
@@ -57,7 +57,7 @@ export async function issueCode(
     p_redirect_uri: client.redirect_uri,
     ...(client.code_challenge !== null && { p_code_challenge: client.code_challenge }),
   };
-  await options.database.call('grant_oauth_code', grant, AnyResult);
+  await options.database.call('issue_oauth_code', grant, AnyResult);
   return code;
 }
 
@@ -80,7 +80,7 @@ export async function exchangeCode(
     ...(code_verifier !== undefined && { p_code_challenge: deriveChallenge(code_verifier) }),
     ...(redirect_uri !== undefined && { p_redirect_uri: redirect_uri }),
   };
-  const answer = await options.database.call('swap_oauth_code', swap, ExchangedCodeSchema);
+  const answer = await options.database.call('exchange_oauth_code', swap, ExchangedCodeSchema);
   if (!answer.granted) throw new ApiError('INVALID_GRANT');
   return { opened: answer, refreshToken };
 }

@@ -26,7 +26,7 @@ async function reserveForGoogle(services: PayerServices, chat: Chat, accessToken
     } catch (error) {
       if (!(error instanceof ApiError && error.code === 'USER_NOT_FOUND')) throw error;
       const account = { p_identity: identity, p_default_tokens: services.defaultUserTokens };
-      await services.database.call('user_of_google', account, AnyResult);
+      await services.database.call('find_google_user', account, AnyResult);
       return chat.meter.reserve(payer, reservation);
     }
   };

@@ -1,12 +1,13 @@
 import { Type } from '@sinclair/typebox';
 import type { Database } from '../database/client/database.js';
 import { DatabaseError } from '../database/client/database-error.js';
-import { expectedSchemaVersion } from '../database/migrations/migrations.js';
+import { type AppliedMigration, compareMigrations } from '../database/migrations/compare.js';
+import { expectedMigrations } from '../database/migrations/migration-files.js';
 
 /** Whether the server can do its work. */
 export interface Readiness {
   /**
-   * Asks the database for its schema version.
+   * Asks the database which migrations it has.
    * @returns what stands in the way, or undefined
    */
   readonly problem: () => Promise<string | undefined>;
@@ -17,22 +18,39 @@ export interface Readiness {
   readonly onDrain: (listener: () => void) => void;
 }
 
-const VersionSchema = Type.String();
+const AppliedMigrationsSchema = Type.Array(Type.Object({ version: Type.String(), sha256: Type.String() }));
 const UPDATE = 'run "npm run migrate" (or "supabase db push")';
 /** The Data API's code for a function that does not exist. */
 const UNKNOWN_FUNCTION = 'PGRST202';
 
-/** What to run where the database lacks migrations. */
-export async function schemaProblem(database: Database): Promise<string | undefined> {
-  const expected = await expectedSchemaVersion();
+/** Asks the database which migrations it has; undefined where it cannot tell. */
+async function askForMigrations(database: Database): Promise<AppliedMigration[] | undefined> {
   try {
-    const found = await database.call('schema_version', {}, VersionSchema);
-    if (found >= expected) return undefined;
-    return `The database is at version ${found}, this server needs ${expected}: ${UPDATE}`;
+    return await database.call('applied_migrations', {}, AppliedMigrationsSchema);
   } catch (error) {
     if (!(error instanceof DatabaseError) || error.code !== UNKNOWN_FUNCTION) throw error;
-    return `The database has none of this server's tables and functions: ${UPDATE}`;
+    return undefined;
   }
+}
+
+/**
+ * Compares the database's migrations with the program's.
+ *
+ * @returns a line for each one that is missing, unknown or altered; or undefined
+ * @throws {StartupError} where the program's own files are not as they were written
+ */
+export async function schemaProblem(database: Database): Promise<string | undefined> {
+  const expected = await expectedMigrations();
+  const applied = await askForMigrations(database);
+  if (applied === undefined) {
+    return `The database has none of this server's tables and functions, or those of a version before the first release: ${UPDATE}`;
+  }
+  const { pending, conflicts } = compareMigrations(expected, applied);
+  const missing = pending.map(
+    ({ version, name }) => `Migration ${version}_${name} is missing from the database: ${UPDATE}`,
+  );
+  const problems = [...conflicts, ...missing];
+  return problems.length === 0 ? undefined : problems.join('\n');
 }
 
 export function createReadiness(database: Database): Readiness {

@@ -63,7 +63,7 @@ t.test('what is remembered of clocks that are ahead is bounded', async (t) => {
     await push(Object.fromEntries(changes), 'fast');
   }
   const [row] = await server.database.sql<{ count: number }>(
-    'select count(*)::integer from private.settings_clamps where user_id = $1',
+    'select count(*)::integer from private.future_changes where user_id = $1',
     [user.id],
   );
   t.equal(row?.count, 2_000);

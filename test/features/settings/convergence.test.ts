@@ -11,7 +11,7 @@ const user = await registerUser(server);
 
 /** The settings of a person who never had any. */
 async function openSettings() {
-  for (const table of ['settings', 'settings_entries', 'settings_versions', 'private.settings_clamps']) {
+  for (const table of ['settings', 'settings_entries', 'settings_versions', 'private.future_changes']) {
     await server.database.sql(`delete from ${table} where user_id = $1`, [user.id]);
   }
   return settingsOf(user);

@@ -155,7 +155,7 @@ t.test('while an account is deleted its settings are written or refused, and non
   const deletion = user.as('DELETE', '/api/users/me');
   const answers = await Promise.all([...before, deletion, ...Array.from({ length: 10 }, write).flat()]);
   t.ok(answers.every(({ statusCode }) => [200, 401].includes(statusCode)));
-  for (const table of ['settings', 'settings_entries', 'settings_versions', 'private.settings_clamps']) {
+  for (const table of ['settings', 'settings_entries', 'settings_versions', 'private.future_changes']) {
     t.strictSame(await server.database.sql(`select from ${table} where user_id = $1`, [user.id]), [], table);
   }
   await server.verifyLedger(t);

@@ -2,12 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import t from 'tap';
-import {
-  expectedSchemaVersion,
-  migrate,
-  readMigrations,
-} from '../../../src/platform/database/migrations/migrations.js';
+import { expectedMigrations, readMigrations } from '../../../src/platform/database/migrations/migration-files.js';
+import { migrate } from '../../../src/platform/database/migrations/migrations.js';
 import { PROJECT_ROOT } from '../../../src/platform/project-root.js';
+import { openMigrationFolder } from '../../helpers/db/migration-folder.js';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 
 const database = await openTestDatabase(t);
@@ -68,7 +66,7 @@ t.test('migrations are named by a UTC timestamp, none shared, and a fresh databa
   const versions = all.map(({ version }) => version);
   t.strictSame(versions, versions.toSorted());
   t.strictSame(await migrate(await emptyDatabase('fresh')), versions);
-  t.equal(await expectedSchemaVersion(), versions.at(-1));
+  t.strictSame(await expectedMigrations(), all);
 });
 
 t.test('a second run applies nothing and changes nothing', async (t) => {
@@ -81,7 +79,7 @@ t.test('a second run applies nothing and changes nothing', async (t) => {
 t.test('only what is missing is applied', async (t) => {
   const url = await emptyDatabase('behind');
   await migrate(url);
-  const newest = await expectedSchemaVersion();
+  const newest = all.at(-1)?.version ?? '';
   await query(url, `delete from supabase_migrations.schema_migrations where version = '${newest}'`);
   t.strictSame(await migrate(url), [newest]);
   const rows = await query<{ version: string; name: string }>(
@@ -92,6 +90,29 @@ t.test('only what is missing is applied', async (t) => {
     rows,
     all.map(({ version, name }) => ({ version, name })),
   );
+
+  const folder = await openMigrationFolder(t);
+  await folder.add('20990101000000', 'next', 'create table private.next (id integer);');
+  await folder.add('20990101000001', 'after_next', 'create table private.after_next (id integer);');
+  t.strictSame(await migrate(url, folder.directory), ['20990101000000', '20990101000001']);
+  t.strictSame(await migrate(url, folder.directory), []);
+});
+
+t.test('what applied a migration does not matter: its text is noted in the same words', async (t) => {
+  const url = await emptyDatabase('by_hand');
+  await query(url, await readFile(join(PROJECT_ROOT, 'supabase', 'platform.sql'), 'utf8'));
+  // As `supabase db push` does it.
+  for (const { version, name, sql } of all) {
+    await query(url, sql);
+    await query(
+      url,
+      `insert into supabase_migrations.schema_migrations (version, name, statements) values ('${version}', '${name}', '{}')`,
+    );
+  }
+  const expected = all.map(({ version, sha256 }) => ({ version, sha256 }));
+  t.strictSame(await query(url, 'select * from public.applied_migrations()'), expected);
+  t.strictSame(await query(database.adminUrl, 'select * from public.applied_migrations()'), expected);
+  t.strictSame(await migrate(url), []);
 });
 
 t.test('runs at the same time do not collide: each migration is applied by exactly one', async (t) => {
@@ -137,10 +158,35 @@ t.test('a migration that fails leaves nothing of itself, is named, and the next 
   const url = await emptyDatabase('obstructed');
   await query(url, 'create schema private; create view private.admins as select 1 as id');
   await t.rejects(migrate(url), { message: /^migration \d{14}_[a-z_]+ failed$/ });
-  const applied = await query<{ version: string }>(url, 'select version from supabase_migrations.schema_migrations');
-  t.ok(applied.length < all.length);
+  t.strictSame(
+    await query(
+      url,
+      `select to_regclass('public.users') as users, to_regclass('supabase_migrations.schema_migrations') as m`,
+    ),
+    [{ users: null, m: null }],
+  );
   await query(url, 'drop view private.admins');
-  t.equal((await migrate(url)).length, all.length - applied.length);
+  t.equal((await migrate(url)).length, all.length);
+
+  const folder = await openMigrationFolder(t);
+  await folder.add('20990101000000', 'first', 'create table private.first (id integer);');
+  await folder.add(
+    '20990101000001',
+    'second',
+    'create table private.half (id integer); create table private.wall (id integer);',
+  );
+  await folder.add('20990101000002', 'third', 'create table private.third (id integer);');
+  await query(url, 'create table private.wall (id text)');
+  await t.rejects(migrate(url, folder.directory), { message: 'migration 20990101000001_second failed' });
+  const made = () =>
+    query(
+      url,
+      `select to_regclass('private.first') as first, to_regclass('private.half') as half, to_regclass('private.third') as third`,
+    );
+  t.strictSame(await made(), [{ first: 'private.first', half: null, third: null }]);
+  await query(url, 'drop table private.wall');
+  t.strictSame(await migrate(url, folder.directory), ['20990101000001', '20990101000002']);
+  t.strictSame(await made(), [{ first: 'private.first', half: 'private.half', third: 'private.third' }]);
 });
 
 t.end();

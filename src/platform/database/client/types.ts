@@ -14,958 +14,10 @@ export type Database = {
   }
   public: {
     Tables: {
-      audit_log: {
-        Row: {
-          action: string
-          actor: string
-          after: Json | null
-          before: Json | null
-          created_at: string
-          id: number
-          request_id: string | null
-          target: string | null
-        }
-        Insert: {
-          action: string
-          actor: string
-          after?: Json | null
-          before?: Json | null
-          created_at?: string
-          id?: never
-          request_id?: string | null
-          target?: string | null
-        }
-        Update: {
-          action?: string
-          actor?: string
-          after?: Json | null
-          before?: Json | null
-          created_at?: string
-          id?: never
-          request_id?: string | null
-          target?: string | null
-        }
-        Relationships: []
-      }
-      balances: {
-        Row: {
-          allocated: number
-          debt: number
-          period: number
-          reserved: number
-          subject_id: string
-          subject_kind: string
-          updated_at: string
-          used: number
-        }
-        Insert: {
-          allocated?: number
-          debt?: number
-          period?: number
-          reserved?: number
-          subject_id: string
-          subject_kind: string
-          updated_at?: string
-          used?: number
-        }
-        Update: {
-          allocated?: number
-          debt?: number
-          period?: number
-          reserved?: number
-          subject_id?: string
-          subject_kind?: string
-          updated_at?: string
-          used?: number
-        }
-        Relationships: []
-      }
-      budgets: {
-        Row: {
-          allocated: number
-          subject_kind: string
-          total: number | null
-          updated_at: string
-        }
-        Insert: {
-          allocated?: number
-          subject_kind: string
-          total?: number | null
-          updated_at?: string
-        }
-        Update: {
-          allocated?: number
-          subject_kind?: string
-          total?: number | null
-          updated_at?: string
-        }
-        Relationships: []
-      }
-      devices: {
-        Row: {
-          blocked: boolean
-          created_at: string
-          deleted_at: string | null
-          fingerprint_hash: string | null
-          first_user_id: string | null
-          id: string
-          last_registered_at: string
-          name: string
-          registrations: number
-          token_version: number
-          user_id: string | null
-        }
-        Insert: {
-          blocked?: boolean
-          created_at?: string
-          deleted_at?: string | null
-          fingerprint_hash?: string | null
-          first_user_id?: string | null
-          id?: string
-          last_registered_at?: string
-          name: string
-          registrations?: number
-          token_version?: number
-          user_id?: string | null
-        }
-        Update: {
-          blocked?: boolean
-          created_at?: string
-          deleted_at?: string | null
-          fingerprint_hash?: string | null
-          first_user_id?: string | null
-          id?: string
-          last_registered_at?: string
-          name?: string
-          registrations?: number
-          token_version?: number
-          user_id?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "devices_user_id_fkey"
-            columns: ["user_id"]
-            referencedRelation: "user_overview"
-            referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "devices_user_id_fkey"
-            columns: ["user_id"]
-            referencedRelation: "users"
-            referencedColumns: ["id"]
-          },
-        ]
-      }
-      feature_events: {
-        Row: {
-          created_at: string
-          id: string
-          name: string
-          occurred_at: string
-          properties: NonNullable<Json>
-          user_id: string
-        }
-        Insert: {
-          created_at?: string
-          id?: string
-          name: string
-          occurred_at: string
-          properties?: NonNullable<Json>
-          user_id: string
-        }
-        Update: {
-          created_at?: string
-          id?: string
-          name?: string
-          occurred_at?: string
-          properties?: NonNullable<Json>
-          user_id?: string
-        }
-        Relationships: [
-          {
-            foreignKeyName: "feature_events_user_id_fkey"
-            columns: ["user_id"]
-            referencedRelation: "user_overview"
-            referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "feature_events_user_id_fkey"
-            columns: ["user_id"]
-            referencedRelation: "users"
-            referencedColumns: ["id"]
-          },
-        ]
-      }
-      feature_rollups: {
-        Row: {
-          bucket: string
-          events: number
-          name: string
-          user_id: string
-        }
-        Insert: {
-          bucket: string
-          events: number
-          name: string
-          user_id: string
-        }
-        Update: {
-          bucket?: string
-          events?: number
-          name?: string
-          user_id?: string
-        }
-        Relationships: [
-          {
-            foreignKeyName: "feature_rollups_user_id_fkey"
-            columns: ["user_id"]
-            referencedRelation: "user_overview"
-            referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "feature_rollups_user_id_fkey"
-            columns: ["user_id"]
-            referencedRelation: "users"
-            referencedColumns: ["id"]
-          },
-        ]
-      }
-      generations: {
-        Row: {
-          created_at: string
-          id: string
-          input_estimate: number
-          input_tokens: number | null
-          model: string
-          output_tokens: number | null
-          provenance: string | null
-          provider: string | null
-          reconcile_at: string | null
-          reconcile_tries: number
-          source: string
-          subject_id: string
-          uncollected: number
-          upstream_id: string | null
-        }
-        Insert: {
-          created_at?: string
-          id: string
-          input_estimate: number
-          input_tokens?: number | null
-          model: string
-          output_tokens?: number | null
-          provenance?: string | null
-          provider?: string | null
-          reconcile_at?: string | null
-          reconcile_tries?: number
-          source: string
-          subject_id: string
-          uncollected?: number
-          upstream_id?: string | null
-        }
-        Update: {
-          created_at?: string
-          id?: string
-          input_estimate?: number
-          input_tokens?: number | null
-          model?: string
-          output_tokens?: number | null
-          provenance?: string | null
-          provider?: string | null
-          reconcile_at?: string | null
-          reconcile_tries?: number
-          source?: string
-          subject_id?: string
-          uncollected?: number
-          upstream_id?: string | null
-        }
-        Relationships: [
-          {
-            foreignKeyName: "generations_id_fkey"
-            columns: ["id"]
-            referencedRelation: "reservations"
-            referencedColumns: ["id"]
-          },
-        ]
-      }
-      ledger_entries: {
-        Row: {
-          actor: string
-          amount: number
-          created_at: string
-          id: string
-          kind: string
-          period: number
-          reference: string | null
-          subject_id: string
-        }
-        Insert: {
-          actor: string
-          amount: number
-          created_at?: string
-          id?: string
-          kind: string
-          period: number
-          reference?: string | null
-          subject_id: string
-        }
-        Update: {
-          actor?: string
-          amount?: number
-          created_at?: string
-          id?: string
-          kind?: string
-          period?: number
-          reference?: string | null
-          subject_id?: string
-        }
-        Relationships: []
-      }
-      model_costs: {
-        Row: {
-          cost: number
-          model: string
-          updated_at: string
-        }
-        Insert: {
-          cost: number
-          model: string
-          updated_at?: string
-        }
-        Update: {
-          cost?: number
-          model?: string
-          updated_at?: string
-        }
-        Relationships: []
-      }
-      period_balances: {
-        Row: {
-          allocated: number
-          period: number
-          subject_id: string
-          used: number
-        }
-        Insert: {
-          allocated: number
-          period: number
-          subject_id: string
-          used: number
-        }
-        Update: {
-          allocated?: number
-          period?: number
-          subject_id?: string
-          used?: number
-        }
-        Relationships: [
-          {
-            foreignKeyName: "period_balances_period_fkey"
-            columns: ["period"]
-            referencedRelation: "periods"
-            referencedColumns: ["number"]
-          },
-        ]
-      }
-      periods: {
-        Row: {
-          closed_at: string | null
-          closed_by: string | null
-          default_tokens: number | null
-          number: number
-          started_at: string
-        }
-        Insert: {
-          closed_at?: string | null
-          closed_by?: string | null
-          default_tokens?: number | null
-          number: number
-          started_at?: string
-        }
-        Update: {
-          closed_at?: string | null
-          closed_by?: string | null
-          default_tokens?: number | null
-          number?: number
-          started_at?: string
-        }
-        Relationships: []
-      }
-      plans: {
-        Row: {
-          device_limit: number | null
-          monthly_tokens: number
-          tier: string
-          updated_at: string
-        }
-        Insert: {
-          device_limit?: number | null
-          monthly_tokens: number
-          tier: string
-          updated_at?: string
-        }
-        Update: {
-          device_limit?: number | null
-          monthly_tokens?: number
-          tier?: string
-          updated_at?: string
-        }
-        Relationships: []
-      }
-      reservations: {
-        Row: {
-          amount: number
-          closed_at: string | null
-          created_at: string
-          expires_at: string
-          id: string
-          model: string
-          prompt_count: number
-          status: string
-          subject_id: string
-          usage_event_id: string | null
-        }
-        Insert: {
-          amount: number
-          closed_at?: string | null
-          created_at?: string
-          expires_at: string
-          id?: string
-          model: string
-          prompt_count: number
-          status?: string
-          subject_id: string
-          usage_event_id?: string | null
-        }
-        Update: {
-          amount?: number
-          closed_at?: string | null
-          created_at?: string
-          expires_at?: string
-          id?: string
-          model?: string
-          prompt_count?: number
-          status?: string
-          subject_id?: string
-          usage_event_id?: string | null
-        }
-        Relationships: []
-      }
-      settings: {
-        Row: {
-          created_at: string
-          last_synced_at: string
-          pruned_at: number
-          pruned_version: number
-          user_id: string
-          version: number
-        }
-        Insert: {
-          created_at?: string
-          last_synced_at?: string
-          pruned_at?: number
-          pruned_version?: number
-          user_id: string
-          version?: number
-        }
-        Update: {
-          created_at?: string
-          last_synced_at?: string
-          pruned_at?: number
-          pruned_version?: number
-          user_id?: string
-          version?: number
-        }
-        Relationships: [
-          {
-            foreignKeyName: "settings_user_id_fkey"
-            columns: ["user_id"]
-            referencedRelation: "user_overview"
-            referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "settings_user_id_fkey"
-            columns: ["user_id"]
-            referencedRelation: "users"
-            referencedColumns: ["id"]
-          },
-        ]
-      }
-      settings_entries: {
-        Row: {
-          claimed_at: number
-          created_at: string
-          deleted: boolean
-          device: string
-          name: string
-          updated_at: number
-          user_id: string
-          value: Json | null
-          version: number
-        }
-        Insert: {
-          claimed_at: number
-          created_at?: string
-          deleted?: never
-          device?: string
-          name: string
-          updated_at: number
-          user_id: string
-          value?: Json | null
-          version: number
-        }
-        Update: {
-          claimed_at?: number
-          created_at?: string
-          deleted?: never
-          device?: string
-          name?: string
-          updated_at?: number
-          user_id?: string
-          value?: Json | null
-          version?: number
-        }
-        Relationships: [
-          {
-            foreignKeyName: "settings_entries_user_id_fkey"
-            columns: ["user_id"]
-            referencedRelation: "user_overview"
-            referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "settings_entries_user_id_fkey"
-            columns: ["user_id"]
-            referencedRelation: "users"
-            referencedColumns: ["id"]
-          },
-        ]
-      }
-      settings_versions: {
-        Row: {
-          action: string
-          created_at: string
-          device: string
-          settings: NonNullable<Json>
-          user_id: string
-          version: number
-        }
-        Insert: {
-          action: string
-          created_at?: string
-          device?: string
-          settings: NonNullable<Json>
-          user_id: string
-          version: number
-        }
-        Update: {
-          action?: string
-          created_at?: string
-          device?: string
-          settings?: NonNullable<Json>
-          user_id?: string
-          version?: number
-        }
-        Relationships: [
-          {
-            foreignKeyName: "settings_versions_user_id_fkey"
-            columns: ["user_id"]
-            referencedRelation: "user_overview"
-            referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "settings_versions_user_id_fkey"
-            columns: ["user_id"]
-            referencedRelation: "users"
-            referencedColumns: ["id"]
-          },
-        ]
-      }
-      subscription_grants: {
-        Row: {
-          created_at: string
-          granted_tokens: number
-          id: string
-          net_tokens: number
-          period_end: string
-          period_start: string
-          renewal: boolean
-          stripe_invoice_id: string
-          stripe_subscription_id: string
-          tier: string
-          user_id: string
-        }
-        Insert: {
-          created_at?: string
-          granted_tokens: number
-          id?: string
-          net_tokens: number
-          period_end: string
-          period_start: string
-          renewal: boolean
-          stripe_invoice_id: string
-          stripe_subscription_id: string
-          tier: string
-          user_id: string
-        }
-        Update: {
-          created_at?: string
-          granted_tokens?: number
-          id?: string
-          net_tokens?: number
-          period_end?: string
-          period_start?: string
-          renewal?: boolean
-          stripe_invoice_id?: string
-          stripe_subscription_id?: string
-          tier?: string
-          user_id?: string
-        }
-        Relationships: [
-          {
-            foreignKeyName: "subscription_grants_tier_fkey"
-            columns: ["tier"]
-            referencedRelation: "plans"
-            referencedColumns: ["tier"]
-          },
-          {
-            foreignKeyName: "subscription_grants_user_id_fkey"
-            columns: ["user_id"]
-            referencedRelation: "user_overview"
-            referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "subscription_grants_user_id_fkey"
-            columns: ["user_id"]
-            referencedRelation: "users"
-            referencedColumns: ["id"]
-          },
-        ]
-      }
-      subscriptions: {
-        Row: {
-          cancel_at_period_end: boolean
-          created_at: string
-          current_period_end: string | null
-          current_period_start: string | null
-          grace_ends_at: string | null
-          started_at: string | null
-          state_at: string | null
-          status: string
-          stripe_customer_id: string | null
-          stripe_subscription_id: string | null
-          tier: string | null
-          updated_at: string
-          user_id: string
-          version: number
-          tier_in_force: string | null
-        }
-        Insert: {
-          cancel_at_period_end?: boolean
-          created_at?: string
-          current_period_end?: string | null
-          current_period_start?: string | null
-          grace_ends_at?: string | null
-          started_at?: string | null
-          state_at?: string | null
-          status?: string
-          stripe_customer_id?: string | null
-          stripe_subscription_id?: string | null
-          tier?: string | null
-          updated_at?: string
-          user_id: string
-          version?: number
-        }
-        Update: {
-          cancel_at_period_end?: boolean
-          created_at?: string
-          current_period_end?: string | null
-          current_period_start?: string | null
-          grace_ends_at?: string | null
-          started_at?: string | null
-          state_at?: string | null
-          status?: string
-          stripe_customer_id?: string | null
-          stripe_subscription_id?: string | null
-          tier?: string | null
-          updated_at?: string
-          user_id?: string
-          version?: number
-        }
-        Relationships: [
-          {
-            foreignKeyName: "subscriptions_tier_fkey"
-            columns: ["tier"]
-            referencedRelation: "plans"
-            referencedColumns: ["tier"]
-          },
-          {
-            foreignKeyName: "subscriptions_user_id_fkey"
-            columns: ["user_id"]
-            referencedRelation: "user_overview"
-            referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "subscriptions_user_id_fkey"
-            columns: ["user_id"]
-            referencedRelation: "users"
-            referencedColumns: ["id"]
-          },
-        ]
-      }
-      tracker_counters: {
-        Row: {
-          prompts: number
-          tokens: number
-          updated_at: string
-          user_id: string
-        }
-        Insert: {
-          prompts?: number
-          tokens?: number
-          updated_at?: string
-          user_id: string
-        }
-        Update: {
-          prompts?: number
-          tokens?: number
-          updated_at?: string
-          user_id?: string
-        }
-        Relationships: [
-          {
-            foreignKeyName: "tracker_counters_user_id_fkey"
-            columns: ["user_id"]
-            referencedRelation: "user_overview"
-            referencedColumns: ["id"]
-          },
-          {
-            foreignKeyName: "tracker_counters_user_id_fkey"
-            columns: ["user_id"]
-            referencedRelation: "users"
-            referencedColumns: ["id"]
-          },
-        ]
-      }
-      usage_events: {
-        Row: {
-          cost: number
-          created_at: string
-          device_id: string | null
-          id: string
-          input_tokens: number
-          model: string
-          occurred_at: string
-          output_tokens: number
-          period: number
-          prompt_count: number
-          provenance: string
-          provider: string
-          source: string
-          subject_id: string
-          total_tokens: number
-          url: string | null
-          user_id: string | null
-        }
-        Insert: {
-          cost?: number
-          created_at?: string
-          device_id?: string | null
-          id?: string
-          input_tokens?: number
-          model: string
-          occurred_at?: string
-          output_tokens?: number
-          period: number
-          prompt_count?: number
-          provenance: string
-          provider?: string
-          source: string
-          subject_id: string
-          total_tokens?: number
-          url?: string | null
-          user_id?: string | null
-        }
-        Update: {
-          cost?: number
-          created_at?: string
-          device_id?: string | null
-          id?: string
-          input_tokens?: number
-          model?: string
-          occurred_at?: string
-          output_tokens?: number
-          period?: number
-          prompt_count?: number
-          provenance?: string
-          provider?: string
-          source?: string
-          subject_id?: string
-          total_tokens?: number
-          url?: string | null
-          user_id?: string | null
-        }
-        Relationships: []
-      }
-      usage_rollups: {
-        Row: {
-          bucket: string
-          cost: number
-          events: number
-          input_tokens: number
-          model: string
-          output_tokens: number
-          prompts: number
-          provider: string
-          source: string
-          subject_id: string
-          total_tokens: number
-        }
-        Insert: {
-          bucket: string
-          cost: number
-          events: number
-          input_tokens: number
-          model: string
-          output_tokens: number
-          prompts: number
-          provider: string
-          source: string
-          subject_id: string
-          total_tokens: number
-        }
-        Update: {
-          bucket?: string
-          cost?: number
-          events?: number
-          input_tokens?: number
-          model?: string
-          output_tokens?: number
-          prompts?: number
-          provider?: string
-          source?: string
-          subject_id?: string
-          total_tokens?: number
-        }
-        Relationships: []
-      }
-      usage_totals: {
-        Row: {
-          bucket: string
-          cost: number
-          events: number
-          input_tokens: number
-          output_tokens: number
-          prompts: number
-          shard: number
-          total_tokens: number
-        }
-        Insert: {
-          bucket: string
-          cost: number
-          events: number
-          input_tokens: number
-          output_tokens: number
-          prompts: number
-          shard: number
-          total_tokens: number
-        }
-        Update: {
-          bucket?: string
-          cost?: number
-          events?: number
-          input_tokens?: number
-          output_tokens?: number
-          prompts?: number
-          shard?: number
-          total_tokens?: number
-        }
-        Relationships: []
-      }
-      users: {
-        Row: {
-          created_at: string
-          email: string
-          email_verified_at: string | null
-          id: string
-          name: string | null
-          picture: string | null
-          updated_at: string
-        }
-        Insert: {
-          created_at?: string
-          email: string
-          email_verified_at?: string | null
-          id?: string
-          name?: string | null
-          picture?: string | null
-          updated_at?: string
-        }
-        Update: {
-          created_at?: string
-          email?: string
-          email_verified_at?: string | null
-          id?: string
-          name?: string | null
-          picture?: string | null
-          updated_at?: string
-        }
-        Relationships: []
-      }
+      [_ in never]: never
     }
     Views: {
-      device_overview: {
-        Row: {
-          allocated: number | null
-          blocked: boolean | null
-          created_at: string | null
-          id: string | null
-          last_registered_at: string | null
-          name: string | null
-          registrations: number | null
-          remaining: number | null
-          reserved: number | null
-          used: number | null
-          user_email: string | null
-        }
-        Relationships: []
-      }
-      usage_by_day: {
-        Row: {
-          cost: number | null
-          day: string | null
-          events: number | null
-          prompts: number | null
-          total_tokens: number | null
-        }
-        Relationships: []
-      }
-      usage_by_model: {
-        Row: {
-          cost: number | null
-          events: number | null
-          model: string | null
-          month: string | null
-          prompts: number | null
-          provider: string | null
-          source: string | null
-          total_tokens: number | null
-        }
-        Relationships: []
-      }
-      user_overview: {
-        Row: {
-          allocated: number | null
-          created_at: string | null
-          devices: number | null
-          email: string | null
-          id: string | null
-          name: string | null
-          remaining: number | null
-          reserved: number | null
-          used: number | null
-        }
-        Relationships: []
-      }
+      [_ in never]: never
     }
     Functions: {
       admin_credentials: { Args: { p_actor: Json }; Returns: Json }
@@ -979,6 +31,13 @@ export type Database = {
           p_tokens: number
         }
         Returns: Json
+      }
+      applied_migrations: {
+        Args: Record<PropertyKey, never>
+        Returns: {
+          sha256: string
+          version: string
+        }[]
       }
       apply_invoice: {
         Args: { p_event?: Json; p_invoice: Json }
@@ -1034,6 +93,10 @@ export type Database = {
         }[]
       }
       confirm_user: { Args: { p_caller: Json }; Returns: boolean }
+      consume_oauth_flow: {
+        Args: { p_provider: string; p_state_hash: string }
+        Returns: Json
+      }
       correct_generation: {
         Args: { p_id: string; p_input_tokens: number; p_output_tokens: number }
         Returns: Json
@@ -1089,8 +152,18 @@ export type Database = {
         Args: { p_caller: Json; p_customer_id: string }
         Returns: Json
       }
+      effective_tier: { Args: { p_subscription: unknown }; Returns: string }
       end_session: {
         Args: { p_caller: Json; p_session_id: string }
+        Returns: Json
+      }
+      exchange_oauth_code: {
+        Args: {
+          p_code_challenge?: string
+          p_code_hash: string
+          p_redirect_uri?: string
+          p_session: Json
+        }
         Returns: Json
       }
       export_account: { Args: { p_caller: Json }; Returns: Json }
@@ -1130,6 +203,10 @@ export type Database = {
         Args: { p_after_at?: string; p_after_id?: string; p_limit: number }
         Returns: Json
       }
+      find_google_user: {
+        Args: { p_default_tokens: number; p_identity: Json }
+        Returns: Json
+      }
       finish_admin_login: {
         Args: { p_address: string; p_username: string }
         Returns: boolean
@@ -1144,9 +221,11 @@ export type Database = {
         Returns: Json
       }
       get_budget: { Args: { p_actor: Json; p_kind: string }; Returns: Json }
+      get_plan: { Args: { p_tier: string }; Returns: Json }
       get_profile: { Args: { p_caller: Json }; Returns: Json }
       get_stripe_account: { Args: { p_caller: Json }; Returns: Json }
-      grant_oauth_code: {
+      has_admin: { Args: Record<PropertyKey, never>; Returns: boolean }
+      issue_oauth_code: {
         Args: {
           p_code_challenge?: string
           p_code_hash: string
@@ -1156,7 +235,6 @@ export type Database = {
         }
         Returns: boolean
       }
-      has_admin: { Args: Record<PropertyKey, never>; Returns: boolean }
       list_all_usage: {
         Args: {
           p_actor: Json
@@ -1231,10 +309,6 @@ export type Database = {
         }
         Returns: Json
       }
-      log_in_externally: {
-        Args: { p_default_tokens: number; p_identity: Json; p_session: Json }
-        Returns: Json
-      }
       log_out: { Args: { p_all: boolean; p_caller: Json }; Returns: Json }
       maintain: {
         Args: { p_monthly_tokens?: number; p_retention_months?: number }
@@ -1270,7 +344,6 @@ export type Database = {
       my_subscription: { Args: Record<PropertyKey, never>; Returns: Json }
       my_tokens_used: { Args: { p_since: string }; Returns: number }
       own_subjects: { Args: Record<PropertyKey, never>; Returns: string[] }
-      plan_of_tier: { Args: { p_tier: string }; Returns: Json }
       push_settings: {
         Args: {
           p_base_version: number
@@ -1344,12 +417,15 @@ export type Database = {
         Args: { p_caller: Json; p_device?: string; p_version: number }
         Returns: Json
       }
-      schema_version: { Args: Record<PropertyKey, never>; Returns: string }
       set_budget: {
         Args: { p_actor: Json; p_kind: string; p_total?: number }
         Returns: Json
       }
       set_model_costs: { Args: { p_actor: Json; p_costs: Json }; Returns: Json }
+      sign_in_with_provider: {
+        Args: { p_default_tokens: number; p_identity: Json; p_session: Json }
+        Returns: Json
+      }
       summarize_all_usage: {
         Args: {
           p_actor: Json
@@ -1381,25 +457,6 @@ export type Database = {
         }
         Returns: Json
       }
-      swap_oauth_code: {
-        Args: {
-          p_code_challenge?: string
-          p_code_hash: string
-          p_redirect_uri?: string
-          p_session: Json
-        }
-        Returns: Json
-      }
-      take_oauth_flow: {
-        Args: { p_provider: string; p_state_hash: string }
-        Returns: Json
-      }
-      tier_in_force: {
-        Args: {
-          p_subscription: Database["public"]["Tables"]["subscriptions"]["Row"]
-        }
-        Returns: string
-      }
       track_usage: { Args: { p_items: Json }; Returns: Json }
       tracker_user: { Args: { p_email: string }; Returns: string }
       unlink_device: {
@@ -1430,25 +487,7 @@ export type Database = {
           p_subject_id: string
           p_to: string
         }
-        Returns: {
-          cost: number
-          created_at: string
-          device_id: string | null
-          id: string
-          input_tokens: number
-          model: string
-          occurred_at: string
-          output_tokens: number
-          period: number
-          prompt_count: number
-          provenance: string
-          provider: string
-          source: string
-          subject_id: string
-          total_tokens: number
-          url: string | null
-          user_id: string | null
-        }[]
+        Returns: unknown[]
         SetofOptions: {
           from: "*"
           to: "usage_events"
@@ -1459,10 +498,6 @@ export type Database = {
       usage_range: {
         Args: { p_from: string; p_time_zone: string; p_to: string }
         Returns: Record<string, unknown>
-      }
-      user_of_google: {
-        Args: { p_default_tokens: number; p_identity: Json }
-        Returns: Json
       }
       verify_ledger: {
         Args: Record<PropertyKey, never>
@@ -1483,126 +518,3 @@ export type Database = {
     }
   }
 }
-
-type DatabaseWithoutInternals = Omit<Database, "__InternalSupabase">
-
-type DefaultSchema = DatabaseWithoutInternals[Extract<keyof Database, "public">]
-
-export type Tables<
-  DefaultSchemaTableNameOrOptions extends
-    | keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
-    | { schema: keyof DatabaseWithoutInternals },
-  TableName extends (DefaultSchemaTableNameOrOptions extends {
-    schema: keyof DatabaseWithoutInternals
-  }
-    ? keyof (DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"] &
-        DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"])
-    : never) = never,
-> = DefaultSchemaTableNameOrOptions extends {
-  schema: keyof DatabaseWithoutInternals
-}
-  ? (DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"] &
-      DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"])[TableName] extends {
-      Row: infer R
-    }
-    ? R
-    : never
-  : DefaultSchemaTableNameOrOptions extends keyof (DefaultSchema["Tables"] &
-        DefaultSchema["Views"])
-    ? (DefaultSchema["Tables"] &
-        DefaultSchema["Views"])[DefaultSchemaTableNameOrOptions] extends {
-        Row: infer R
-      }
-      ? R
-      : never
-    : never
-
-export type TablesInsert<
-  DefaultSchemaTableNameOrOptions extends
-    | keyof DefaultSchema["Tables"]
-    | { schema: keyof DatabaseWithoutInternals },
-  TableName extends (DefaultSchemaTableNameOrOptions extends {
-    schema: keyof DatabaseWithoutInternals
-  }
-    ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
-    : never) = never,
-> = DefaultSchemaTableNameOrOptions extends {
-  schema: keyof DatabaseWithoutInternals
-}
-  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends {
-      Insert: infer I
-    }
-    ? I
-    : never
-  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
-    ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
-        Insert: infer I
-      }
-      ? I
-      : never
-    : never
-
-export type TablesUpdate<
-  DefaultSchemaTableNameOrOptions extends
-    | keyof DefaultSchema["Tables"]
-    | { schema: keyof DatabaseWithoutInternals },
-  TableName extends (DefaultSchemaTableNameOrOptions extends {
-    schema: keyof DatabaseWithoutInternals
-  }
-    ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
-    : never) = never,
-> = DefaultSchemaTableNameOrOptions extends {
-  schema: keyof DatabaseWithoutInternals
-}
-  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends {
-      Update: infer U
-    }
-    ? U
-    : never
-  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
-    ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
-        Update: infer U
-      }
-      ? U
-      : never
-    : never
-
-export type Enums<
-  DefaultSchemaEnumNameOrOptions extends
-    | keyof DefaultSchema["Enums"]
-    | { schema: keyof DatabaseWithoutInternals },
-  EnumName extends (DefaultSchemaEnumNameOrOptions extends {
-    schema: keyof DatabaseWithoutInternals
-  }
-    ? keyof DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"]
-    : never) = never,
-> = DefaultSchemaEnumNameOrOptions extends {
-  schema: keyof DatabaseWithoutInternals
-}
-  ? DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"][EnumName]
-  : DefaultSchemaEnumNameOrOptions extends keyof DefaultSchema["Enums"]
-    ? DefaultSchema["Enums"][DefaultSchemaEnumNameOrOptions]
-    : never
-
-export type CompositeTypes<
-  PublicCompositeTypeNameOrOptions extends
-    | keyof DefaultSchema["CompositeTypes"]
-    | { schema: keyof DatabaseWithoutInternals },
-  CompositeTypeName extends (PublicCompositeTypeNameOrOptions extends {
-    schema: keyof DatabaseWithoutInternals
-  }
-    ? keyof DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"]
-    : never) = never,
-> = PublicCompositeTypeNameOrOptions extends {
-  schema: keyof DatabaseWithoutInternals
-}
-  ? DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"][CompositeTypeName]
-  : PublicCompositeTypeNameOrOptions extends keyof DefaultSchema["CompositeTypes"]
-    ? DefaultSchema["CompositeTypes"][PublicCompositeTypeNameOrOptions]
-    : never
-
-export const Constants = {
-  public: {
-    Enums: {},
-  },
-} as const

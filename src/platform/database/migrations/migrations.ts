@@ -1,45 +1,23 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
-import { PROJECT_ROOT } from '../../project-root.js';
+import { StartupError } from '../../startup-error.js';
+import { type AppliedMigration, compareMigrations } from './compare.js';
+import { type Migration, readMigrations, SUPABASE_DIRECTORY } from './migration-files.js';
 
-const SUPABASE = join(PROJECT_ROOT, 'supabase');
-
-export interface Migration {
-  /** UTC timestamp the file name starts with; migrations run in its order. */
-  readonly version: string;
-  readonly name: string;
-  readonly sql: string;
-}
-
-/** The project's migrations, oldest first. */
-export async function readMigrations(): Promise<Migration[]> {
-  const files = (await readdir(join(SUPABASE, 'migrations'))).filter((file) => file.endsWith('.sql')).sort();
-  return Promise.all(
-    files.map(async (file) => {
-      const [version = '', name = ''] = file.replace(/\.sql$/, '').split(/_(.*)/);
-      return { version, name, sql: await readFile(join(SUPABASE, 'migrations', file), 'utf8') };
-    }),
+/** Lists what is recorded, also by versions before the first release, which kept no checksums. */
+async function readApplied(client: pg.Client): Promise<AppliedMigration[]> {
+  const { rows: tables } = await client.query<{ versions: string | null; checksums: string | null }>(
+    `select to_regclass('supabase_migrations.schema_migrations') as versions,
+            to_regclass('private.migration_checksums') as checksums`,
   );
-}
-
-async function newestVersion(): Promise<string> {
-  return (await readMigrations()).at(-1)?.version ?? '';
-}
-let expectedVersion: Promise<string> | undefined;
-
-/** The version a database must be at for this program. */
-export function expectedSchemaVersion(): Promise<string> {
-  // The files do not change under a running program, and readiness is asked often.
-  expectedVersion ??= newestVersion();
-  return expectedVersion;
-}
-
-async function appliedVersions(client: pg.Client): Promise<Set<string>> {
-  const { rows: found } = await client.query(`select to_regclass('supabase_migrations.schema_migrations') as name`);
-  if (found[0]?.name == null) return new Set();
-  const { rows } = await client.query<{ version: string }>('select version from supabase_migrations.schema_migrations');
-  return new Set(rows.map(({ version }) => version));
+  if (tables[0]?.versions == null) return [];
+  const checksums = tables[0].checksums ?? '(select null::text as version, null::text as sha256)';
+  const { rows } = await client.query<AppliedMigration>(
+    `select m.version, coalesce(c.sha256, '') as sha256
+       from supabase_migrations.schema_migrations m left join ${checksums} c on c.version = m.version`,
+  );
+  return rows;
 }
 
 async function apply(client: pg.Client, migration: Migration): Promise<void> {
@@ -63,16 +41,20 @@ async function apply(client: pg.Client, migration: Migration): Promise<void> {
  * `supabase db push` keeps, so both ways to migrate can be mixed.
  *
  * @param connectionString a role that may create schemas (postgres on Supabase)
+ * @param directory holds the folder `migrations` and its manifest
  * @returns the versions applied now
+ * @throws {StartupError} where a migration's file is not as the manifest says, or the database has other ones
  */
-export async function migrate(connectionString: string): Promise<string[]> {
+export async function migrate(connectionString: string, directory = SUPABASE_DIRECTORY): Promise<string[]> {
+  const migrations = await readMigrations(directory);
   const client = new pg.Client({ connectionString });
   await client.connect();
   try {
     await client.query(`select pg_advisory_lock(hashtext('tokenledger migrations'))`);
-    await client.query(await readFile(join(SUPABASE, 'platform.sql'), 'utf8'));
-    const applied = await appliedVersions(client);
-    const pending = (await readMigrations()).filter(({ version }) => !applied.has(version));
+    // A statement of its own after the lock: its look at the catalogue sees what the run before this one committed.
+    const { pending, conflicts } = compareMigrations(migrations, await readApplied(client));
+    if (conflicts.length > 0) throw new StartupError(conflicts.join('\n'));
+    await client.query(await readFile(join(SUPABASE_DIRECTORY, 'platform.sql'), 'utf8'));
     for (const migration of pending) await apply(client, migration);
     // PostgREST, where it runs, reads the changed functions again.
     await client.query(`notify pgrst, 'reload schema'`);

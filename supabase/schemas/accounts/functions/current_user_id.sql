@@ -1,0 +1,15 @@
+create or replace function public.current_user_id()
+returns uuid
+language sql stable security definer set search_path = ''
+as $$
+-- Definer: sessions and keys may be read by no API role, but policies must ask for them.
+  select c.user_id
+    from (
+      select (auth.jwt() ->> 'sub')::uuid as user_id, (auth.jwt() ->> 'sid')::uuid as session_id,
+             (auth.jwt() ->> 'key_id')::uuid as api_key_id
+    ) c
+   where private.is_credential_valid(c.user_id, c.session_id, c.api_key_id)
+$$;
+grant execute on function public.current_user_id() to authenticated;
+comment on function public.current_user_id() is
+  'Returns the account the request''s token is about; null where the session (sid) or API key (key_id) it names has ended.';

@@ -1,0 +1,13 @@
+-- Begins what adds to an account or changes how it is opened. These wait for each other, for a deletion and for whoever
+-- takes the account over, and only then ask whether the caller's session still is.
+create or replace function private.lock_user(p_caller jsonb)
+returns uuid
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  perform from public.users u where u.id = (p_caller ->> 'id')::uuid for no key update;
+  return private.require_user(p_caller);
+end
+$$;
+comment on function private.lock_user(jsonb) is
+  'Returns what require_user does, with the account locked until the transaction ends.';

@@ -1,0 +1,36 @@
+-- Reads balances, rollups and totals, never events.
+create or replace function public.dashboard(
+  p_actor jsonb, p_limit integer, p_sort text, p_query text default null, p_after_value text default null, p_after_id uuid default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: reads every device, which no API role may.
+begin
+  perform private.require_admin(p_actor);
+  return jsonb_build_object(
+    'budget', private.budget_json('device') || jsonb_build_object('users', private.budget_json('user')),
+    'device_count', (select count(*) from public.devices where deleted_at is null),
+    'devices', private.device_page(p_query, p_limit, p_sort, p_after_value, p_after_id),
+    'usage', private.usage_by_day(30),
+    'top_devices', (
+      select coalesce(jsonb_agg(to_jsonb(t) order by t.used desc, t.id), '[]')
+        from (
+          select d.id, d.name, b.used, b.allocated
+            from (
+              -- Sorted before the join, as sorting numbers is cheap; more than ten, as some may be deleted.
+              select subject_id, used, allocated from public.balances
+               where subject_kind = 'device' and used > 0 order by used desc, subject_id limit 1000
+            ) b
+            join public.devices d on d.id = b.subject_id
+           where d.deleted_at is null
+           order by b.used desc, d.id
+           limit 10
+        ) t
+    )
+  );
+end
+$$;
+grant execute on function public.dashboard(jsonb, integer, text, text, text, uuid) to service_role;
+comment on function public.dashboard(jsonb, integer, text, text, text, uuid) is
+  'Returns what the admin dashboard shows: pools, one page of devices, 30 days of usage, the ten devices that used most in this period.';

@@ -1,0 +1,34 @@
+create or replace function public.create_api_key(
+  p_caller jsonb, p_name text, p_prefix text, p_key_hash text, p_expires_at text default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: private.api_keys may be read by no API role.
+declare
+  v_user_id uuid;
+  v_key private.api_keys;
+begin
+  -- Serialises the creations of one person, so that the limit holds, and waits for whatever is about to end the
+  -- calling session: a key made meanwhile would outlive it.
+  perform from public.users u where u.id = (p_caller ->> 'id')::uuid for update;
+  v_user_id := private.require_user(p_caller);
+  if (select count(*) from private.api_keys k where k.user_id = v_user_id) >= 50 then
+    raise sqlstate 'PT409' using message = 'API_KEY_LIMIT', detail = '{"limit": 50}';
+  end if;
+  if p_expires_at::timestamptz <= now() then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
+  end if;
+  insert into private.api_keys (user_id, name, prefix, key_hash, expires_at)
+  values (v_user_id, p_name, p_prefix, decode(p_key_hash, 'hex'), p_expires_at::timestamptz)
+  returning * into v_key;
+  return private.api_key_json(v_key);
+exception
+  -- Well formed, but there is no such time.
+  when data_exception then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
+end
+$$;
+grant execute on function public.create_api_key(jsonb, text, text, text, text) to service_role;
+comment on function public.create_api_key(jsonb, text, text, text, text) is
+  'Keeps a new key''s SHA-256 (hex) and returns the key without it; raises API_KEY_LIMIT beyond 50, VALIDATION_FAILED for an end in the past.';

@@ -1,0 +1,16 @@
+create or replace function public.list_api_keys(p_caller jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: private.api_keys may be read by no API role.
+declare
+  v_user_id uuid := private.require_user(p_caller);
+begin
+  return (
+    select coalesce(jsonb_agg(private.api_key_json(k) order by k.created_at desc, k.id desc), '[]')
+      from private.api_keys k where k.user_id = v_user_id
+  );
+end
+$$;
+grant execute on function public.list_api_keys(jsonb) to service_role;
+comment on function public.list_api_keys(jsonb) is 'Returns the account''s keys, newest first; at most 50, so that one answer holds them all.';

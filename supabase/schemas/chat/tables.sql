@@ -1,0 +1,35 @@
+-- The requests the server passes on to a language model, each paid for by a hold.
+
+create table if not exists public.generations (
+  id uuid primary key references public.reservations (id),
+  subject_id uuid not null,
+  source text not null check (source in ('chat', 'api')),
+  model text not null check (length(model) between 1 and 200),
+  provider text check (length(provider) between 1 and 50),
+  upstream_id text check (length(upstream_id) between 1 and 200),
+  input_estimate bigint not null check (input_estimate > 0),
+  provenance text check (provenance in ('provider_final', 'estimated')),
+  input_tokens bigint check (input_tokens >= 0),
+  output_tokens bigint check (output_tokens >= 0),
+  uncollected bigint not null default 0 check (uncollected >= 0),
+  reconcile_at timestamptz,
+  reconcile_tries smallint not null default 0 check (reconcile_tries >= 0),
+  created_at timestamptz not null default now()
+);
+create index if not exists generations_subject_idx on public.generations (subject_id, created_at, id);
+create index if not exists generations_reconcile_idx on public.generations (reconcile_at) where reconcile_at is not null;
+comment on table public.generations is 'One row per chat request: what its hold was for, and what it came to. Nothing of a prompt or an answer.';
+comment on column public.generations.id is 'The request''s id: that of its hold, and of the usage event that settled it.';
+comment on column public.generations.subject_id is 'The account whose balance pays.';
+comment on column public.generations.source is 'Which API recorded it: chat, or api for the OpenAI-compatible one.';
+comment on column public.generations.model is 'The model asked for, in lower case.';
+comment on column public.generations.provider is 'Who ran the model, as far as upstream said.';
+comment on column public.generations.upstream_id is 'The upstream''s id of the generation.';
+comment on column public.generations.input_estimate is 'Tokens the prompt was estimated at for the hold.';
+comment on column public.generations.provenance is 'provider_final, or estimated until upstream''s own count is known; null while it runs, and where nothing was billed.';
+comment on column public.generations.input_tokens is 'Tokens of the prompt.';
+comment on column public.generations.output_tokens is 'Tokens of the answer.';
+comment on column public.generations.uncollected is 'Tokens upstream counted that exceed all the account was ever given: nobody pays them.';
+comment on column public.generations.reconcile_at is 'When upstream is asked (again) for its count; null where there is nothing to ask.';
+comment on column public.generations.reconcile_tries is 'How often it was asked.';
+comment on column public.generations.created_at is 'When the hold was taken.';

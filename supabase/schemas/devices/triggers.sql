@@ -1,0 +1,3 @@
+create or replace trigger devices_first_user
+  before insert or update of user_id on public.devices
+  for each row execute function private.keep_first_user();

@@ -1,0 +1,2 @@
+-- No policy and no grant: only functions with their definer's rights reach these.
+alter table private.migration_checksums enable row level security;

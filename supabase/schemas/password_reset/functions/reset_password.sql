@@ -1,0 +1,29 @@
+create or replace function public.reset_password(p_token_hash text, p_password_hash text)
+returns boolean
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: reads and writes credentials, which no API role may.
+declare
+  v_hash bytea := decode(p_token_hash, 'hex');
+  v_user_id uuid;
+begin
+  select r.user_id into v_user_id from private.password_resets r where r.token_hash = v_hash;
+  -- The account before its link, as where the account is deleted.
+  perform from public.users u where u.id = v_user_id for no key update;
+  delete from private.password_resets r
+   where r.token_hash = v_hash and r.user_id = v_user_id and r.expires_at > now();
+  if not found then
+    raise sqlstate 'PT400' using message = 'INVALID_RESET_TOKEN';
+  end if;
+  -- Whoever followed the link reads the address's mail. What others may have left in the account before that goes
+  -- first, so that the new password stays.
+  perform private.prove_email(v_user_id);
+  insert into private.user_credentials as c (user_id, password_hash) values (v_user_id, p_password_hash)
+  on conflict (user_id) do update set password_hash = excluded.password_hash, updated_at = now();
+  perform private.end_sessions(v_user_id);
+  return true;
+end
+$$;
+grant execute on function public.reset_password(text, text) to service_role;
+comment on function public.reset_password(text, text) is
+  'Uses up the token (SHA-256, hex): proves the address, sets the password (argon2id hash) and ends every session. Raises INVALID_RESET_TOKEN for one that is unknown, used, expired or not the newest.';

@@ -1,0 +1,1 @@
+insert into public.periods (number) values (1) on conflict (number) do nothing;

@@ -1,0 +1,18 @@
+create or replace function private.open_session(p_user_id uuid, p_session jsonb)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_expires_at timestamptz := now() + make_interval(secs => (p_session ->> 'lifetime_seconds')::integer);
+  v_id uuid;
+begin
+  insert into private.sessions (user_id, expires_at, user_agent, address)
+  values (p_user_id, v_expires_at, left(p_session ->> 'user_agent', 300), left(p_session ->> 'address', 100))
+  returning id into v_id;
+  insert into private.refresh_tokens (token_hash, session_id, expires_at)
+  values (decode(p_session ->> 'refresh_hash', 'hex'), v_id, v_expires_at);
+  return private.session_json(v_id);
+end
+$$;
+comment on function private.open_session(uuid, jsonb) is
+  'Opens a session {refresh_hash, lifetime_seconds, user_agent, address} with its first refresh token; returns {session_id, user}.';

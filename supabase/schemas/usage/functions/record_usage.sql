@@ -1,0 +1,121 @@
+create or replace function public.record_usage(p_items jsonb, p_retention_months integer)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: the only writer of observed events and their rollups; no API role may write them itself.
+declare
+  v_horizon timestamptz := private.usage_horizon(p_retention_months);
+  v_item record;
+  v_code text;
+  v_earlier jsonb;
+  v_hash bytea;
+  v_position integer;
+  v_answers jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_items)]);
+  v_ids uuid[] := array_fill(null::uuid, array[jsonb_array_length(p_items)]);
+  v_events public.usage_events[] := '{}';
+  v_stored private.idempotency_keys[] := '{}';
+  v_keys text[] := '{}';
+  v_new_keys integer;
+  v_inserted uuid[] := '{}';
+begin
+  perform private.hold_users(p_items);
+  for v_item in
+    select i.*, c.live, b.period, k.request_hash as earlier_hash, k.answer as earlier_answer,
+           private.usage_event_id(
+             i.user_id, i.timestamp_ms,
+             case when i.key is null then i.content else jsonb_build_array('key', i.key) end
+           ) as event_id
+      from (
+        select p.*, timestamptz 'epoch' + p.timestamp_ms * interval '1 millisecond' as occurred_at,
+               jsonb_build_array(
+                 p.provider, p.model, p.timestamp_ms, p.input_tokens, p.output_tokens, p.url
+               ) as content
+          from (
+            select r.ord::integer as ord, r.id as user_id, r.session_id, r.api_key_id, r.provider,
+                   lower(btrim(r.model)) as model, r.input_tokens, r.output_tokens, r.total_tokens,
+                   r.timestamp_ms, private.plain_url(r.url) as url, r.key
+              from rows from (
+                jsonb_to_recordset(p_items) as (
+                  id uuid, session_id uuid, api_key_id uuid, provider text, model text, input_tokens bigint,
+                  output_tokens bigint, total_tokens bigint, timestamp_ms bigint, url text, key text
+                )
+              ) with ordinality as r(
+                id, session_id, api_key_id, provider, model, input_tokens, output_tokens, total_tokens, timestamp_ms,
+                url, key, ord
+              )
+          ) p
+      ) i
+      left join lateral (
+        select private.is_credential_valid(i.user_id, i.session_id, i.api_key_id) as live
+      ) c on true
+      left join public.balances b on b.subject_id = i.user_id
+      left join private.idempotency_keys k on k.subject_id = i.user_id and k.key = i.key
+     order by i.ord
+  loop
+    v_hash := case when v_item.key is not null then sha256(convert_to(v_item.content::text, 'UTF8')) end;
+    v_position := array_position(v_keys, v_item.user_id || v_item.key);
+    v_earlier := case
+      when v_item.earlier_hash is not null then v_item.earlier_answer
+      when v_position is not null then v_stored[v_position].answer
+    end;
+    v_code := case
+      when not v_item.live then 'INVALID_TOKEN'
+      when v_item.total_tokens <> v_item.input_tokens + v_item.output_tokens then 'TOTAL_MISMATCH'
+      when v_earlier is not null and coalesce(v_item.earlier_hash, v_stored[v_position].request_hash) <> v_hash
+        then 'IDEMPOTENCY_MISMATCH'
+      when v_earlier is not null then null
+      when v_item.occurred_at > now() + interval '5 minutes' or v_item.occurred_at < v_horizon
+        then 'TIMESTAMP_OUT_OF_RANGE'
+    end;
+    if v_code is not null then
+      v_answers[v_item.ord] := jsonb_build_object('code', v_code);
+    elsif v_earlier is not null then
+      v_answers[v_item.ord] := v_earlier || '{"recorded": true, "duplicate": true}';
+    else
+      v_ids[v_item.ord] := v_item.event_id;
+      v_events := v_events || row(
+        v_item.event_id, v_item.user_id, v_item.user_id, null, 'extension', v_item.provider, v_item.model, 1,
+        v_item.input_tokens, v_item.output_tokens, v_item.input_tokens + v_item.output_tokens, 0,
+        'client_reported', v_item.period, v_item.url, v_item.occurred_at, now()
+      )::public.usage_events;
+      if v_item.key is not null then
+        v_stored := v_stored || row(
+          v_item.user_id, v_item.key, v_hash, jsonb_build_object('id', v_item.event_id), now()
+        )::private.idempotency_keys;
+        v_keys := v_keys || (v_item.user_id || v_item.key);
+      end if;
+    end if;
+  end loop;
+
+  if cardinality(v_stored) > 0 then
+    with stored as (
+      insert into private.idempotency_keys select s.* from unnest(v_stored) s order by s.subject_id, s.key
+      on conflict do nothing returning 1
+    )
+    select count(*) into v_new_keys from stored;
+    -- Somebody used one of the keys meanwhile: the whole call is made again and then sees it.
+    if v_new_keys < cardinality(v_stored) then
+      raise sqlstate '40001' using message = 'an idempotency key was used at the same time';
+    end if;
+  end if;
+
+  if cardinality(v_events) > 0 then
+    v_inserted := private.record_new_usage_events(v_events);
+  end if;
+
+  return (
+    select jsonb_agg(
+             coalesce(a.answer, jsonb_build_object(
+               'id', a.id, 'recorded', true, 'duplicate', a.nth > 1 or not a.id = any (v_inserted)
+             )) order by a.ord
+           )
+      from (
+        select answer, id, ord, row_number() over (partition by id order by ord) as nth
+          from unnest(v_answers, v_ids) with ordinality as u(answer, id, ord)
+      ) a
+  );
+end
+$$;
+grant execute on function public.record_usage(jsonb, integer) to service_role;
+comment on function public.record_usage(jsonb, integer) is
+  'Records what extensions observed. Takes an array of {id, session_id | api_key_id, provider, model, input_tokens, output_tokens, total_tokens, timestamp_ms, url, key}, returns an array in the same order: {id, recorded, duplicate}, or {code} where the event was refused.';

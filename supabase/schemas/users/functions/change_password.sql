@@ -1,0 +1,27 @@
+create or replace function public.change_password(p_caller jsonb, p_password_hash text, p_verified_hash text default null)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes credentials and sessions, which no API role may.
+declare
+  v_user_id uuid := private.lock_user(p_caller);
+begin
+  -- Of two changes at once the second finds another hash than the one its current password was checked against.
+  if p_verified_hash is null then
+    insert into private.user_credentials (user_id, password_hash) values (v_user_id, p_password_hash)
+    on conflict (user_id) do nothing;
+  else
+    update private.user_credentials set password_hash = p_password_hash, updated_at = now()
+     where user_id = v_user_id and password_hash = p_verified_hash;
+  end if;
+  if not found then
+    raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
+  end if;
+  delete from private.login_attempts where scope = 'user:password' and key = v_user_id::text;
+  delete from private.password_resets where user_id = v_user_id;
+  return jsonb_build_object('ended', private.end_sessions(v_user_id, (p_caller ->> 'session_id')::uuid));
+end
+$$;
+grant execute on function public.change_password(jsonb, text, text) to service_role;
+comment on function public.change_password(jsonb, text, text) is
+  'Sets the password where it still is the verified one, or the first one where none was verified, and ends every other session and mailed links. Returns {ended}; raises INVALID_CREDENTIALS.';

@@ -1,0 +1,21 @@
+create or replace function public.update_profile(p_caller jsonb, p_changes jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: writes users, which no API role may.
+declare
+  v_user_id uuid := private.lock_user(p_caller);
+  v_user public.users;
+begin
+  update public.users u
+     set name = case when p_changes ? 'name' then p_changes ->> 'name' else u.name end,
+         picture = case when p_changes ? 'picture' then p_changes ->> 'picture' else u.picture end,
+         updated_at = now()
+   where u.id = v_user_id
+  returning * into v_user;
+  return private.profile_json(v_user);
+end
+$$;
+grant execute on function public.update_profile(jsonb, jsonb) to service_role;
+comment on function public.update_profile(jsonb, jsonb) is
+  'Changes name and picture where {name, picture} has them, null to clear. Returns the profile.';
