@@ -7,9 +7,9 @@ import { migrate, readMigrations } from '../../src/platform/database/migrations/
 import { SCHEMA_FILE, schemaFile } from '../../src/platform/database/migrations/schema-file.js';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
 import { describeSchema } from '../helpers/db/describe-schema.js';
-import { openTestDatabase } from '../helpers/db/test-database.js';
+import { openTestCluster } from '../helpers/db/test-database.js';
 
-const database = await openTestDatabase(t);
+const database = await openTestCluster(t);
 const schema = await readFile(SCHEMA_FILE, 'utf8');
 
 /** Runs SQL in one of the cluster's databases. */

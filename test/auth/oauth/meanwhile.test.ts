@@ -18,7 +18,9 @@ t.after(() => client.end());
 async function meanwhile(send: () => ReturnType<TestUser['as']>) {
   const sent = send();
   await until('the request waits', async () => {
-    const waiting = await sql(`select 1 from pg_stat_activity where wait_event_type = 'Lock'`);
+    const waiting = await sql(
+      `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+    );
     return waiting.length > 0 || undefined;
   });
   await client.query('commit');

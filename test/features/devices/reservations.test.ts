@@ -5,7 +5,7 @@ import { openTestServer, type TestDevice } from '../../helpers/http/test-server.
 
 const database = await openTestDatabase(t);
 // Answers are in UTC wherever the database thinks it is.
-await database.sql(`alter role authenticator set timezone to 'Asia/Kolkata'`);
+await database.sql(`alter role authenticator in database ${database.name} set timezone to 'Asia/Kolkata'`);
 const server = await openTestServer(t, { database });
 const OPUS = { model_type: 'claude-opus-4.5' };
 

@@ -8,9 +8,9 @@ import {
   readMigrations,
 } from '../../../src/platform/database/migrations/migrations.js';
 import { PROJECT_ROOT } from '../../../src/platform/project-root.js';
-import { openTestDatabase } from '../../helpers/db/test-database.js';
+import { openTestCluster } from '../../helpers/db/test-database.js';
 
-const database = await openTestDatabase(t);
+const database = await openTestCluster(t);
 const all = await readMigrations();
 
 /** A database of its own in the test's cluster, without a table in it. */
