@@ -6,6 +6,7 @@ import type { InjectOptions } from 'fastify';
 import t, { type Test } from 'tap';
 import { createApiKey, registerUser, type TestUser } from '../helpers/accounts.js';
 import { brokenBodies, openCanaries, textOfTables } from '../helpers/canaries.js';
+import { openTestCluster } from '../helpers/db/test-database.js';
 import { type DocumentedRoute, documentedRoutes, type Request } from '../helpers/http/documented-routes.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 import { signUp } from '../helpers/tracker.js';
@@ -17,8 +18,8 @@ const log = new Writable({
     done();
   },
 });
-const server = await openTestServer(t, { environment: { LOG_LEVEL: 'trace' }, log });
-const { database } = server;
+const database = await openTestCluster(t);
+const server = await openTestServer(t, { database, environment: { LOG_LEVEL: 'trace' }, log });
 const secrets = openCanaries();
 const passwords = openCanaries();
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
+import { meetAtLock } from '../helpers/db/meet-at-lock.js';
 import { openTestDatabase } from '../helpers/db/test-database.js';
 import { openTestServer, type TestDevice } from '../helpers/http/test-server.js';
 
@@ -46,8 +47,11 @@ t.test(
   async (t) => {
     const urls = [await server.listen(), await replica.listen()];
     const devices = await Promise.all(Array.from({ length: DEVICES }, () => server.registerDevice(TOKENS)));
-    const callers = Array.from({ length: CALLERS }, (_, caller) => call(urls, devices, caller));
-    const statuses = (await Promise.all(callers)).flat();
+    const lock = { statement: `select from balances where subject_kind = 'device' for update`, waiting: 2 };
+    const callers = await meetAtLock(database, lock, () =>
+      Promise.all(Array.from({ length: CALLERS }, (_, caller) => call(urls, devices, caller))),
+    );
+    const statuses = callers.flat();
     t.equal(statuses.length, CALLERS * 20, 'every call was answered');
     t.strictSame([...new Set(statuses)].sort(), [200, 403], 'with success or for want of tokens, never an error');
 

@@ -12,9 +12,9 @@ import { readMigrations, SUPABASE_DIRECTORY } from '../../src/platform/database/
 import { migrate } from '../../src/platform/database/migrations/migrations.js';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
 import { openMigrationFolder } from '../helpers/db/migration-folder.js';
-import { openTestDatabase } from '../helpers/db/test-database.js';
+import { openTestCluster } from '../helpers/db/test-database.js';
 
-const database = await openTestDatabase(t);
+const database = await openTestCluster(t);
 const schema = await readFile(SCHEMA_FILE, 'utf8');
 
 /** Runs SQL in one of the cluster's databases. */

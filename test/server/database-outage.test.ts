@@ -1,5 +1,5 @@
 import t from 'tap';
-import { openTestDatabase } from '../helpers/db/test-database.js';
+import { openTestCluster } from '../helpers/db/test-database.js';
 import { assertLedger, assertNothingLost, register, send, startLoad } from '../helpers/http/server-load.js';
 import { openDirectory, startServer } from '../helpers/http/server-process.js';
 import { testEnvironment } from '../helpers/http/test-server.js';
@@ -7,7 +7,7 @@ import { until } from '../helpers/until.js';
 
 t.test('while Postgres is away requests get 503, and a server goes on when it is back', async (t) => {
   const { path: cwd } = await openDirectory(t);
-  const database = await openTestDatabase(t);
+  const database = await openTestCluster(t);
   const environment = testEnvironment(database, { DEFAULT_DEVICE_TOKENS: '1000000' });
   const server = startServer(t, { cwd, environment });
   const url = await server.ready();

@@ -2,7 +2,7 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { openTestDatabase } from '../helpers/db/test-database.js';
+import { openTestCluster } from '../helpers/db/test-database.js';
 import { assertRefused, openDirectory, startServer } from '../helpers/http/server-process.js';
 
 const JWT_SECRET = 'a secret of more than thirty-two characters';
@@ -89,7 +89,7 @@ t.test('a database of the operator needs a JWT_SECRET, and must be reachable', a
 
 t.test('a database that lacks migrations is told apart from one that cannot be reached', async (t) => {
   const { path: cwd } = await openDirectory(t);
-  const database = await openTestDatabase(t);
+  const database = await openTestCluster(t);
   await database.sql('create database untouched');
   const untouched = database.serverUrl.replace(/postgres$/, 'untouched');
   const empty = startServer(t, { cwd, environment: { DATABASE_URL: untouched, JWT_SECRET } });

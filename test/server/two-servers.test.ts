@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
+import { balanceLock, insertionLock, meetAtLock } from '../helpers/db/meet-at-lock.js';
 import { openTestDatabase } from '../helpers/db/test-database.js';
 import { type Answer, assertLedger, type Device, logUse, register, send } from '../helpers/http/server-load.js';
 import { openDirectory, startServer } from '../helpers/http/server-process.js';
@@ -17,7 +18,9 @@ t.test('two servers on one database', async (t) => {
   const urls = await Promise.all(servers.map((server) => server.ready()));
   const urlOf = (n: number) => urls[n % urls.length] ?? '';
   const spendInParallel = (device: Device, model: string) =>
-    Promise.all(Array.from({ length: 200 }, (_, n) => logUse(urlOf(n), device, undefined, model)));
+    meetAtLock(database, balanceLock(device.id, 2), () =>
+      Promise.all(Array.from({ length: 200 }, (_, n) => logUse(urlOf(n), device, undefined, model))),
+    );
 
   t.test('200 parallel uses over two servers of a device with 50 tokens succeed exactly 50 times', async (t) => {
     const answers = await spendInParallel(await register(urlOf(0)), 'gpt-5');
@@ -36,7 +39,9 @@ t.test('two servers on one database', async (t) => {
   t.test('one idempotency key through both servers at once is one event', async (t) => {
     const device = await register(urlOf(0));
     const key = randomUUID();
-    const answers = await Promise.all(Array.from({ length: 40 }, (_, n) => logUse(urlOf(n), device, key)));
+    const answers = await meetAtLock(database, balanceLock(device.id, 2), () =>
+      Promise.all(Array.from({ length: 40 }, (_, n) => logUse(urlOf(n), device, key))),
+    );
     t.equal(count(answers, 200), 40);
     t.equal(new Set(answers.map((answer) => JSON.stringify(answer?.body))).size, 1, 'all answers are equal');
     const events = await database.sql('select from public.usage_events where subject_id = $1', [device.id]);
@@ -47,8 +52,8 @@ t.test('two servers on one database', async (t) => {
   t.test('one fingerprint registered through both servers at once is one device', async (t) => {
     const fingerprint = randomUUID();
     const body = { device_name: 'Test', hardware_fingerprint: fingerprint };
-    const answers = await Promise.all(
-      Array.from({ length: 20 }, (_, n) => send(urlOf(n), '/api/devices/register', { body })),
+    const answers = await meetAtLock(database, insertionLock('devices', 8), () =>
+      Promise.all(Array.from({ length: 20 }, (_, n) => send(urlOf(n), '/api/devices/register', { body }))),
     );
     t.equal(count(answers, 201), 1);
     t.equal(count(answers, 200), 19);
@@ -71,7 +76,9 @@ t.test('two servers on one database', async (t) => {
       }
       return answers;
     };
-    const answers = (await Promise.all(Array.from({ length: 100 }, call))).flat();
+    const lock = { statement: `select from balances where subject_kind = 'device' for update`, waiting: 2 };
+    const callers = await meetAtLock(database, lock, () => Promise.all(Array.from({ length: 100 }, call)));
+    const answers = callers.flat();
     t.equal(answers.length, 1_500);
     t.strictSame(
       statusesOf(answers).filter((status) => status !== 200 && status !== 403),

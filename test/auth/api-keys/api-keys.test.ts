@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import t from 'tap';
 import { createApiKey as createKeyText, isApiKey } from '../../../src/auth/api-keys/api-key.js';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
+import { accountLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 
 const server = await openTestServer(t);
@@ -89,8 +90,8 @@ t.test('keys that were never made cost no look-up and open nothing', async (t) =
 
 t.test('a person has 50 keys at most, however many are asked for at once', async (t) => {
   const user = await registerUser(server);
-  const responses = await Promise.all(
-    Array.from({ length: 60 }, () => user.as('POST', '/api/users/me/api-keys', { name: 'many' })),
+  const responses = await meetAtLock(server.database, accountLock(user.id, 8), () =>
+    Promise.all(Array.from({ length: 60 }, () => user.as('POST', '/api/users/me/api-keys', { name: 'many' }))),
   );
   t.equal(responses.filter(({ statusCode }) => statusCode === 201).length, 50);
   const refused = responses.filter(({ statusCode }) => statusCode === 409);

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { createApiKey, registerUser, sendWith, type TestUser } from '../../helpers/accounts.js';
+import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { authenticate, openGoogleTokens } from '../../helpers/fakes/google-tokens.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { ADA, openGoogle, signIn } from '../../helpers/sign-in.js';
@@ -125,7 +126,9 @@ t.test('a new address at the provider leaves the account and its address as they
 
 t.test('20 first log-ins of one person at once make one account', async (t) => {
   const person = { sub: randomUUID(), email: `${randomUUID()}@example.com` };
-  const users = await Promise.all(Array.from({ length: 20 }, () => accountOf(person)));
+  const users = await meetAtLock(server.database, insertionLock('users', 8), () =>
+    Promise.all(Array.from({ length: 20 }, () => accountOf(person))),
+  );
   t.equal(new Set(users.map(({ id }) => id)).size, 1);
   t.match(users[0], { id: /-/, total_tokens: 1_000_000 });
   const ledger = await sql('select 1 from ledger_entries where subject_id = $1', [users[0]?.id]);
@@ -136,8 +139,8 @@ t.test('20 first log-ins of one person at once make one account', async (t) => {
 t.test('first log-ins of one person with different addresses at once make one account', async (t) => {
   const sub = randomUUID();
   const before = await sql('select 1 from users');
-  const users = await Promise.all(
-    Array.from({ length: 20 }, () => accountOf({ sub, email: `${randomUUID()}@example.com` })),
+  const users = await meetAtLock(server.database, insertionLock('users', 8), () =>
+    Promise.all(Array.from({ length: 20 }, () => accountOf({ sub, email: `${randomUUID()}@example.com` }))),
   );
   t.equal(new Set(users.map(({ id }) => id)).size, 1);
   t.equal((await sql('select 1 from users')).length, before.length + 1);
@@ -145,8 +148,8 @@ t.test('first log-ins of one person with different addresses at once make one ac
 
 t.test('of 20 people with one address who come at once one gets the account', async (t) => {
   const email = `${randomUUID()}@example.com`;
-  const responses = await Promise.all(
-    Array.from({ length: 20 }, () => authenticate(server, tokens.issue({ sub: randomUUID(), email }))),
+  const responses = await meetAtLock(server.database, insertionLock('users', 8), () =>
+    Promise.all(Array.from({ length: 20 }, () => authenticate(server, tokens.issue({ sub: randomUUID(), email })))),
   );
   const statuses = responses.map(({ statusCode }) => statusCode).sort();
   t.strictSame(statuses, [200, ...Array.from({ length: 19 }, () => 401)]);
@@ -155,10 +158,9 @@ t.test('of 20 people with one address who come at once one gets the account', as
 t.test('a registration and a log-in with Google at the same moment never share an account', async (t) => {
   for (let n = 0; n < 10; n += 1) {
     const person = { sub: randomUUID(), email: `${randomUUID()}@example.com` };
-    const [stranger, user] = await Promise.all([
-      registerUser(server, { email: person.email }).catch(() => undefined),
-      accountOf(person),
-    ]);
+    const [stranger, user] = await meetAtLock(server.database, insertionLock('users', 2), () =>
+      Promise.all([registerUser(server, { email: person.email }).catch(() => undefined), accountOf(person)]),
+    );
     t.match(user, { email: person.email });
     if (stranger === undefined) continue;
     t.equal((await sendWith(server, stranger.token, 'GET', '/api/auth/sessions')).statusCode, 401);

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import t from 'tap';
 import { sendWith } from '../../helpers/accounts.js';
+import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { CHALLENGE, codeFrom, openGoogle, REDIRECT_URI, swap, VERIFIER } from '../../helpers/sign-in.js';
 
@@ -25,7 +26,9 @@ t.test('of 50 swaps of one code at once one opens a session', async (t) => {
   const code = await challenged();
   const before = await sessions();
   const payload = { code, code_verifier: VERIFIER, redirect_uri: REDIRECT_URI };
-  const responses = await Promise.all(Array.from({ length: 50 }, () => swap(server, payload)));
+  const responses = await meetAtLock(server.database, insertionLock('private.oauth_codes', 8), () =>
+    Promise.all(Array.from({ length: 50 }, () => swap(server, payload))),
+  );
   const won = responses.filter(({ statusCode }) => statusCode === 200);
   t.equal(won.length, 1);
   const lost = responses.filter((response) => response.statusCode === 400 && response.json().code === 'INVALID_GRANT');

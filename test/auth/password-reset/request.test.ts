@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
+import { openTestCluster } from '../../helpers/db/test-database.js';
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
 import { checksumsOf, flawsOf, PREFIXES } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
@@ -14,8 +15,9 @@ import {
 } from '../../helpers/password-reset.js';
 
 const smtp = await openSmtpServer(t);
-const server = await openTestServer(t, { environment: mailEnvironment(smtp) });
-const { app, database } = server;
+const database = await openTestCluster(t);
+const server = await openTestServer(t, { database, environment: mailEnvironment(smtp) });
+const { app } = server;
 const UNKNOWN = 'nobody@example.org';
 const IMPATIENT = 'impatient@example.org';
 

@@ -2,6 +2,7 @@ import { Value } from '@sinclair/typebox/value';
 import t from 'tap';
 import { SessionAnswerSchema } from '../../../src/auth/sessions/schemas.js';
 import { registerUser, sendWith } from '../../helpers/accounts.js';
+import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 
 const server = await openTestServer(t);
@@ -132,8 +133,8 @@ t.test('passwords have 8 to 256 characters, none is cut, and common ones are ref
 });
 
 t.test('of 20 registrations of one address at once, one makes the account and one balance', async (t) => {
-  const responses = await Promise.all(
-    Array.from({ length: 20 }, () => register({ email: 'race@example.com', password: PASSWORD })),
+  const responses = await meetAtLock(server.database, insertionLock('users', 8), () =>
+    Promise.all(Array.from({ length: 20 }, () => register({ email: 'race@example.com', password: PASSWORD }))),
   );
   t.equal(responses.filter(({ statusCode }) => statusCode === 201).length, 1);
   t.equal(responses.filter(({ statusCode }) => statusCode === 409).length, 19);

@@ -1,6 +1,10 @@
 import t from 'tap';
 import { logInAsAdmin, type TestAdmin } from '../../helpers/admin.js';
+import { balanceLock, meetAtLock, poolLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer, type TestDevice, type TestServer } from '../../helpers/http/test-server.js';
+
+/** As many sessions as are sure to wait at once where each request has one: the pool holds a few more. */
+const MANY = 8;
 
 const times = <T>(count: number, make: (n: number) => T): T[] => Array.from({ length: count }, (_, n) => make(n));
 
@@ -28,15 +32,18 @@ t.test('crossed transfers between 20 devices by 50 clients at once keep the tota
   const devices = await Promise.all(times(20, () => server.registerDevice()));
   const before = await allocatedTotal();
   const statuses: number[] = [];
-  await Promise.all(
-    times(50, async () => {
-      for (let n = 0; n < 8; n += 1) {
-        const from = pick(devices);
-        const to = pick(devices.filter((device) => device !== from));
-        const body = { device_id: to.id, from_device_id: from.id, tokens: 1 + Math.floor(Math.random() * 30) };
-        statuses.push((await admin.as('POST', '/api/admin/allocate', body)).statusCode);
-      }
-    }),
+  const lock = { statement: `select from balances where subject_kind = 'device' for update`, waiting: MANY };
+  await meetAtLock(server.database, lock, () =>
+    Promise.all(
+      times(50, async () => {
+        for (let n = 0; n < 8; n += 1) {
+          const from = pick(devices);
+          const to = pick(devices.filter((device) => device !== from));
+          const body = { device_id: to.id, from_device_id: from.id, tokens: 1 + Math.floor(Math.random() * 30) };
+          statuses.push((await admin.as('POST', '/api/admin/allocate', body)).statusCode);
+        }
+      }),
+    ),
   );
   t.strictSame(
     statuses.filter((status) => status !== 200 && status !== 403),
@@ -70,8 +77,8 @@ function debitWithoutPause(devices: readonly TestDevice[], clients: number) {
 t.test('20 resets at once under full debit load are one reset', async (t) => {
   const devices = await Promise.all(times(10, () => server.registerDevice(100_000)));
   const load = debitWithoutPause(devices, 20);
-  const resets = await Promise.all(
-    times(20, () => admin.as('POST', '/api/admin/reset-monthly', { default_tokens: 500 })),
+  const resets = await meetAtLock(server.database, poolLock('device', MANY), () =>
+    Promise.all(times(20, () => admin.as('POST', '/api/admin/reset-monthly', { default_tokens: 500 }))),
   );
   const statuses = await load.stop();
   t.equal(resets.filter(({ statusCode }) => statusCode === 200).length, 1);
@@ -93,8 +100,11 @@ t.test('20 resets at once under full debit load are one reset', async (t) => {
 
 t.test('no debit commits after a block has committed, not even one that waits in a batch', async (t) => {
   const device = await server.registerDevice(100_000);
-  const debits = times(500, () => server.as(device, 'POST', '/api/usage/log', { model_type: 'gpt-5' }));
-  const block = await admin.as('POST', '/api/admin/block-device', { device_id: device.id, blocked: true });
+  const debits: ReturnType<TestServer['as']>[] = [];
+  const block = await meetAtLock(server.database, balanceLock(device.id, 2), () => {
+    debits.push(...times(500, () => server.as(device, 'POST', '/api/usage/log', { model_type: 'gpt-5' })));
+    return admin.as('POST', '/api/admin/block-device', { device_id: device.id, blocked: true });
+  });
   t.match(block.json(), { device_id: device.id, blocked: true });
   const [atBlock] = await server.database.sql<{ used: string }>('select used from balances where subject_id = $1', [
     device.id,
@@ -113,9 +123,11 @@ t.test('no debit commits after a block has committed, not even one that waits in
 
 t.test('one idempotency key on 30 allocations at once adds its tokens once', async (t) => {
   const device = await server.registerDevice(0);
-  const responses = await Promise.all(
-    times(30, () =>
-      admin.as('POST', '/api/admin/allocate', { device_id: device.id, tokens: 5 }, { 'idempotency-key': 'once' }),
+  const responses = await meetAtLock(server.database, balanceLock(device.id, MANY), () =>
+    Promise.all(
+      times(30, () =>
+        admin.as('POST', '/api/admin/allocate', { device_id: device.id, tokens: 5 }, { 'idempotency-key': 'once' }),
+      ),
     ),
   );
   t.equal(new Set(responses.map(({ payload }) => payload)).size, 1);
@@ -136,10 +148,12 @@ t.test('a pool is never overdrawn by allocations and registrations at once', asy
   const { allocated } = budget.json<{ allocated: number }>();
   await admin.as('PUT', '/api/admin/budget', { total: allocated + 120 });
   const target = await server.registerDevice();
-  const outcomes = await Promise.all([
-    ...times(20, () => admin.as('POST', '/api/admin/allocate', { device_id: target.id, tokens: 10 })),
-    ...times(5, () => server.registerDevice()),
-  ]);
+  const outcomes = await meetAtLock(server.database, poolLock('device', MANY), () =>
+    Promise.all([
+      ...times(20, () => admin.as('POST', '/api/admin/allocate', { device_id: target.id, tokens: 10 })),
+      ...times(5, () => server.registerDevice()),
+    ]),
+  );
   const refused = outcomes.find((outcome) => 'statusCode' in outcome && outcome.statusCode === 403);
   t.match(refused && 'json' in refused ? refused.json() : {}, { code: 'BUDGET_EXCEEDED', requested: 10 });
   const after = await admin.as('GET', '/api/admin/budget');

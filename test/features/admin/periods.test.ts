@@ -51,7 +51,8 @@ t.test(
 );
 
 t.test('times are answered in UTC whatever the time zone of the database', async (t) => {
-  await server.database.sql(`alter role authenticator set timezone = 'Asia/Kolkata'`);
+  const { name, sql } = server.database;
+  await sql(`alter role authenticator in database ${name} set timezone = 'Asia/Kolkata'`);
   const elsewhere = await openTestServer(t, { database: server.database });
   const admin = await logInAsAdmin(elsewhere, 'elsewhere');
   await elsewhere.registerDevice();

@@ -1,8 +1,8 @@
 import { request as httpRequest } from 'node:http';
 import t from 'tap';
 import { balanceOf, generationsOf, openChatServer, QUESTION, userWith } from '../../helpers/chat.js';
+import { createDeferred } from '../../helpers/deferred.js';
 import { COMMENT, DONE, startStream, stopChunk, textChunk, usageChunk } from '../../helpers/fakes/openrouter.js';
-import { createGate } from '../../helpers/gate.js';
 import { until, untilTrue } from '../../helpers/until.js';
 
 const server = await openChatServer(t);
@@ -43,18 +43,18 @@ const POINTS: readonly (readonly [name: string, mark: string | undefined, before
 for (const [name, mark, before] of POINTS) {
   t.test(`somebody who goes away ${name} pays for all of it where billing goes on`, async (t) => {
     const user = await userWith(server, 1_000);
-    const gate = createGate();
+    const released = createDeferred();
     const asked = server.upstream.requests.length;
     const aborted = server.upstream.aborted();
     server.upstream.answer(async (response) => {
       startStream(response);
       response.flushHeaders();
       for (const text of before('Google')) response.write(text);
-      await gate.passed;
+      await released.promise;
       response.end(textChunk('four', 'gen-1', 'Google') + usageChunk(30, 12, 'gen-1', 'Google') + DONE);
     });
     await goAwayAt(user.token, mark, () => server.upstream.requests.length > asked);
-    gate.open();
+    released.resolve();
     const generation = await until('it is settled', async () => {
       const [found] = await generationsOf(server, user);
       return found?.status === 'settled' ? found : undefined;
@@ -67,7 +67,7 @@ for (const [name, mark, before] of POINTS) {
 
   t.test(`somebody who goes away ${name} pays for what came where billing stops`, async (t) => {
     const user = await userWith(server, 1_000);
-    const gate = createGate();
+    const released = createDeferred();
     const asked = server.upstream.requests.length;
     const aborted = server.upstream.aborted();
     server.upstream.answer(async (response) => {
@@ -77,12 +77,12 @@ for (const [name, mark, before] of POINTS) {
       for (const text of told) response.write(text);
       // Who runs the model is not known before the first chunk: nothing is aborted until then.
       if (!told.some((text) => text.startsWith('data'))) {
-        await gate.passed;
+        await released.promise;
         response.write(textChunk('one ', 'gen-1', 'OpenAI'));
       }
     });
     await goAwayAt(user.token, mark, () => server.upstream.requests.length > asked);
-    gate.open();
+    released.resolve();
     await until('upstream is aborted', () => server.upstream.aborted() > aborted || undefined);
     const generation = await until('it is settled', async () => {
       const [found] = await generationsOf(server, user);
@@ -100,10 +100,10 @@ for (const [name, mark, before] of POINTS) {
 
 t.test('an answer that comes whole is paid for, whoever waits for it', async (t) => {
   const user = await userWith(server, 1_000);
-  const gate = createGate();
+  const released = createDeferred();
   const asked = server.upstream.requests.length;
   server.upstream.answer(async (response) => {
-    await gate.passed;
+    await released.promise;
     const message = { role: 'assistant', content: 'Hello' };
     const usage = { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 };
     response
@@ -120,7 +120,7 @@ t.test('an answer that comes whole is paid for, whoever waits for it', async (t)
   await untilTrue(() => server.upstream.requests.length > asked);
   client.abort();
   await t.rejects(answer);
-  gate.open();
+  released.resolve();
   await untilTrue(async () => (await balanceOf(server, user)).used === 7);
   await server.verifyLedger(t);
 });

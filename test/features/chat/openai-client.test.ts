@@ -1,6 +1,7 @@
 import OpenAI from 'openai';
 import t from 'tap';
 import { balanceOf, generationsOf, openChatServer, userWith } from '../../helpers/chat.js';
+import { createDeferred } from '../../helpers/deferred.js';
 import {
   chunk,
   completion,
@@ -12,7 +13,6 @@ import {
   usageChunk,
   whole,
 } from '../../helpers/fakes/openrouter.js';
-import { createGate } from '../../helpers/gate.js';
 import { untilTrue } from '../../helpers/until.js';
 
 const server = await openChatServer(t);
@@ -110,17 +110,17 @@ t.test('tools are called', async (t) => {
 
 t.test('an abort of the client is settled', async (t) => {
   const { client, user } = await clientWith(1_000);
-  const gate = createGate();
+  const released = createDeferred();
   server.upstream.answer(async (response) => {
     startStream(response);
     response.write(textChunk('Hello'));
-    await gate.passed;
+    await released.promise;
     response.end(DONE);
   });
   const chunks = await client.chat.completions.create({ model: 'openai/gpt-4', messages, stream: true });
   for await (const _chunk of chunks) break;
   await untilTrue(async () => (await generationsOf(server, user))[0]?.status === 'settled');
-  gate.open();
+  released.resolve();
   t.ok((await balanceOf(server, user)).used > 1);
   await server.verifyLedger(t);
 });

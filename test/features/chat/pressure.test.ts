@@ -1,8 +1,8 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import t from 'tap';
 import { balanceOf, openChatServer, QUESTION, userWith } from '../../helpers/chat.js';
+import { createDeferred } from '../../helpers/deferred.js';
 import { DONE, startStream, textChunk, usageChunk } from '../../helpers/fakes/openrouter.js';
-import { createGate } from '../../helpers/gate.js';
 import { untilTrue } from '../../helpers/until.js';
 
 const server = await openChatServer(t);
@@ -58,17 +58,17 @@ t.test('a reader who stops reading stops upstream, and gets everything when they
 
 t.test('five hundred streams at once on one process, each billed for itself', async (t) => {
   const user = await userWith(server, 500 * 200_000);
-  const gate = createGate();
+  const released = createDeferred();
   const asked = server.upstream.requests.length;
   server.upstream.answer(async (response) => {
     startStream(response);
     response.write(textChunk('Hello'));
-    await gate.passed;
+    await released.promise;
     response.end(usageChunk(12, 8) + DONE);
   });
   const answers = await Promise.all(Array.from({ length: 500 }, () => open(user.token)));
   t.equal(server.upstream.requests.length, asked + 500, 'all of them are open at once');
-  gate.open();
+  released.resolve();
   const texts = await Promise.all(
     answers.map(async (answer) => {
       let text = '';

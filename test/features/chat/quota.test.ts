@@ -8,34 +8,34 @@ import {
   tokenUpdateOf,
   userWith,
 } from '../../helpers/chat.js';
+import { createDeferred } from '../../helpers/deferred.js';
 import { completion, DONE, startStream, textChunk, usageChunk, whole } from '../../helpers/fakes/openrouter.js';
-import { createGate } from '../../helpers/gate.js';
 import { until, untilTrue } from '../../helpers/until.js';
 
 const server = await openChatServer(t);
 
 t.test('a hundred streams at once on a balance for one: one is answered', async (t) => {
   const user = await userWith(server, 60);
-  const gate = createGate();
+  const released = createDeferred();
   const asked = server.upstream.requests.length;
   server.upstream.answer(async (response) => {
     startStream(response);
     response.write(textChunk('Hello'));
-    await gate.passed;
+    await released.promise;
     response.end(usageChunk(12, 8) + DONE);
   });
   const body = { ...QUESTION, max_tokens: 40 };
   const answers = Array.from({ length: 100 }, () => user.as('POST', '/api/chat/stream', body));
   const refused = new Set<number>();
   await until('99 are refused', async () => {
-    await Promise.race([Promise.any(answers.map((answer) => answer.then(() => {}))), gate.passed]);
+    await Promise.race([Promise.any(answers.map((answer) => answer.then(() => {}))), released.promise]);
     const [row] = await server.database.sql<{ held: number }>(
       `select count(*)::integer as held from reservations where status = 'held' and subject_id = $1`,
       [user.id],
     );
     return row?.held === 1 && server.upstream.requests.length === asked + 1 ? true : undefined;
   });
-  gate.open();
+  released.resolve();
   const statuses = (await Promise.all(answers)).map(({ statusCode }) => statusCode);
   for (const status of statuses) refused.add(status);
   t.equal(statuses.filter((status) => status === 200).length, 1);
@@ -67,11 +67,11 @@ t.test(
   'where nothing is left to grow by, the stream ends cleanly: length, the balance with its reason, the end',
   async (t) => {
     const user = await userWith(server, 5_000);
-    const gate = createGate();
+    const released = createDeferred();
     server.upstream.answer(async (response) => {
       startStream(response);
       for (let count = 0; count < 500; count += 1) response.write(textChunk('word '));
-      await gate.passed;
+      await released.promise;
       for (let count = 0; count < 20_000 && !response.destroyed; count += 1) {
         if (!response.write(textChunk('word '))) await new Promise((turn) => setImmediate(turn));
       }
@@ -79,7 +79,7 @@ t.test(
     });
     const stream = user.as('POST', '/api/chat/stream', QUESTION);
     await untilTrue(async () => (await balanceOf(server, user)).reserved > 2_000);
-    gate.open();
+    released.resolve();
     const { payload } = await stream;
     const [cut = '{}', update = '{}', end] = eventsOf(payload).slice(-3);
     t.match(JSON.parse(cut), { object: 'chat.completion.chunk', choices: [{ index: 0, finish_reason: 'length' }] });

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { eventsOf, QUESTION, tokenUpdateOf } from '../../helpers/chat.js';
+import { createDeferred } from '../../helpers/deferred.js';
 import {
   DONE,
   type FakeUpstream,
@@ -9,7 +10,6 @@ import {
   textChunk,
   usageChunk,
 } from '../../helpers/fakes/openrouter.js';
-import { createGate } from '../../helpers/gate.js';
 import { assertLedger } from '../../helpers/http/server-load.js';
 import {
   openDirectory,
@@ -63,11 +63,11 @@ async function beginStream({ url, token }: Process): Promise<{ heard: () => stri
 
 t.test('a server that is asked to stop lets a stream end first', AT_ONCE, async (t) => {
   const process = await openProcess(t);
-  const gate = createGate();
+  const released = createDeferred();
   process.upstream.answer(async (response) => {
     startStream(response);
     response.write(textChunk('Hello'));
-    await gate.passed;
+    await released.promise;
     response.end(usageChunk(12, 8) + DONE);
   });
   const { heard, ended } = await beginStream(process);
@@ -79,7 +79,7 @@ t.test('a server that is asked to stop lets a stream end first', AT_ONCE, async 
       () => true,
     ),
   );
-  gate.open();
+  released.resolve();
   await ended;
   t.match(tokenUpdateOf(heard()), { tokens_left: 999_980, tokens_used: 20 });
   t.strictSame(await process.server.ended, { code: 0, signal: null });

@@ -1,12 +1,15 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import t from 'tap';
+import { balanceLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
-import { openTestServer, type TestDevice } from '../../helpers/http/test-server.js';
+import { openTestServer, type TestDevice, type TestServer } from '../../helpers/http/test-server.js';
 
 const database = await openTestDatabase(t);
 // Answers are in UTC wherever the database thinks it is.
-await database.sql(`alter role authenticator set timezone to 'Asia/Kolkata'`);
-const server = await openTestServer(t, { database });
+await database.sql(`alter role authenticator in database ${database.name} set timezone to 'Asia/Kolkata'`);
+const environment = { JWT_SECRET: randomBytes(32).toString('base64url') };
+const server = await openTestServer(t, { database, environment });
+const replica = await openTestServer(t, { database, environment });
 const OPUS = { model_type: 'claude-opus-4.5' };
 
 interface Hold {
@@ -16,12 +19,13 @@ interface Hold {
   readonly remaining: number;
 }
 
-async function reserve(device: TestDevice, body: object = OPUS): Promise<Hold> {
-  const response = await server.as(device, 'POST', '/api/devices/check-can-use', { ...body, reserve: true });
+async function reserve(device: TestDevice, body: object = OPUS, on: TestServer = server): Promise<Hold> {
+  const response = await on.as(device, 'POST', '/api/devices/check-can-use', { ...body, reserve: true });
   return response.json<Hold>();
 }
 
-const log = (device: TestDevice, body: object) => server.as(device, 'POST', '/api/usage/log', body);
+const log = (device: TestDevice, body: object, on: TestServer = server) =>
+  on.as(device, 'POST', '/api/usage/log', body);
 
 async function balanceOf(device: TestDevice) {
   const response = await server.as(device, 'GET', `/api/devices/${device.id}/tokens`);
@@ -100,7 +104,11 @@ t.test('a use larger than its hold and what remains is refused, and the hold sta
 t.test('a hold is settled once, whichever of many parallel uses comes first', async (t) => {
   const device = await server.registerDevice(100);
   const { reservation_id } = await reserve(device);
-  const responses = await Promise.all(Array.from({ length: 20 }, () => log(device, { ...OPUS, reservation_id })));
+  const responses = await meetAtLock(database, balanceLock(device.id, 2), () =>
+    Promise.all(
+      Array.from({ length: 20 }, (_, n) => log(device, { ...OPUS, reservation_id }, n % 2 === 0 ? server : replica)),
+    ),
+  );
   t.equal(responses.filter(({ statusCode }) => statusCode === 200).length, 1);
   t.equal(responses.filter(({ statusCode }) => statusCode === 409).length, 19);
   const again = await log(device, { ...OPUS, reservation_id });
@@ -126,7 +134,9 @@ t.test("a hold that does not exist and another device's are both answered 404, a
 
 t.test('50 parallel holds on a balance for one are granted exactly once', async (t) => {
   const device = await server.registerDevice(3);
-  const holds = await Promise.all(Array.from({ length: 50 }, () => reserve(device)));
+  const holds = await meetAtLock(database, balanceLock(device.id, 2), () =>
+    Promise.all(Array.from({ length: 50 }, (_, n) => reserve(device, OPUS, n % 2 === 0 ? server : replica))),
+  );
   t.equal(holds.filter(({ can_use }) => can_use).length, 1);
   t.equal(holds.filter(({ reservation_id }) => reservation_id !== undefined).length, 1);
   t.match(await balanceOf(device), { reserved: 3, remaining: 0 });

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { createChangeFeed } from '../../../src/features/settings/change-feed.js';
 import { createApiKey, registerUser } from '../../helpers/accounts.js';
+import { openTestCluster } from '../../helpers/db/test-database.js';
 import { abandonedStream, openStream, refusedStream } from '../../helpers/http/event-stream.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { settingsOf } from '../../helpers/settings.js';
@@ -88,15 +89,16 @@ t.test('what is changed through one server is told by every other', async (t) =>
 });
 
 t.test('streams outlast the database', async (t) => {
-  const own = await openTestServer(t);
+  const ownDatabase = await openTestCluster(t);
+  const own = await openTestServer(t, { database: ownDatabase });
   const ownUrl = await own.listen();
   const user = await registerUser(own);
   const stream = await openStream(t, ownUrl, user.token);
   await stream.next('settings', { version: 0 });
-  await own.database.cluster.stop();
+  await ownDatabase.cluster.stop();
   await untilTrue(async () => (await own.app.inject('/readyz')).statusCode === 503);
   t.strictSame(await refusedStream(ownUrl, user.token), { status: 503, code: 'SERVICE_UNAVAILABLE' });
-  await own.database.cluster.restart();
+  await ownDatabase.cluster.restart();
   await settingsOf(user).put({ n: 1 });
   await stream.next('settings', { version: 1 });
   t.ok(stream.isOpen());

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
+import { accountLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { invoiceOf } from '../../helpers/fakes/stripe-invoices.js';
 import {
   checkoutSessionObject,
@@ -127,14 +128,17 @@ async function sessionOf(user: string): Promise<string> {
 t.test('deletions, payments and checkouts at once end without an account, or with one that is in order', async (t) => {
   for (let round = 0; round < 5; round += 1) {
     const { user, subscription } = await openSubscriber(server, stripe);
-    const work = Array.from({ length: 6 }, (_, n) => [
+    const begin = (n: number) => [
       deliver(server, eventObject('invoice.paid', invoiceOf(subscription))),
       deliver(server, eventObject('customer.subscription.updated', subscription, { created: nowSeconds() + n })),
       user.as('GET', '/api/subscriptions'),
       user.as('POST', '/api/subscriptions', { tier: 'pro' }),
       ...(n === 3 ? [user.as('DELETE', '/api/users/me')] : []),
-    ]);
-    const statuses = (await Promise.all(work.flat())).map(({ statusCode }) => statusCode);
+    ];
+    const answers = await meetAtLock(database, accountLock(user.id, 4), () =>
+      Promise.all(Array.from({ length: 6 }, (_, n) => begin(n)).flat()),
+    );
+    const statuses = answers.map(({ statusCode }) => statusCode);
     t.strictSame(
       statuses.filter((status) => ![200, 201, 401, 409].includes(status)),
       [],

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
 import { registerUser, sendWith, type TestUser } from '../../helpers/accounts.js';
+import { accountLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { DAY, eventObject, nowSeconds, subscriptionObject } from '../../helpers/fakes/stripe-objects.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
@@ -41,7 +42,9 @@ t.test('a tier has room for so many linked devices; the next one is refused and 
 
 t.test('of devices that register at once no more are linked than there is room for', async (t) => {
   const user = await registerUser(server);
-  const answers = await Promise.all(Array.from({ length: 12 }, () => link(user)));
+  const answers = await meetAtLock(server.database, accountLock(user.id, 8), () =>
+    Promise.all(Array.from({ length: 12 }, () => link(user))),
+  );
   t.equal(answers.filter(({ statusCode }) => statusCode === 201).length, 2);
   t.match(await subscriptionOf(user), { usage: { devices: 2 } });
   await server.verifyLedger(t);

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap';
 import type { TestUser } from '../../helpers/accounts.js';
+import { accountLock, meetAtLock, poolLock } from '../../helpers/db/meet-at-lock.js';
 import { invoiceOf } from '../../helpers/fakes/stripe-invoices.js';
 import {
   type EventObject,
@@ -91,12 +92,16 @@ for (const [title, at] of [
 t.test('the same events 50 times in parallel take effect once', async (t) => {
   const { user, events } = await lifeOf((n) => nowSeconds() - 1_000 + n);
   const paid = events[1];
-  const answers = await Promise.all(Array.from({ length: 50 }, () => deliver(server, paid)));
+  const answers = await meetAtLock(database, poolLock('user', 8), () =>
+    Promise.all(Array.from({ length: 50 }, () => deliver(server, paid))),
+  );
   t.ok(answers.every(({ statusCode }) => statusCode === 200));
   t.strictSame(await grantsOf(server, user), [5_000_000]);
 
   const everything = Array.from({ length: 50 }, () => events).flat();
-  const mixed = await Promise.all(everything.map((event) => deliver(server, event)));
+  const mixed = await meetAtLock(database, accountLock(user.id, 8), () =>
+    Promise.all(everything.map((event) => deliver(server, event))),
+  );
   t.ok(mixed.every(({ statusCode }) => statusCode === 200));
   t.strictSame(await grantsOf(server, user), [5_000_000]);
   t.match(await subscriptionOf(user), { tier: 'free', status: 'canceled' });

@@ -3,6 +3,7 @@ import { parseConfig } from '../../../src/config/config.js';
 import { startMaintenance } from '../../../src/jobs/maintenance.js';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { createLogger } from '../../../src/platform/logging.js';
+import { accountLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { invoiceOf } from '../../helpers/fakes/stripe-invoices.js';
 import {
   DAY,
@@ -106,12 +107,13 @@ t.test("every page is read, of Stripe's lists and of what runs here", async (t) 
 
 t.test('deliveries and comparisons at once grant once', async (t) => {
   const { user, subscription, invoice } = await subscribeUnheard();
-  const work = Array.from({ length: 4 }, () => [
-    sync(),
-    deliver(server, eventObject('invoice.paid', invoice)),
-    deliver(server, eventObject('customer.subscription.created', subscription)),
-  ]);
-  await Promise.all(work.flat());
+  const begin = () =>
+    Promise.all([
+      sync(),
+      deliver(server, eventObject('invoice.paid', invoice)),
+      deliver(server, eventObject('customer.subscription.created', subscription)),
+    ]);
+  await meetAtLock(database, accountLock(user.id, 8), () => Promise.all(Array.from({ length: 4 }, begin)));
   t.strictSame(await grantsOf(server, user), [5_000_000]);
   t.match(await subscriptionOf(user), { tier: 'pro' });
   await server.verifyLedger(t);

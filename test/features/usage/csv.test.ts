@@ -5,6 +5,7 @@ import t, { type Test } from 'tap';
 import { registerUser, type TestUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { parseCsv } from '../../helpers/csv.js';
+import { openTestCluster } from '../../helpers/db/test-database.js';
 import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
 import { recordAll, storeUsage, usageOf } from '../../helpers/observed-usage.js';
 
@@ -114,11 +115,12 @@ async function assertCut(t: Test, response: IncomingMessage): Promise<void> {
 }
 
 t.test('where the database goes away in the middle, the connection breaks', async (t) => {
-  const server = await openTestServer(t);
+  const database = await openTestCluster(t);
+  const server = await openTestServer(t, { database });
   const user = await registerUser(server);
   await storeMany(server, user, 40_000);
   const response = await open(server, user);
-  await server.database.cluster.stop();
+  await database.cluster.stop();
   await assertCut(t, response);
 });
 
@@ -132,13 +134,14 @@ t.test('where the session ends in the middle, so does the file', async (t) => {
 });
 
 t.test('what is wrong from the start is answered as an error, and HEAD reads nothing', async (t) => {
-  const server = await openTestServer(t);
+  const database = await openTestCluster(t);
+  const server = await openTestServer(t, { database });
   const user = await registerUser(server);
   t.equal((await user.as('GET', '/api/usage.csv?source=unknown')).statusCode, 400);
   t.equal((await user.as('GET', '/api/usage.csv?limit=5')).statusCode, 400);
   const head = await server.app.inject({ method: 'HEAD', url: '/api/usage.csv' });
   t.equal(head.statusCode, 404);
-  await server.database.cluster.stop();
+  await database.cluster.stop();
   const outage = await user.as('GET', '/api/usage.csv');
   t.equal(outage.statusCode, 503);
   t.match(outage.json(), { code: 'SERVICE_UNAVAILABLE' });

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
+import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { send } from '../../helpers/http/server-load.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
@@ -30,10 +31,8 @@ async function deadlocks(): Promise<number> {
 t.test('50 parallel copies of one event are one event: one is new, 49 are told its id', async (t) => {
   const user = await registerUser(server);
   for (const event of [usageOf(), usageOf({ event_id: 'k' })]) {
-    const answers = await sendAll(
-      user.token,
-      range(50).map(() => event),
-    );
+    const copies = range(50).map(() => event);
+    const answers = await meetAtLock(database, insertionLock('usage_events', 2), () => sendAll(user.token, copies));
     t.equal(answers.filter((answer) => answer?.status === 201).length, 1);
     t.equal(answers.filter((answer) => answer?.status === 200 && answer.body['duplicate'] === true).length, 49);
     t.equal(new Set(answers.map((answer) => answer?.body['id'])).size, 1);
@@ -44,10 +43,8 @@ t.test('50 parallel copies of one event are one event: one is new, 49 are told i
 
 t.test('of 30 parallel events with one key and different bodies exactly one is recorded', async (t) => {
   const user = await registerUser(server);
-  const answers = await sendAll(
-    user.token,
-    range(30).map((n) => usageOf({ inputTokens: n, event_id: 'k' })),
-  );
+  const events = range(30).map((n) => usageOf({ inputTokens: n, event_id: 'k' }));
+  const answers = await meetAtLock(database, insertionLock('usage_events', 2), () => sendAll(user.token, events));
   t.equal(answers.filter((answer) => answer?.status === 201).length, 1);
   t.equal(answers.filter((answer) => answer?.status === 422).length, 29);
   t.equal(await eventsOf(server, user.id), 1);
@@ -106,10 +103,15 @@ t.test('single events, batches and devices at once in one quarter hour are all c
   const batches = range(10).map((b) => ({
     events: range(20).map((n) => usageOf({ timestamp: at + 1_000 + b * 20 + n })),
   }));
-  const uses = range(50).map(() => server.as(device, 'POST', '/api/usage/log', { model_type: 'gpt-5' }));
-  const answers = await sendAll(user.token, [...single, ...batches]);
+  // A batch of events of each server, and one of uses.
+  const [answers, uses] = await meetAtLock(database, insertionLock('usage_events', 3), () =>
+    Promise.all([
+      sendAll(user.token, [...single, ...batches]),
+      Promise.all(range(50).map(() => server.as(device, 'POST', '/api/usage/log', { model_type: 'gpt-5' }))),
+    ]),
+  );
   t.ok(answers.every((answer) => answer?.status === 201 || answer?.status === 200));
-  t.ok((await Promise.all(uses)).every(({ statusCode }) => statusCode === 200));
+  t.ok(uses.every(({ statusCode }) => statusCode === 200));
   t.equal(await eventsOf(server, user.id), 300);
   await server.verifyLedger(t);
 });

@@ -3,6 +3,7 @@ import t from 'tap';
 import { createApiKey, registerUser, sendWith, type TestUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { startDebit } from '../../helpers/db/debit-under-way.js';
+import { accountLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer, type TestDevice } from '../../helpers/http/test-server.js';
 import { signUp } from '../../helpers/tracker.js';
 import { hold, recordUses } from '../../helpers/usage.js';
@@ -233,8 +234,8 @@ t.test('nobody else loses anything', async (t) => {
 t.test('of deletions at once one is done, and the tokens return once', async (t) => {
   const person = await personWithEverything();
   const tokens = [...person.sessions.map(({ token }) => token), person.key];
-  const answers = await Promise.all(
-    Array.from({ length: 12 }, (_, n) => sendWith(server, tokens[n % 3], 'DELETE', '/api/users/me')),
+  const answers = await meetAtLock(database, accountLock(person.id, 8), () =>
+    Promise.all(Array.from({ length: 12 }, (_, n) => sendWith(server, tokens[n % 3], 'DELETE', '/api/users/me'))),
   );
   const statuses = answers.map(({ statusCode }) => statusCode);
   t.equal(statuses.filter((status) => status === 200).length, 1, statuses.join());
@@ -245,7 +246,7 @@ t.test('of deletions at once one is done, and the tokens return once', async (t)
 t.test('while devices debit and register and tokens are granted, a deletion leaves nothing behind', async (t) => {
   for (let round = 0; round < 5; round += 1) {
     const person = await personWithEverything();
-    const work = Array.from({ length: 10 }, (_, n) => [
+    const begin = (n: number) => [
       server.as(person.device, 'POST', '/api/usage/log', { model_type: 'gpt-5' }),
       sendWith(server, person.token, 'POST', '/api/devices/register', {
         device_name: 'Laptop',
@@ -255,8 +256,11 @@ t.test('while devices debit and register and tokens are granted, a deletion leav
       person.as('PUT', '/api/users/me', { name: `${CANARY} ${n}` }),
       person.as('GET', '/api/users/me/balance'),
       ...(n === 5 ? [person.as('DELETE', '/api/users/me')] : []),
-    ]);
-    const statuses = (await Promise.all(work.flat())).map(({ statusCode }) => statusCode);
+    ];
+    const answers = await meetAtLock(database, accountLock(person.id, 6), () =>
+      Promise.all(Array.from({ length: 10 }, (_, n) => begin(n)).flat()),
+    );
+    const statuses = answers.map(({ statusCode }) => statusCode);
     t.strictSame(
       statuses.filter((status) => ![200, 201, 401, 404].includes(status)),
       [],

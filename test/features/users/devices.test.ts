@@ -3,6 +3,7 @@ import t from 'tap';
 import { createApiKey, registerUser, sendWith, type TestUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { startDebit } from '../../helpers/db/debit-under-way.js';
+import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { checksumsOf, PREFIXES } from '../../helpers/http/bad-input.js';
 import { forge, forgedLifetimes, forgeriesOf } from '../../helpers/http/forged-tokens.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
@@ -92,7 +93,9 @@ t.test('of two people who register one device at once one gets it', async (t) =>
   for (let round = 0; round < 5; round += 1) {
     const fingerprint = randomUUID();
     const users = Array.from({ length: 10 }, (_, n) => (n % 2 === 0 ? ada : bob));
-    const answers = await Promise.all(users.map(({ token }) => register(token, fingerprint)));
+    const answers = await meetAtLock(server.database, insertionLock('devices', 8), () =>
+      Promise.all(users.map(({ token }) => register(token, fingerprint))),
+    );
     t.equal(answers.filter(({ statusCode }) => statusCode === 201).length, 1);
     const owner = await ownerOf(answers[0]?.json<Registration>().device_id ?? '');
     t.strictSame(

@@ -2,13 +2,14 @@ import { get, type IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import t, { type Test } from 'tap';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
+import { openTestCluster } from '../../helpers/db/test-database.js';
 import { PREFIXES } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { signUp } from '../../helpers/tracker.js';
 import { hold, recordUses } from '../../helpers/usage.js';
 
-const server = await openTestServer(t);
-const { database } = server;
+const database = await openTestCluster(t);
+const server = await openTestServer(t, { database });
 
 interface Event {
   readonly id: string;

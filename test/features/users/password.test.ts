@@ -1,5 +1,6 @@
 import t from 'tap';
 import { createApiKey, registerUser, sendWith, type TestUser } from '../../helpers/accounts.js';
+import { accountLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 
 const server = await openTestServer(t);
@@ -130,11 +131,16 @@ t.test('of changes at once one wins, and only its session goes on', async (t) =>
       ...(await Promise.all(Array.from({ length: 5 }, () => secondSession(ada)))).map((s) => s.token),
     ];
     if (!hasPassword) await database.sql('delete from private.user_credentials where user_id = $1', [ada.id]);
-    const answers = await Promise.all(
-      tokens.map((token, n) => {
-        const change = { ...(hasPassword && { current_password: ada.password }), new_password: `${NEW_PASSWORD} ${n}` };
-        return sendWith(server, token, 'POST', URL, change);
-      }),
+    const answers = await meetAtLock(database, accountLock(ada.id, 6), () =>
+      Promise.all(
+        tokens.map((token, n) => {
+          const change = {
+            ...(hasPassword && { current_password: ada.password }),
+            new_password: `${NEW_PASSWORD} ${n}`,
+          };
+          return sendWith(server, token, 'POST', URL, change);
+        }),
+      ),
     );
     const statuses = answers.map(({ statusCode }) => statusCode);
     t.equal(statuses.filter((status) => status === 200).length, 1, statuses.join());
@@ -156,7 +162,9 @@ t.test('of changes at once by one session, or with one key, one wins too', async
       await database.sql('delete from private.user_credentials where user_id = $1', [ada.id]);
       if (hasPassword) await sendWith(server, token, 'POST', URL, { new_password: ada.password });
       const change = { ...(hasPassword && { current_password: ada.password }), new_password: NEW_PASSWORD };
-      const answers = await Promise.all(Array.from({ length: 5 }, () => sendWith(server, token, 'POST', URL, change)));
+      const answers = await meetAtLock(database, accountLock(ada.id, 5), () =>
+        Promise.all(Array.from({ length: 5 }, () => sendWith(server, token, 'POST', URL, change))),
+      );
       const statuses = answers.map(({ statusCode }) => statusCode);
       t.strictSame(statuses.sort(), [200, 401, 401, 401, 401]);
     }

@@ -6,7 +6,7 @@ import {
   type DirectApiOptions,
   openDirectApi,
 } from '../../../src/platform/database/direct/direct-api.js';
-import { openTestDatabase, type TestDatabase } from './test-database.js';
+import { type OwnedTestDatabase, openTestCluster, openTestDatabase, type TestDatabase } from './test-database.js';
 
 /** What a Data API call answered. */
 export interface Answer {
@@ -18,8 +18,8 @@ export interface Answer {
 }
 
 /** The direct Data API over a throwaway database, with functions of the test's own. */
-export interface TestDataApi {
-  readonly database: TestDatabase;
+export interface TestDataApi<Database extends TestDatabase = TestDatabase> {
+  readonly database: Database;
   readonly secret: Uint8Array;
   readonly fetch: typeof globalThis.fetch;
   /** Opens the same API again with other options. */
@@ -60,7 +60,24 @@ export async function openTestDataApi(
   functions: string,
   options: Partial<DirectApiOptions> = {},
 ): Promise<TestDataApi> {
-  const database = await openTestDatabase(t);
+  return openDataApi(t, await openTestDatabase(t), functions, options);
+}
+
+/** Opens the direct Data API over a Postgres of its own, as {@link openTestDataApi} does otherwise. */
+export async function openTestDataApiOnCluster(
+  t: Test,
+  functions: string,
+  options: Partial<DirectApiOptions> = {},
+): Promise<TestDataApi<OwnedTestDatabase>> {
+  return openDataApi(t, await openTestCluster(t), functions, options);
+}
+
+async function openDataApi<Database extends TestDatabase>(
+  t: Test,
+  database: Database,
+  functions: string,
+  options: Partial<DirectApiOptions>,
+): Promise<TestDataApi<Database>> {
   await database.sql('alter default privileges grant execute on functions to anon, authenticated, service_role');
   await database.sql(functions);
   const secret = randomBytes(32);

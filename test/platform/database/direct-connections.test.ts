@@ -1,10 +1,10 @@
 import pg from 'pg';
 import t from 'tap';
 import { openDirectApi } from '../../../src/platform/database/direct/direct-api.js';
-import { type Answer, openTestDataApi, post, type TestDataApi } from '../../helpers/db/data-api.js';
+import { type Answer, openTestDataApiOnCluster, post, type TestDataApi } from '../../helpers/db/data-api.js';
 import { untilTrue } from '../../helpers/until.js';
 
-const data = await openTestDataApi(
+const data = await openTestDataApiOnCluster(
   t,
   `create function ok() returns text language sql as $$ select 'ok' $$;
    create function backend() returns integer language sql as $$ select pg_backend_pid() $$;

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { openTestDataApi, post } from '../../helpers/db/data-api.js';
+import { openTestDataApiOnCluster, post } from '../../helpers/db/data-api.js';
 
 /** PostgREST's documentation, "Transactions". */
-const data = await openTestDataApi(
+const data = await openTestDataApiOnCluster(
   t,
   `create table public.notes (id integer primary key, note text not null check (note <> 'refused'));
    create table public.checked (id integer references public.notes (id) deferrable initially deferred);

@@ -6,9 +6,9 @@ import { expectedMigrations, readMigrations } from '../../../src/platform/databa
 import { migrate } from '../../../src/platform/database/migrations/migrations.js';
 import { PROJECT_ROOT } from '../../../src/platform/project-root.js';
 import { openMigrationFolder } from '../../helpers/db/migration-folder.js';
-import { openTestDatabase } from '../../helpers/db/test-database.js';
+import { openTestCluster } from '../../helpers/db/test-database.js';
 
-const database = await openTestDatabase(t);
+const database = await openTestCluster(t);
 const all = await readMigrations();
 
 /** A database of its own in the test's cluster, without a table in it. */

@@ -5,7 +5,7 @@ import { buildApp } from '../../../src/app.js';
 import { parseConfig } from '../../../src/config/config.js';
 import { openBackend } from '../../../src/platform/database/backend.js';
 import { createLogger } from '../../../src/platform/logging.js';
-import { openTestDatabase } from '../../helpers/db/test-database.js';
+import { openTestCluster } from '../../helpers/db/test-database.js';
 import { endpointsOf, PREFIXES } from '../../helpers/http/bad-input.js';
 import { testEnvironment } from '../../helpers/http/test-server.js';
 
@@ -18,7 +18,7 @@ const destination = new Writable({
   },
 });
 
-const database = await openTestDatabase(t);
+const database = await openTestCluster(t);
 const enrollment = { DEVICE_ENROLLMENT: 'key', ENROLLMENT_KEY: `${CANARY}-enrollment` };
 const config = parseConfig(testEnvironment(database, { LOG_LEVEL: 'trace', ...enrollment }));
 const logger = createLogger(config.http.logLevel, destination);

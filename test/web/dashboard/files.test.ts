@@ -12,7 +12,7 @@ async function loadedFiles(): Promise<Map<string, string>> {
     const response = await get(path);
     t.equal(response.statusCode, 200, path);
     files.set(path, response.payload);
-    const pattern = path.endsWith('.js') ? /\bfrom '(\.\/[^']+)'/g : /(?:src|href)="(dashboard\/[^"]+)"/g;
+    const pattern = path.endsWith('.js') ? /\bfrom ["'](\.\/[^"']+)["']/g : /(?:src|href)="(dashboard\/[^"]+)"/g;
     for (const [, target] of response.payload.matchAll(pattern)) {
       await load(new URL(target ?? '', `http://localhost${path}`).pathname);
     }

@@ -15,10 +15,12 @@ await client.connect();
 t.after(() => client.end());
 
 /** Sends a request that has to wait for the open transaction, and ends that one. */
-async function meanwhile(send: () => ReturnType<TestUser['as']>) {
+async function sendDuringTransaction(send: () => ReturnType<TestUser['as']>) {
   const sent = send();
   await until('the request waits', async () => {
-    const waiting = await sql(`select 1 from pg_stat_activity where wait_event_type = 'Lock'`);
+    const waiting = await sql(
+      `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+    );
     return waiting.length > 0 || undefined;
   });
   await client.query('commit');
@@ -50,7 +52,7 @@ for (const [what, move] of Object.entries(MOVES)) {
     const identity = { provider: 'google', subject: randomUUID(), email: stranger.email, name: null, picture: null };
     await client.query('begin');
     await client.query('select private.resolve_external_identity($1, 0)', [JSON.stringify(identity)]);
-    const response = await meanwhile(() => move(stranger));
+    const response = await sendDuringTransaction(() => move(stranger));
     t.equal(response.statusCode, 401);
     t.strictSame(await sessionsOf(stranger), []);
   });
@@ -66,7 +68,7 @@ t.test('a stranger whose log-in is not finished when the owner comes is put outs
     [stranger.id, JSON.stringify(session)],
   );
   t.equal(opened.rowCount, 1);
-  const response = await meanwhile(() => authenticate(server, google.issue({ email: stranger.email })));
+  const response = await sendDuringTransaction(() => authenticate(server, google.issue({ email: stranger.email })));
   t.equal(response.statusCode, 200);
   t.equal(response.json().id, stranger.id);
   t.strictSame(await sessionsOf(stranger), []);

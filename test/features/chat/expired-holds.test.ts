@@ -4,6 +4,7 @@ import { parseConfig } from '../../../src/config/config.js';
 import { createChatMeter, type Payer, type Reservation } from '../../../src/features/chat/chat-meter.js';
 import { maintain } from '../../../src/jobs/maintenance.js';
 import { balanceOf, generationsOf, openChatServer, QUESTION, userWith } from '../../helpers/chat.js';
+import { balanceLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { testEnvironment } from '../../helpers/http/test-server.js';
 
 const server = await openChatServer(t);
@@ -12,7 +13,7 @@ const meter = createChatMeter(server.backend.database);
 const bill = { inputTokens: 5, outputTokens: 5, provenance: 'provider_final' } as const;
 
 /** A hold as a server takes it that then goes away. */
-async function holdOf(user: { readonly id: string }, overrides: Partial<Reservation> = {}) {
+async function holdOf(user: { readonly id: string }, overrides: Partial<Reservation> = {}, holder = meter) {
   const payer: Payer = { google_subject: `google-${user.id}` };
   await server.database.sql(
     `insert into private.external_identities (provider, subject, user_id, email)
@@ -20,7 +21,7 @@ async function holdOf(user: { readonly id: string }, overrides: Partial<Reservat
     [payer.google_subject, user.id],
   );
   const request = { source: 'chat', model: 'm', inputEstimate: 10, outputTokens: 40, requestHash: '00' } as const;
-  return meter.reserve(payer, { ...request, ...overrides });
+  return holder.reserve(payer, { ...request, ...overrides });
 }
 const expire = (user: { readonly id: string }) =>
   server.database.sql(`update reservations set expires_at = now() - interval '1 second' where subject_id = $1`, [
@@ -66,7 +67,9 @@ t.test('a hold is settled once, however often and at how many places at once', a
   const user = await userWith(server, 1_000);
   const hold = await holdOf(user);
   const meters = Array.from({ length: 10 }, () => createChatMeter(server.backend.database));
-  const settled = await Promise.all(meters.map((one, index) => one.settle(hold.id, { ...bill, outputTokens: index })));
+  const settled = await meetAtLock(server.database, balanceLock(user.id, 8), () =>
+    Promise.all(meters.map((one, index) => one.settle(hold.id, { ...bill, outputTokens: index }))),
+  );
   t.equal(new Set(settled.map(({ tokensUsed }) => tokensUsed)).size, 1);
   t.equal((await balanceOf(server, user)).used, settled[0]?.tokensUsed);
   await t.rejects(meter.extend(hold.id, 10, {}), { code: 'RESERVATION_SETTLED' });
@@ -76,8 +79,11 @@ t.test('a hold is settled once, however often and at how many places at once', a
 
 t.test('of holds that are asked for at once, as many are given as there are tokens for', async (t) => {
   const user = await userWith(server, 500);
-  const outcomes = await Promise.allSettled(
-    Array.from({ length: 40 }, (_, index) => holdOf(user, { outputTokens: 40 + (index % 3) })),
+  const meters = Array.from({ length: 8 }, () => createChatMeter(server.backend.database));
+  const outcomes = await meetAtLock(server.database, balanceLock(user.id, 8), () =>
+    Promise.allSettled(
+      Array.from({ length: 40 }, (_, index) => holdOf(user, { outputTokens: 40 + (index % 3) }, meters[index % 8])),
+    ),
   );
   const { reserved } = await balanceOf(server, user);
   t.ok(reserved <= 500 && reserved > 480, `${reserved} are held`);
