@@ -1,12 +1,12 @@
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../../config/config.js';
 import type { Database } from '../../platform/database/client/database.js';
-import { type ChatMeter, createChatMeter } from './chat-meter.js';
-import { createModels, type Models } from './models.js';
-import { createRunningChats, type RunningChats } from './running-chats.js';
-import { createSettler, type Settler } from './settler.js';
-import { createTokenCounter, type TokenCounter } from './token-counter.js';
-import { createUpstream, type Upstream } from './upstream.js';
+import { createRunningChats, type RunningChats } from './in-flight.js';
+import { type ChatMeter, createChatMeter } from './metering/chat-meter.js';
+import { createSettler, type Settler } from './metering/settlement.js';
+import { createTokenCounter, type TokenCounter } from './metering/token-counter.js';
+import { createModels, type Models } from './openrouter/models.js';
+import { createUpstream, type Upstream } from './openrouter/upstream.js';
 
 /** What chat requests are served with. */
 export interface Chat {

@@ -3,8 +3,8 @@ import type { GoogleAccessTokens } from '../../auth/oauth/google-access-token.js
 import type { Config } from '../../config/config.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { createChat } from './chat.js';
-import { openAiRoutes } from './openai-routes.js';
-import { chatRoutes } from './routes.js';
+import { chatRoutes } from './formats/extension/routes.js';
+import { openAiRoutes } from './formats/openai/routes.js';
 
 /** What chat needs from the application. */
 export interface ChatOptions {

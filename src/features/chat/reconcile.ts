@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import pLimit from 'p-limit';
 import type { Database } from '../../platform/database/client/database.js';
-import type { Upstream } from './upstream.js';
+import type { Upstream } from './openrouter/upstream.js';
 
 const DueSchema = Type.Array(Type.Object({ id: Type.String(), upstream_id: Type.String() }));
 const CorrectGenerationSchema = Type.Object({ corrected: Type.Boolean(), amount: Type.Integer() });

@@ -1,11 +1,11 @@
 import { PassThrough } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError } from '../../platform/errors.js';
-import { createAllowance } from './allowance.js';
 import type { Chat } from './chat.js';
-import { type ChatOrder, type Generation, startGeneration } from './generation.js';
-import { createReader } from './reader.js';
-import { relayStream, type StreamStyle } from './relay.js';
+import { type ChatOrder, type Generation, startGeneration } from './completion.js';
+import { createAllowance } from './metering/hold-extender.js';
+import { createReader } from './stream/client-stream.js';
+import { relayStream, type StreamStyle } from './stream/relay.js';
 import { takeWholeAnswer, type WholeAnswer } from './whole-answer.js';
 
 /** Largest chat request, in bytes: images may be in it. */

@@ -2,10 +2,10 @@ import type { Readable } from 'node:stream';
 import type { FastifyBaseLogger } from 'fastify';
 import { ApiError } from '../../platform/errors.js';
 import type { Chat } from './chat.js';
-import type { Settlement } from './chat-meter.js';
-import { type ChunkFacts, factsOf } from './chunk.js';
-import type { Generation } from './generation.js';
-import { release } from './settler.js';
+import type { Generation } from './completion.js';
+import { type ChunkFacts, factsOf } from './formats/openai/chunk.js';
+import type { Settlement } from './metering/chat-meter.js';
+import { release } from './metering/settlement.js';
 
 /** Longest answer in bytes: images may be in it. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;

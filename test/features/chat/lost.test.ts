@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
 import { parseConfig } from '../../../src/config/config.js';
-import { createChatMeter, type Payer, type Reservation } from '../../../src/features/chat/chat-meter.js';
+import { createChatMeter, type Payer, type Reservation } from '../../../src/features/chat/metering/chat-meter.js';
 import { maintain } from '../../../src/jobs/maintenance.js';
 import { balanceOf, generationsOf, openChatServer, QUESTION, userWith } from '../../helpers/chat.js';
 import { testEnvironment } from '../../helpers/http/test-server.js';

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { parseConfig } from '../../../src/config/config.js';
+import { createUpstream, type Upstream } from '../../../src/features/chat/openrouter/upstream.js';
 import { reconcile } from '../../../src/features/chat/reconcile.js';
-import { createUpstream, type Upstream } from '../../../src/features/chat/upstream.js';
 import { balanceOf, generationsOf, openChatServer, QUESTION, userWith } from '../../helpers/chat.js';
 import { DONE, streaming, textChunk } from '../../helpers/fakes/openrouter.js';
 import { runScript } from '../../helpers/http/run-script.js';

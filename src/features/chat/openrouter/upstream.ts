@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { Agent, type Dispatcher, request } from 'undici';
-import type { Config } from '../../config/config.js';
-import { ApiError } from '../../platform/errors.js';
+import type { Config } from '../../../config/config.js';
+import { ApiError } from '../../../platform/errors.js';
 
 /** The API language models are reached through: OpenRouter, or one like it. */
 export interface Upstream {

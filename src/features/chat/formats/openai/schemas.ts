@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { MAX_OUTPUT_TOKENS, ModelSchema } from './schemas.js';
+import { MAX_OUTPUT_TOKENS, ModelSchema } from '../extension/schemas.js';
 
 const Tokens = Type.Union([Type.Integer({ minimum: 1, maximum: MAX_OUTPUT_TOKENS }), Type.Null()]);
 /** What only upstream and its models have to understand. */

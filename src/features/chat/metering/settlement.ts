@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyBaseLogger } from 'fastify';
-import { ApiError } from '../../platform/errors.js';
+import { ApiError } from '../../../platform/errors.js';
+import type { RunningChats } from '../in-flight.js';
 import type { Bill, ChatMeter, Settlement } from './chat-meter.js';
-import type { RunningChats } from './running-chats.js';
 
 /** How long somebody waits for a settlement; the attempts go on behind it. */
 const PATIENCE_MS = 5_000;

@@ -1,6 +1,6 @@
+import type { ChunkFacts, Usage } from '../formats/openai/chunk.js';
 import type { Bill, Origin } from './chat-meter.js';
-import type { ChunkFacts, Usage } from './chunk.js';
-import type { Prompt } from './prompt.js';
+import type { Prompt } from './request-estimate.js';
 import { createTextMeter, type TextMeter } from './text-meter.js';
 import type { TokenCounter } from './token-counter.js';
 

@@ -3,12 +3,12 @@ import type { Readable } from 'node:stream';
 import type { FastifyBaseLogger } from 'fastify';
 import { ApiError } from '../../platform/errors.js';
 import type { Chat } from './chat.js';
-import type { Hold, Reservation } from './chat-meter.js';
-import { outputLimitOf } from './output-limit.js';
-import type { Reserve } from './payer.js';
-import { promptOf } from './prompt.js';
-import { release } from './settler.js';
-import { createTally, type Tally } from './tally.js';
+import type { Reserve } from './formats/extension/reserver.js';
+import type { Hold, Reservation } from './metering/chat-meter.js';
+import { outputLimitOf } from './metering/output-limit.js';
+import { promptOf } from './metering/request-estimate.js';
+import { release } from './metering/settlement.js';
+import { createTally, type Tally } from './metering/usage-accumulator.js';
 
 /** A chat request as a door accepted it. */
 export interface ChatOrder {

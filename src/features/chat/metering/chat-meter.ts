@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { Type } from '@sinclair/typebox';
-import { createOutcomeBatcher, createOutcomeDecoder } from '../../metering/outcomes.js';
-import type { Caller } from '../../platform/database/client/caller.js';
-import type { Database } from '../../platform/database/client/database.js';
-import type { Json } from '../../platform/database/client/types.js';
+import { createOutcomeBatcher, createOutcomeDecoder } from '../../../metering/outcomes.js';
+import type { Caller } from '../../../platform/database/client/caller.js';
+import type { Database } from '../../../platform/database/client/database.js';
+import type { Json } from '../../../platform/database/client/types.js';
 
 /** Who pays for a chat request: a person with a session or key, or one Google vouches for. */
 export type Payer = Caller | { readonly google_subject: string };

@@ -1,6 +1,6 @@
 import type { ChatMeter, Hold } from './chat-meter.js';
 import { WINDOW_TOKENS } from './output-limit.js';
-import type { Tally } from './tally.js';
+import type { Tally } from './usage-accumulator.js';
 
 /** How often a running stream says that it is still there: far more often than its hold expires. */
 const RENEWAL_MS = 60_000;

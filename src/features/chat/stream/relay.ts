@@ -1,15 +1,15 @@
 import type { Readable } from 'node:stream';
 import type { FastifyBaseLogger } from 'fastify';
-import { DatabaseError } from '../../platform/database/client/database-error.js';
-import { ApiError, apiErrorOf } from '../../platform/errors.js';
-import type { Allowance } from './allowance.js';
-import { stopsBilling } from './cancellation.js';
-import type { Bill, Hold, Settlement } from './chat-meter.js';
-import { type ChunkFacts, factsOf } from './chunk.js';
-import { createEventScanner, type StreamEvent } from './event-stream.js';
-import type { Reader } from './reader.js';
-import { NOTHING, type Settler } from './settler.js';
-import type { Tally } from './tally.js';
+import { DatabaseError } from '../../../platform/database/client/database-error.js';
+import { ApiError, apiErrorOf } from '../../../platform/errors.js';
+import { type ChunkFacts, factsOf } from '../formats/openai/chunk.js';
+import type { Bill, Hold, Settlement } from '../metering/chat-meter.js';
+import type { Allowance } from '../metering/hold-extender.js';
+import { NOTHING, type Settler } from '../metering/settlement.js';
+import type { Tally } from '../metering/usage-accumulator.js';
+import { stopsBilling } from '../openrouter/cancellation.js';
+import type { Reader } from './client-stream.js';
+import { createEventScanner, type StreamEvent } from './sse.js';
 
 /** How a stream ended before its own end. */
 export type Ending = { readonly kind: 'fault'; readonly error: ApiError } | { readonly kind: 'quota' };

@@ -1,8 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { LRUCache } from 'lru-cache';
-import type { Config } from '../../config/config.js';
-import { ApiError } from '../../platform/errors.js';
+import type { Config } from '../../../config/config.js';
+import { ApiError } from '../../../platform/errors.js';
 import type { Upstream } from './upstream.js';
 
 const KEPT_MS = 10 * 60_000;

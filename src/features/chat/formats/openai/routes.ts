@@ -1,11 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { getUser, requireUser } from '../../auth/guards/user-guard.js';
-import { parseIdempotencyKey } from '../../metering/idempotency-key.js';
-import { AnyResult, type Database } from '../../platform/database/client/database.js';
-import { describeRoutes } from '../../platform/http/route-defaults.js';
-import type { Chat } from './chat.js';
-import type { ChatOrder } from './generation.js';
-import { answerOpenAiError } from './openai-errors.js';
+import { getUser, requireUser } from '../../../../auth/guards/user-guard.js';
+import { parseIdempotencyKey } from '../../../../metering/idempotency-key.js';
+import { AnyResult, type Database } from '../../../../platform/database/client/database.js';
+import { describeRoutes } from '../../../../platform/http/route-defaults.js';
+import type { Chat } from '../../chat.js';
+import type { ChatOrder } from '../../completion.js';
+import { CHAT_BODY_LIMIT_BYTES, type Door, requireChat, serveChat } from '../../serve.js';
+import { answerOpenAiError } from './errors.js';
+import { openAiStyle } from './format.js';
 import {
   type CompletionRequest,
   CompletionRequestSchema,
@@ -13,9 +15,7 @@ import {
   CompletionStreamSchema,
   ModelsSchema,
   openAiErrors,
-} from './openai-schemas.js';
-import { CHAT_BODY_LIMIT_BYTES, type Door, requireChat, serveChat } from './serve.js';
-import { openAiStyle } from './stream-styles.js';
+} from './schemas.js';
 
 const doorOf = (model: string, request: CompletionRequest): Door => ({
   styleOf: (generation) => openAiStyle(generation, model, request.stream_options?.include_usage === true),

@@ -1,7 +1,7 @@
-import type { Bill, Settlement } from './chat-meter.js';
-import type { Generation } from './generation.js';
-import { openAiErrorOf } from './openai-errors.js';
-import type { StreamStyle } from './relay.js';
+import type { Generation } from '../../completion.js';
+import type { Bill, Settlement } from '../../metering/chat-meter.js';
+import type { StreamStyle } from '../../stream/relay.js';
+import { openAiErrorOf } from './errors.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 

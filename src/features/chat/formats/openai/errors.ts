@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
-import type { ApiError, ErrorCode } from '../../platform/errors.js';
-import { answerError, apiErrorFor } from '../../platform/http/error-handler.js';
+import type { ApiError, ErrorCode } from '../../../../platform/errors.js';
+import { answerError, apiErrorFor } from '../../../../platform/http/error-handler.js';
 
 /** Our codes as OpenAI's clients know them. */
 const CODES: Partial<Record<ErrorCode, string>> = {

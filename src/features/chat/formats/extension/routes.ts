@@ -1,13 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { acceptUser, getOptionalUser } from '../../auth/guards/user-guard.js';
-import { parseIdempotencyKey } from '../../metering/idempotency-key.js';
-import { errors } from '../../platform/http/error-schema.js';
-import { describeRoutes } from '../../platform/http/route-defaults.js';
-import type { Chat } from './chat.js';
-import { type PayerServices, payerOf } from './payer.js';
+import { acceptUser, getOptionalUser } from '../../../../auth/guards/user-guard.js';
+import { parseIdempotencyKey } from '../../../../metering/idempotency-key.js';
+import { errors } from '../../../../platform/http/error-schema.js';
+import { describeRoutes } from '../../../../platform/http/route-defaults.js';
+import type { Chat } from '../../chat.js';
+import { CHAT_BODY_LIMIT_BYTES, type Door, requireChat, serveChat } from '../../serve.js';
+import { chatStyle } from '../openai/format.js';
+import { type PayerServices, payerOf } from './reserver.js';
 import { ChatAnswerSchema, ChatRequestSchema, EventStreamSchema } from './schemas.js';
-import { CHAT_BODY_LIMIT_BYTES, type Door, requireChat, serveChat } from './serve.js';
-import { chatStyle } from './stream-styles.js';
 
 const STANDARD_TEMPERATURE = 0.7;
 

@@ -1,9 +1,9 @@
-import type { GoogleAccessTokens } from '../../auth/oauth/google-access-token.js';
-import type { Caller } from '../../platform/database/client/caller.js';
-import { AnyResult, type Database } from '../../platform/database/client/database.js';
-import { ApiError } from '../../platform/errors.js';
-import type { Chat } from './chat.js';
-import type { Hold, Reservation } from './chat-meter.js';
+import type { GoogleAccessTokens } from '../../../../auth/oauth/google-access-token.js';
+import type { Caller } from '../../../../platform/database/client/caller.js';
+import { AnyResult, type Database } from '../../../../platform/database/client/database.js';
+import { ApiError } from '../../../../platform/errors.js';
+import type { Chat } from '../../chat.js';
+import type { Hold, Reservation } from '../../metering/chat-meter.js';
 
 /** What finding out who pays takes. */
 export interface PayerServices {
