@@ -1,68 +1,73 @@
 import type { ChatMeter, Hold } from './chat-meter.js';
-import { WINDOW_TOKENS } from './output-limit.js';
-import type { Tally } from './usage-accumulator.js';
+import { WINDOW_TOKENS } from './request-estimate.js';
+import type { UsageAccumulator } from './usage-accumulator.js';
 
-/** How often a running stream says that it is still there: far more often than its hold expires. */
+/** How often a running stream reports that it is alive: far more often than its hold expires. */
 const RENEWAL_MS = 60_000;
 
-/** What a stream may still produce. */
-export interface Allowance {
+/** Keeps a stream's hold alive, and large enough for what the stream produces. */
+export interface HoldExtender {
   /**
-   * Whether the hold pays for what was produced; grows it in time where it can.
-   * @returns false when it does not and nothing is left to grow it by
-   * @throws {DatabaseError} when it does not and nobody can say whether it may grow
+   * Returns whether the hold pays for what has been produced; extends it in time where that is possible.
+   * @returns false when it does not and no tokens are left to extend it by
+   * @throws {DatabaseError} when it does not and the database cannot say whether tokens are left
    */
-  readonly covers: () => boolean | Promise<boolean>;
-  /** To be called when the stream has ended. */
-  readonly end: () => void;
+  readonly hasBudget: () => boolean | Promise<boolean>;
+  /** Stops the renewals; to be called when the stream has ended. */
+  readonly stop: () => void;
 }
 
 /**
- * Builds the allowance of a stream.
+ * Builds the extender of a stream's hold and starts its renewals.
  *
- * @param isOpen whether the stream has no limit upstream knows. One that has is believed to keep it, until it has
- *   certainly broken it.
+ * @param isUnbounded whether upstream was given no limit. A limit that was given is trusted until the text has
+ *   certainly exceeded it.
  */
-export function createAllowance(meter: ChatMeter, hold: Hold, tally: Tally, isOpen: boolean): Allowance {
-  const marginTokens = isOpen ? WINDOW_TOKENS / 2 : 0;
+export function createHoldExtender(
+  meter: ChatMeter,
+  hold: Hold,
+  usage: UsageAccumulator,
+  isUnbounded: boolean,
+): HoldExtender {
+  const marginTokens = isUnbounded ? WINDOW_TOKENS / 2 : 0;
   let held = hold.outputTokens;
-  let growth: Promise<void> | undefined;
-  let isNamed = false;
+  let extension: Promise<void> | undefined;
+  let isOriginReported = false;
 
-  const produced = () => (isOpen ? tally.answer.roughly() : tally.answer.atLeast());
-  const grow = async () => {
-    held += await meter.extend(hold.id, WINDOW_TOKENS, tally.origin());
+  const produced = () => (isUnbounded ? usage.answer.estimate() : usage.answer.lowerBound());
+  const extend = async () => {
+    held += await meter.extend(hold.id, WINDOW_TOKENS, usage.origin());
   };
   const renew = () => {
-    // The next renewal, or the settlement, finds out as well.
-    void meter.extend(hold.id, 0, tally.origin()).catch(() => {});
+    // A failure shows at the next renewal or at the settlement as well.
+    void meter.extend(hold.id, 0, usage.origin()).catch(() => {});
   };
-  const growWhenNeeded = () => {
-    if (growth !== undefined || produced() < held - marginTokens) return;
-    growth = grow().finally(() => {
-      growth = undefined;
+  const extendWhenNeeded = () => {
+    if (extension !== undefined || produced() < held - marginTokens) return;
+    extension = extend().finally(() => {
+      extension = undefined;
     });
-    growth.catch(() => {});
+    extension.catch(() => {});
   };
   const isCovered = async (): Promise<boolean> => {
-    await growth;
-    // Before a stream is ended over an estimate, it is counted.
-    if (produced() >= held) await tally.answer.count();
+    await extension;
+    // No stream is ended over an estimate: its text is counted first.
+    if (produced() >= held) await usage.answer.exact();
     return produced() < held;
   };
   const timer = setInterval(renew, RENEWAL_MS);
   timer.unref();
 
   return {
-    covers: () => {
-      // Should this process die, upstream's count can still be asked for.
-      if (!isNamed && tally.origin().upstreamId !== undefined) {
-        isNamed = true;
+    hasBudget: () => {
+      // Should this process die, upstream can still be asked for its count by the id.
+      if (!isOriginReported && usage.origin().upstreamId !== undefined) {
+        isOriginReported = true;
         renew();
       }
-      growWhenNeeded();
+      extendWhenNeeded();
       return produced() < held || isCovered();
     },
-    end: () => clearInterval(timer),
+    stop: () => clearInterval(timer),
   };
 }

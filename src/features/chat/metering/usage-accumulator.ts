@@ -1,51 +1,70 @@
-import type { ChunkFacts, Usage } from '../formats/openai/chunk.js';
-import type { Bill, Origin } from './chat-meter.js';
-import type { Prompt } from './request-estimate.js';
-import { createTextMeter, type TextMeter } from './text-meter.js';
-import type { TokenCounter } from './token-counter.js';
+import { type Static, Type } from '@sinclair/typebox';
+import type { Origin, UsageReport } from './chat-meter.js';
+import type { PromptEstimate } from './request-estimate.js';
+import { createTextMeter, type TextMeter, type TokenCounter } from './token-counter.js';
 
-/** Adds up what one generation came to while it streams. */
-export interface Tally {
-  readonly observe: (facts: ChunkFacts) => void;
-  readonly origin: () => Origin;
-  /** Whether anything came that may be billed. */
-  readonly hasBegun: () => boolean;
-  /** The answer's text. */
-  readonly answer: Pick<TextMeter, 'roughly' | 'atLeast' | 'count'>;
-  /** What to settle: upstream's count, or else an estimate of the prompt and of what was produced. */
-  readonly bill: () => Promise<Bill>;
+/** Nobody bills more than this for one request; a larger number is a mistake and counts as none. */
+const MAX_TOKENS = 1_000_000_000;
+/** A number of tokens as upstream reports it. */
+export const TokenCountSchema = Type.Integer({ minimum: 0, maximum: MAX_TOKENS });
+/** What upstream bills: cached tokens are part of the prompt's, reasoning tokens of the completion's. */
+export const UsageSchema = Type.Object({ prompt_tokens: TokenCountSchema, completion_tokens: TokenCountSchema });
+export type Usage = Static<typeof UsageSchema>;
+
+/** What metering has to know of a chunk of a stream, or of a whole answer, whatever its format. */
+export interface Chunk {
+  readonly id: string | undefined;
+  readonly provider: string | undefined;
+  readonly usage: Usage | undefined;
+  readonly isError: boolean;
+  /** Whether it holds anything for the client besides usage. */
+  readonly hasChoices: boolean;
+  /** All text in it that the model wrote: answer, reasoning, refusal, arguments of tools. */
+  readonly text: string;
 }
 
-/** Builds the tally of one generation. */
-export function createTally(counter: TokenCounter, prompt: Prompt): Tally {
+/** Adds up what one generation used while it streams. */
+export interface UsageAccumulator {
+  readonly observe: (chunk: Chunk) => void;
+  readonly origin: () => Origin;
+  /** Returns whether anything has come that may be billed. */
+  readonly isBillable: () => boolean;
+  /** Measures the answer's text. */
+  readonly answer: Omit<TextMeter, 'add'>;
+  /** Returns what to settle: upstream's count, or else an estimate from the prompt and the text that came. */
+  readonly report: () => Promise<UsageReport>;
+}
+
+/** Builds the accumulator of one generation. */
+export function createUsageAccumulator(counter: TokenCounter, prompt: PromptEstimate): UsageAccumulator {
   const answer = createTextMeter(counter);
   let usage: Usage | undefined;
   let upstreamId: string | undefined;
   let provider: string | undefined;
-  let begun = false;
+  let isBillable = false;
 
   const countPrompt = () =>
     counter.count(prompt.texts).then(
       (count) => count + prompt.attachmentTokens,
-      () => prompt.estimate,
+      () => prompt.tokens,
     );
-  const estimate = async (): Promise<Bill> => {
-    const [input, outputTokens] = await Promise.all([countPrompt(), answer.count()]);
+  const estimate = async (): Promise<UsageReport> => {
+    const [input, outputTokens] = await Promise.all([countPrompt(), answer.exact()]);
     return { inputTokens: Math.max(input, 1), outputTokens, provenance: 'estimated', provider, upstreamId };
   };
 
   return {
     answer,
-    observe: (facts) => {
-      upstreamId ??= facts.id;
-      provider = facts.provider ?? provider;
-      usage = facts.usage ?? usage;
-      begun ||= !facts.isError;
-      if (facts.text !== '') answer.add(facts.text);
+    observe: (chunk) => {
+      upstreamId ??= chunk.id;
+      provider = chunk.provider ?? provider;
+      usage = chunk.usage ?? usage;
+      isBillable ||= !chunk.isError;
+      if (chunk.text !== '') answer.add(chunk.text);
     },
     origin: () => ({ provider, upstreamId }),
-    hasBegun: () => begun,
-    bill: async () => {
+    isBillable: () => isBillable,
+    report: async () => {
       if (usage === undefined) return estimate();
       const { prompt_tokens: inputTokens, completion_tokens: outputTokens } = usage;
       return { inputTokens, outputTokens, provenance: 'provider_final', provider, upstreamId };

@@ -3,13 +3,16 @@ import { getUser, requireUser } from '../../../../auth/guards/user-guard.js';
 import { parseIdempotencyKey } from '../../../../metering/idempotency-key.js';
 import { AnyResult, type Database } from '../../../../platform/database/client/database.js';
 import { describeRoutes } from '../../../../platform/http/route-defaults.js';
-import type { Chat } from '../../chat.js';
-import type { ChatOrder } from '../../completion.js';
-import { CHAT_BODY_LIMIT_BYTES, type Door, requireChat, serveChat } from '../../serve.js';
-import { answerOpenAiError } from './errors.js';
-import { openAiStyle } from './format.js';
 import {
-  type CompletionRequest,
+  CHAT_BODY_LIMIT_BYTES,
+  type ChatServices,
+  type CompletionJob,
+  requireChat,
+  serveCompletion,
+} from '../../completion.js';
+import { answerOpenAiError } from './errors.js';
+import { createOpenAiFormat } from './format.js';
+import {
   CompletionRequestSchema,
   CompletionSchema,
   CompletionStreamSchema,
@@ -17,18 +20,13 @@ import {
   openAiErrors,
 } from './schemas.js';
 
-const doorOf = (model: string, request: CompletionRequest): Door => ({
-  styleOf: (generation) => openAiStyle(generation, model, request.stream_options?.include_usage === true),
-  bodyOf: ({ text }) => text,
-});
-
-/** What was sent as null is as absent, and means upstream's own choice. */
+/** Drops the members that are null: they are as good as absent, and leave the choice to upstream. */
 function withoutNulls(body: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
 }
 
-/** The OpenAI wire format: any client of it that can be told a base URL and a key is a metered one. */
-export const openAiRoutes: FastifyPluginAsyncTypebox<{ database: Database; chat: Chat | undefined }> = async (
+/** Serves the OpenAI format: any client of it that can be told a base URL and a key becomes a metered one. */
+export const openAiRoutes: FastifyPluginAsyncTypebox<{ database: Database; chat: ChatServices | undefined }> = async (
   app,
   services,
 ) => {
@@ -41,7 +39,7 @@ export const openAiRoutes: FastifyPluginAsyncTypebox<{ database: Database; chat:
     {
       bodyLimit: CHAT_BODY_LIMIT_BYTES,
       schema: {
-        summary: 'Asks a language model, in the OpenAI wire format',
+        summary: 'Create a chat completion, in the OpenAI format',
         body: CompletionRequestSchema,
         response: {
           200: {
@@ -57,17 +55,19 @@ export const openAiRoutes: FastifyPluginAsyncTypebox<{ database: Database; chat:
     },
     async (request, reply) => {
       const chat = requireChat(services.chat);
-      const { model: asked, stream, ...body } = request.body;
-      const model = chat.models.choose(asked);
-      const order = {
+      const { model: requestedModel, stream, ...body } = request.body;
+      const model = chat.models.choose(requestedModel);
+      const includeUsage = body.stream_options?.include_usage === true;
+      const job = {
         source: 'api',
         model,
         body: withoutNulls(body),
-        streaming: stream === true,
+        isStreaming: stream === true,
         idempotencyKey: parseIdempotencyKey(request, undefined),
         reserve: (reservation) => chat.meter.reserve(getUser(request), reservation),
-      } satisfies ChatOrder;
-      return serveChat(chat, order, doorOf(model, request.body), request, reply);
+        format: createOpenAiFormat({ model, includeUsage, choiceCount: body.n ?? 1 }),
+      } satisfies CompletionJob;
+      return serveCompletion(chat, job, request, reply);
     },
   );
 
@@ -75,7 +75,7 @@ export const openAiRoutes: FastifyPluginAsyncTypebox<{ database: Database; chat:
     '/v1/models',
     {
       schema: {
-        summary: 'The models that are offered, in the OpenAI wire format',
+        summary: 'List the models on offer, in the OpenAI format',
         response: { 200: ModelsSchema, ...openAiErrors(401, 502) },
       },
     },

@@ -1,13 +1,14 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { MAX_OUTPUT_TOKENS, ModelSchema } from '../extension/schemas.js';
+import { MAX_OUTPUT_TOKENS } from '../../metering/request-estimate.js';
+import { ModelSchema } from '../../openrouter/models.js';
 
-const Tokens = Type.Union([Type.Integer({ minimum: 1, maximum: MAX_OUTPUT_TOKENS }), Type.Null()]);
-/** What only upstream and its models have to understand. */
-const Passed = Type.Optional(Type.Unknown());
+const OutputTokensSchema = Type.Union([Type.Integer({ minimum: 1, maximum: MAX_OUTPUT_TOKENS }), Type.Null()]);
+/** A field that is passed on as it is: only upstream and its models have to understand it. */
+const PassedOn = Type.Optional(Type.Unknown());
 
 /**
- * A request in the OpenAI wire format (OpenAI API reference, "Create chat completion"), with the sampling parameters
- * OpenRouter adds. Fields that would cost more than tokens, as searching the web, are not among them.
+ * A request in the OpenAI format (OpenAI API reference, "Create chat completion"), with the sampling parameters that
+ * OpenRouter adds. Fields that would cost more than tokens, such as those for web search, are not among them.
  */
 export const CompletionRequestSchema = Type.Object(
   {
@@ -20,41 +21,41 @@ export const CompletionRequestSchema = Type.Object(
     stream_options: Type.Optional(
       Type.Union([Type.Object({ include_usage: Type.Optional(Type.Boolean()) }), Type.Null()]),
     ),
-    max_tokens: Type.Optional(Tokens),
-    max_completion_tokens: Type.Optional(Tokens),
+    max_tokens: Type.Optional(OutputTokensSchema),
+    max_completion_tokens: Type.Optional(OutputTokensSchema),
     n: Type.Optional(Type.Union([Type.Integer({ minimum: 1, maximum: 128 }), Type.Null()])),
-    audio: Passed,
-    frequency_penalty: Passed,
-    function_call: Passed,
-    functions: Passed,
-    logit_bias: Passed,
-    logprobs: Passed,
-    metadata: Passed,
-    min_p: Passed,
-    modalities: Passed,
-    parallel_tool_calls: Passed,
-    prediction: Passed,
-    presence_penalty: Passed,
-    prompt_cache_key: Passed,
-    provider: Passed,
-    reasoning: Passed,
-    reasoning_effort: Passed,
-    repetition_penalty: Passed,
-    response_format: Passed,
-    safety_identifier: Passed,
-    seed: Passed,
-    service_tier: Passed,
-    stop: Passed,
-    store: Passed,
-    temperature: Passed,
-    tool_choice: Passed,
-    tools: Passed,
-    top_a: Passed,
-    top_k: Passed,
-    top_logprobs: Passed,
-    top_p: Passed,
-    user: Passed,
-    verbosity: Passed,
+    audio: PassedOn,
+    frequency_penalty: PassedOn,
+    function_call: PassedOn,
+    functions: PassedOn,
+    logit_bias: PassedOn,
+    logprobs: PassedOn,
+    metadata: PassedOn,
+    min_p: PassedOn,
+    modalities: PassedOn,
+    parallel_tool_calls: PassedOn,
+    prediction: PassedOn,
+    presence_penalty: PassedOn,
+    prompt_cache_key: PassedOn,
+    provider: PassedOn,
+    reasoning: PassedOn,
+    reasoning_effort: PassedOn,
+    repetition_penalty: PassedOn,
+    response_format: PassedOn,
+    safety_identifier: PassedOn,
+    seed: PassedOn,
+    service_tier: PassedOn,
+    stop: PassedOn,
+    store: PassedOn,
+    temperature: PassedOn,
+    tool_choice: PassedOn,
+    tools: PassedOn,
+    top_a: PassedOn,
+    top_k: PassedOn,
+    top_logprobs: PassedOn,
+    top_p: PassedOn,
+    user: PassedOn,
+    verbosity: PassedOn,
   },
   { additionalProperties: false },
 );
@@ -75,7 +76,7 @@ export const ModelsSchema = Type.Object({
     Type.Object({
       id: Type.String(),
       object: Type.Literal('model'),
-      created: Type.Integer({ description: 'Seconds since 1970, 0 where not known.' }),
+      created: Type.Integer({ description: 'Seconds since 1970; 0 if unknown.' }),
       owned_by: Type.String(),
     }),
   ),
@@ -93,10 +94,10 @@ const OpenAiErrorSchema = Type.Object(
       { additionalProperties: true },
     ),
   },
-  { description: 'An error in the OpenAI wire format.' },
+  { description: 'An error in the OpenAI format.' },
 );
 
-/** Declares error answers of a route in the OpenAI wire format. */
+/** Declares the error answers of a route in the OpenAI format. */
 export function openAiErrors(...statuses: readonly number[]): Record<number, typeof OpenAiErrorSchema> {
   return Object.fromEntries([...statuses, 429, 500, 503].map((status) => [status, OpenAiErrorSchema]));
 }
