@@ -56,8 +56,6 @@ export function estimatePrompt({ messages, tools, functions, response_format: fo
 export interface OutputLimit {
   /** Tokens to hold for the answer. */
   readonly wantedTokens: number;
-  /** How many choices were asked for at once. */
-  readonly choiceCount: number;
   /** Whether the answer may go on beyond the wanted tokens, with a hold that grows. */
   readonly isUnbounded: boolean;
   /**
@@ -82,7 +80,6 @@ export function createOutputLimit(body: Fields, isStreaming: boolean, modelLimit
   const needsNoLimit = !isLimited && (isStreaming || modelLimit !== undefined);
   return {
     wantedTokens,
-    choiceCount,
     isUnbounded: !isLimited && isStreaming,
     toUpstreamLimits: (grantedTokens) => {
       if (needsNoLimit && grantedTokens >= wantedTokens) return {};

@@ -1,4 +1,4 @@
-import { type Static, Type } from '@sinclair/typebox';
+import { Type } from '@sinclair/typebox';
 import type { Origin, UsageReport } from './chat-meter.js';
 import type { PromptEstimate } from './request-estimate.js';
 import { createTextMeter, type TextMeter, type TokenCounter } from './token-counter.js';
@@ -7,9 +7,9 @@ import { createTextMeter, type TextMeter, type TokenCounter } from './token-coun
 const MAX_TOKENS = 1_000_000_000;
 /** A number of tokens as upstream reports it. */
 export const TokenCountSchema = Type.Integer({ minimum: 0, maximum: MAX_TOKENS });
-/** What upstream bills: cached tokens are part of the prompt's, reasoning tokens of the completion's. */
-export const UsageSchema = Type.Object({ prompt_tokens: TokenCountSchema, completion_tokens: TokenCountSchema });
-export type Usage = Static<typeof UsageSchema>;
+
+/** What upstream bills, in tokens: cached tokens are part of the input, reasoning tokens of the output. */
+export type Usage = Pick<UsageReport, 'inputTokens' | 'outputTokens'>;
 
 /** What metering has to know of a chunk of a stream, or of a whole answer, whatever its format. */
 export interface Chunk {
@@ -66,8 +66,7 @@ export function createUsageAccumulator(counter: TokenCounter, prompt: PromptEsti
     isBillable: () => isBillable,
     report: async () => {
       if (usage === undefined) return estimate();
-      const { prompt_tokens: inputTokens, completion_tokens: outputTokens } = usage;
-      return { inputTokens, outputTokens, provenance: 'provider_final', provider, upstreamId };
+      return { ...usage, provenance: 'provider_final', provider, upstreamId };
     },
   };
 }

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyRequest } from 'fastify';
 import { acceptUser, getOptionalUser } from '../../../../auth/guards/user-guard.js';
 import { parseIdempotencyKey } from '../../../../metering/idempotency-key.js';
 import { errors } from '../../../../platform/http/error-schema.js';
@@ -13,9 +14,9 @@ import {
 } from '../../completion.js';
 import type { Settlement } from '../../metering/chat-meter.js';
 import { formatEvent } from '../../stream/sse.js';
-import { createLengthChunk, DONE, OPENAI_READING } from '../openai/format.js';
+import { createLengthChunk, DONE, OPENAI_DECODER } from '../openai/format.js';
 import { createReserver, type ReserverServices } from './reserver.js';
-import { ChatAnswerSchema, ChatRequestSchema, EventStreamSchema } from './schemas.js';
+import { ChatAnswerSchema, type ChatRequest, ChatRequestSchema, EventStreamSchema } from './schemas.js';
 
 const DEFAULT_TEMPERATURE = 0.7;
 
@@ -28,7 +29,7 @@ function createTokenUpdate({ remaining, tokensUsed }: Settlement, isCut: boolean
 /** Builds contract 4's answers for a model: every chunk as it came, then the balance, then the end. */
 function createChatStreamFormat(model: string): ResponseFormat {
   return {
-    ...OPENAI_READING,
+    ...OPENAI_DECODER,
     shouldForward: () => true,
     finalEvents: ({ stopReason, report, settlement }) => {
       const isCut = stopReason?.kind === 'quota';
@@ -47,6 +48,29 @@ function createChatStreamFormat(model: string): ResponseFormat {
 
 interface ChatStreamRoutesOptions extends ReserverServices {
   readonly chat: ChatServices | undefined;
+}
+
+/**
+ * Returns what is to be done for a request.
+ * @throws {ApiError} MISSING_TOKEN, INVALID_ACCESS_TOKEN, GOOGLE_DISABLED, MODEL_NOT_ALLOWED, VALIDATION_FAILED
+ */
+async function createJob(
+  services: ReserverServices,
+  chat: ChatServices,
+  request: FastifyRequest,
+  { access_token: accessToken, model: requestedModel, stream = true, ...body }: ChatRequest,
+): Promise<CompletionJob> {
+  const reserve = await createReserver(services, chat.meter, getOptionalUser(request), accessToken);
+  const model = chat.models.choose(requestedModel);
+  return {
+    source: 'chat',
+    model,
+    reserve,
+    body: { temperature: DEFAULT_TEMPERATURE, ...body },
+    isStreaming: stream,
+    idempotencyKey: parseIdempotencyKey(request, undefined),
+    format: createChatStreamFormat(model),
+  };
 }
 
 /** Serves `POST /chat/stream` (contract 4). */
@@ -75,19 +99,8 @@ export const chatStreamRoutes: FastifyPluginAsyncTypebox<ChatStreamRoutesOptions
       },
     },
     async (request, reply) => {
-      const { access_token: accessToken, model: requestedModel, stream = true, ...body } = request.body;
       const chat = requireChat(services.chat);
-      const reserve = await createReserver(services, chat.meter, getOptionalUser(request), accessToken);
-      const model = chat.models.choose(requestedModel);
-      const job = {
-        source: 'chat',
-        model,
-        reserve,
-        body: { temperature: DEFAULT_TEMPERATURE, ...body },
-        isStreaming: stream,
-        idempotencyKey: parseIdempotencyKey(request, undefined),
-        format: createChatStreamFormat(model),
-      } satisfies CompletionJob;
+      const job = await createJob(services, chat, request, request.body);
       return serveCompletion(chat, job, request, reply);
     },
   );

@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { ResponseFormat } from '../../completion.js';
 import type { UsageReport } from '../../metering/chat-meter.js';
-import { type Chunk, UsageSchema } from '../../metering/usage-accumulator.js';
+import { type Chunk, TokenCountSchema, type Usage } from '../../metering/usage-accumulator.js';
 import { formatEvent } from '../../stream/sse.js';
 import { toOpenAiError } from './errors.js';
 
@@ -12,7 +12,9 @@ const DONE_MARK = '[DONE]';
 /** The event that ends a stream. */
 export const DONE = `data: ${DONE_MARK}\n\n`;
 
-const usages = TypeCompiler.Compile(UsageSchema);
+const usages = TypeCompiler.Compile(
+  Type.Object({ prompt_tokens: TokenCountSchema, completion_tokens: TokenCountSchema }),
+);
 const records = TypeCompiler.Compile(Type.Record(Type.String(), Type.Unknown()));
 
 const toFields = (value: unknown): Fields => (records.Check(value) ? value : {});
@@ -20,6 +22,12 @@ const toList = (value: unknown): readonly unknown[] => (Array.isArray(value) ? v
 const toText = (value: unknown): string => (typeof value === 'string' ? value : '');
 const toName = (value: unknown, maxLength: number): string | undefined =>
   typeof value === 'string' && value !== '' ? value.slice(0, maxLength) : undefined;
+
+/** Returns upstream's count; undefined where it is missing or makes no sense. */
+function parseUsage(usage: unknown): Usage | undefined {
+  if (!usages.Check(usage)) return undefined;
+  return { inputTokens: usage.prompt_tokens, outputTokens: usage.completion_tokens };
+}
 
 /** Returns the text of a message's content: a string, or a list of parts. */
 function contentToText(content: unknown): string {
@@ -57,7 +65,7 @@ function parseChunk(data: string): Chunk | undefined {
   return {
     id: toName(chunk['id'], 200),
     provider: toName(chunk['provider'], 50)?.toLowerCase(),
-    usage: usages.Check(chunk['usage']) ? chunk['usage'] : undefined,
+    usage: parseUsage(chunk['usage']),
     isError: (chunk['error'] ?? null) !== null || choices.some(hasFailed),
     hasChoices: choices.length > 0,
     text: choices.map(choiceToText).join(''),
@@ -65,9 +73,12 @@ function parseChunk(data: string): Chunk | undefined {
 }
 
 /** Reads upstream's streams, which are in this format for every route so far. */
-export const OPENAI_READING = { parseChunk, isEndMark: (data) => data === DONE_MARK } satisfies Partial<ResponseFormat>;
+export const OPENAI_DECODER: Pick<ResponseFormat, 'parseChunk' | 'isEndMark'> = {
+  parseChunk,
+  isEndMark: (data) => data === DONE_MARK,
+};
 
-/** Returns a chunk of our own among upstream's. */
+/** Returns an event of our own that fits in among upstream's. */
 function createChunk(upstreamId: string | undefined, model: string, fields: Fields): string {
   const created = Math.floor(Date.now() / 1_000);
   return formatEvent({ id: upstreamId, object: 'chat.completion.chunk', created, model, ...fields });
@@ -89,8 +100,8 @@ function createUsageChunk({ upstreamId, inputTokens, outputTokens }: UsageReport
   return createChunk(upstreamId, model, { choices: [], usage });
 }
 
-/** How one request of the OpenAI format is to be answered. */
-export interface OpenAiFormatOptions {
+/** How one request in the OpenAI format is to be answered. */
+interface OpenAiFormatOptions {
   readonly model: string;
   /** How many choices were asked for at once. */
   readonly choiceCount: number;
@@ -101,7 +112,7 @@ export interface OpenAiFormatOptions {
 /** Builds OpenAI's answers: a chunk that only reports usage is for clients that asked for it. */
 export function createOpenAiFormat({ model, choiceCount, includeUsage }: OpenAiFormatOptions): ResponseFormat {
   return {
-    ...OPENAI_READING,
+    ...OPENAI_DECODER,
     shouldForward: (chunk) => includeUsage || chunk.hasChoices || chunk.usage === undefined,
     finalEvents: ({ stopReason, report }) => {
       if (stopReason?.kind === 'fault') return formatEvent(toOpenAiError(stopReason.error)) + DONE;

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyRequest } from 'fastify';
 import { getUser, requireUser } from '../../../../auth/guards/user-guard.js';
 import { parseIdempotencyKey } from '../../../../metering/idempotency-key.js';
 import { AnyResult, type Database } from '../../../../platform/database/client/database.js';
@@ -13,6 +14,7 @@ import {
 import { answerOpenAiError } from './errors.js';
 import { createOpenAiFormat } from './format.js';
 import {
+  type CompletionRequest,
   CompletionRequestSchema,
   CompletionSchema,
   CompletionStreamSchema,
@@ -23,6 +25,25 @@ import {
 /** Drops the members that are null: they are as good as absent, and leave the choice to upstream. */
 function withoutNulls(body: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
+}
+
+/**
+ * Returns what is to be done for a request.
+ * @throws {ApiError} MODEL_NOT_ALLOWED, VALIDATION_FAILED
+ */
+function createJob(chat: ChatServices, request: FastifyRequest, completion: CompletionRequest): CompletionJob {
+  const { model: requestedModel, stream, ...body } = completion;
+  const model = chat.models.choose(requestedModel);
+  const includeUsage = body.stream_options?.include_usage === true;
+  return {
+    source: 'api',
+    model,
+    body: withoutNulls(body),
+    isStreaming: stream === true,
+    idempotencyKey: parseIdempotencyKey(request, undefined),
+    reserve: (reservation) => chat.meter.reserve(getUser(request), reservation),
+    format: createOpenAiFormat({ model, includeUsage, choiceCount: body.n ?? 1 }),
+  };
 }
 
 /** Serves the OpenAI format: any client of it that can be told a base URL and a key becomes a metered one. */
@@ -55,19 +76,7 @@ export const openAiRoutes: FastifyPluginAsyncTypebox<{ database: Database; chat:
     },
     async (request, reply) => {
       const chat = requireChat(services.chat);
-      const { model: requestedModel, stream, ...body } = request.body;
-      const model = chat.models.choose(requestedModel);
-      const includeUsage = body.stream_options?.include_usage === true;
-      const job = {
-        source: 'api',
-        model,
-        body: withoutNulls(body),
-        isStreaming: stream === true,
-        idempotencyKey: parseIdempotencyKey(request, undefined),
-        reserve: (reservation) => chat.meter.reserve(getUser(request), reservation),
-        format: createOpenAiFormat({ model, includeUsage, choiceCount: body.n ?? 1 }),
-      } satisfies CompletionJob;
-      return serveCompletion(chat, job, request, reply);
+      return serveCompletion(chat, createJob(chat, request, request.body), request, reply);
     },
   );
 
