@@ -1,6 +1,6 @@
 import { parseConfig } from '../src/config/config.js';
+import { createUpstream } from '../src/features/chat/openrouter/upstream.js';
 import { reconcile } from '../src/features/chat/reconcile.js';
-import { createUpstream } from '../src/features/chat/upstream.js';
 import { openClientForCommand, runCommand } from '../src/platform/database/command.js';
 import { StartupError } from '../src/platform/startup-error.js';
 

@@ -5,7 +5,7 @@ import { Agent, request } from 'undici';
 import { startBenchServer } from './server.js';
 
 const CONCURRENCY = [1, 10, 50] as const;
-/** Requests of one path in a row, before the other has its turn: the machine is as busy for both. */
+/** Requests of one path in a row, before the other has its turn, so that the machine is equally busy for both. */
 const ROUND = 100;
 const ROUNDS = 8;
 const OPEN_STREAMS = 500;
@@ -13,7 +13,7 @@ const OPEN_STREAMS = 500;
 const agent = new Agent({ connections: OPEN_STREAMS });
 const AccountSchema = Type.Object({ token: Type.String() });
 
-/** Where to ask, and as whom. */
+/** Where to send requests, and as whom. */
 interface Path {
   readonly url: string;
   readonly authorization: string;
@@ -32,7 +32,7 @@ function ask({ url, authorization }: Path, model = 'bench/short') {
   });
 }
 
-/** Milliseconds to the first byte of the answer, which is then read to its end. */
+/** Returns the milliseconds to the first byte of an answer, and reads it to its end. */
 async function firstByteMs(path: Path): Promise<number> {
   const start = performance.now();
   const { body } = await ask(path);
@@ -67,7 +67,7 @@ async function compare(direct: Path, metered: Path, concurrency: number): Promis
   return `${String(concurrency).padStart(3)} at once: ${numbers} (medians of ${ROUND * ROUNDS})`;
 }
 
-async function memoryOfStreams(metered: Path, memory: () => Promise<number | undefined>): Promise<string> {
+async function measureStreamMemory(metered: Path, memory: () => Promise<number | undefined>): Promise<string> {
   const before = await memory();
   const streams = await Promise.all(Array.from({ length: OPEN_STREAMS }, () => ask(metered, 'bench/open')));
   await Promise.all(streams.map(({ body }) => body[Symbol.asyncIterator]().next()));
@@ -78,7 +78,7 @@ async function memoryOfStreams(metered: Path, memory: () => Promise<number | und
   return `${OPEN_STREAMS} open streams: ${kilobytes.toFixed(0)} KB each (${(after / 1_048_576).toFixed(0)} MB altogether)`;
 }
 
-// npm run bench:chat: what metering adds to the time to the first byte, hold and settlement included.
+// npm run bench:chat: measures what metering adds to the time to the first byte, hold and settlement included.
 const server = await startBenchServer();
 try {
   const account = await request(`${server.url}/api/auth/register`, {
@@ -90,7 +90,7 @@ try {
   const direct = { url: `${server.upstreamUrl}/chat/completions`, authorization: 'Bearer bench' };
   const metered = { url: `${server.url}/api/v1/chat/completions`, authorization: `Bearer ${token}` };
   for (const concurrency of CONCURRENCY) process.stdout.write(`${await compare(direct, metered, concurrency)}\n`);
-  process.stdout.write(`${await memoryOfStreams(metered, server.memory)}\n`);
+  process.stdout.write(`${await measureStreamMemory(metered, server.memory)}\n`);
 } finally {
   await agent.destroy();
   await server.close();

@@ -25,6 +25,7 @@ async function startUpstream(): Promise<{ url: string; process: ChildProcess }> 
   return { url: `http://127.0.0.1:${port}/api/v1`, process: child };
 }
 
+/** Reads the server's output up to its address. */
 async function readyAddress(server: ChildProcess): Promise<string> {
   let said = '';
   for await (const piece of server.stdout ?? []) {
@@ -35,7 +36,7 @@ async function readyAddress(server: ChildProcess): Promise<string> {
   throw new Error('the server did not start');
 }
 
-async function memoryOf(pid: number | undefined): Promise<number | undefined> {
+async function readMemory(pid: number | undefined): Promise<number | undefined> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(status) ?? [];
   return kilobytes === undefined ? undefined : Number(kilobytes) * 1_024;
@@ -61,7 +62,7 @@ export async function startBenchServer(): Promise<BenchServer> {
   return {
     url: await readyAddress(server),
     upstreamUrl: upstream.url,
-    memory: () => memoryOf(server.pid),
+    memory: () => readMemory(server.pid),
     close: async () => {
       server.stdout?.resume();
       server.kill('SIGTERM');

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from '../config/config.js';
+import { createUpstream } from '../features/chat/openrouter/upstream.js';
 import { reconcile } from '../features/chat/reconcile.js';
-import { createUpstream } from '../features/chat/upstream.js';
 import { createPayments } from '../features/subscriptions/payments.js';
 import { reconcileWhenDue } from '../features/subscriptions/reconcile.js';
 import { AnyResult, type Database, LONG_TIMEOUT_MS } from '../platform/database/client/database.js';

@@ -8,13 +8,14 @@ export interface ChatServer extends TestServer {
   readonly upstream: FakeUpstream;
 }
 
+/** Opens a server with an upstream of its own; both end with the test. */
 export async function openChatServer(t: Test, options: Parameters<typeof openTestServer>[1] = {}): Promise<ChatServer> {
   const upstream = await openUpstream(t);
   const environment = { ...upstream.environment, ...options.environment };
   return { ...(await openTestServer(t, { ...options, environment })), upstream };
 }
 
-/** An account with exactly this many tokens. */
+/** Registers an account with exactly this many tokens. */
 export async function userWith(server: TestServer, tokens: number): Promise<TestUser> {
   const user = await registerUser(server);
   await setBalance(server.database, user.id, tokens);
@@ -29,7 +30,8 @@ export interface StoredBalance {
   readonly debt: number;
 }
 
-export async function balanceOf(server: TestServer, user: { readonly id: string }): Promise<StoredBalance> {
+/** Reads somebody's balance in the database. */
+export async function readBalance(server: TestServer, user: { readonly id: string }): Promise<StoredBalance> {
   const [balance] = await server.database.sql<{ balance: StoredBalance }>(
     `select jsonb_build_object('allocated', allocated, 'used', used, 'reserved', reserved, 'debt', debt) as balance
        from balances where subject_id = $1`,
@@ -39,7 +41,7 @@ export async function balanceOf(server: TestServer, user: { readonly id: string 
   return balance.balance;
 }
 
-/** What became of a person's requests, oldest first. */
+/** A chat request as the database has it. */
 export interface StoredGeneration {
   readonly id: string;
   readonly status: string;
@@ -50,7 +52,8 @@ export interface StoredGeneration {
   readonly provider: string | null;
 }
 
-export async function generationsOf(server: TestServer, user: { readonly id: string }): Promise<StoredGeneration[]> {
+/** Reads what became of somebody's requests, oldest first. */
+export async function readGenerations(server: TestServer, user: { readonly id: string }): Promise<StoredGeneration[]> {
   const rows = await server.database.sql<{ generation: StoredGeneration }>(
     `select to_jsonb(g) || jsonb_build_object('status', r.status) as generation
        from generations g join reservations r using (id) where g.subject_id = $1 order by g.created_at`,
@@ -61,17 +64,17 @@ export async function generationsOf(server: TestServer, user: { readonly id: str
 
 export const QUESTION = { messages: [{ role: 'user', content: 'Hello! How are you?' }] } as const;
 
-/** The `data` lines of a stream. */
-export function eventsOf(stream: string): string[] {
+/** Returns the `data` lines of a stream. */
+export function parseEvents(stream: string): string[] {
   return stream
     .split(/\r?\n\r?\n/)
     .filter((event) => event.startsWith('data: '))
     .map((event) => event.slice('data: '.length));
 }
 
-/** The last `token_update` of a stream. */
-export function tokenUpdateOf(stream: string): Record<string, unknown> | undefined {
-  const updates: Record<string, unknown>[] = eventsOf(stream)
+/** Returns the last `token_update` of a stream. */
+export function parseTokenUpdate(stream: string): Record<string, unknown> | undefined {
+  const updates: Record<string, unknown>[] = parseEvents(stream)
     .filter((data) => data.startsWith('{'))
     .map((data) => JSON.parse(data));
   return updates.filter(({ type }) => type === 'token_update').at(-1);

@@ -1,10 +1,16 @@
-import type { FastifyPluginAsync } from 'fastify';
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import type { GoogleAccessTokens } from '../../auth/oauth/google-access-token.js';
 import type { Config } from '../../config/config.js';
 import type { Database } from '../../platform/database/client/database.js';
-import { createChat } from './chat.js';
-import { openAiRoutes } from './openai-routes.js';
-import { chatRoutes } from './routes.js';
+import type { ChatServices } from './completion.js';
+import { chatStreamRoutes } from './formats/chat-stream/routes.js';
+import { openAiRoutes } from './formats/openai/routes.js';
+import { createInFlight } from './in-flight.js';
+import { createChatMeter } from './metering/chat-meter.js';
+import { createSettle } from './metering/settlement.js';
+import { createTokenCounter } from './metering/token-counter.js';
+import { createModels } from './openrouter/models.js';
+import { createUpstream } from './openrouter/upstream.js';
 
 /** What chat needs from the application. */
 export interface ChatOptions {
@@ -15,10 +21,28 @@ export interface ChatOptions {
   readonly googleAccessTokens: GoogleAccessTokens;
 }
 
+/** Builds the services of chat, which end with the application; undefined where no upstream is set up. */
+function createChatServices(
+  app: FastifyInstance,
+  config: Config['chat'],
+  database: Database,
+): ChatServices | undefined {
+  if (config === undefined) return undefined;
+  const upstream = createUpstream(config);
+  const meter = createChatMeter(database);
+  const counter = createTokenCounter();
+  const inFlight = createInFlight(app);
+  app.addHook('onClose', async () => {
+    await Promise.all([upstream.close(), counter.close()]);
+  });
+  const models = createModels(config, upstream);
+  return { upstream, meter, counter, inFlight, models, settle: createSettle(meter, inFlight) };
+}
+
 /** Contract 4: chat with language models, streamed through and debited as it is produced. */
 export const chat: FastifyPluginAsync<ChatOptions> = async (app, options) => {
   const { database, defaultUserTokens, googleAccessTokens } = options;
-  const running = createChat(app, options.config, database);
-  await app.register(chatRoutes, { chat: running, database, defaultUserTokens, googleAccessTokens });
-  await app.register(openAiRoutes, { chat: running, database });
+  const services = createChatServices(app, options.config, database);
+  await app.register(chatStreamRoutes, { chat: services, database, defaultUserTokens, googleAccessTokens });
+  await app.register(openAiRoutes, { chat: services, database });
 };

@@ -2,51 +2,53 @@ import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import pLimit from 'p-limit';
 import type { Database } from '../../platform/database/client/database.js';
-import type { Upstream } from './upstream.js';
+import { TokenCountSchema } from './metering/usage-accumulator.js';
+import type { Upstream } from './openrouter/upstream.js';
 
 const DueSchema = Type.Array(Type.Object({ id: Type.String(), upstream_id: Type.String() }));
 const CorrectGenerationSchema = Type.Object({ corrected: Type.Boolean(), amount: Type.Integer() });
 
-/** Estimates that are asked about at once, and in one round of the database. */
-const AT_ONCE = 4;
-const BATCH = 100;
+/** Estimates asked about at once. */
+const CONCURRENCY = 4;
+/** Estimates claimed in one call of the database. */
+const BATCH_SIZE = 100;
 
-const Count = Type.Integer({ minimum: 0, maximum: 1_000_000_000 });
-/** OpenRouter's "Get a generation": what it counted, with the model's own tokenizer; reasoning is part of the completion. */
+/** OpenRouter's "Get a generation": its count by the model's own tokenizer; reasoning is part of the completion. */
 const GenerationSchema = Type.Object({
-  data: Type.Object({ native_tokens_prompt: Count, native_tokens_completion: Count }),
+  data: Type.Object({ native_tokens_prompt: TokenCountSchema, native_tokens_completion: TokenCountSchema }),
 });
 type UpstreamGeneration = Static<typeof GenerationSchema>['data'];
 
 /** What a reconciliation did. */
 export interface Reconciliation {
-  /** Estimates that were asked about. */
+  /** Estimates upstream was asked about. */
   readonly asked: number;
   readonly corrected: number;
-  /** Tokens that were given back altogether; negative where more were taken. */
+  /** Tokens given back altogether; negative where more were taken. */
   readonly tokens: number;
 }
 
-async function countOf(upstream: Upstream, upstreamId: string): Promise<UpstreamGeneration | undefined> {
-  const answer = await upstream.read(`/generation?id=${encodeURIComponent(upstreamId)}`);
+/** Returns upstream's count of a generation; undefined where it has none. */
+async function fetchCount(upstream: Upstream, upstreamId: string): Promise<UpstreamGeneration | undefined> {
+  const answer = await upstream.fetchJson(`/generation?id=${encodeURIComponent(upstreamId)}`);
   return Value.Check(GenerationSchema, answer) ? answer.data : undefined;
 }
 
 /**
- * Asks upstream for its own count of every use that could only be estimated, and corrects the books. What upstream does
- * not know yet is asked for again in a later round; any number of servers may do this at once.
+ * Asks upstream for its own count of every chat request that could only be estimated, and corrects the ledger. What
+ * upstream does not know yet is asked for again in a later round; any number of servers may do this at once.
  *
- * @throws {ApiError} where upstream is out of reach
+ * @throws {ApiError} UPSTREAM_UNAVAILABLE, UPSTREAM_FAILED, UPSTREAM_RATE_LIMITED: upstream is out of reach
  */
 export async function reconcile(database: Database, upstream: Upstream): Promise<Reconciliation> {
-  const limit = pLimit(AT_ONCE);
+  const limit = pLimit(CONCURRENCY);
   const amounts: number[] = [];
   let asked = 0;
   for (;;) {
-    const due = await database.call('claim_estimated_generations', { p_limit: BATCH }, DueSchema);
+    const due = await database.call('claim_estimated_generations', { p_limit: BATCH_SIZE }, DueSchema);
     asked += due.length;
     const correct = async ({ id, upstream_id: upstreamId }: (typeof due)[number]) => {
-      const count = await countOf(upstream, upstreamId);
+      const count = await fetchCount(upstream, upstreamId);
       if (count === undefined) return;
       const { native_tokens_prompt: p_input_tokens, native_tokens_completion: p_output_tokens } = count;
       const request = { p_id: id, p_input_tokens, p_output_tokens };
@@ -54,7 +56,7 @@ export async function reconcile(database: Database, upstream: Upstream): Promise
       if (corrected) amounts.push(amount);
     };
     await Promise.all(due.map((generation) => limit(correct, generation)));
-    if (due.length < BATCH) break;
+    if (due.length < BATCH_SIZE) break;
   }
   return { asked, corrected: amounts.length, tokens: amounts.reduce((sum, amount) => sum + amount, 0) };
 }

@@ -1,6 +1,6 @@
 import { request as httpRequest } from 'node:http';
 import t from 'tap';
-import { balanceOf, generationsOf, openChatServer, QUESTION, userWith } from '../../helpers/chat.js';
+import { openChatServer, QUESTION, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { createDeferred } from '../../helpers/deferred.js';
 import { COMMENT, DONE, startStream, stopChunk, textChunk, usageChunk } from '../../helpers/fakes/openrouter.js';
 import { until, untilTrue } from '../../helpers/until.js';
@@ -56,12 +56,12 @@ for (const [name, mark, before] of POINTS) {
     await goAwayAt(user.token, mark, () => server.upstream.requests.length > asked);
     released.resolve();
     const generation = await until('it is settled', async () => {
-      const [found] = await generationsOf(server, user);
+      const [found] = await readGenerations(server, user);
       return found?.status === 'settled' ? found : undefined;
     });
     t.match(generation, { provenance: 'provider_final', input_tokens: 30, output_tokens: 12 });
     t.equal(server.upstream.aborted(), aborted, 'upstream was read to its end');
-    t.strictSame(await balanceOf(server, user), { allocated: 1_000, used: 42, reserved: 0, debt: 0 });
+    t.strictSame(await readBalance(server, user), { allocated: 1_000, used: 42, reserved: 0, debt: 0 });
     await server.verifyLedger(t);
   });
 
@@ -85,13 +85,13 @@ for (const [name, mark, before] of POINTS) {
     released.resolve();
     await until('upstream is aborted', () => server.upstream.aborted() > aborted || undefined);
     const generation = await until('it is settled', async () => {
-      const [found] = await generationsOf(server, user);
+      const [found] = await readGenerations(server, user);
       return found?.status === 'settled' ? found : undefined;
     });
     t.match(generation, { provenance: 'estimated', upstream_id: 'gen-1', provider: 'openai' });
     t.ok((generation.input_tokens ?? 0) >= 5, 'the prompt is paid for');
     t.ok((generation.output_tokens ?? 0) >= 1, 'what came is paid for');
-    const { used, reserved } = await balanceOf(server, user);
+    const { used, reserved } = await readBalance(server, user);
     t.equal(used, (generation.input_tokens ?? 0) + (generation.output_tokens ?? 0));
     t.equal(reserved, 0);
     await server.verifyLedger(t);
@@ -121,7 +121,7 @@ t.test('an answer that comes whole is paid for, whoever waits for it', async (t)
   client.abort();
   await t.rejects(answer);
   released.resolve();
-  await untilTrue(async () => (await balanceOf(server, user)).used === 7);
+  await untilTrue(async () => (await readBalance(server, user)).used === 7);
   await server.verifyLedger(t);
 });
 

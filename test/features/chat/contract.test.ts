@@ -1,11 +1,11 @@
 import t from 'tap';
 import {
-  balanceOf,
-  eventsOf,
-  generationsOf,
   openChatServer,
+  parseEvents,
+  parseTokenUpdate,
   QUESTION,
-  tokenUpdateOf,
+  readBalance,
+  readGenerations,
   userWith,
 } from '../../helpers/chat.js';
 import { completion, DONE, UPSTREAM_KEY, usualStream, whole } from '../../helpers/fakes/openrouter.js';
@@ -20,7 +20,7 @@ t.test("a stream is upstream's, byte for byte, then the balance, then the end", 
   const [passed = ''] = usualStream().split(DONE);
   const update = 'data: {"type":"token_update","tokens_left":980,"tokens_used":20}\n\n';
   t.equal(payload, `${passed}${update}${DONE}`);
-  t.strictSame(await balanceOf(server, user), { allocated: 1_000, used: 20, reserved: 0, debt: 0 });
+  t.strictSame(await readBalance(server, user), { allocated: 1_000, used: 20, reserved: 0, debt: 0 });
   await server.verifyLedger(t);
 });
 
@@ -48,7 +48,7 @@ t.test('stream: false gives one JSON answer with what is left', async (t) => {
   t.strictSame(response.json(), { ...completion(), tokens_left: 980, tokens_used: 20 });
   t.equal(response.headers['x-tokens-remaining'], '980');
   t.equal(response.headers['x-tokens-used'], '20');
-  const [generation] = await generationsOf(server, user);
+  const [generation] = await readGenerations(server, user);
   t.match(generation, { status: 'settled', provenance: 'provider_final', provider: 'openai', upstream_id: 'gen-1' });
   await server.verifyLedger(t);
 });
@@ -79,7 +79,7 @@ t.test('max_tokens is clamped to what is left, and the prompt is paid for as wel
   await user.as('POST', '/api/chat/stream', { ...QUESTION, stream: false, max_tokens: 4_000 });
   const limit = server.upstream.requests.at(-1)?.body['max_tokens'];
   t.ok(typeof limit === 'number' && limit > 0 && limit < 100, `asked for ${limit}`);
-  t.strictSame(await balanceOf(server, user), { allocated: 100, used: 15, reserved: 0, debt: 0 });
+  t.strictSame(await readBalance(server, user), { allocated: 100, used: 15, reserved: 0, debt: 0 });
   await server.verifyLedger(t);
 });
 
@@ -121,8 +121,8 @@ t.test('an API key pays as its owner', async (t) => {
   });
   const headers = { authorization: `Bearer ${key}` };
   const { payload } = await server.app.inject({ method: 'POST', url: '/chat/stream', payload: QUESTION, headers });
-  t.strictSame(tokenUpdateOf(payload), { type: 'token_update', tokens_left: 997, tokens_used: 3 });
-  t.equal(eventsOf(payload).at(-1), '[DONE]');
+  t.strictSame(parseTokenUpdate(payload), { type: 'token_update', tokens_left: 997, tokens_used: 3 });
+  t.equal(parseEvents(payload).at(-1), '[DONE]');
   await server.verifyLedger(t);
 });
 

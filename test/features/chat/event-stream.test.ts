@@ -1,5 +1,5 @@
 import t from 'tap';
-import { createEventScanner, type StreamEvent } from '../../../src/features/chat/event-stream.js';
+import { createEventScanner, type StreamEvent } from '../../../src/features/chat/stream/sse.js';
 
 const STREAM = [
   ': OPENROUTER PROCESSING\n\n',

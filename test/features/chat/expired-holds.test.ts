@@ -1,19 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
 import { parseConfig } from '../../../src/config/config.js';
-import { createChatMeter, type Payer, type Reservation } from '../../../src/features/chat/chat-meter.js';
+import { createChatMeter, type Payer, type Reservation } from '../../../src/features/chat/metering/chat-meter.js';
 import { maintain } from '../../../src/jobs/maintenance.js';
-import { balanceOf, generationsOf, openChatServer, QUESTION, userWith } from '../../helpers/chat.js';
+import { openChatServer, QUESTION, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { balanceLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { testEnvironment } from '../../helpers/http/test-server.js';
 
 const server = await openChatServer(t);
 const config = parseConfig(testEnvironment(server.database));
 const meter = createChatMeter(server.backend.database);
-const bill = { inputTokens: 5, outputTokens: 5, provenance: 'provider_final' } as const;
+const report = { inputTokens: 5, outputTokens: 5, provenance: 'provider_final' } as const;
 
 /** A hold as a server takes it that then goes away. */
-async function holdOf(user: { readonly id: string }, overrides: Partial<Reservation> = {}, holder = meter) {
+async function takeHold(user: { readonly id: string }, overrides: Partial<Reservation> = {}, holder = meter) {
   const payer: Payer = { google_subject: `google-${user.id}` };
   await server.database.sql(
     `insert into private.external_identities (provider, subject, user_id, email)
@@ -30,50 +30,50 @@ const expire = (user: { readonly id: string }) =>
 
 t.test('a hold whose server went away is settled at its estimate by maintenance, and says so', async (t) => {
   const user = await userWith(server, 1_000);
-  const hold = await holdOf(user);
+  const hold = await takeHold(user);
   await meter.extend(hold.id, 30, { provider: 'google', upstreamId: 'gen-1' });
   t.match(await maintain(server.backend.database, config), { lost_generations: 0 }, 'not before it has expired');
   await expire(user);
   t.match(await maintain(server.backend.database, config), { lost_generations: 1 });
-  t.match(await generationsOf(server, user), [
+  t.match(await readGenerations(server, user), [
     { status: 'lost', provenance: 'estimated', input_tokens: 10, output_tokens: 70, upstream_id: 'gen-1' },
   ]);
-  t.strictSame(await balanceOf(server, user), { allocated: 1_000, used: 80, reserved: 0, debt: 0 });
+  t.strictSame(await readBalance(server, user), { allocated: 1_000, used: 80, reserved: 0, debt: 0 });
   const { entries } = (await user.as('GET', '/api/users/me/ledger')).json<{ entries: object[] }>();
   t.match(entries, [{ kind: 'debit', amount: -80, provenance: 'estimated' }, { kind: 'hold', status: 'lost' }, {}, {}]);
-  t.match(await meter.settle(hold.id, bill), { tokensUsed: 80 }, 'a server that comes back does not settle it again');
+  t.match(await meter.settle(hold.id, report), { tokensUsed: 80 }, 'a server that comes back does not settle it again');
   await server.verifyLedger(t);
 });
 
 t.test('it is settled as soon as its owner asks for something else, and then no tokens are stuck', async (t) => {
   const user = await userWith(server, 100);
-  await holdOf(user);
+  await takeHold(user);
   await expire(user);
   const response = await user.as('POST', '/api/chat/stream', { ...QUESTION, max_tokens: 10 });
   t.equal(response.statusCode, 200);
-  t.match(await generationsOf(server, user), [{ status: 'lost' }, { status: 'settled' }]);
+  t.match(await readGenerations(server, user), [{ status: 'lost' }, { status: 'settled' }]);
   await server.verifyLedger(t);
 });
 
 t.test('a server that is late, and first, settles what it really was', async (t) => {
   const user = await userWith(server, 1_000);
-  const hold = await holdOf(user);
+  const hold = await takeHold(user);
   await expire(user);
-  t.strictSame(await meter.settle(hold.id, bill), { tokensUsed: 10, remaining: 990 });
+  t.strictSame(await meter.settle(hold.id, report), { tokensUsed: 10, remaining: 990 });
   await server.verifyLedger(t);
 });
 
 t.test('a hold is settled once, however often and at how many places at once', async (t) => {
   const user = await userWith(server, 1_000);
-  const hold = await holdOf(user);
+  const hold = await takeHold(user);
   const meters = Array.from({ length: 10 }, () => createChatMeter(server.backend.database));
   const settled = await meetAtLock(server.database, balanceLock(user.id, 8), () =>
-    Promise.all(meters.map((one, index) => one.settle(hold.id, { ...bill, outputTokens: index }))),
+    Promise.all(meters.map((one, index) => one.settle(hold.id, { ...report, outputTokens: index }))),
   );
   t.equal(new Set(settled.map(({ tokensUsed }) => tokensUsed)).size, 1);
-  t.equal((await balanceOf(server, user)).used, settled[0]?.tokensUsed);
+  t.equal((await readBalance(server, user)).used, settled[0]?.tokensUsed);
   await t.rejects(meter.extend(hold.id, 10, {}), { code: 'RESERVATION_SETTLED' });
-  await t.rejects(meter.settle(randomUUID(), bill), { code: 'RESERVATION_NOT_FOUND' });
+  await t.rejects(meter.settle(randomUUID(), report), { code: 'RESERVATION_NOT_FOUND' });
   await server.verifyLedger(t);
 });
 
@@ -82,10 +82,10 @@ t.test('of holds that are asked for at once, as many are given as there are toke
   const meters = Array.from({ length: 8 }, () => createChatMeter(server.backend.database));
   const outcomes = await meetAtLock(server.database, balanceLock(user.id, 8), () =>
     Promise.allSettled(
-      Array.from({ length: 40 }, (_, index) => holdOf(user, { outputTokens: 40 + (index % 3) }, meters[index % 8])),
+      Array.from({ length: 40 }, (_, index) => takeHold(user, { outputTokens: 40 + (index % 3) }, meters[index % 8])),
     ),
   );
-  const { reserved } = await balanceOf(server, user);
+  const { reserved } = await readBalance(server, user);
   t.ok(reserved <= 500 && reserved > 480, `${reserved} are held`);
   t.ok(outcomes.some(({ status }) => status === 'rejected'));
   await server.verifyLedger(t);
@@ -93,9 +93,9 @@ t.test('of holds that are asked for at once, as many are given as there are toke
 
 t.test('an account that is deleted in the middle pays for what runs, and its end changes nothing', async (t) => {
   const user = await userWith(server, 1_000);
-  const hold = await holdOf(user);
+  const hold = await takeHold(user);
   t.equal((await user.as('DELETE', '/api/users/me')).statusCode, 200);
-  t.match(await meter.settle(hold.id, bill), { tokensUsed: 50, remaining: 0 });
+  t.match(await meter.settle(hold.id, report), { tokensUsed: 50, remaining: 0 });
   await server.verifyLedger(t);
 });
 
@@ -106,7 +106,7 @@ t.test('who may not, gets no hold', async (t) => {
   await t.rejects(meter.reserve({ id: user.id, session_id: randomUUID() }, reservation), refused);
   await t.rejects(meter.reserve({ id: user.id, api_key_id: randomUUID() }, reservation), refused);
   await t.rejects(meter.reserve({ google_subject: 'nobody' }, reservation), { code: 'USER_NOT_FOUND' });
-  t.strictSame(await generationsOf(server, user), []);
+  t.strictSame(await readGenerations(server, user), []);
 });
 
 t.end();

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { openChatServer, QUESTION, tokenUpdateOf } from '../../helpers/chat.js';
+import { openChatServer, parseTokenUpdate, QUESTION } from '../../helpers/chat.js';
 import { authenticate, openGoogleTokens } from '../../helpers/fakes/google-tokens.js';
 
 const google = await openGoogleTokens(t);
@@ -11,7 +11,7 @@ t.test("a Google access token in the body pays from its owner's balance, made th
   const access_token = google.issue();
   const first = await ask({ access_token });
   t.equal(first.statusCode, 200, first.payload);
-  t.strictSame(tokenUpdateOf(first.payload), { type: 'token_update', tokens_left: 980, tokens_used: 20 });
+  t.strictSame(parseTokenUpdate(first.payload), { type: 'token_update', tokens_left: 980, tokens_used: 20 });
   t.match((await ask({ access_token, stream: false })).json(), { tokens_left: 960, tokens_used: 20 });
   t.match((await authenticate(server, access_token)).json(), {
     tokens_used: 40,

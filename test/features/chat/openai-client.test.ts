@@ -1,6 +1,6 @@
 import OpenAI from 'openai';
 import t from 'tap';
-import { balanceOf, generationsOf, openChatServer, userWith } from '../../helpers/chat.js';
+import { openChatServer, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { createDeferred } from '../../helpers/deferred.js';
 import {
   chunk,
@@ -38,7 +38,7 @@ t.test('an answer that comes whole, with the balance in its headers', async (t) 
   t.equal(response.headers.get('x-tokens-remaining'), '980');
   t.equal(response.headers.get('x-tokens-used'), '20');
   t.match(server.upstream.requests.at(-1)?.body, { model: 'openai/gpt-4', stream: false, seed: 1, user: 'u' });
-  t.equal((await balanceOf(server, user)).used, 20);
+  t.equal((await readBalance(server, user)).used, 20);
   await server.verifyLedger(t);
 });
 
@@ -59,7 +59,7 @@ t.test('a stream has no chunk about usage, unless it was asked for', async (t) =
     t.equal(usages, include_usage ? 1 : 0);
     t.match(server.upstream.requests.at(-1)?.body, { stream_options: { include_usage: true } });
   }
-  t.equal((await balanceOf(server, user)).used, 40);
+  t.equal((await readBalance(server, user)).used, 40);
   await server.verifyLedger(t);
 });
 
@@ -119,9 +119,9 @@ t.test('an abort of the client is settled', async (t) => {
   });
   const chunks = await client.chat.completions.create({ model: 'openai/gpt-4', messages, stream: true });
   for await (const _chunk of chunks) break;
-  await untilTrue(async () => (await generationsOf(server, user))[0]?.status === 'settled');
+  await untilTrue(async () => (await readGenerations(server, user))[0]?.status === 'settled');
   released.resolve();
-  t.ok((await balanceOf(server, user)).used > 1);
+  t.ok((await readBalance(server, user)).used > 1);
   await server.verifyLedger(t);
 });
 

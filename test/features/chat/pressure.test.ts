@@ -1,6 +1,6 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import t from 'tap';
-import { balanceOf, openChatServer, QUESTION, userWith } from '../../helpers/chat.js';
+import { openChatServer, QUESTION, readBalance, userWith } from '../../helpers/chat.js';
 import { createDeferred } from '../../helpers/deferred.js';
 import { DONE, startStream, textChunk, usageChunk } from '../../helpers/fakes/openrouter.js';
 import { untilTrue } from '../../helpers/until.js';
@@ -52,7 +52,7 @@ t.test('a reader who stops reading stops upstream, and gets everything when they
   }
   t.ok(bytes > total * line.length, 'everything came');
   t.match(end, /\[DONE\]/);
-  t.equal((await balanceOf(server, user)).used, 10_012);
+  t.equal((await readBalance(server, user)).used, 10_012);
   await server.verifyLedger(t);
 });
 
@@ -77,7 +77,7 @@ t.test('five hundred streams at once on one process, each billed for itself', as
     }),
   );
   t.equal(texts.filter((text) => text.includes('"tokens_used":20') && text.endsWith(DONE)).length, 500);
-  t.match(await balanceOf(server, user), { used: 10_000, reserved: 0 });
+  t.match(await readBalance(server, user), { used: 10_000, reserved: 0 });
   await server.verifyLedger(t);
 });
 

@@ -1,11 +1,11 @@
 import t from 'tap';
 import {
-  balanceOf,
-  eventsOf,
-  generationsOf,
   openChatServer,
+  parseEvents,
+  parseTokenUpdate,
   QUESTION,
-  tokenUpdateOf,
+  readBalance,
+  readGenerations,
   userWith,
 } from '../../helpers/chat.js';
 import { createDeferred } from '../../helpers/deferred.js';
@@ -41,7 +41,7 @@ t.test('a hundred streams at once on a balance for one: one is answered', async 
   t.equal(statuses.filter((status) => status === 200).length, 1);
   t.equal(statuses.filter((status) => status === 403).length, 99);
   t.equal(server.upstream.requests.length, asked + 1);
-  t.strictSame(await balanceOf(server, user), { allocated: 60, used: 20, reserved: 0, debt: 0 });
+  t.strictSame(await readBalance(server, user), { allocated: 60, used: 20, reserved: 0, debt: 0 });
   await server.verifyLedger(t);
 });
 
@@ -54,7 +54,7 @@ t.test('a stream longer than its hold goes on as long as tokens are left', async
   });
   const { payload } = await user.as('POST', '/api/chat/stream', QUESTION);
   t.notOk(Object.hasOwn(server.upstream.requests.at(-1)?.body ?? {}, 'max_tokens'), 'upstream was set no limit');
-  t.match(tokenUpdateOf(payload), { tokens_left: 100_000 - 9_012, tokens_used: 9_012 });
+  t.match(parseTokenUpdate(payload), { tokens_left: 100_000 - 9_012, tokens_used: 9_012 });
   const [hold] = await server.database.sql<{ amount: string }>(
     'select amount from reservations where subject_id = $1',
     [user.id],
@@ -78,14 +78,14 @@ t.test(
       response.end(usageChunk(12, 20_500) + DONE);
     });
     const stream = user.as('POST', '/api/chat/stream', QUESTION);
-    await untilTrue(async () => (await balanceOf(server, user)).reserved > 2_000);
+    await untilTrue(async () => (await readBalance(server, user)).reserved > 2_000);
     released.resolve();
     const { payload } = await stream;
-    const [cut = '{}', update = '{}', end] = eventsOf(payload).slice(-3);
+    const [cut = '{}', update = '{}', end] = parseEvents(payload).slice(-3);
     t.match(JSON.parse(cut), { object: 'chat.completion.chunk', choices: [{ index: 0, finish_reason: 'length' }] });
     t.match(JSON.parse(update), { type: 'token_update', reason: 'quota' });
     t.equal(end, '[DONE]');
-    const { used, reserved, debt } = await balanceOf(server, user);
+    const { used, reserved, debt } = await readBalance(server, user);
     t.ok(used > 4_500 && used <= 5_000, `${used} were used`);
     t.equal(reserved, 0);
     t.ok(debt < 50, `${debt} are owed`);
@@ -103,7 +103,7 @@ t.test('an upstream that does not keep the limit it was set is stopped', async (
     response.end(usageChunk(12, 20_000) + DONE);
   });
   const { payload } = await user.as('POST', '/api/chat/stream', { ...QUESTION, max_tokens: 500 });
-  const { tokens_left: left, reason } = tokenUpdateOf(payload) ?? {};
+  const { tokens_left: left, reason } = parseTokenUpdate(payload) ?? {};
   t.equal(reason, 'quota');
   t.ok(Number(left) < 50, `${left} are left`);
   await server.verifyLedger(t);
@@ -114,7 +114,7 @@ t.test('what a provider bills beyond the hold becomes a debt, which the next tok
   server.upstream.answer(whole(completion(60, 90)));
   const first = await user.as('POST', '/api/chat/stream', { ...QUESTION, stream: false, max_tokens: 20 });
   t.match(first.json(), { tokens_left: 0, tokens_used: 150 });
-  t.strictSame(await balanceOf(server, user), { allocated: 100, used: 100, reserved: 0, debt: 50 });
+  t.strictSame(await readBalance(server, user), { allocated: 100, used: 100, reserved: 0, debt: 50 });
   t.match((await user.as('GET', '/api/users/me/balance')).json(), { remaining: 0, debt: 50 });
   t.equal((await user.as('POST', '/api/chat/stream', QUESTION)).statusCode, 403);
   await server.verifyLedger(t);
@@ -130,9 +130,9 @@ t.test('what a provider bills beyond the hold becomes a debt, which the next tok
       [user.id, tokens],
     );
   await grant(30);
-  t.strictSame(await balanceOf(server, user), { allocated: 130, used: 130, reserved: 0, debt: 20 });
+  t.strictSame(await readBalance(server, user), { allocated: 130, used: 130, reserved: 0, debt: 20 });
   await grant(100);
-  t.strictSame(await balanceOf(server, user), { allocated: 230, used: 150, reserved: 0, debt: 0 });
+  t.strictSame(await readBalance(server, user), { allocated: 230, used: 150, reserved: 0, debt: 0 });
   await server.verifyLedger(t);
 });
 
@@ -148,8 +148,8 @@ t.test('an idempotency key is good for one request, unless nothing was billed on
   t.match([again.statusCode, again.json().code], [409, 'ALREADY_ANSWERED']);
   const other = await ask({ max_tokens: 7 });
   t.match([other.statusCode, other.json().code], [422, 'IDEMPOTENCY_MISMATCH']);
-  t.equal((await balanceOf(server, user)).used, 20);
-  t.equal((await generationsOf(server, user)).length, 2);
+  t.equal((await readBalance(server, user)).used, 20);
+  t.equal((await readGenerations(server, user)).length, 2);
   await server.verifyLedger(t);
 });
 

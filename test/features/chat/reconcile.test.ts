@@ -1,8 +1,8 @@
 import t from 'tap';
 import { parseConfig } from '../../../src/config/config.js';
+import { createUpstream, type Upstream } from '../../../src/features/chat/openrouter/upstream.js';
 import { reconcile } from '../../../src/features/chat/reconcile.js';
-import { createUpstream, type Upstream } from '../../../src/features/chat/upstream.js';
-import { balanceOf, generationsOf, openChatServer, QUESTION, userWith } from '../../helpers/chat.js';
+import { openChatServer, QUESTION, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { DONE, streaming, textChunk } from '../../helpers/fakes/openrouter.js';
 import { runScript } from '../../helpers/http/run-script.js';
 import { testEnvironment } from '../../helpers/http/test-server.js';
@@ -23,7 +23,7 @@ async function estimated(tokens: number, upstreamId: string) {
   const user = await userWith(server, tokens);
   server.upstream.answer(streaming(textChunk('one two three', upstreamId) + DONE));
   await user.as('POST', '/api/chat/stream', { ...QUESTION, max_tokens: 20 });
-  const { used } = await balanceOf(server, user);
+  const { used } = await readBalance(server, user);
   return { user, used };
 }
 
@@ -31,8 +31,8 @@ t.test('an estimate that was too high is given back, once, by a ledger entry', a
   const { user, used } = await estimated(1_000, 'gen-high');
   server.upstream.count('gen-high', { input: 3, output: 2 });
   t.strictSame(await round(), { asked: 1, corrected: 1, tokens: used - 5 });
-  t.strictSame(await balanceOf(server, user), { allocated: 1_000 + used - 5, used, reserved: 0, debt: 0 });
-  t.match(await generationsOf(server, user), [{ provenance: 'provider_final', input_tokens: 3, output_tokens: 2 }]);
+  t.strictSame(await readBalance(server, user), { allocated: 1_000 + used - 5, used, reserved: 0, debt: 0 });
+  t.match(await readGenerations(server, user), [{ provenance: 'provider_final', input_tokens: 3, output_tokens: 2 }]);
   const { entries } = (await user.as('GET', '/api/users/me/ledger')).json<{ entries: { kind: string }[] }>();
   t.match(
     entries.find(({ kind }) => kind === 'correction'),
@@ -47,7 +47,7 @@ t.test('an estimate that was too low is made up for; what is not there any more 
   server.upstream.count('gen-low', { input: 50, output: 55 });
   t.match(await round(), { corrected: 1, tokens: used - 105 });
   // 105 were used altogether, of 100 there ever were.
-  t.strictSame(await balanceOf(server, user), { allocated: used - 5, used: used - 5, reserved: 0, debt: 5 });
+  t.strictSame(await readBalance(server, user), { allocated: used - 5, used: used - 5, reserved: 0, debt: 5 });
   await server.verifyLedger(t);
 });
 
@@ -60,7 +60,7 @@ t.test('what is beyond all that somebody was ever given is written down, and pai
     [user.id],
   );
   t.equal(Number(row?.uncollected), 1_000 - used - 60);
-  t.match(await balanceOf(server, user), { allocated: 0, used: 0, debt: used });
+  t.match(await readBalance(server, user), { allocated: 0, used: 0, debt: used });
   await server.verifyLedger(t);
 });
 
@@ -78,7 +78,7 @@ t.test('what upstream does not know yet is asked for again later, and not for ev
     await round();
   }
   t.equal(server.upstream.asked.filter((id) => id === 'gen-later').length, 15);
-  t.match(await balanceOf(server, user), { used });
+  t.match(await readBalance(server, user), { used });
   await server.verifyLedger(t);
 });
 

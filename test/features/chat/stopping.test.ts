@@ -1,5 +1,5 @@
 import t from 'tap';
-import { eventsOf, QUESTION, tokenUpdateOf } from '../../helpers/chat.js';
+import { parseEvents, parseTokenUpdate, QUESTION } from '../../helpers/chat.js';
 import { createDeferred } from '../../helpers/deferred.js';
 import {
   DONE,
@@ -81,7 +81,7 @@ t.test('a server that is asked to stop lets a stream end first', AT_ONCE, async 
   );
   released.resolve();
   await ended;
-  t.match(tokenUpdateOf(heard()), { tokens_left: 999_980, tokens_used: 20 });
+  t.match(parseTokenUpdate(heard()), { tokens_left: 999_980, tokens_used: 20 });
   t.strictSame(await process.server.ended, { code: 0, signal: null });
 });
 
@@ -95,9 +95,9 @@ t.test('a stream that does not end within its time ends with an error, and is se
   await untilTrue(() => heard().includes('Hello'));
   process.server.signal('SIGTERM');
   await ended;
-  const [, error = '{}', , end] = eventsOf(heard());
+  const [, error = '{}', , end] = parseEvents(heard());
   t.match(JSON.parse(error), { code: 'SERVER_STOPPING' });
-  t.match(tokenUpdateOf(heard()), { tokens_used: /^\d+$/ });
+  t.match(parseTokenUpdate(heard()), { tokens_used: /^\d+$/ });
   t.equal(end, '[DONE]');
   t.strictSame(await process.server.ended, { code: 0, signal: null }, process.server.stderr());
 });

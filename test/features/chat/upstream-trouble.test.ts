@@ -1,11 +1,11 @@
 import t from 'tap';
 import {
-  balanceOf,
-  eventsOf,
-  generationsOf,
   openChatServer,
+  parseEvents,
+  parseTokenUpdate,
   QUESTION,
-  tokenUpdateOf,
+  readBalance,
+  readGenerations,
   userWith,
 } from '../../helpers/chat.js';
 import {
@@ -16,8 +16,8 @@ import {
   stopChunk,
   streaming,
   textChunk,
+  toUsage,
   usageChunk,
-  usageOf,
   whole,
 } from '../../helpers/fakes/openrouter.js';
 
@@ -54,8 +54,8 @@ for (const [name, how, status, code] of REFUSALS) {
         t.equal(response.json().code, code);
         t.notMatch(response.payload, SECRET);
         t.equal(server.upstream.requests.length, before + 1, 'one request, no redirect is followed');
-        t.strictSame(await balanceOf(server, user), { allocated: 1_000, used: 0, reserved: 0, debt: 0 });
-        t.match(await generationsOf(server, user), [{ status: 'released' }]);
+        t.strictSame(await readBalance(server, user), { allocated: 1_000, used: 0, reserved: 0, debt: 0 });
+        t.match(await readGenerations(server, user), [{ status: 'released' }]);
         await server.verifyLedger(t);
       },
     );
@@ -68,10 +68,10 @@ t.test('an error in the middle is told in our words, and what was said before it
   server.upstream.answer(streaming(textChunk('Hello') + failure + DONE));
   const { payload } = await user.as('POST', '/api/chat/stream', QUESTION);
   t.notMatch(payload, SECRET);
-  const [, error = '{}', , end] = eventsOf(payload);
+  const [, error = '{}', , end] = parseEvents(payload);
   t.match(JSON.parse(error), { type: 'error', code: 'UPSTREAM_FAILED' });
   t.equal(end, '[DONE]');
-  const [generation] = await generationsOf(server, user);
+  const [generation] = await readGenerations(server, user);
   t.match(generation, { status: 'settled', provenance: 'estimated', output_tokens: 1 });
   await server.verifyLedger(t);
 });
@@ -81,8 +81,8 @@ t.test('an error chunk that comes first is not billed', async (t) => {
   server.upstream.answer(streaming(chunk({ error: { code: 502, message: SECRET } })));
   const { payload } = await user.as('POST', '/api/chat/stream', QUESTION);
   t.notMatch(payload, SECRET);
-  t.match(tokenUpdateOf(payload), { tokens_left: 1_000, tokens_used: 0 });
-  t.strictSame(await balanceOf(server, user), { allocated: 1_000, used: 0, reserved: 0, debt: 0 });
+  t.match(parseTokenUpdate(payload), { tokens_left: 1_000, tokens_used: 0 });
+  t.strictSame(await readBalance(server, user), { allocated: 1_000, used: 0, reserved: 0, debt: 0 });
   await server.verifyLedger(t);
 });
 
@@ -91,7 +91,7 @@ t.test('usage that comes after an error is what is billed', async (t) => {
   const failure = chunk({ error: { code: 502, message: SECRET } });
   server.upstream.answer(streaming(textChunk('Hello') + failure + usageChunk(7, 3) + DONE));
   const { payload } = await user.as('POST', '/api/chat/stream', QUESTION);
-  t.match(tokenUpdateOf(payload), { tokens_left: 990, tokens_used: 10 });
+  t.match(parseTokenUpdate(payload), { tokens_left: 990, tokens_used: 10 });
   await server.verifyLedger(t);
 });
 
@@ -109,8 +109,8 @@ for (const [name, break_] of [
     });
     const { payload } = await user.as('POST', '/api/chat/stream', QUESTION);
     t.match(payload, /UPSTREAM_FAILED/);
-    const update = tokenUpdateOf(payload);
-    const { used } = await balanceOf(server, user);
+    const update = parseTokenUpdate(payload);
+    const { used } = await readBalance(server, user);
     t.ok(used > 5, `${used} tokens were used`);
     t.match(update, { tokens_left: 1_000 - used, tokens_used: used });
     await server.verifyLedger(t);
@@ -120,7 +120,7 @@ for (const [name, break_] of [
 t.test('usage counts wherever it is: in the last chunk, in a chunk of its own, after the finish', async (t) => {
   const withUsage = chunk({
     choices: [{ index: 0, delta: {}, finish_reason: 'stop' }],
-    usage: usageOf(12, 8),
+    usage: toUsage(12, 8),
   });
   const streams = [
     textChunk('Hello') + withUsage + DONE,
@@ -133,7 +133,7 @@ t.test('usage counts wherever it is: in the last chunk, in a chunk of its own, a
     const user = await userWith(server, 1_000);
     server.upstream.answer(streaming(stream));
     const { payload } = await user.as('POST', '/api/chat/stream', QUESTION);
-    t.match(tokenUpdateOf(payload), { tokens_left: 980, tokens_used: 20 }, JSON.stringify(stream));
+    t.match(parseTokenUpdate(payload), { tokens_left: 980, tokens_used: 20 }, JSON.stringify(stream));
   }
   await server.verifyLedger(t);
 });
@@ -148,9 +148,9 @@ t.test('usage that is null, negative or absurd is none: it is counted here', asy
     const user = await userWith(server, 1_000);
     server.upstream.answer(streaming(textChunk('one two three four') + chunk({ choices: [], usage }) + DONE));
     const { payload } = await user.as('POST', '/api/chat/stream', QUESTION);
-    const [generation] = await generationsOf(server, user);
+    const [generation] = await readGenerations(server, user);
     t.match(generation, { provenance: 'estimated', output_tokens: 4 }, JSON.stringify(usage));
-    t.match(tokenUpdateOf(payload), { tokens_used: 4 + (generation?.input_tokens ?? 0) });
+    t.match(parseTokenUpdate(payload), { tokens_used: 4 + (generation?.input_tokens ?? 0) });
   }
   await server.verifyLedger(t);
 });

@@ -16,24 +16,24 @@ export type Answering = (response: ServerResponse, request: UpstreamRequest) => 
 
 /** A server on this machine that speaks OpenRouter's format. */
 export interface FakeUpstream {
-  /** To be configured as OPENROUTER_BASE_URL. */
+  /** Its address, for OPENROUTER_BASE_URL. */
   readonly url: string;
   readonly environment: Readonly<Record<string, string>>;
   /** Chat requests so far. */
   readonly requests: UpstreamRequest[];
-  /** Chat requests whose connection was closed before they were answered whole. */
+  /** Returns how many chat requests were cut off before their answer was complete. */
   readonly aborted: () => number;
-  /** How chat requests are answered from now on. */
+  /** Sets how chat requests are answered from now on. */
   readonly answer: (how: Answering) => void;
-  /** What upstream knows of a generation from now on: tokens, or a status. */
+  /** Sets what upstream knows of a generation from now on: its tokens, or an error status. */
   readonly count: (id: string, known: { input: number; output: number } | number) => void;
-  /** What it was asked about generations. */
+  /** The ids of the generations it was asked about. */
   readonly asked: string[];
 }
 
 export const UPSTREAM_KEY = 'sk-or-v1-of-this-test';
 
-/** A chunk as OpenRouter sends it. */
+/** Returns a chunk as OpenRouter sends it. */
 export function chunk(fields: object, id = 'gen-1', provider = 'OpenAI'): string {
   const head = { id, provider, model: 'openai/gpt-4', object: 'chat.completion.chunk', created: 1_677_652_288 };
   return `data: ${JSON.stringify({ ...head, ...fields })}\n\n`;
@@ -43,7 +43,7 @@ export const textChunk = (content: string, id?: string, provider?: string) =>
   chunk({ choices: [{ index: 0, delta: { role: 'assistant', content }, finish_reason: null }] }, id, provider);
 export const stopChunk = (id?: string, provider?: string) =>
   chunk({ choices: [{ index: 0, delta: { content: '' }, finish_reason: 'stop' }] }, id, provider);
-export const usageOf = (input: number, output: number) => ({
+export const toUsage = (input: number, output: number) => ({
   prompt_tokens: input,
   completion_tokens: output,
   total_tokens: input + output,
@@ -52,11 +52,11 @@ export const usageOf = (input: number, output: number) => ({
   completion_tokens_details: { reasoning_tokens: Math.min(output, 3) },
 });
 export const usageChunk = (input: number, output: number, id?: string, provider?: string) =>
-  chunk({ choices: [], usage: usageOf(input, output) }, id, provider);
+  chunk({ choices: [], usage: toUsage(input, output) }, id, provider);
 export const COMMENT = ': OPENROUTER PROCESSING\n\n';
 export const DONE = 'data: [DONE]\n\n';
 
-/** A whole stream: comment, text, stop, usage. */
+/** Returns a whole stream: comment, text, stop, usage. */
 export const usualStream = (input = 12, output = 8): string =>
   [COMMENT, textChunk('Hello'), textChunk('!'), stopChunk(), usageChunk(input, output), DONE].join('');
 
@@ -64,7 +64,7 @@ export function startStream(response: ServerResponse): void {
   response.writeHead(200, { 'content-type': 'text/event-stream', 'x-generation-id': 'gen-1' });
 }
 
-/** Answers with an event stream that is there at once. */
+/** Answers with an event stream, all of it at once. */
 export const streaming =
   (body: string | Buffer): Answering =>
   (response) => {
@@ -79,7 +79,7 @@ export const whole =
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
   };
 
-/** A whole completion. */
+/** Returns an answer that comes whole. */
 export const completion = (input = 12, output = 8) => ({
   id: 'gen-1',
   provider: 'OpenAI',
@@ -87,7 +87,7 @@ export const completion = (input = 12, output = 8) => ({
   object: 'chat.completion',
   created: 1_677_652_288,
   choices: [{ index: 0, message: { role: 'assistant', content: 'Hello!' }, finish_reason: 'stop' }],
-  usage: usageOf(input, output),
+  usage: toUsage(input, output),
 });
 
 const MODELS = {
@@ -97,7 +97,7 @@ const MODELS = {
   ],
 };
 
-/** Opens the upstream; it ends with the test. Unless told otherwise it answers as asked, streaming or whole. */
+/** Opens the upstream; it ends with the test. By default it answers as requested, streaming or whole. */
 export async function openUpstream(t: Test): Promise<FakeUpstream> {
   const requests: UpstreamRequest[] = [];
   const asked: string[] = [];

@@ -1,17 +1,25 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { LRUCache } from 'lru-cache';
-import type { Config } from '../../config/config.js';
-import { ApiError } from '../../platform/errors.js';
+import type { Config } from '../../../config/config.js';
+import { ApiError } from '../../../platform/errors.js';
 import type { Upstream } from './upstream.js';
 
-const KEPT_MS = 10 * 60_000;
-const Limit = Type.Optional(Type.Union([Type.Integer(), Type.Null()]));
+/** A model's name, as requests give it. */
+export const ModelSchema = Type.String({
+  pattern: '^[\\x21-\\x7e]{1,200}$',
+  description: 'A model, by its name upstream.',
+  examples: ['openai/gpt-4'],
+});
+
+/** How long the list is good for before it is fetched again. */
+const CACHE_MS = 10 * 60_000;
+const LimitSchema = Type.Optional(Type.Union([Type.Integer(), Type.Null()]));
 const UpstreamModelSchema = Type.Object({
   id: Type.String(),
   created: Type.Optional(Type.Integer()),
-  context_length: Limit,
-  top_provider: Type.Optional(Type.Union([Type.Object({ max_completion_tokens: Limit }), Type.Null()])),
+  context_length: LimitSchema,
+  top_provider: Type.Optional(Type.Union([Type.Object({ max_completion_tokens: LimitSchema }), Type.Null()])),
 });
 type UpstreamModel = Static<typeof UpstreamModelSchema>;
 const UpstreamModelsSchema = Type.Object({ data: Type.Array(Type.Unknown()) });
@@ -24,39 +32,43 @@ export interface ListedModel {
   readonly owned_by: string;
 }
 
-/** The models upstream has, as far as they are offered here. */
+/** The models of upstream that are offered here. */
 export interface Models {
   /**
-   * @returns what was asked for, or the standard model
+   * Returns the model that was asked for, or the default model.
    * @throws {ApiError} MODEL_NOT_ALLOWED
    */
   readonly choose: (model: string | undefined) => string;
-  /** @throws {ApiError} of upstream, where nothing says what there is */
+  /**
+   * Lists the models on offer.
+   * @throws {ApiError} as upstream does, where neither upstream nor the configuration names any
+   */
   readonly list: () => Promise<readonly ListedModel[]>;
   /**
-   * Tokens an answer of a model can have at most; undefined where that is not known yet. It never waits: the list is
-   * fetched behind it.
+   * Returns the most tokens a model can answer with; undefined where that is not known yet. It never waits: the list is
+   * fetched in the background.
    */
-  readonly ceilingOf: (model: string) => number | undefined;
+  readonly outputLimit: (model: string) => number | undefined;
 }
 
-const ownerOf = (id: string) => id.split('/')[0] ?? id;
+const toOwner = (id: string) => id.split('/')[0] ?? id;
 
-function ceiling(model: UpstreamModel): number | undefined {
+function toOutputLimit(model: UpstreamModel): number | undefined {
   const limits = [model.top_provider?.max_completion_tokens, model.context_length];
   return limits.find((limit) => typeof limit === 'number' && limit > 0) ?? undefined;
 }
 
+/** Builds the list of models, fetched from upstream when it is needed and kept for ten minutes. */
 export function createModels(config: NonNullable<Config['chat']>, upstream: Upstream): Models {
   const allowed = config.models === undefined ? undefined : new Set(config.models);
   const isOffered = (model: string) => allowed === undefined || allowed.has(model);
 
   const lists = new LRUCache<'models', Map<string, UpstreamModel>>({
     max: 1,
-    ttl: KEPT_MS,
+    ttl: CACHE_MS,
     allowStale: true,
     fetchMethod: async () => {
-      const answer = await upstream.read('/models');
+      const answer = await upstream.fetchJson('/models');
       if (!Value.Check(UpstreamModelsSchema, answer)) throw new ApiError('UPSTREAM_FAILED');
       const models = answer.data.filter((model) => Value.Check(UpstreamModelSchema, model));
       return new Map(models.map((model) => [model.id, model]));
@@ -74,13 +86,13 @@ export function createModels(config: NonNullable<Config['chat']>, upstream: Upst
         return undefined;
       });
       const ids = known === undefined ? [...(allowed ?? [])] : [...known.keys()].filter(isOffered);
-      return ids.map((id) => ({ id, object: 'model', created: known?.get(id)?.created ?? 0, owned_by: ownerOf(id) }));
+      return ids.map((id) => ({ id, object: 'model', created: known?.get(id)?.created ?? 0, owned_by: toOwner(id) }));
     },
-    ceilingOf: (model) => {
+    outputLimit: (model) => {
       const known = lists.peek('models', { allowStale: true });
       if (!lists.has('models')) void lists.fetch('models').catch(() => {});
       const found = known?.get(model);
-      return found === undefined ? undefined : ceiling(found);
+      return found === undefined ? undefined : toOutputLimit(found);
     },
   };
 }

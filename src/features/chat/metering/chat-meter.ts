@@ -1,76 +1,80 @@
 import { randomUUID } from 'node:crypto';
 import { Type } from '@sinclair/typebox';
-import { createOutcomeBatcher, createOutcomeDecoder } from '../../metering/outcomes.js';
-import type { Caller } from '../../platform/database/client/caller.js';
-import type { Database } from '../../platform/database/client/database.js';
-import type { Json } from '../../platform/database/client/types.js';
+import { createOutcomeBatcher, createOutcomeDecoder } from '../../../metering/outcomes.js';
+import type { Caller } from '../../../platform/database/client/caller.js';
+import type { Database } from '../../../platform/database/client/database.js';
+import type { Json } from '../../../platform/database/client/types.js';
 
-/** Who pays for a chat request: a person with a session or key, or one Google vouches for. */
+/** Who pays for a chat request: a user with a session or an API key, or the user a Google account belongs to. */
 export type Payer = Caller | { readonly google_subject: string };
 
-/** What a chat request may come to, for its hold. */
+/** What a chat request may cost at most, for its hold. */
 export interface Reservation {
   readonly source: 'chat' | 'api';
   /** In lower case. */
   readonly model: string;
-  /** Tokens of the prompt, estimated. */
+  /** Estimated tokens of the prompt. */
   readonly inputEstimate: number;
-  /** Tokens of the answer that are wanted; as many as are left are held. */
+  /** Tokens wanted for the answer; where fewer are left, those are held. */
   readonly outputTokens: number;
   readonly idempotencyKey?: string | undefined;
-  /** SHA-256 (hex) of the request, to tell a retry from another request with the same key. */
+  /** SHA-256 (hex) of the request, which tells a retry from another request with the same key. */
   readonly requestHash: string;
 }
 
 /** Tokens set aside for one chat request. */
 export interface Hold {
   readonly id: string;
-  /** Tokens of the answer the hold pays for, 1 at least. */
+  /** Tokens of the answer the hold pays for, at least 1. */
   readonly outputTokens: number;
-  /** Tokens left besides it. */
+  /** Tokens left besides the hold. */
   readonly remaining: number;
 }
 
-/** What upstream told of a generation, as far as it is known. */
+/** Where a generation comes from, as far as upstream has said. */
 export interface Origin {
   readonly provider?: string | undefined;
   readonly upstreamId?: string | undefined;
 }
 
-/** What a chat request came to; nothing billed is 0 and 0. */
-export interface Bill extends Origin {
+/** What a chat request used; 0 and 0 where nothing is billed. */
+export interface UsageReport extends Origin {
   readonly inputTokens: number;
   readonly outputTokens: number;
   readonly provenance: 'provider_final' | 'estimated';
 }
 
-/** How a chat request was settled: the first bill counts, however often one is sent. */
+/** How a chat request was settled: the first report counts, however often one is sent. */
 export interface Settlement {
   readonly tokensUsed: number;
   readonly remaining: number;
 }
 
-/** Takes, extends and settles the holds of chat requests; the rules are the SQL function `meter_chat`'s. */
+/** Takes, extends and settles the holds of chat requests; the rules are in the SQL function `meter_chat`. */
 export interface ChatMeter {
-  /** @throws {ApiError} INSUFFICIENT_TOKENS, INVALID_TOKEN, USER_NOT_FOUND (Google), ALREADY_ANSWERED, IDEMPOTENCY_MISMATCH */
+  /**
+   * Takes the hold of a request.
+   * @throws {ApiError} INSUFFICIENT_TOKENS, INVALID_TOKEN, USER_NOT_FOUND (Google), ALREADY_ANSWERED, IDEMPOTENCY_MISMATCH
+   */
   readonly reserve: (payer: Payer, reservation: Reservation) => Promise<Hold>;
   /**
-   * Says that a request still runs, and asks for more tokens, 0 for none.
-   * @returns how many tokens the hold grew by: fewer than asked for where fewer are left
+   * Reports that a request still runs, and asks for more tokens, 0 for none.
+   * @returns the tokens the hold grew by: fewer than asked for where fewer are left
    * @throws {ApiError} RESERVATION_SETTLED
    */
   readonly extend: (holdId: string, outputTokens: number, origin: Origin) => Promise<number>;
-  readonly settle: (holdId: string, bill: Bill) => Promise<Settlement>;
+  /** Settles a hold with what the request used. */
+  readonly settle: (holdId: string, report: UsageReport) => Promise<Settlement>;
 }
 
-const Tokens = Type.Integer({ minimum: 0 });
-const decodeHold = createOutcomeDecoder(Type.Object({ output_tokens: Tokens, remaining: Tokens }));
-const decodeExtension = createOutcomeDecoder(Type.Object({ output_tokens: Tokens }));
-const decodeSettlement = createOutcomeDecoder(Type.Object({ tokens_used: Tokens, remaining: Tokens }));
+const TokensSchema = Type.Integer({ minimum: 0 });
+const decodeHold = createOutcomeDecoder(Type.Object({ output_tokens: TokensSchema, remaining: TokensSchema }));
+const decodeExtension = createOutcomeDecoder(Type.Object({ output_tokens: TokensSchema }));
+const decodeSettlement = createOutcomeDecoder(Type.Object({ tokens_used: TokensSchema, remaining: TokensSchema }));
 
 type Item = Record<string, Json>;
 
-const originOf = ({ provider, upstreamId }: Origin): Item => ({
+const toOriginFields = ({ provider, upstreamId }: Origin): Item => ({
   provider: provider ?? null,
   upstream_id: upstreamId ?? null,
 });
@@ -96,13 +100,13 @@ export function createChatMeter(database: Database): ChatMeter {
       return { id, outputTokens, remaining };
     },
     extend: async (hold, outputTokens, origin) => {
-      const item = { op: 'extend', hold, output_tokens: outputTokens, ...originOf(origin) };
+      const item = { op: 'extend', hold, output_tokens: outputTokens, ...toOriginFields(origin) };
       return decodeExtension(await submit(item)).output_tokens;
     },
-    settle: async (hold, bill) => {
-      const { inputTokens, outputTokens, provenance } = bill;
+    settle: async (hold, report) => {
+      const { inputTokens, outputTokens, provenance } = report;
       const tokens = { input_tokens: inputTokens, output_tokens: outputTokens, provenance };
-      const settlement = decodeSettlement(await submit({ op: 'settle', hold, ...tokens, ...originOf(bill) }));
+      const settlement = decodeSettlement(await submit({ op: 'settle', hold, ...tokens, ...toOriginFields(report) }));
       return { tokensUsed: settlement.tokens_used, remaining: settlement.remaining };
     },
   };

@@ -1,15 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { MAX_OUTPUT_TOKENS } from '../../metering/request-estimate.js';
+import { ModelSchema } from '../../openrouter/models.js';
 
-/** Most tokens somebody may ask for in one answer. */
-export const MAX_OUTPUT_TOKENS = 10_000_000;
-
-export const ModelSchema = Type.String({
-  pattern: '^[\\x21-\\x7e]{1,200}$',
-  description: 'A model as the upstream names it.',
-  examples: ['openai/gpt-4'],
-});
-
-/** OpenRouter's cache breakpoints of a part. */
+/** Marks a part as one of OpenRouter's cache breakpoints. */
 const CacheControlSchema = Type.Object(
   { type: Type.Literal('ephemeral'), ttl: Type.Optional(Type.Union([Type.Literal('5m'), Type.Literal('1h')])) },
   { additionalProperties: false },
@@ -23,7 +16,10 @@ const ImagePartSchema = Type.Object(
     type: Type.Literal('image_url'),
     image_url: Type.Object(
       {
-        url: Type.String({ pattern: '^(https?://|data:image/)', description: 'An address, or the image as data URL.' }),
+        url: Type.String({
+          pattern: '^(https?://|data:image/)',
+          description: 'A web address, or the image as a data URL.',
+        }),
         detail: Type.Optional(Type.Union([Type.Literal('auto'), Type.Literal('low'), Type.Literal('high')])),
       },
       { additionalProperties: false },
@@ -45,22 +41,26 @@ const MessageSchema = Type.Object(
 export const ChatRequestSchema = Type.Object(
   {
     access_token: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 4096, description: "Google's; not needed with a bearer token." }),
+      Type.String({
+        minLength: 1,
+        maxLength: 4096,
+        description: "Google's access token; not needed with a bearer token.",
+      }),
     ),
     messages: Type.Array(MessageSchema, { minItems: 1, maxItems: 2000 }),
     model: Type.Optional(ModelSchema),
-    temperature: Type.Optional(Type.Number({ minimum: 0, maximum: 2, description: '0.7 where absent.' })),
+    temperature: Type.Optional(Type.Number({ minimum: 0, maximum: 2, description: '0.7 by default.' })),
     max_tokens: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_OUTPUT_TOKENS })),
-    stream: Type.Optional(Type.Boolean({ description: 'false: one JSON answer instead of a stream.' })),
+    stream: Type.Optional(Type.Boolean({ description: 'Send false for one JSON answer instead of a stream.' })),
   },
   { additionalProperties: false },
 );
 export type ChatRequest = Static<typeof ChatRequestSchema>;
 
-/** Whatever upstream answered, and what is left. */
+/** Whatever upstream answered, with the balance. */
 export const ChatAnswerSchema = Type.Object(
   {
-    tokens_left: Type.Integer({ description: 'Tokens left.' }),
+    tokens_left: Type.Integer({ description: 'Tokens left after this request.' }),
     tokens_used: Type.Integer({ description: 'Tokens this request used.' }),
   },
   { additionalProperties: true },
@@ -68,5 +68,5 @@ export const ChatAnswerSchema = Type.Object(
 
 export const EventStreamSchema = Type.String({
   description:
-    "Server-sent events: upstream's chunks, then {type: token_update, tokens_left, tokens_used}, with reason: quota where the tokens ran out, then [DONE].",
+    "Server-sent events: upstream's chunks, then {type: token_update, tokens_left, tokens_used}, with reason: quota if the tokens ran out, then [DONE].",
 });

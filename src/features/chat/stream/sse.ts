@@ -1,25 +1,29 @@
 /** One event of a `text/event-stream`, with the bytes it came in. */
 export interface StreamEvent {
-  /** Everything of it, the blank line at its end included: all events' bytes together are the stream's. */
+  /** All its bytes, including the blank line at its end: those of all events together are the stream's. */
   readonly raw: Buffer;
-  /** Its `data` lines; undefined where it has none, as comments that only keep the connection open. */
+  /** Its `data` lines; undefined where it has none, as in comments that only keep the connection open. */
   readonly data: string | undefined;
 }
 
 /** Cuts a stream of bytes into events. */
 export interface EventScanner {
-  /** Takes the next bytes and returns the events they complete. */
+  /**
+   * Takes the next bytes and returns the events they complete.
+   * @throws where an event is longer than 16 MiB
+   */
   readonly push: (bytes: Buffer) => StreamEvent[];
-  /** The event the stream ended in without a blank line, if there is one. */
+  /** Returns the event the stream ended in without a blank line, if there is one. */
   readonly end: () => StreamEvent[];
 }
 
-/** Longest event in bytes: images arrive whole in one. */
+/** Longest event in bytes: an image arrives whole in one. */
 const MAX_EVENT_BYTES = 16 * 1024 * 1024;
 const LF = 0x0a;
 const CR = 0x0d;
 
-function dataOf(raw: Buffer): string | undefined {
+/** Returns the `data` lines of an event, joined. */
+function parseData(raw: Buffer): string | undefined {
   const lines = raw
     .toString('utf8')
     .split(/\r\n|\r|\n/)
@@ -29,16 +33,16 @@ function dataOf(raw: Buffer): string | undefined {
 }
 
 /**
- * Builds a scanner. Lines end with LF, CR or CRLF, and an event with an empty line (WHATWG HTML, "Server-sent events",
+ * Builds a scanner. Lines end with LF, CR or CRLF, and events with an empty line (WHATWG HTML, "Server-sent events",
  * "Interpreting an event stream"); bytes may be cut anywhere, also within a character.
  */
 export function createEventScanner(): EventScanner {
   let pieces: Buffer[] = [];
   let length = 0;
   let lineIsEmpty = true;
-  let afterReturn = false;
+  let afterCarriageReturn = false;
 
-  const take = (piece: Buffer): void => {
+  const append = (piece: Buffer): void => {
     length += piece.length;
     if (length > MAX_EVENT_BYTES) throw new Error('an event is too long');
     if (piece.length > 0) pieces.push(piece);
@@ -47,12 +51,12 @@ export function createEventScanner(): EventScanner {
     const raw = Buffer.concat(pieces);
     pieces = [];
     length = 0;
-    return { raw, data: dataOf(raw) };
+    return { raw, data: parseData(raw) };
   };
-  /** Whether the byte ends an empty line. */
+  /** Returns whether the byte ends an empty line. */
   const endsEvent = (byte: number): boolean => {
-    const isSecondHalf = byte === LF && afterReturn;
-    afterReturn = byte === CR;
+    const isSecondHalf = byte === LF && afterCarriageReturn;
+    afterCarriageReturn = byte === CR;
     if (isSecondHalf) return false;
     if (byte !== LF && byte !== CR) {
       lineIsEmpty = false;
@@ -71,15 +75,20 @@ export function createEventScanner(): EventScanner {
         if (!endsEvent(bytes[index] ?? 0)) continue;
         if (bytes[index] === CR && bytes[index + 1] === LF) {
           index += 1;
-          afterReturn = false;
+          afterCarriageReturn = false;
         }
-        take(bytes.subarray(start, index + 1));
+        append(bytes.subarray(start, index + 1));
         start = index + 1;
         events.push(complete());
       }
-      take(bytes.subarray(start));
+      append(bytes.subarray(start));
       return events;
     },
     end: () => (length === 0 ? [] : [complete()]),
   };
+}
+
+/** Writes one event whose data is JSON. */
+export function formatEvent(value: Readonly<Record<string, unknown>>): string {
+  return `data: ${JSON.stringify(value)}\n\n`;
 }

@@ -1,0 +1,154 @@
+import { createHash } from 'node:crypto';
+import { PassThrough } from 'node:stream';
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
+import { ApiError } from '../../platform/errors.js';
+import type { InFlight } from './in-flight.js';
+import type { ChatMeter, Hold, Reservation } from './metering/chat-meter.js';
+import { createHoldExtender } from './metering/hold-extender.js';
+import { createOutputLimit, estimatePrompt } from './metering/request-estimate.js';
+import { release, type Settle } from './metering/settlement.js';
+import type { TokenCounter } from './metering/token-counter.js';
+import { createUsageAccumulator } from './metering/usage-accumulator.js';
+import type { Models } from './openrouter/models.js';
+import type { Upstream } from './openrouter/upstream.js';
+import { createClientStream } from './stream/client-stream.js';
+import { type Answer, relayStream, type StreamFormat } from './stream/relay.js';
+import { settleWholeAnswer, type WholeAnswer } from './stream/whole-answer.js';
+
+/** Largest chat request, in bytes: images may be in it. */
+export const CHAT_BODY_LIMIT_BYTES = 1024 * 1024;
+
+/** What completions are served with, for as long as the application lives. */
+export interface ChatServices {
+  readonly upstream: Upstream;
+  readonly models: Models;
+  readonly meter: ChatMeter;
+  readonly settle: Settle;
+  readonly counter: TokenCounter;
+  readonly inFlight: InFlight;
+}
+
+/** How answers look in one wire format. */
+export interface ResponseFormat extends StreamFormat {
+  /** Returns the response body of an answer that came whole. */
+  readonly toBody: (answer: WholeAnswer) => string | object;
+}
+
+/** A chat request that a route has accepted. */
+export interface CompletionJob {
+  readonly source: 'chat' | 'api';
+  /** Takes the hold from the balance of whoever pays. */
+  readonly reserve: (reservation: Reservation) => Promise<Hold>;
+  /** What upstream is asked, without what the server adds. */
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly model: string;
+  readonly isStreaming: boolean;
+  readonly idempotencyKey: string | undefined;
+  readonly format: ResponseFormat;
+}
+
+/** A chat request that is paid for and that upstream has begun to answer. */
+interface Generation extends Answer {
+  /** Whether the answer may become longer than what is held for it. */
+  readonly isUnbounded: boolean;
+}
+
+/** Keeps caches and proxies from storing or buffering a stream. */
+const STREAM_HEADERS = { 'cache-control': 'no-store', 'x-accel-buffering': 'no' };
+/** Contract 4's words for an empty balance. */
+const EMPTY_BALANCE = 'Insufficient tokens. Please contact support to add more tokens.';
+
+/**
+ * Returns the services of chat.
+ * @throws {ApiError} CHAT_DISABLED
+ */
+export function requireChat(chat: ChatServices | undefined): ChatServices {
+  if (chat === undefined) throw new ApiError('CHAT_DISABLED');
+  return chat;
+}
+
+/** Returns what upstream is sent: the request with its limits, always asking for usage. */
+function toUpstreamRequest({ body, model, isStreaming }: CompletionJob, limits: object): string {
+  const options = body['stream_options'];
+  return JSON.stringify({
+    ...body,
+    ...limits,
+    model,
+    stream: isStreaming,
+    ...(isStreaming && { stream_options: { ...(typeof options === 'object' ? options : {}), include_usage: true } }),
+    usage: { include: true },
+  });
+}
+
+async function reserve(job: CompletionJob, reservation: Reservation): Promise<Hold> {
+  try {
+    return await job.reserve(reservation);
+  } catch (error) {
+    if (!(error instanceof ApiError && error.code === 'INSUFFICIENT_TOKENS')) throw error;
+    throw new ApiError('INSUFFICIENT_TOKENS', { sentence: EMPTY_BALANCE, extras: error.extras });
+  }
+}
+
+/**
+ * Takes the hold of a request, and only then sends it upstream.
+ * @throws {ApiError} why it was refused, here or upstream; then nothing is billed
+ */
+async function startGeneration(chat: ChatServices, job: CompletionJob, log: FastifyBaseLogger): Promise<Generation> {
+  const { body, model, source, isStreaming, idempotencyKey } = job;
+  const prompt = estimatePrompt(body);
+  const limit = createOutputLimit(body, isStreaming, chat.models.outputLimit(model));
+  const hold = await reserve(job, {
+    source,
+    model: model.toLowerCase(),
+    inputEstimate: prompt.tokens,
+    outputTokens: limit.wantedTokens,
+    idempotencyKey,
+    requestHash: createHash('sha256')
+      .update(JSON.stringify([source, model, body]))
+      .digest('hex'),
+  });
+  const { settle, inFlight } = chat;
+  const { abortSignal } = inFlight;
+  try {
+    const request = toUpstreamRequest(job, limit.toUpstreamLimits(hold.outputTokens));
+    const answer = await chat.upstream.complete(request, isStreaming, abortSignal);
+    const usage = createUsageAccumulator(chat.counter, prompt);
+    return { hold, body: answer, usage, settle, abortSignal, log, format: job.format, isUnbounded: limit.isUnbounded };
+  } catch (error) {
+    await release(settle, hold.id, log);
+    throw error;
+  }
+}
+
+/** Starts to pass a stream on; it ends, and is settled, without anyone waiting for it. */
+function openStream(chat: ChatServices, generation: Generation): PassThrough {
+  const { hold, usage, isUnbounded, log } = generation;
+  const out = new PassThrough();
+  const extender = createHoldExtender(chat.meter, hold, usage, isUnbounded);
+  const relay = relayStream({ ...generation, extender, client: createClientStream(out) });
+  chat.inFlight.track(relay).catch((error: unknown) => {
+    log.error({ err: error }, 'a stream broke');
+    out.destroy();
+  });
+  return out;
+}
+
+/**
+ * Answers a chat request: holds what it may cost, asks upstream, and passes the answer on, as a stream or whole.
+ * @throws {ApiError} before anything was answered; then nothing is billed
+ */
+export function serveCompletion(chat: ChatServices, job: CompletionJob, request: FastifyRequest, reply: FastifyReply) {
+  return chat.inFlight.run(async () => {
+    const generation = await startGeneration(chat, job, request.log);
+    if (job.isStreaming) {
+      reply.headers({ 'x-tokens-remaining': generation.hold.remaining, ...STREAM_HEADERS });
+      reply.type('text/event-stream; charset=utf-8');
+      return reply.send(openStream(chat, generation));
+    }
+    const answer = await settleWholeAnswer(generation);
+    const { remaining, tokensUsed } = answer.settlement;
+    reply.headers({ 'x-tokens-remaining': remaining, 'x-tokens-used': tokensUsed, 'cache-control': 'no-store' });
+    reply.type('application/json; charset=utf-8');
+    return reply.send(job.format.toBody(answer));
+  });
+}

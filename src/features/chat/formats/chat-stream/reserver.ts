@@ -1,0 +1,52 @@
+import type { GoogleAccessTokens } from '../../../../auth/oauth/google-access-token.js';
+import type { Caller } from '../../../../platform/database/client/caller.js';
+import { AnyResult, type Database } from '../../../../platform/database/client/database.js';
+import { ApiError } from '../../../../platform/errors.js';
+import type { CompletionJob } from '../../completion.js';
+import type { ChatMeter } from '../../metering/chat-meter.js';
+
+/** What finding out who pays takes. */
+export interface ReserverServices {
+  readonly database: Database;
+  readonly googleAccessTokens: GoogleAccessTokens;
+  /** Tokens a new account starts with. */
+  readonly defaultUserTokens: number;
+}
+
+type Reserve = CompletionJob['reserve'];
+
+/** Debits the owner of a Google access token; their account is created the first time, as by `POST /auth/google`. */
+async function createGoogleReserver(
+  services: ReserverServices,
+  meter: ChatMeter,
+  accessToken: string,
+): Promise<Reserve> {
+  const identity = await services.googleAccessTokens.verify(accessToken);
+  const payer = { google_subject: identity.subject };
+  return async (reservation) => {
+    try {
+      return await meter.reserve(payer, reservation);
+    } catch (error) {
+      if (!(error instanceof ApiError && error.code === 'USER_NOT_FOUND')) throw error;
+      const account = { p_identity: identity, p_default_tokens: services.defaultUserTokens };
+      await services.database.call('find_google_user', account, AnyResult);
+      return meter.reserve(payer, reservation);
+    }
+  };
+}
+
+/**
+ * Returns the function that takes a hold from the balance of whoever pays: the user of the request's bearer token, or
+ * the owner of the Google access token in its body.
+ * @throws {ApiError} MISSING_TOKEN, INVALID_ACCESS_TOKEN, GOOGLE_DISABLED
+ */
+export async function createReserver(
+  services: ReserverServices,
+  meter: ChatMeter,
+  user: Caller | undefined,
+  accessToken: string | undefined,
+): Promise<Reserve> {
+  if (user !== undefined) return (reservation) => meter.reserve(user, reservation);
+  if (accessToken === undefined) throw new ApiError('MISSING_TOKEN');
+  return createGoogleReserver(services, meter, accessToken);
+}

@@ -1,0 +1,107 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyRequest } from 'fastify';
+import { acceptUser, getOptionalUser } from '../../../../auth/guards/user-guard.js';
+import { parseIdempotencyKey } from '../../../../metering/idempotency-key.js';
+import { errors } from '../../../../platform/http/error-schema.js';
+import { describeRoutes } from '../../../../platform/http/route-defaults.js';
+import {
+  CHAT_BODY_LIMIT_BYTES,
+  type ChatServices,
+  type CompletionJob,
+  type ResponseFormat,
+  requireChat,
+  serveCompletion,
+} from '../../completion.js';
+import type { Settlement } from '../../metering/chat-meter.js';
+import { formatEvent } from '../../stream/sse.js';
+import { createLengthChunk, DONE, OPENAI_DECODER } from '../openai/format.js';
+import { createReserver, type ReserverServices } from './reserver.js';
+import { ChatAnswerSchema, type ChatRequest, ChatRequestSchema, EventStreamSchema } from './schemas.js';
+
+const DEFAULT_TEMPERATURE = 0.7;
+
+/** Returns the event that reports the balance. */
+function createTokenUpdate({ remaining, tokensUsed }: Settlement, isCut: boolean): string {
+  const update = { type: 'token_update', tokens_left: remaining, tokens_used: tokensUsed };
+  return formatEvent({ ...update, ...(isCut && { reason: 'quota' }) });
+}
+
+/** Builds contract 4's answers for a model: every chunk as it came, then the balance, then the end. */
+function createChatStreamFormat(model: string): ResponseFormat {
+  return {
+    ...OPENAI_DECODER,
+    shouldForward: () => true,
+    finalEvents: ({ stopReason, report, settlement }) => {
+      const isCut = stopReason?.kind === 'quota';
+      const fault = stopReason?.kind === 'fault' ? formatEvent({ type: 'error', ...stopReason.error.toBody() }) : '';
+      const length = isCut ? createLengthChunk(report, model, 1) : '';
+      const update = settlement === undefined ? '' : createTokenUpdate(settlement, isCut);
+      return fault + length + update + DONE;
+    },
+    toBody: ({ text, settlement: { remaining, tokensUsed } }) => ({
+      ...JSON.parse(text),
+      tokens_left: remaining,
+      tokens_used: tokensUsed,
+    }),
+  };
+}
+
+interface ChatStreamRoutesOptions extends ReserverServices {
+  readonly chat: ChatServices | undefined;
+}
+
+/**
+ * Returns what is to be done for a request.
+ * @throws {ApiError} MISSING_TOKEN, INVALID_ACCESS_TOKEN, GOOGLE_DISABLED, MODEL_NOT_ALLOWED, VALIDATION_FAILED
+ */
+async function createJob(
+  services: ReserverServices,
+  chat: ChatServices,
+  request: FastifyRequest,
+  { access_token: accessToken, model: requestedModel, stream = true, ...body }: ChatRequest,
+): Promise<CompletionJob> {
+  const reserve = await createReserver(services, chat.meter, getOptionalUser(request), accessToken);
+  const model = chat.models.choose(requestedModel);
+  return {
+    source: 'chat',
+    model,
+    reserve,
+    body: { temperature: DEFAULT_TEMPERATURE, ...body },
+    isStreaming: stream,
+    idempotencyKey: parseIdempotencyKey(request, undefined),
+    format: createChatStreamFormat(model),
+  };
+}
+
+/** Serves `POST /chat/stream` (contract 4). */
+export const chatStreamRoutes: FastifyPluginAsyncTypebox<ChatStreamRoutesOptions> = async (app, services) => {
+  describeRoutes(app, { tags: ['Chat'] });
+  // Without a bearer token the body has to say who asks.
+  acceptUser(app);
+
+  app.post(
+    '/chat/stream',
+    {
+      bodyLimit: CHAT_BODY_LIMIT_BYTES,
+      schema: {
+        summary: 'Ask a language model, stream its answer and debit the tokens',
+        body: ChatRequestSchema,
+        response: {
+          200: {
+            description: 'The answer.',
+            content: {
+              'text/event-stream': { schema: EventStreamSchema },
+              'application/json': { schema: ChatAnswerSchema },
+            },
+          },
+          ...errors(403, 409, 422, 502),
+        },
+      },
+    },
+    async (request, reply) => {
+      const chat = requireChat(services.chat);
+      const job = await createJob(services, chat, request, request.body);
+      return serveCompletion(chat, job, request, reply);
+    },
+  );
+};

@@ -1,0 +1,103 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { MAX_OUTPUT_TOKENS } from '../../metering/request-estimate.js';
+import { ModelSchema } from '../../openrouter/models.js';
+
+const OutputTokensSchema = Type.Union([Type.Integer({ minimum: 1, maximum: MAX_OUTPUT_TOKENS }), Type.Null()]);
+/** A field that is passed on as it is: only upstream and its models have to understand it. */
+const PassedOn = Type.Optional(Type.Unknown());
+
+/**
+ * A request in the OpenAI format (OpenAI API reference, "Create chat completion"), with the sampling parameters that
+ * OpenRouter adds. Fields that would cost more than tokens, such as those for web search, are not among them.
+ */
+export const CompletionRequestSchema = Type.Object(
+  {
+    messages: Type.Array(Type.Object({ role: Type.String({ minLength: 1, maxLength: 50 }) }), {
+      minItems: 1,
+      maxItems: 2000,
+    }),
+    model: ModelSchema,
+    stream: Type.Optional(Type.Union([Type.Boolean(), Type.Null()])),
+    stream_options: Type.Optional(
+      Type.Union([Type.Object({ include_usage: Type.Optional(Type.Boolean()) }), Type.Null()]),
+    ),
+    max_tokens: Type.Optional(OutputTokensSchema),
+    max_completion_tokens: Type.Optional(OutputTokensSchema),
+    n: Type.Optional(Type.Union([Type.Integer({ minimum: 1, maximum: 128 }), Type.Null()])),
+    audio: PassedOn,
+    frequency_penalty: PassedOn,
+    function_call: PassedOn,
+    functions: PassedOn,
+    logit_bias: PassedOn,
+    logprobs: PassedOn,
+    metadata: PassedOn,
+    min_p: PassedOn,
+    modalities: PassedOn,
+    parallel_tool_calls: PassedOn,
+    prediction: PassedOn,
+    presence_penalty: PassedOn,
+    prompt_cache_key: PassedOn,
+    provider: PassedOn,
+    reasoning: PassedOn,
+    reasoning_effort: PassedOn,
+    repetition_penalty: PassedOn,
+    response_format: PassedOn,
+    safety_identifier: PassedOn,
+    seed: PassedOn,
+    service_tier: PassedOn,
+    stop: PassedOn,
+    store: PassedOn,
+    temperature: PassedOn,
+    tool_choice: PassedOn,
+    tools: PassedOn,
+    top_a: PassedOn,
+    top_k: PassedOn,
+    top_logprobs: PassedOn,
+    top_p: PassedOn,
+    user: PassedOn,
+    verbosity: PassedOn,
+  },
+  { additionalProperties: false },
+);
+export type CompletionRequest = Static<typeof CompletionRequestSchema>;
+
+export const CompletionSchema = Type.Object(
+  {},
+  { additionalProperties: true, description: "Upstream's answer, as it came." },
+);
+
+export const CompletionStreamSchema = Type.String({
+  description: "Server-sent events: upstream's chunks, then [DONE].",
+});
+
+export const ModelsSchema = Type.Object({
+  object: Type.Literal('list'),
+  data: Type.Array(
+    Type.Object({
+      id: Type.String(),
+      object: Type.Literal('model'),
+      created: Type.Integer({ description: 'Seconds since 1970; 0 if unknown.' }),
+      owned_by: Type.String(),
+    }),
+  ),
+});
+
+const OpenAiErrorSchema = Type.Object(
+  {
+    error: Type.Object(
+      {
+        message: Type.String(),
+        type: Type.String(),
+        param: Type.Null(),
+        code: Type.String(),
+      },
+      { additionalProperties: true },
+    ),
+  },
+  { description: 'An error in the OpenAI format.' },
+);
+
+/** Declares the error answers of a route in the OpenAI format. */
+export function openAiErrors(...statuses: readonly number[]): Record<number, typeof OpenAiErrorSchema> {
+  return Object.fromEntries([...statuses, 429, 500, 503].map((status) => [status, OpenAiErrorSchema]));
+}

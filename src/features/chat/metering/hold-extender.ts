@@ -1,0 +1,73 @@
+import type { ChatMeter, Hold } from './chat-meter.js';
+import { WINDOW_TOKENS } from './request-estimate.js';
+import type { UsageAccumulator } from './usage-accumulator.js';
+
+/** How often a running stream reports that it is alive: far more often than its hold expires. */
+const RENEWAL_MS = 60_000;
+
+/** Keeps a stream's hold alive, and large enough for what the stream produces. */
+export interface HoldExtender {
+  /**
+   * Returns whether the hold pays for what has been produced; extends it in time where that is possible.
+   * @returns false when it does not and no tokens are left to extend it by
+   * @throws {DatabaseError} when it does not and the database cannot say whether tokens are left
+   */
+  readonly hasBudget: () => boolean | Promise<boolean>;
+  /** Stops the renewals; to be called when the stream has ended. */
+  readonly stop: () => void;
+}
+
+/**
+ * Builds the extender of a stream's hold and starts its renewals.
+ *
+ * @param isUnbounded whether upstream was given no limit. A limit that was given is trusted until the text has
+ *   certainly exceeded it.
+ */
+export function createHoldExtender(
+  meter: ChatMeter,
+  hold: Hold,
+  usage: UsageAccumulator,
+  isUnbounded: boolean,
+): HoldExtender {
+  const marginTokens = isUnbounded ? WINDOW_TOKENS / 2 : 0;
+  let held = hold.outputTokens;
+  let extension: Promise<void> | undefined;
+  let isOriginReported = false;
+
+  const produced = () => (isUnbounded ? usage.answer.estimate() : usage.answer.lowerBound());
+  const extend = async () => {
+    held += await meter.extend(hold.id, WINDOW_TOKENS, usage.origin());
+  };
+  const renew = () => {
+    // A failure shows at the next renewal or at the settlement as well.
+    void meter.extend(hold.id, 0, usage.origin()).catch(() => {});
+  };
+  const extendWhenNeeded = () => {
+    if (extension !== undefined || produced() < held - marginTokens) return;
+    extension = extend().finally(() => {
+      extension = undefined;
+    });
+    extension.catch(() => {});
+  };
+  const isCovered = async (): Promise<boolean> => {
+    await extension;
+    // No stream is ended over an estimate: its text is counted first.
+    if (produced() >= held) await usage.answer.exact();
+    return produced() < held;
+  };
+  const timer = setInterval(renew, RENEWAL_MS);
+  timer.unref();
+
+  return {
+    hasBudget: () => {
+      // Should this process die, upstream can still be asked for its count by the id.
+      if (!isOriginReported && usage.origin().upstreamId !== undefined) {
+        isOriginReported = true;
+        renew();
+      }
+      extendWhenNeeded();
+      return produced() < held || isCovered();
+    },
+    stop: () => clearInterval(timer),
+  };
+}
