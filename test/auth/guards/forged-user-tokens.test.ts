@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import t, { type Test } from 'tap';
-import { createApiKey, registerUser, type TestUser } from '../helpers/accounts.js';
-import { logInAsAdmin } from '../helpers/admin.js';
-import { openUpstream } from '../helpers/fakes/openrouter.js';
-import { openStripe } from '../helpers/fakes/stripe-server.js';
-import { checksumsOf, flawsOf } from '../helpers/http/bad-input.js';
-import { atRoot, type DocumentedRoute, documentedRoutes } from '../helpers/http/documented-routes.js';
-import { forge, forgedLifetimes, forgeriesOf, without } from '../helpers/http/forged-tokens.js';
-import { openTestServer } from '../helpers/http/test-server.js';
-import { signUp } from '../helpers/tracker.js';
+import { createApiKey, registerUser, type TestUser } from '../../helpers/accounts.js';
+import { logInAsAdmin } from '../../helpers/admin.js';
+import { openUpstream } from '../../helpers/fakes/openrouter.js';
+import { openStripe } from '../../helpers/fakes/stripe-server.js';
+import { checksumsOf, flawsOf } from '../../helpers/http/bad-input.js';
+import { atRoot, type DocumentedRoute, documentedRoutes } from '../../helpers/http/documented-routes.js';
+import { forge, forgedLifetimes, forgeriesOf, without } from '../../helpers/http/forged-tokens.js';
+import { openTestServer } from '../../helpers/http/test-server.js';
+import { signUp } from '../../helpers/tracker.js';
 
 const stripe = await openStripe(t);
 const upstream = await openUpstream(t);

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
-import { checksumsOf, endpointsOf, flawsOf, PREFIXES } from '../helpers/http/bad-input.js';
-import { forge, forgeriesOf, without } from '../helpers/http/forged-tokens.js';
-import { openTestServer } from '../helpers/http/test-server.js';
+import { checksumsOf, endpointsOf, flawsOf, PREFIXES } from '../../helpers/http/bad-input.js';
+import { forge, forgeriesOf, without } from '../../helpers/http/forged-tokens.js';
+import { openTestServer } from '../../helpers/http/test-server.js';
 
 const server = await openTestServer(t);
 const device = await server.registerDevice();

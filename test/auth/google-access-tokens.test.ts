@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap';
-import { QUICK_MOODS, SLOW_MOODS } from '../../helpers/fakes/fault-server.js';
-import { authenticate, CLIENT_ID, openGoogleTokens } from '../../helpers/fakes/google-tokens.js';
-import { openTestServer } from '../../helpers/http/test-server.js';
-import { until } from '../../helpers/until.js';
+import { QUICK_MOODS, SLOW_MOODS } from '../helpers/fakes/fault-server.js';
+import { authenticate, CLIENT_ID, openGoogleTokens } from '../helpers/fakes/google-tokens.js';
+import { openTestServer } from '../helpers/http/test-server.js';
+import { until } from '../helpers/until.js';
 
 const google = await openGoogleTokens(t);
 const server = await openTestServer(t, { environment: google.environment });
