@@ -4,7 +4,7 @@ import { AnyResult, type Database } from '../../platform/database/client/databas
 import { sha256Hex } from '../tokens/crypto.js';
 import type { ProviderName } from './external-identity.js';
 
-/** What one sign-in is recognised by and bound with. */
+/** The secrets that identify one sign-in and bind its answers to it. */
 export interface FlowSecrets {
   /** Goes to the provider and comes back through the browser. */
   readonly state: string;

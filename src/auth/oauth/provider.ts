@@ -28,7 +28,7 @@ export function createRefusal(cause?: unknown): ApiError {
 
 /** Errors of RFC 6749, §4.1.2.1 that are the provider's own trouble. */
 const PROVIDER_TROUBLE = ['server_error', 'temporarily_unavailable'];
-/** A code that is not good: RFC 6749, §5.2, and GitHub's word for it. */
+/** Errors about a code that is not valid: RFC 6749, §5.2, and GitHub's own. */
 const BAD_CODE = ['invalid_grant', 'bad_verification_code'];
 /** An ID token or a profile that is not about this sign-in (OpenID Connect Core, §3.1.3.7 and §5.3.2), or too late. */
 const NOT_THIS_SIGN_IN = [

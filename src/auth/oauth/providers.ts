@@ -19,7 +19,7 @@ function toCallbackUrl(publicUrl: string, name: ProviderName): string {
   return `${publicUrl}/api/auth/oauth/${name}/callback`;
 }
 
-/** Builds the providers the configuration has credentials for; none of them is asked anything yet. */
+/** Creates the providers the configuration has credentials for; none of them is asked anything yet. */
 export function createProviders(config: Config['signIn'], publicUrl: string): SignInProviders {
   const { google, github } = config;
   const providers = {

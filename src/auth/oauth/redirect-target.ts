@@ -38,7 +38,7 @@ function toOAuthErrorCode({ statusCode }: ApiError): string {
  * @returns that, or the client's address with the error
  * @throws what the step throws, where no client waits
  */
-export async function redirectTarget(
+export async function resolveRedirectTarget(
   request: FastifyRequest,
   { redirect_uri, client_state }: PendingClient,
   step: () => Promise<string>,

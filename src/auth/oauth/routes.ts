@@ -8,7 +8,7 @@ import { SessionAnswerSchema } from '../sessions/schemas.js';
 import { createOpaqueToken, deriveKey } from '../tokens/crypto.js';
 import { beginFlow, consumeFlow, deriveFlowSecrets } from './flow.js';
 import type { SignInProviders } from './providers.js';
-import { redirectTarget, toClientUrl } from './redirect-target.js';
+import { resolveRedirectTarget, toClientUrl } from './redirect-target.js';
 import {
   BeginSignInSchema,
   CallbackSchema,
@@ -56,7 +56,7 @@ export const signInRoutes: FastifyPluginAsyncTypebox<SignInRoutesOptions> = asyn
       const { name, provider } = providers.require(request.params.provider);
       if (redirect_uri !== null && !isAllowedRedirect(redirect_uri)) throw new ApiError('REDIRECT_NOT_ALLOWED');
       const flow = { redirect_uri, client_state, code_challenge };
-      const destination = await redirectTarget(request, flow, async () => {
+      const destination = await resolveRedirectTarget(request, flow, async () => {
         const state = createOpaqueToken();
         const address = await provider.authorizationUrl(deriveFlowSecrets(key, state));
         await beginFlow(database, name, state, flow);
@@ -86,7 +86,7 @@ export const signInRoutes: FastifyPluginAsyncTypebox<SignInRoutesOptions> = asyn
       const identity = () => provider.identity(search, deriveFlowSecrets(key, state));
       const { redirect_uri, client_state, code_challenge } = flow;
       if (redirect_uri === null) return toAnswer(await signInWithProvider(options, request, await identity()));
-      const destination = await redirectTarget(request, flow, async () => {
+      const destination = await resolveRedirectTarget(request, flow, async () => {
         const code = await issueCode(options, await identity(), { redirect_uri, code_challenge });
         return toClientUrl(redirect_uri, client_state, { code });
       });

@@ -30,7 +30,7 @@ export const BeginSignInSchema = Type.Object(
   { additionalProperties: false },
 );
 
-/** What a provider sends the browser back with. Clients must ignore anything else it adds (RFC 6749, §4.1.2). */
+/** The query a provider sends the browser back with. Clients must ignore anything else it adds (RFC 6749, §4.1.2). */
 export const CallbackSchema = Type.Object(
   {
     state: Type.String({ minLength: 1, maxLength: 512 }),

@@ -5,7 +5,7 @@ import { ApiError } from '../../platform/errors.js';
 import { SubjectSchema, TokenVersionSchema } from './claims.js';
 import { verifyClientToken } from './client-tokens.js';
 
-/** Whom a token stands for, and the version of theirs it was made for. */
+/** The subject of a token, with the version of its row the token was made for. */
 export interface VersionedSubject {
   readonly id: string;
   readonly version: number;
