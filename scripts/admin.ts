@@ -1,7 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { PasswordSchema } from '../src/auth/password-schema.js';
-import { hashNewPassword } from '../src/auth/passwords.js';
+import { hashNewPassword, PasswordSchema } from '../src/auth/passwords.js';
 import { openClientForCommand, runCommand } from '../src/platform/database/command.js';
 import { StartupError } from '../src/platform/startup-error.js';
 import { readPassword } from './read-password.js';

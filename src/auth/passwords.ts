@@ -1,6 +1,13 @@
+import { Type } from '@sinclair/typebox';
 import argon2 from 'argon2';
 import pLimit from 'p-limit';
 import { ApiError } from '../platform/errors.js';
+
+/** A password somebody chooses: rules about its length, none about its characters; it is never truncated. */
+export const PasswordSchema = Type.String({ minLength: 8, maxLength: 256 });
+
+/** A password as somebody typed it, to be compared with the one that is kept. */
+export const TypedPasswordSchema = Type.String({ minLength: 1, maxLength: 256 });
 
 /** OWASP's recommendation for argon2id: 19 MiB of memory, two passes, one lane. */
 const PARAMETERS = { type: argon2.argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { EmailSchema } from '../email.js';
-import { PasswordSchema } from '../password-schema.js';
+import { PasswordSchema } from '../passwords.js';
 
 export const ForgotPasswordSchema = Type.Object({ email: EmailSchema }, { additionalProperties: false });
 

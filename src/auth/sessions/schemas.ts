@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { EmailSchema } from '../email.js';
-import { PasswordSchema, TypedPasswordSchema } from '../password-schema.js';
+import { PasswordSchema, TypedPasswordSchema } from '../passwords.js';
 import { DisplayNameSchema, UserSchema } from '../user-schema.js';
 
 const NullableText = Type.Union([Type.String(), Type.Null()]);

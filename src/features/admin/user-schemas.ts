@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { EmailSchema } from '../../auth/email.js';
-import { PasswordSchema } from '../../auth/password-schema.js';
+import { PasswordSchema } from '../../auth/passwords.js';
 import { DisplayNameSchema, UserSchema } from '../../auth/user-schema.js';
 import { NextCursor, PageQuery } from '../../platform/http/pagination.js';
 

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { Type } from '@sinclair/typebox';
-import { PasswordSchema, TypedPasswordSchema } from '../../auth/password-schema.js';
+import { PasswordSchema, TypedPasswordSchema } from '../../auth/passwords.js';
 import { DisplayNameSchema, UserSchema } from '../../auth/user-schema.js';
 import { NextCursor } from '../../platform/http/pagination.js';
 
