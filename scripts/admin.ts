@@ -1,7 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { hashNewPassword } from '../src/auth/passwords.js';
-import { PasswordSchema } from '../src/auth/sessions/schemas.js';
+import { hashNewPassword, PasswordSchema } from '../src/auth/passwords.js';
 import { openClientForCommand, runCommand } from '../src/platform/database/command.js';
 import { StartupError } from '../src/platform/startup-error.js';
 import { readPassword } from './read-password.js';

@@ -1,10 +1,7 @@
 import cors from '@fastify/cors';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
-import userAuthentication from './auth/guards/user-guard.js';
-import rateLimits from './auth/limits/rate-limits.js';
-import { createGoogleAccessTokens } from './auth/oauth/google-access-token.js';
-import { auth } from './auth/plugin.js';
-import clientTokens from './auth/tokens/client-tokens.js';
+import { createGoogleAccessTokens } from './auth/google-access-tokens.js';
+import { auth, authentication } from './auth/plugin.js';
 import type { Config } from './config/config.js';
 import { admin } from './features/admin/plugin.js';
 import { chat } from './features/chat/plugin.js';
@@ -72,7 +69,6 @@ export async function buildApp(
   readiness: Readiness = createReadiness(backend.database),
 ): Promise<FastifyInstance> {
   const { database, callerDatabase, jwtSecret: secret } = backend;
-  const { accessSeconds } = config.tokens;
   const { retentionMonths } = config.usage;
   const { defaultTokens: defaultUserTokens } = config.users;
   const googleAccessTokens = createGoogleAccessTokens(config.signIn.googleAccessTokens);
@@ -86,9 +82,7 @@ export async function buildApp(
   await app.register(errorHandler);
   await app.register(jsonBody);
   await app.register(cors, corsOptions(config.http.corsOrigins));
-  await app.register(rateLimits, { enabled: config.http.hasRateLimits });
-  await app.register(clientTokens, { secret });
-  await app.register(userAuthentication, { database, accessSeconds });
+  await app.register(authentication, { database, config, secret });
   await app.register(mail, { config: config.mail, embedded: backend.embedded });
   await app.register(openapi, { config: config.http });
 

@@ -1,36 +1,48 @@
 import type { FastifyPluginAsync } from 'fastify';
+import fp from 'fastify-plugin';
 import type { Config } from '../config/config.js';
 import type { Database } from '../platform/database/client/database.js';
 import { apiKeyRoutes } from './api-keys/routes.js';
-import type { GoogleAccessTokens } from './oauth/google-access-token.js';
-import { googleRoutes } from './oauth/google-routes.js';
-import { createProviders } from './oauth/providers.js';
-import { signInRoutes } from './oauth/routes.js';
+import type { GoogleAccessTokens } from './google-access-tokens.js';
+import userAuthentication from './guards/user-authentication.js';
+import rateLimits from './limits/rate-limits.js';
+import { oauth } from './oauth/plugin.js';
 import { passwordResetRoutes } from './password-reset/routes.js';
-import { accountRoutes } from './sessions/routes.js';
-import { ownSessionRoutes } from './sessions/session-routes.js';
+import { sessionPlugin } from './sessions/plugin.js';
 import { createSessions } from './sessions/sessions.js';
+import clientTokens from './tokens/client-tokens.js';
+
+/** What telling who sends a request needs from the application. */
+export interface AuthenticationOptions {
+  readonly database: Database;
+  readonly config: Pick<Config, 'http' | 'tokens'>;
+  /** The server's secret, to sign client tokens and derive keys with. */
+  readonly secret: string;
+}
 
 /** What signing in needs from the application. */
-export interface AuthOptions {
-  readonly database: Database;
+export interface AuthOptions extends AuthenticationOptions {
   readonly config: Pick<Config, 'http' | 'tokens' | 'users' | 'signIn'>;
-  /** The server's secret, to derive keys from. */
-  readonly secret: string;
   readonly googleAccessTokens: GoogleAccessTokens;
 }
 
-/** Accounts and how people sign in: passwords, other providers, API keys, forgotten passwords. */
+const authenticationPlugin: FastifyPluginAsync<AuthenticationOptions> = async (app, { database, config, secret }) => {
+  await app.register(rateLimits, { enabled: config.http.hasRateLimits });
+  await app.register(clientTokens, { secret });
+  await app.register(userAuthentication, { database, accessSeconds: config.tokens.accessSeconds });
+};
+
+/** Provides what every feature's guards and limits stand on: client tokens, users' credentials, limits per address. */
+export const authentication = fp(authenticationPlugin, { name: 'authentication' });
+
+/** Serves accounts and how people sign in: passwords, sessions, API keys, forgotten passwords, other providers. */
 export const auth: FastifyPluginAsync<AuthOptions> = async (app, { database, config, secret, googleAccessTokens }) => {
   const { publicUrl } = config.http;
   const { defaultTokens } = config.users;
   const sessions = createSessions(app, config.tokens, secret);
-  await app.register(accountRoutes, { database, sessions, defaultTokens });
-  await app.register(ownSessionRoutes, { database });
+  const accounts = { database, sessions, defaultTokens };
+  await app.register(sessionPlugin, accounts);
   await app.register(apiKeyRoutes, { database });
   await app.register(passwordResetRoutes, { database, publicUrl });
-  const providers = createProviders(config.signIn, publicUrl);
-  const { redirectUris } = config.signIn;
-  await app.register(signInRoutes, { database, sessions, defaultTokens, secret, providers, redirectUris, publicUrl });
-  await app.register(googleRoutes, { database, googleAccessTokens, defaultTokens });
+  await app.register(oauth, { ...accounts, config: config.signIn, publicUrl, secret, googleAccessTokens });
 };

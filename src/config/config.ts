@@ -3,6 +3,7 @@ import { parseDuration } from './duration.js';
 import { parseEnvironment, type Variables } from './environment.js';
 import type { Environment } from './environment-schema.js';
 import { parseList } from './list.js';
+import { createRedirectCheck } from './redirect-uris.js';
 
 /** The key database tokens are signed with: a shared secret, or a private ES256 key as JSON (JWK). */
 export type TokenKey = { readonly secret: string } | { readonly jwk: string };
@@ -80,8 +81,8 @@ function toSignInConfig(environment: Environment) {
     userInfoUrl: environment.GOOGLE_USERINFO_URL,
   };
   return {
-    /** The list of addresses a sign-in may end at; nothing is allowed without one. */
-    redirectUris: environment.OAUTH_REDIRECT_URIS,
+    /** Returns whether a sign-in may end at an address. */
+    isAllowedRedirect: createRedirectCheck(environment.OAUTH_REDIRECT_URIS),
     google: google && { ...google, issuer: environment.GOOGLE_ISSUER },
     /** Access tokens that a client got from Google itself; they need no secret. */
     googleAccessTokens: googleAccessTokens || undefined,
@@ -173,7 +174,9 @@ function toConfig(environment: Environment) {
 
 /** The server's settings in sections, parsed once and frozen; the section of a feature that is off is undefined. */
 export type Config = DeepReadonly<ReturnType<typeof toConfig>>;
-type DeepReadonly<T> = { readonly [K in keyof T]: T[K] extends object ? DeepReadonly<T[K]> : T[K] };
+type DeepReadonly<T> = T extends (...parameters: never[]) => unknown
+  ? T
+  : { readonly [K in keyof T]: T[K] extends object ? DeepReadonly<T[K]> : T[K] };
 
 function freeze<T extends object>(value: T): T {
   for (const member of Object.values(value)) if (typeof member === 'object' && member !== null) freeze(member);

@@ -23,7 +23,7 @@ function parseEntries(setting: string): readonly (Entry | undefined)[] {
   });
 }
 
-/** Apps on the person's own machine listen on whatever port is free (RFC 8252, §7.3). */
+/** Returns whether an app on the person's own machine is meant, which listens on whatever port is free (RFC 8252, §7.3). */
 function isLoopback({ protocol, hostname }: URL): boolean {
   return protocol === 'http:' && (hostname === '127.0.0.1' || hostname === '[::1]');
 }
@@ -35,19 +35,25 @@ function allows(entry: Entry, asked: URL): boolean {
   return address.protocol === asked.protocol && isSameHost && isSamePath && address.search === asked.search;
 }
 
-/** Whether `OAUTH_REDIRECT_URIS` lists addresses {@link createRedirectCheck} can compare with. */
+/** Returns whether `OAUTH_REDIRECT_URIS` lists nothing but addresses {@link createRedirectCheck} can compare with. */
 export function isRedirectList(setting: string): boolean {
   return parseEntries(setting).every((entry) => entry !== undefined);
 }
 
+/** Returns whether a sign-in may end at an address. */
+export type RedirectCheck = (address: string) => boolean;
+
+const allowNone: RedirectCheck = () => false;
+
 /**
- * Builds the check of where a sign-in may end: addresses on the list, compared as parsed URLs. An entry that ends
+ * Creates the check of where a sign-in may end: addresses on the list, compared as parsed URLs. An entry that ends
  * in `/` allows every path below it, any other only itself.
  *
  * @param setting `OAUTH_REDIRECT_URIS`; without it nothing is allowed
  */
-export function createRedirectCheck(setting: string | undefined): (address: string) => boolean {
-  const entries = setting === undefined ? [] : parseEntries(setting).filter((entry) => entry !== undefined);
+export function createRedirectCheck(setting: string | undefined): RedirectCheck {
+  if (setting === undefined) return allowNone;
+  const entries = parseEntries(setting).filter((entry) => entry !== undefined);
   return (text) => {
     const asked = parseAddress(text);
     return asked !== undefined && entries.some((entry) => allows(entry, asked));

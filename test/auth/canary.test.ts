@@ -70,7 +70,7 @@ async function openPerson(): Promise<Person> {
 }
 
 /** Values for the fields of a body, so that it succeeds as this person and holds a secret wherever it may. */
-function secretsOf({ user }: Person, fresh: string, route: string) {
+function createFiller({ user }: Person, fresh: string, route: string) {
   return (field: string, type: string | undefined): string | undefined => {
     if (type !== 'string') return undefined;
     if (field === 'email') return route.endsWith('/register') ? `${randomUUID()}@example.com` : user.email;
@@ -105,7 +105,7 @@ async function exercise(person: Person, thorough: boolean): Promise<void> {
     const fitting = route.schemes.includes('trackerToken') ? tracker : user.token;
     const credentials = thorough ? [STRAY, tracker, apiKey, user.token] : [fitting];
     for (const credential of credentials) {
-      await exerciseRoute(route.request(secretsOf(person, fresh, route.name)), credential, thorough);
+      await exerciseRoute(route.request(createFiller(person, fresh, route.name)), credential, thorough);
     }
   }
   await send({ method: 'POST', url: '/api/auth/login', payload: { email: user.email, password: STRAY } });

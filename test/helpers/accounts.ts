@@ -37,7 +37,7 @@ export function sendWith(
   });
 }
 
-/** Registers an account with an address of its own, unless one is given. */
+/** Registers an account, with an address of its own unless one is given. */
 export async function registerUser(
   server: TestServer,
   overrides: { readonly email?: string; readonly password?: string; readonly name?: string } = {},
@@ -62,7 +62,7 @@ export async function registerUser(
   };
 }
 
-/** Makes an API key of a person; answers the key. */
+/** Creates an API key for a person and returns it. */
 export async function createApiKey(user: TestUser, name = 'Script'): Promise<string> {
   const response = await user.as('POST', '/api/users/me/api-keys', { name });
   return response.json<{ key: string }>().key;

@@ -5,7 +5,7 @@ import { until } from './until.js';
 export const SITE = 'https://tokens.example';
 export const NEW_PASSWORD = 'a horse of another colour';
 
-/** Settings of a server that mails through a test's own mail server. */
+/** Returns the settings of a server that mails through a test's own mail server. */
 export function mailEnvironment(smtp: SmtpServer): Record<string, string> {
   return { SMTP_URL: smtp.url, FROM_EMAIL: 'noreply@tokens.example', PUBLIC_URL: `${SITE}/` };
 }
@@ -28,12 +28,12 @@ export function resetPassword(
   return app.inject({ method: 'POST', url: '/api/auth/reset-password', payload: { token, new_password } });
 }
 
-/** The token of the link in a text, or an empty one. */
+/** Returns the token of the link in a text, or an empty one. */
 export function tokenIn(text: string): string {
   return /\/reset-password#token=([\w-]+)/.exec(text)?.[1] ?? '';
 }
 
-/** Asks for a link and waits for its mail; answers the token. */
+/** Asks for a link, waits for its mail and returns the token in it. */
 export async function mailedToken(app: FastifyInstance, smtp: SmtpServer, email: string): Promise<string> {
   const received = () => smtp.mails.filter(({ to }) => to.includes(email));
   const before = received().length;

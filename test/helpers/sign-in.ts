@@ -3,7 +3,7 @@ import { OAuth2Server } from 'oauth2-mock-server';
 import type { Test } from 'tap';
 import type { TestServer } from './http/test-server.js';
 
-/** Where clients of the tests wait for their codes. */
+/** The address at which clients of the tests wait for their codes. */
 export const REDIRECT_URI = 'https://abcdefghijklmnop.chromiumapp.org/signed-in';
 /** A `code_verifier` and its `code_challenge` (RFC 7636, appendix B). */
 export const VERIFIER = 'dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk';
@@ -29,9 +29,9 @@ export const ADA: Person = {
 /** Google, played by an OpenID Connect server on this machine. */
 export interface TestGoogle {
   readonly oauth: OAuth2Server;
-  /** What the server under test is told of it. */
+  /** The settings that point the server under test to it. */
   readonly environment: Record<string, string>;
-  /** Who signs in from now on. */
+  /** Chooses who signs in from now on. */
   readonly setPerson: (person: Person) => void;
 }
 
@@ -39,7 +39,7 @@ interface Token {
   readonly payload: Record<string, unknown>;
 }
 
-/** Opens a Google that signs everybody in who comes; it ends with the test. */
+/** Starts a Google that signs in everybody who comes; it ends with the test. */
 export async function openGoogle(t: Test): Promise<TestGoogle> {
   const oauth = new OAuth2Server();
   await oauth.issuer.keys.generate('RS256');
@@ -63,7 +63,7 @@ export async function openGoogle(t: Test): Promise<TestGoogle> {
 }
 
 /** Begins a sign-in as a browser does. */
-export function begin(
+export function beginSignIn(
   server: Pick<TestServer, 'app'>,
   query: Readonly<Record<string, string>> = {},
   provider = 'google',
@@ -71,41 +71,41 @@ export function begin(
   return server.app.inject({ url: `/api/auth/oauth/${provider}?${new URLSearchParams(query)}` });
 }
 
-/** Goes where a sign-in sends the browser, and answers where the provider sends it back to. */
-export async function visit(response: LightMyRequestResponse): Promise<URL> {
+/** Follows a redirect to the provider and returns the address the provider sends the browser back to. */
+export async function visitProvider(response: LightMyRequestResponse): Promise<URL> {
   const visited = await fetch(String(response.headers.location), { redirect: 'manual' });
   return new URL(visited.headers.get('location') ?? '');
 }
 
-/** Goes back to the server under test. */
-export function comeBack(server: Pick<TestServer, 'app'>, address: URL): Promise<LightMyRequestResponse> {
+/** Follows the provider's redirect back to the server under test. */
+export function returnToServer(server: Pick<TestServer, 'app'>, address: URL): Promise<LightMyRequestResponse> {
   return server.app.inject({ url: `${address.pathname}${address.search}` });
 }
 
-/** A whole sign-in, up to what the server answers when the browser comes back. */
+/** Runs a whole sign-in, up to the server's response when the browser comes back. */
 export async function signIn(
   server: Pick<TestServer, 'app'>,
   query: Readonly<Record<string, string>> = {},
   provider = 'google',
 ): Promise<LightMyRequestResponse> {
-  return comeBack(server, await visit(await begin(server, query, provider)));
+  return returnToServer(server, await visitProvider(await beginSignIn(server, query, provider)));
 }
 
-/** What a client is told at its address. */
-export function toldBy(response: LightMyRequestResponse): URLSearchParams {
+/** Reads what a redirect tells the client at its address. */
+export function readRedirect(response: LightMyRequestResponse): URLSearchParams {
   return new URL(String(response.headers.location)).searchParams;
 }
 
-/** Signs in for a client that waits at {@link REDIRECT_URI}; answers its code. */
-export async function codeFrom(
+/** Signs in for a client that waits at {@link REDIRECT_URI}; returns its code. */
+export async function obtainCode(
   server: Pick<TestServer, 'app'>,
   query: Readonly<Record<string, string>> = {},
 ): Promise<string> {
   const response = await signIn(server, { redirect_uri: REDIRECT_URI, ...query });
-  return toldBy(response).get('code') ?? '';
+  return readRedirect(response).get('code') ?? '';
 }
 
-/** Swaps a code for tokens. */
-export function swap(server: Pick<TestServer, 'app'>, payload: object): Promise<LightMyRequestResponse> {
+/** Exchanges a code for tokens. */
+export function exchangeCode(server: Pick<TestServer, 'app'>, payload: object): Promise<LightMyRequestResponse> {
   return server.app.inject({ method: 'POST', url: '/api/auth/oauth/token', payload });
 }

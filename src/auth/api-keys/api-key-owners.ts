@@ -3,12 +3,12 @@ import { LRUCache } from 'lru-cache';
 import type { Caller } from '../../platform/database/client/caller.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
-import { sha256Hex } from '../tokens/opaque-token.js';
+import { sha256Hex } from '../tokens/crypto.js';
 import { isApiKey } from './api-key.js';
 
 const OwnerSchema = Type.Object({ id: Type.String(), api_key_id: Type.String() });
 
-/** Whose a key is never changes, so remembering it is safe; a minute keeps `last_used_at` true to the minute. */
+/** A key never changes hands, so remembering its owner is safe; a minute keeps `last_used_at` true to the minute. */
 const REMEMBERED_MS = 60_000;
 const KEYS_REMEMBERED = 10_000;
 

@@ -23,19 +23,19 @@ export function createApiKey(): string {
   return PREFIX + random + computeChecksum(random);
 }
 
-/** Tells whether a bearer token claims to be an API key. */
+/** Returns whether a bearer token claims to be an API key. */
 export function looksLikeApiKey(token: string): boolean {
   return token.startsWith(PREFIX);
 }
 
-/** Tells whether a text is an API key this server could have made: its form and its checksum. */
+/** Returns whether a text is an API key this server could have made: its form and its checksum. */
 export function isApiKey(token: string): boolean {
   if (!FORM.test(token)) return false;
   const random = token.slice(PREFIX.length, PREFIX.length + RANDOM_LENGTH);
   return token.endsWith(computeChecksum(random));
 }
 
-/** What may be shown of a key, to tell it from others: its first characters. */
+/** Returns what may be shown of a key, to tell it from others: its first characters. */
 export function toShownPrefix(key: string): string {
   return key.slice(0, SHOWN_LENGTH);
 }

@@ -3,7 +3,7 @@ import type { Database } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { getUser, requireUser } from '../guards/user-guard.js';
-import { sha256Hex } from '../tokens/opaque-token.js';
+import { sha256Hex } from '../tokens/crypto.js';
 import { createApiKey, toShownPrefix } from './api-key.js';
 import {
   ApiKeyParamsSchema,
@@ -16,7 +16,7 @@ import {
 
 const ApiKeyListSchema = Type.Array(ApiKeySchema);
 
-/** A person's API keys. */
+/** Serves a person's API keys. */
 export const apiKeyRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
   describeRoutes(app, { tags: ['API keys'] });
   requireUser(app);
@@ -25,7 +25,7 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = a
     '/users/me/api-keys',
     {
       schema: {
-        summary: 'Make an API key; it is shown only in this answer',
+        summary: 'Create an API key; it is shown in this response only',
         body: CreateApiKeySchema,
         response: { 201: CreatedApiKeySchema, ...errors(409) },
       },
@@ -48,7 +48,7 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = a
     '/users/me/api-keys',
     {
       schema: {
-        summary: 'The API keys, without what opens anything',
+        summary: 'List your API keys, without their secrets',
         response: { 200: ApiKeysSchema },
       },
     },
@@ -61,7 +61,7 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = a
     '/users/me/api-keys/:id',
     {
       schema: {
-        summary: 'End an API key',
+        summary: 'Delete an API key; it stops working at once',
         params: ApiKeyParamsSchema,
         response: { 200: DeletedApiKeySchema, ...errors(404) },
       },

@@ -15,7 +15,7 @@ export const CreateApiKeySchema = Type.Object(
   {
     name: Type.String({ minLength: 1, maxLength: 100, pattern: '\\S', examples: ['Nightly report'] }),
     expires_at: Type.Optional(
-      Type.String({ format: 'date-time', maxLength: 40, description: 'When the key ends; never, unless told.' }),
+      Type.String({ format: 'date-time', maxLength: 40, description: 'When the key expires; never by default.' }),
     ),
   },
   { additionalProperties: false },
@@ -25,7 +25,7 @@ export const ApiKeySchema = Type.Object(ApiKeyFields);
 
 export const CreatedApiKeySchema = Type.Object({
   ...ApiKeyFields,
-  key: Type.String({ description: 'The key itself, shown this once.' }),
+  key: Type.String({ description: 'The key itself, shown only once.' }),
 });
 
 export const ApiKeysSchema = Type.Object({ api_keys: Type.Array(ApiKeySchema) });

@@ -1,26 +1,10 @@
-import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify';
-import fp from 'fastify-plugin';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Caller } from '../../platform/database/client/caller.js';
-import type { Database } from '../../platform/database/client/database.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
-import { looksLikeApiKey } from '../api-keys/api-key.js';
-import { createApiKeyOwners } from '../api-keys/api-key-owners.js';
-import { parseBearerToken } from '../tokens/bearer-token.js';
-import { readUserTokenEnd, verifyUserToken } from '../tokens/user-tokens.js';
+import { requireBearer } from './bearer.js';
+import { authenticateUser } from './user-authentication.js';
 
-const AUTHENTICATE = 'authenticateUser';
 const USER = 'authenticatedUser';
-
-/** Finds the person a request's bearer token stands for. */
-type AuthenticateUser = (request: FastifyRequest) => Promise<Caller>;
-
-/**
- * Returns the person a bearer token stands for: the access token of a session, or an API key.
- * @throws {ApiError} MISSING_TOKEN, INVALID_TOKEN
- */
-export function authenticateUser(app: FastifyInstance, request: FastifyRequest): Promise<Caller> {
-  return app.getDecorator<AuthenticateUser>(AUTHENTICATE)(request);
-}
 
 /** Returns the person a guarded request comes from. */
 export function getUser(request: FastifyRequest): Caller {
@@ -30,15 +14,6 @@ export function getUser(request: FastifyRequest): Caller {
 /** Returns the person a request comes from where its scope accepts one; undefined for a request without a bearer token. */
 export function getOptionalUser(request: FastifyRequest): Caller | undefined {
   return request.getDecorator<Caller | undefined>(USER);
-}
-
-/**
- * Returns when the credential of a guarded request expires by itself, in milliseconds since 1970: never for an API key,
- * whose end only the database knows.
- */
-export function getCredentialEnd(app: FastifyInstance, request: FastifyRequest): number {
-  const token = parseBearerToken(request);
-  return looksLikeApiKey(token) ? Number.POSITIVE_INFINITY : readUserTokenEnd(app, token);
 }
 
 /** Lets anonymous requests pass; a bearer token that is there has to be a user's, before the body is read. */
@@ -53,27 +28,9 @@ export function acceptUser(scope: FastifyInstance): void {
 
 /** Guards every route of the scope: only requests with a user's access token or API key pass, others get 401. */
 export function requireUser(scope: FastifyInstance): void {
-  describeRoutes(scope, { security: [{ userToken: [] }] });
-  scope.decorateRequest(USER);
-  scope.addHook('onRequest', async (request) => {
-    request.setDecorator<Caller>(USER, await authenticateUser(scope, request));
+  requireBearer<Caller>(scope, {
+    scheme: 'userToken',
+    decorator: USER,
+    authenticate: (request) => authenticateUser(scope, request),
   });
 }
-
-/** What telling who a user is takes. */
-interface UserAuthenticationOptions {
-  readonly database: Database;
-  /** Longest life an access token may claim, in seconds. */
-  readonly accessSeconds: number;
-}
-
-const userAuthentication: FastifyPluginAsync<UserAuthenticationOptions> = async (app, { database, accessSeconds }) => {
-  const findApiKeyOwner = createApiKeyOwners(database);
-  app.decorate(AUTHENTICATE, async (request: FastifyRequest) => {
-    const token = parseBearerToken(request);
-    return looksLikeApiKey(token) ? findApiKeyOwner(token) : verifyUserToken(app, token, accessSeconds);
-  });
-};
-
-/** Lets the application tell who a user is, for the guards above. */
-export default fp(userAuthentication, { name: 'user-authentication', dependencies: ['client-tokens'] });

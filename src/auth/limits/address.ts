@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net';
 import type { FastifyRequest } from 'fastify';
 
 /**
- * What limits per address count by: an IPv4 address, or the /64 network of an IPv6 address,
+ * Returns what limits per address count by: an IPv4 address, or the /64 network of an IPv6 address,
  * as one subscriber holds all of it.
  */
 export function toRateLimitKey(request: FastifyRequest): string {

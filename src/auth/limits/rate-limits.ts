@@ -10,12 +10,12 @@ const REGISTRATION_LIMIT = 'registrationLimit';
 const ACCOUNT_REQUESTS = { max: 60, timeWindow: '1 minute' } as const;
 const ACCOUNT_LIMIT = 'accountLimit';
 
-/** Counts the registrations of an address; one limit, however many routes it guards. */
+/** Returns the hook that counts the registrations of an address; one limit, however many routes it guards. */
 export function registrationLimit(app: FastifyInstance): onRequestAsyncHookHandler {
   return app.getDecorator<onRequestAsyncHookHandler>(REGISTRATION_LIMIT);
 }
 
-/** Counts the requests about accounts of an address; one limit, however many routes it guards. */
+/** Returns the hook that counts the requests about accounts of an address; one limit, however many routes it guards. */
 export function accountLimit(app: FastifyInstance): onRequestAsyncHookHandler {
   return app.getDecorator<onRequestAsyncHookHandler>(ACCOUNT_LIMIT);
 }
@@ -38,5 +38,5 @@ const rateLimits: FastifyPluginAsync<{ enabled: boolean }> = async (app, { enabl
   app.decorate(ACCOUNT_LIMIT, app.rateLimit(ACCOUNT_REQUESTS));
 };
 
-/** Limits per address, for the routes that name one. */
+/** Provides limits per address, for the routes that name one. */
 export default fp(rateLimits, { name: 'rate-limits' });

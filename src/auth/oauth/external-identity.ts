@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
-import { EmailSchema, normalizeEmail } from '../sessions/schemas.js';
+import { EmailSchema, normalizeEmail } from '../email.js';
 
 export type ProviderName = 'google' | 'github';
 
@@ -15,7 +15,7 @@ export type ExternalIdentity = {
 
 const MAX_NAME_LENGTH = 200;
 const MAX_PICTURE_LENGTH = 2048;
-/** Control characters and lone surrogates: neither is part of a name, and Postgres stores not all of them. */
+/** Control characters and lone surrogates: neither is part of a name, and Postgres cannot store all of them. */
 const UNPRINTABLE = /[\p{Cc}\p{Cs}]/gu;
 
 const knownPerson = TypeCompiler.Compile(
@@ -30,29 +30,29 @@ const knownPerson = TypeCompiler.Compile(
   }),
 );
 
-function nameOf(claim: unknown): string | null {
+function parseName(claim: unknown): string | null {
   if (typeof claim !== 'string') return null;
   const name = claim.replace(UNPRINTABLE, ' ').trim();
   return name === '' ? null : [...name].slice(0, MAX_NAME_LENGTH).join('');
 }
 
-function pictureOf(claim: unknown): string | null {
+function parsePicture(claim: unknown): string | null {
   if (typeof claim !== 'string' || !URL.canParse(claim)) return null;
   const { href, protocol } = new URL(claim);
   return protocol === 'https:' && href.length <= MAX_PICTURE_LENGTH ? href : null;
 }
 
 /**
- * The person a provider's claims are about (OpenID Connect Core, §5.1); undefined without a subject, or without an
- * address it verified.
+ * Parses a provider's claims (OpenID Connect Core, §5.1) into the person they are about; undefined without a subject, or
+ * without an address the provider verified.
  */
-export function identityOf(provider: ProviderName, claims: unknown): ExternalIdentity | undefined {
+export function parseIdentity(provider: ProviderName, claims: unknown): ExternalIdentity | undefined {
   if (!knownPerson.Check(claims) || !claims.email.isWellFormed()) return undefined;
   return {
     provider,
     subject: claims.sub,
     email: normalizeEmail(claims.email),
-    name: nameOf(claims.name),
-    picture: pictureOf(claims.picture),
+    name: parseName(claims.name),
+    picture: parsePicture(claims.picture),
   };
 }

@@ -1,10 +1,10 @@
 import { createHmac } from 'node:crypto';
 import { type Static, Type } from '@sinclair/typebox';
 import { AnyResult, type Database } from '../../platform/database/client/database.js';
-import { sha256Hex } from '../tokens/opaque-token.js';
+import { sha256Hex } from '../tokens/crypto.js';
 import type { ProviderName } from './external-identity.js';
 
-/** What one sign-in is recognised by and bound with. */
+/** The secrets that identify one sign-in and bind its answers to it. */
 export interface FlowSecrets {
   /** Goes to the provider and comes back through the browser. */
   readonly state: string;
@@ -25,12 +25,12 @@ const FlowSchema = Type.Object({
 export type Flow = Static<typeof FlowSchema>;
 
 /**
- * The secrets of the sign-in with this state. They follow from it and the key, so that no server needs to keep them
- * and any of them can go on.
+ * Derives the secrets of the sign-in with this state. They follow from it and the key, so that no server needs to keep
+ * them and any of them can go on.
  */
-export function flowSecrets(key: Buffer, state: string): FlowSecrets {
-  const derived = (purpose: string) => createHmac('sha256', key).update(`${purpose} ${state}`).digest('base64url');
-  return { state, codeVerifier: derived('code verifier'), nonce: derived('nonce') };
+export function deriveFlowSecrets(key: Buffer, state: string): FlowSecrets {
+  const derive = (purpose: string) => createHmac('sha256', key).update(`${purpose} ${state}`).digest('base64url');
+  return { state, codeVerifier: derive('code verifier'), nonce: derive('nonce') };
 }
 
 /** Remembers a sign-in until the provider answers, 10 minutes at most. */

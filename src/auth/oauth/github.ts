@@ -11,8 +11,8 @@ import {
   customFetch,
   fetchProtectedResource,
 } from 'openid-client';
-import { identityOf } from './external-identity.js';
-import { asking, PROVIDER_TIMEOUT_SECONDS, refusal, type SignInProvider } from './provider.js';
+import { parseIdentity } from './external-identity.js';
+import { createRefusal, PROVIDER_TIMEOUT_SECONDS, type SignInProvider, withProviderErrors } from './provider.js';
 
 /** Where GitHub is, and who we are to it. */
 export interface GithubClient {
@@ -35,7 +35,7 @@ const AddressesSchema = Type.Array(
 );
 const RefusalSchema = Type.Object({ error: Type.String() });
 
-/** GitHub refuses a code with a 200; RFC 6749, §5.2 wants a 400, and the client library looks for one. */
+/** Turns the 200 GitHub refuses a code with into the 400 of RFC 6749, §5.2, which the client library looks for. */
 const conformingFetch: CustomFetch = async (url, { body, duplex: _unused, ...options }) => {
   const response = await fetch(url, { ...options, body: body ?? null });
   const answer: unknown = await response
@@ -62,8 +62,8 @@ function configure({ baseUrl, clientId, clientSecret }: GithubClient): Configura
   return configuration;
 }
 
-/** Signing in with GitHub: OAuth 2 with PKCE, and its API for who somebody is, as it knows no ID tokens. */
-export function githubProvider(client: GithubClient): SignInProvider {
+/** Creates the sign-in with GitHub: OAuth 2 with PKCE, and its API for who somebody is, as it knows no ID tokens. */
+export function createGithubProvider(client: GithubClient): SignInProvider {
   const github = configure(client);
 
   async function read<Schema extends TSchema>(schema: Schema, path: string, token: string): Promise<Static<Schema>> {
@@ -85,20 +85,20 @@ export function githubProvider(client: GithubClient): SignInProvider {
         code_challenge_method: 'S256',
       }),
     identity: (search, { state, codeVerifier }) =>
-      asking('GitHub', async () => {
+      withProviderErrors('GitHub', async () => {
         const checks = { expectedState: state, pkceCodeVerifier: codeVerifier };
         const tokens = await authorizationCodeGrant(github, new URL(search, client.callbackUrl), checks);
         const profile = await read(ProfileSchema, '/user', tokens.access_token);
         const addresses = await read(AddressesSchema, '/user/emails', tokens.access_token);
         const primary = addresses.find((address) => address.primary);
-        const identity = identityOf('github', {
+        const identity = parseIdentity('github', {
           sub: String(profile.id),
           email: primary?.email,
           email_verified: primary?.verified,
           name: profile.name ?? profile.login,
           picture: profile.avatar_url,
         });
-        if (identity === undefined) throw refusal();
+        if (identity === undefined) throw createRefusal();
         return identity;
       }),
   };

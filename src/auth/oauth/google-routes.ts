@@ -2,9 +2,9 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { Database } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
+import type { GoogleAccessTokens } from '../google-access-tokens.js';
 import { accountLimit } from '../limits/rate-limits.js';
-import { UserSchema } from '../sessions/schemas.js';
-import type { GoogleAccessTokens } from './google-access-token.js';
+import { UserSchema } from '../user-schema.js';
 import { GoogleAccessTokenSchema, GoogleUserSchema } from './schemas.js';
 
 interface GoogleRoutesOptions {
@@ -24,7 +24,7 @@ export const googleRoutes: FastifyPluginAsyncTypebox<GoogleRoutesOptions> = asyn
     {
       onRequest: accountLimit(app),
       schema: {
-        summary: 'The account behind a Google access token; made with its default tokens the first time',
+        summary: 'Find the account of a Google access token; it is created with its default tokens the first time',
         body: GoogleAccessTokenSchema,
         response: { 200: GoogleUserSchema, ...errors(401) },
       },

@@ -9,8 +9,14 @@ import {
   enableNonRepudiationChecks,
   fetchUserInfo,
 } from 'openid-client';
-import { identityOf } from './external-identity.js';
-import { asking, outage, PROVIDER_TIMEOUT_SECONDS, refusal, type SignInProvider } from './provider.js';
+import { parseIdentity } from './external-identity.js';
+import {
+  createOutage,
+  createRefusal,
+  PROVIDER_TIMEOUT_SECONDS,
+  type SignInProvider,
+  withProviderErrors,
+} from './provider.js';
 
 /** Where Google is, and who we are to it. */
 export interface GoogleClient {
@@ -41,16 +47,16 @@ async function discover({ issuer, clientId, clientSecret }: GoogleClient): Promi
     execute: [enableNonRepudiationChecks, ...(address.protocol === 'http:' ? [allowInsecureRequests] : [])],
   });
   return found.catch((error: unknown) => {
-    throw outage('Google', error);
+    throw createOutage('Google', error);
   });
 }
 
-/** Signing in with Google, as OpenID Connect describes it: code flow with PKCE, state and nonce. */
-export function googleProvider(client: GoogleClient): SignInProvider {
+/** Creates the sign-in with Google, as OpenID Connect describes it: code flow with PKCE, state and nonce. */
+export function createGoogleProvider(client: GoogleClient): SignInProvider {
   const configuration = remembered(() => discover(client));
   return {
     authorizationUrl: ({ state, codeVerifier, nonce }) =>
-      asking('Google', async () =>
+      withProviderErrors('Google', async () =>
         buildAuthorizationUrl(await configuration(), {
           redirect_uri: client.callbackUrl,
           scope: 'openid email profile',
@@ -61,17 +67,17 @@ export function googleProvider(client: GoogleClient): SignInProvider {
         }),
       ),
     identity: (search, { state, codeVerifier, nonce }) =>
-      asking('Google', async () => {
+      withProviderErrors('Google', async () => {
         const google = await configuration();
         const answer = new URL(search, client.callbackUrl);
         const checks = { expectedState: state, expectedNonce: nonce, pkceCodeVerifier: codeVerifier };
         const tokens = await authorizationCodeGrant(google, answer, { ...checks, idTokenExpected: true });
         const claims = tokens.claims();
-        if (claims === undefined) throw refusal();
+        if (claims === undefined) throw createRefusal();
         // OpenID Connect Core, §5.4: what a scope asks for may be in the ID token, and is at the userinfo endpoint.
         const person = 'email' in claims ? claims : await fetchUserInfo(google, tokens.access_token, claims.sub);
-        const identity = identityOf('google', person);
-        if (identity === undefined) throw refusal();
+        const identity = parseIdentity('google', person);
+        if (identity === undefined) throw createRefusal();
         return identity;
       }),
   };

@@ -9,26 +9,26 @@ export const PROVIDER_TIMEOUT_SECONDS = 5;
 /** A service people sign in with. */
 export interface SignInProvider {
   /**
-   * Where to send the browser.
+   * Returns where to send the browser.
    * @throws {ApiError} SERVICE_UNAVAILABLE
    */
   readonly authorizationUrl: (secrets: FlowSecrets) => Promise<URL>;
   /**
-   * Who signed in.
+   * Returns who signed in.
    * @param search the query the provider sent the browser back with
    * @throws {ApiError} INVALID_CREDENTIALS where nobody did, SERVICE_UNAVAILABLE where the provider is out of reach
    */
   readonly identity: (search: string, secrets: FlowSecrets) => Promise<ExternalIdentity>;
 }
 
-/** Nobody signed in: the person or the provider refused, or the answer is not one to this sign-in. */
-export function refusal(cause?: unknown): ApiError {
+/** Creates the error for a sign-in the person or the provider refused, or one whose answer belongs to another. */
+export function createRefusal(cause?: unknown): ApiError {
   return new ApiError('INVALID_CREDENTIALS', { sentence: 'The sign-in was refused', cause });
 }
 
 /** Errors of RFC 6749, §4.1.2.1 that are the provider's own trouble. */
 const PROVIDER_TROUBLE = ['server_error', 'temporarily_unavailable'];
-/** A code that is not good: RFC 6749, §5.2, and GitHub's word for it. */
+/** Errors about a code that is not valid: RFC 6749, §5.2, and GitHub's own. */
 const BAD_CODE = ['invalid_grant', 'bad_verification_code'];
 /** An ID token or a profile that is not about this sign-in (OpenID Connect Core, §3.1.3.7 and §5.3.2), or too late. */
 const NOT_THIS_SIGN_IN = [
@@ -43,24 +43,24 @@ function isRefusal(error: unknown): boolean {
   return error instanceof ClientError && NOT_THIS_SIGN_IN.includes(error.code ?? '');
 }
 
-/** What went wrong, without the request or the answer, which hold codes and tokens. */
-function descriptionOf(error: unknown): string {
+/** Describes what went wrong, without the request or the answer, which hold codes and tokens. */
+function describeError(error: unknown): string {
   if (error instanceof ResponseBodyError) return `answered ${error.status} ${error.error}`;
   if (!(error instanceof Error)) return 'failed';
   return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
 }
 
-/** The provider is slow, down, not set up as it should be or not who it should be; the reason is for the log. */
-export function outage(provider: string, error: unknown): ApiError {
-  return new ApiError('SERVICE_UNAVAILABLE', { cause: new Error(`${provider}: ${descriptionOf(error)}`) });
+/** Creates the error for a provider that is slow, down, wrongly set up or an impostor; the reason is for the log. */
+export function createOutage(provider: string, error: unknown): ApiError {
+  return new ApiError('SERVICE_UNAVAILABLE', { cause: new Error(`${provider}: ${describeError(error)}`) });
 }
 
-/** Makes requests to a provider; what fails is either a {@link refusal} or an {@link outage}. */
-export async function asking<T>(provider: string, ask: () => Promise<T>): Promise<T> {
+/** Makes requests to a provider; what fails becomes a refusal ({@link createRefusal}) or an outage ({@link createOutage}). */
+export async function withProviderErrors<T>(provider: string, request: () => Promise<T>): Promise<T> {
   try {
-    return await ask();
+    return await request();
   } catch (error) {
     if (error instanceof ApiError) throw error;
-    throw isRefusal(error) ? refusal(error) : outage(provider, error);
+    throw isRefusal(error) ? createRefusal(error) : createOutage(provider, error);
   }
 }

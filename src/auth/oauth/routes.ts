@@ -1,15 +1,14 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { createRedirectCheck } from '../../config/redirect-uris.js';
+import type { RedirectCheck } from '../../config/redirect-uris.js';
 import { ApiError } from '../../platform/errors.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { accountLimit } from '../limits/rate-limits.js';
 import { SessionAnswerSchema } from '../sessions/schemas.js';
-import { deriveKey } from '../tokens/derived-key.js';
-import { createOpaqueToken } from '../tokens/opaque-token.js';
-import { addressFor, redirectTarget } from './destination.js';
-import { beginFlow, consumeFlow, flowSecrets } from './flow.js';
+import { createOpaqueToken, deriveKey } from '../tokens/crypto.js';
+import { beginFlow, consumeFlow, deriveFlowSecrets } from './flow.js';
 import type { SignInProviders } from './providers.js';
+import { resolveRedirectTarget, toClientUrl } from './redirect-target.js';
 import {
   BeginSignInSchema,
   CallbackSchema,
@@ -22,18 +21,17 @@ import { exchangeCode, issueCode, type SignInOptions, signInWithProvider } from 
 interface SignInRoutesOptions extends SignInOptions {
   readonly secret: string;
   readonly providers: SignInProviders;
-  /** The addresses a sign-in may end at, as the configuration lists them. */
-  readonly redirectUris: string | undefined;
+  /** Returns whether a sign-in may end at an address. */
+  readonly isAllowedRedirect: RedirectCheck;
   readonly publicUrl: string;
 }
 
 /** Serves signing in with an account at another service: there, back, and the code that becomes a session. */
 export const signInRoutes: FastifyPluginAsyncTypebox<SignInRoutesOptions> = async (app, options) => {
   describeRoutes(app, { tags: ['Sign-in'] });
-  const { database, providers, publicUrl } = options;
+  const { database, providers, isAllowedRedirect, publicUrl } = options;
   const { toAnswer } = options.sessions;
   const key = deriveKey(options.secret, 'oauth');
-  const isAllowed = createRedirectCheck(options.redirectUris);
 
   // Codes and tokens stay out of caches and of the header that tells the next site where a browser came from.
   app.addHook('onRequest', async (_request, reply) => {
@@ -47,7 +45,7 @@ export const signInRoutes: FastifyPluginAsyncTypebox<SignInRoutesOptions> = asyn
       // Here and below: a HEAD request, as link scanners send it, must neither begin a sign-in nor use one up.
       exposeHeadRoute: false,
       schema: {
-        summary: 'Sign in with Google or GitHub: sends the browser there',
+        summary: 'Begin to sign in with Google or GitHub: redirects the browser there',
         params: ProviderParamsSchema,
         querystring: BeginSignInSchema,
         response: { 302: RedirectSchema, ...errors(404) },
@@ -55,12 +53,12 @@ export const signInRoutes: FastifyPluginAsyncTypebox<SignInRoutesOptions> = asyn
     },
     async (request, reply) => {
       const { redirect_uri = null, state: client_state = null, code_challenge = null } = request.query;
-      const { name, provider } = providers.named(request.params.provider);
-      if (redirect_uri !== null && !isAllowed(redirect_uri)) throw new ApiError('REDIRECT_NOT_ALLOWED');
+      const { name, provider } = providers.require(request.params.provider);
+      if (redirect_uri !== null && !isAllowedRedirect(redirect_uri)) throw new ApiError('REDIRECT_NOT_ALLOWED');
       const flow = { redirect_uri, client_state, code_challenge };
-      const destination = await redirectTarget(request, flow, async () => {
+      const destination = await resolveRedirectTarget(request, flow, async () => {
         const state = createOpaqueToken();
-        const address = await provider.authorizationUrl(flowSecrets(key, state));
+        const address = await provider.authorizationUrl(deriveFlowSecrets(key, state));
         await beginFlow(database, name, state, flow);
         return address.href;
       });
@@ -74,24 +72,23 @@ export const signInRoutes: FastifyPluginAsyncTypebox<SignInRoutesOptions> = asyn
       onRequest: accountLimit(app),
       exposeHeadRoute: false,
       schema: {
-        summary:
-          'Where the provider sends the browser back: on to the client with a code, or a session without a client',
+        summary: 'Finish a sign-in: redirects to the client with a code, or opens a session where no client waits',
         params: ProviderParamsSchema,
         querystring: CallbackSchema,
         response: { 200: SessionAnswerSchema, 302: RedirectSchema, ...errors(401, 404) },
       },
     },
     async (request, reply) => {
-      const { name, provider } = providers.named(request.params.provider);
+      const { name, provider } = providers.require(request.params.provider);
       const { state } = request.query;
       const flow = await consumeFlow(database, name, state);
       const { search } = new URL(request.url, publicUrl);
-      const identity = () => provider.identity(search, flowSecrets(key, state));
+      const identity = () => provider.identity(search, deriveFlowSecrets(key, state));
       const { redirect_uri, client_state, code_challenge } = flow;
       if (redirect_uri === null) return toAnswer(await signInWithProvider(options, request, await identity()));
-      const destination = await redirectTarget(request, flow, async () => {
+      const destination = await resolveRedirectTarget(request, flow, async () => {
         const code = await issueCode(options, await identity(), { redirect_uri, code_challenge });
-        return addressFor(redirect_uri, client_state, { code });
+        return toClientUrl(redirect_uri, client_state, { code });
       });
       return reply.redirect(destination);
     },
@@ -102,7 +99,7 @@ export const signInRoutes: FastifyPluginAsyncTypebox<SignInRoutesOptions> = asyn
     {
       onRequest: accountLimit(app),
       schema: {
-        summary: 'Exchange the code a sign-in ended with for tokens; it is good once, for 2 minutes',
+        summary: 'Exchange the code of a finished sign-in for tokens; it works once, within 2 minutes',
         body: ExchangeCodeSchema,
         response: { 200: SessionAnswerSchema },
       },

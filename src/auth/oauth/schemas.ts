@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import { UserSchema } from '../sessions/schemas.js';
+import { UserSchema } from '../user-schema.js';
 
 export const ProviderParamsSchema = Type.Object({
   provider: Type.String({ description: 'google or github.', examples: ['google'] }),
@@ -11,12 +11,13 @@ export const BeginSignInSchema = Type.Object(
       Type.String({
         minLength: 1,
         maxLength: 2_048,
-        description: 'Where the code is to go, one of OAUTH_REDIRECT_URIS; without it the browser is answered itself.',
+        description:
+          'Where the code is to go, one of OAUTH_REDIRECT_URIS; without it the browser itself gets the answer.',
       }),
     ),
     // RFC 6749, appendix A.5.
     state: Type.Optional(
-      Type.String({ pattern: '^[\\x20-\\x7e]{1,512}$', description: "The client's own, given back with the code." }),
+      Type.String({ pattern: '^[\\x20-\\x7e]{1,512}$', description: "The client's own, returned with the code." }),
     ),
     code_challenge: Type.Optional(
       Type.String({
@@ -29,7 +30,7 @@ export const BeginSignInSchema = Type.Object(
   { additionalProperties: false },
 );
 
-/** What a provider sends the browser back with. Clients must ignore what else it adds (RFC 6749, §4.1.2). */
+/** The query a provider sends the browser back with. Clients must ignore anything else it adds (RFC 6749, §4.1.2). */
 export const CallbackSchema = Type.Object(
   {
     state: Type.String({ minLength: 1, maxLength: 512 }),
@@ -47,7 +48,7 @@ export const ExchangeCodeSchema = Type.Object(
       Type.String({
         minLength: 1,
         maxLength: 128,
-        description: 'PKCE; needed with a code_challenge, refused without.',
+        description: 'PKCE: required after a code_challenge, refused without one.',
       }),
     ),
     redirect_uri: Type.Optional(
@@ -65,4 +66,4 @@ export const GoogleAccessTokenSchema = Type.Object(
 /** An account as contract 4 answers it to a Google access token. */
 export const GoogleUserSchema = Type.Omit(UserSchema, ['created_at', 'updated_at']);
 
-export const RedirectSchema = Type.Null({ description: 'Go on at the address in the header `location`.' });
+export const RedirectSchema = Type.Null({ description: 'Continue at the address in the `location` header.' });

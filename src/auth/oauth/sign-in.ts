@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import { AnyResult, type Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
 import { OpenedSessionSchema, type Sessions, type StartedSession } from '../sessions/sessions.js';
-import { createOpaqueToken, sha256Hex } from '../tokens/opaque-token.js';
+import { createOpaqueToken, sha256Hex } from '../tokens/crypto.js';
 import type { ExternalIdentity } from './external-identity.js';
 import type { ExchangeCodeSchema } from './schemas.js';
 
@@ -21,7 +21,7 @@ export interface SignInOptions {
   readonly defaultTokens: number;
 }
 
-/** Returns the account a provider's identity opens, or is created for. */
+/** Returns the arguments for the account an identity opens, or is created for. */
 const toAccount = ({ defaultTokens }: SignInOptions, identity: ExternalIdentity) => ({
   p_identity: identity,
   p_default_tokens: defaultTokens,

@@ -4,13 +4,13 @@ import type { MailMessage } from '../../platform/mail/mailer.js';
 const SUBJECT = 'Set a new password';
 
 /**
- * The mail with the link.
+ * Creates the mail with the link.
  *
  * @param to whose account it is
  * @param site where the server is, as people know it, without a slash at the end
  * @param token what the link carries behind its `#`, which browsers send to no server
  */
-export function resetMessage(to: string, site: string, token: string): MailMessage {
+export function createResetMessage(to: string, site: string, token: string): MailMessage {
   const link = `${site}/reset-password#token=${token}`;
   const opening = `Somebody, most likely you, asked for a new password for your account at ${site}.`;
   const instruction = 'To choose one, open this link within 30 minutes. It works once.';

@@ -3,11 +3,11 @@ import type { Database } from '../../platform/database/client/database.js';
 import { AnyResult } from '../../platform/database/client/database.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { outboxOf } from '../../platform/mail/outbox.js';
+import { normalizeEmail } from '../email.js';
 import { accountLimit } from '../limits/rate-limits.js';
 import { hashNewPassword } from '../passwords.js';
-import { normalizeEmail } from '../sessions/schemas.js';
-import { createOpaqueToken, sha256Hex } from '../tokens/opaque-token.js';
-import { resetMessage } from './message.js';
+import { createOpaqueToken, sha256Hex } from '../tokens/crypto.js';
+import { createResetMessage } from './message.js';
 import { ForgotPasswordSchema, MessageSchema, ResetPasswordSchema } from './schemas.js';
 
 const RequestPasswordResetSchema = Type.Object({ mail_to: Type.Union([Type.String(), Type.Null()]) });
@@ -15,7 +15,7 @@ const RequestPasswordResetSchema = Type.Object({ mail_to: Type.Union([Type.Strin
 const ASKED = 'If there is an account with this address, a mail with a link is on its way to it.';
 const CHANGED = 'Every device has been logged out. Log in again with your new password.';
 
-/** A forgotten password: `POST /auth/forgot-password` mails a link, `/auth/reset-password` uses it. */
+/** Serves a forgotten password: `POST /auth/forgot-password` mails a link, `/auth/reset-password` uses it. */
 export const passwordResetRoutes: FastifyPluginAsyncTypebox<{ database: Database; publicUrl: string }> = async (
   app,
   { database, publicUrl },
@@ -28,7 +28,7 @@ export const passwordResetRoutes: FastifyPluginAsyncTypebox<{ database: Database
     {
       onRequest,
       schema: {
-        summary: 'Mail a link to set a new password with',
+        summary: 'Mail a link for setting a new password',
         description:
           'Answers the same in the same time whether or not there is an account. The link is good for 30 minutes and once; a newer one ends it. At most 3 mails in 15 minutes go to one account.',
         body: ForgotPasswordSchema,
@@ -41,7 +41,7 @@ export const passwordResetRoutes: FastifyPluginAsyncTypebox<{ database: Database
       const reset = { p_email: normalizeEmail(request.body.email), p_token_hash: sha256Hex(token) };
       const { mail_to } = await database.call('request_password_reset', reset, RequestPasswordResetSchema);
       // Written in any case, so that it costs the same.
-      const message = resetMessage(mail_to ?? reset.p_email, publicUrl, token);
+      const message = createResetMessage(mail_to ?? reset.p_email, publicUrl, token);
       if (mail_to !== null) outbox.post(message);
       return reply.code(202).send({ message: ASKED });
     },

@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox';
-import { EmailSchema, PasswordSchema } from '../sessions/schemas.js';
+import { EmailSchema } from '../email.js';
+import { PasswordSchema } from '../passwords.js';
 
 export const ForgotPasswordSchema = Type.Object({ email: EmailSchema }, { additionalProperties: false });
 

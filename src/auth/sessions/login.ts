@@ -2,10 +2,11 @@ import { type Static, Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
+import { normalizeEmail } from '../email.js';
 import { toRateLimitKey } from '../limits/address.js';
 import { hashNewPassword, verifyPassword } from '../passwords.js';
-import { sha256Hex } from '../tokens/opaque-token.js';
-import { type LoginSchema, normalizeEmail, type RegisterSchema } from './schemas.js';
+import { sha256Hex } from '../tokens/crypto.js';
+import type { LoginSchema, RegisterSchema } from './schemas.js';
 import { OpenedSessionSchema, type Sessions, type StartedSession } from './sessions.js';
 
 /** What registering and logging in take. */

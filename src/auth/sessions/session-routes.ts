@@ -10,8 +10,8 @@ const SessionsSchema = Type.Array(SessionSchema);
 
 const PositionSchema = Type.Object({ at: Type.String({ maxLength: 40 }), id: Type.String({ format: 'uuid' }) });
 
-/** What a person does with their sessions. */
-export const ownSessionRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
+/** Serves a person's own sessions: log out, list them, end one. */
+export const sessionRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
   describeRoutes(app, { tags: ['Accounts'] });
   requireUser(app);
 
@@ -19,7 +19,7 @@ export const ownSessionRoutes: FastifyPluginAsyncTypebox<{ database: Database }>
     '/auth/logout',
     {
       schema: {
-        summary: 'End this session, or with "all" every session; their tokens end at once',
+        summary: 'End this session, or every session with "all"; their tokens stop working at once',
         body: Type.Union([LogoutSchema, Type.Null()]),
         response: { 200: EndedSessionsSchema },
       },
@@ -34,7 +34,7 @@ export const ownSessionRoutes: FastifyPluginAsyncTypebox<{ database: Database }>
     '/auth/sessions',
     {
       schema: {
-        summary: 'The running sessions, newest first',
+        summary: 'List your sessions, newest first',
         querystring: PageQuerySchema,
         response: {
           200: Type.Object({ sessions: Type.Array(SessionSchema), next_cursor: NextCursor }),

@@ -2,10 +2,10 @@ import { createHmac } from 'node:crypto';
 import { type Static, Type } from '@sinclair/typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Config } from '../../config/config.js';
-import { deriveKey } from '../tokens/derived-key.js';
-import { createOpaqueToken, sha256Hex } from '../tokens/opaque-token.js';
+import { createOpaqueToken, deriveKey, sha256Hex } from '../tokens/crypto.js';
 import { signUserToken } from '../tokens/user-tokens.js';
-import { type SessionAnswerSchema, UserSchema } from './schemas.js';
+import { UserSchema } from '../user-schema.js';
+import type { SessionAnswerSchema } from './schemas.js';
 
 /** What SQL returns when a session was opened or continued. */
 export const OpenedSessionSchema = Type.Object({ session_id: Type.String(), user: UserSchema });

@@ -28,7 +28,7 @@ const clientTokens: FastifyPluginAsync<{ secret: string }> = async (app, { secre
  */
 export default fp(clientTokens, { name: 'client-tokens' });
 
-/** Tells whether a token's signature is spelt the one way: the bits base64url leaves over must not make another token of it. */
+/** Returns whether a token's signature is spelt the one way: the bits base64url leaves over must not make another token of it. */
 function isCanonical(token: string): boolean {
   const signature = token.slice(token.lastIndexOf('.') + 1);
   return Buffer.from(signature, 'base64url').toString('base64url') === signature;

@@ -3,9 +3,8 @@ import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { FastifyInstance } from 'fastify';
 import type { Caller } from '../../platform/database/client/caller.js';
 import { ApiError } from '../../platform/errors.js';
-import { SubjectSchema } from './claim-schemas.js';
+import { hasLifetimeWithin, LifetimeSchema, SubjectSchema } from './claims.js';
 import { verifyClientToken } from './client-tokens.js';
-import { hasLifetimeWithin, LifetimeSchema } from './token-lifetime.js';
 
 const UserClaimsSchema = Type.Object({ aud: Type.Literal('user'), sub: SubjectSchema, sid: SubjectSchema });
 const userClaims = TypeCompiler.Compile(Type.Composite([UserClaimsSchema, LifetimeSchema]));

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import type { Actor } from '../../auth/guards/admin-guard.js';
 import { hashNewPassword, verifyPassword } from '../../auth/passwords.js';
-import { TokenVersionSchema } from '../../auth/tokens/claim-schemas.js';
+import { TokenVersionSchema } from '../../auth/tokens/claims.js';
 import { AnyResult, type Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
 

@@ -1,7 +1,8 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
+import { normalizeEmail } from '../../auth/email.js';
 import { getActor, requireAdmin } from '../../auth/guards/admin-guard.js';
 import { hashNewPassword } from '../../auth/passwords.js';
-import { normalizeEmail, UserSchema } from '../../auth/sessions/schemas.js';
+import { UserSchema } from '../../auth/user-schema.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { decodeCursor, encodeCursor } from '../../platform/http/pagination.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';

@@ -1,5 +1,7 @@
 import { Type } from '@sinclair/typebox';
-import { DisplayNameSchema, EmailSchema, PasswordSchema, UserSchema } from '../../auth/sessions/schemas.js';
+import { EmailSchema } from '../../auth/email.js';
+import { PasswordSchema } from '../../auth/passwords.js';
+import { DisplayNameSchema, UserSchema } from '../../auth/user-schema.js';
 import { NextCursor, PageQuery } from '../../platform/http/pagination.js';
 
 export const CreateUserSchema = Type.Object(

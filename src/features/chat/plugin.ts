@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
-import type { GoogleAccessTokens } from '../../auth/oauth/google-access-token.js';
+import type { GoogleAccessTokens } from '../../auth/google-access-tokens.js';
 import type { Config } from '../../config/config.js';
 import type { Database } from '../../platform/database/client/database.js';
 import type { ChatServices } from './completion.js';

@@ -2,10 +2,9 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { type Static, Type } from '@sinclair/typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { looksLikeApiKey } from '../../auth/api-keys/api-key.js';
-import { isDeviceClaims } from '../../auth/guards/device-guard.js';
-import { authenticateUser } from '../../auth/guards/user-guard.js';
-import { parseBearerToken } from '../../auth/tokens/bearer-token.js';
-import { verifyClientToken } from '../../auth/tokens/client-tokens.js';
+import { parseBearerToken } from '../../auth/guards/bearer.js';
+import { isDeviceToken } from '../../auth/guards/device-guard.js';
+import { authenticateUser } from '../../auth/guards/user-authentication.js';
 import type { Config } from '../../config/config.js';
 import type { Caller } from '../../platform/database/client/caller.js';
 import type { Database } from '../../platform/database/client/database.js';
@@ -44,7 +43,7 @@ export function requireEnrollment(config: Config['devices'], sentKey: string | u
 export async function findRegistrant(app: FastifyInstance, request: FastifyRequest): Promise<Caller | undefined> {
   if (request.headers.authorization === undefined) return undefined;
   const token = parseBearerToken(request);
-  if (!looksLikeApiKey(token) && isDeviceClaims(verifyClientToken(app, token))) return undefined;
+  if (!looksLikeApiKey(token) && isDeviceToken(app, token)) return undefined;
   return authenticateUser(app, request);
 }
 

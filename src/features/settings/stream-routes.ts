@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
-import { getCredentialEnd, getUser, requireUser } from '../../auth/guards/user-guard.js';
+import { getCredentialEnd } from '../../auth/guards/user-authentication.js';
+import { getUser, requireUser } from '../../auth/guards/user-guard.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import type { ChangeFeed } from './change-feed.js';
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { getUser } from '../../auth/guards/user-guard.js';
-import { sha256Hex } from '../../auth/tokens/opaque-token.js';
+import { sha256Hex } from '../../auth/tokens/crypto.js';
 import { parseIdempotencyKey } from '../../metering/idempotency-key.js';
 
 /**

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import { EmailSchema } from '../../auth/sessions/schemas.js';
+import { EmailSchema } from '../../auth/email.js';
 
 export const SignupSchema = Type.Object(
   {

@@ -1,7 +1,7 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
+import { normalizeEmail } from '../../auth/email.js';
 import { signTrackerToken } from '../../auth/guards/tracker-guard.js';
 import { accountLimit } from '../../auth/limits/rate-limits.js';
-import { normalizeEmail } from '../../auth/sessions/schemas.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
 import { errors } from '../../platform/http/error-schema.js';

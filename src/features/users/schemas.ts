@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { Type } from '@sinclair/typebox';
-import { DisplayNameSchema, PasswordSchema, TypedPasswordSchema, UserSchema } from '../../auth/sessions/schemas.js';
+import { PasswordSchema, TypedPasswordSchema } from '../../auth/passwords.js';
+import { DisplayNameSchema, UserSchema } from '../../auth/user-schema.js';
 import { NextCursor } from '../../platform/http/pagination.js';
 
 export const ProfileSchema = Type.Composite([

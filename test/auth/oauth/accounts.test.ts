@@ -22,7 +22,7 @@ function logIn({ email, password }: Pick<TestUser, 'email' | 'password'>) {
 }
 
 /** The account a person gets with a Google access token. */
-async function accountOf(info: { sub: string; email: string }, profile = {}): Promise<User> {
+async function openAccount(info: { sub: string; email: string }, profile = {}): Promise<User> {
   return (await authenticate(server, tokens.issue(info, profile))).json<User>();
 }
 
@@ -65,7 +65,7 @@ t.test('an access token of Google’s shuts a stranger out as well', async (t) =
   const email = `${randomUUID()}@example.com`;
   const stranger = await registerUser(server, { email });
   const key = await createApiKey(stranger);
-  const user = await accountOf({ sub: randomUUID(), email });
+  const user = await openAccount({ sub: randomUUID(), email });
   t.match(user, { id: stranger.id, name: 'John Doe' });
   await assertShutOut(t, stranger, key);
 });
@@ -77,19 +77,19 @@ t.test(
     const key = await createApiKey(owner);
     await sql('update users set email_verified_at = now() where id = $1', [owner.id]);
     const sub = randomUUID();
-    t.match(await accountOf({ sub, email: owner.email.toUpperCase() }), { id: owner.id, name: 'Grace' });
+    t.match(await openAccount({ sub, email: owner.email.toUpperCase() }), { id: owner.id, name: 'Grace' });
     for (const bearer of [owner.token, key]) {
       t.equal((await sendWith(server, bearer, 'GET', '/api/auth/sessions')).statusCode, 200);
     }
     t.equal((await logIn(owner)).statusCode, 200);
-    t.match(await accountOf({ sub, email: owner.email }), { id: owner.id });
+    t.match(await openAccount({ sub, email: owner.email }), { id: owner.id });
   },
 );
 
 t.test('another person of the same provider with the same address does not get the account', async (t) => {
   const email = `${randomUUID()}@example.com`;
   const first = { sub: randomUUID(), email };
-  const user = await accountOf(first);
+  const user = await openAccount(first);
   const second = { ...ADA, sub: randomUUID(), email };
   const refused = await authenticate(server, tokens.issue(second));
   t.equal(refused.statusCode, 401);
@@ -98,13 +98,13 @@ t.test('another person of the same provider with the same address does not get t
   const flow = await signIn(server);
   t.equal(flow.statusCode, 401);
   t.match(flow.json(), { code: 'INVALID_CREDENTIALS' });
-  t.equal((await accountOf(first)).id, user.id, 'the first one keeps it');
+  t.equal((await openAccount(first)).id, user.id, 'the first one keeps it');
   t.strictSame(await sql('select 1 from private.external_identities where subject = $1', [second.sub]), []);
 });
 
 t.test('a person with Google and GitHub under one address has one account', async (t) => {
   const email = `${randomUUID()}@example.com`;
-  const user = await accountOf({ sub: randomUUID(), email });
+  const user = await openAccount({ sub: randomUUID(), email });
   const identity = { provider: 'github', subject: randomUUID(), email, name: null, picture: null };
   const [row] = await sql<{ id: string }>('select (private.resolve_external_identity($1, 0)).id', [
     JSON.stringify(identity),
@@ -114,20 +114,20 @@ t.test('a person with Google and GitHub under one address has one account', asyn
 
 t.test('a new address at the provider leaves the account and its address as they are', async (t) => {
   const sub = randomUUID();
-  const user = await accountOf({ sub, email: `${randomUUID()}@example.com` });
+  const user = await openAccount({ sub, email: `${randomUUID()}@example.com` });
   const moved = `${randomUUID()}@example.com`;
-  t.match(await accountOf({ sub, email: moved }), { id: user.id, email: user.email });
+  t.match(await openAccount({ sub, email: moved }), { id: user.id, email: user.email });
   const [identity] = await sql('select email from private.external_identities where subject = $1', [sub]);
   t.equal(identity?.['email'], moved);
-  const other = await accountOf({ sub: randomUUID(), email: moved });
+  const other = await openAccount({ sub: randomUUID(), email: moved });
   t.not(other.id, user.id, 'the address is free for whoever has it now');
-  t.equal((await accountOf({ sub, email: moved })).id, user.id, 'and the subject still says who is who');
+  t.equal((await openAccount({ sub, email: moved })).id, user.id, 'and the subject still says who is who');
 });
 
 t.test('20 first log-ins of one person at once make one account', async (t) => {
   const person = { sub: randomUUID(), email: `${randomUUID()}@example.com` };
   const users = await meetAtLock(server.database, insertionLock('users', 8), () =>
-    Promise.all(Array.from({ length: 20 }, () => accountOf(person))),
+    Promise.all(Array.from({ length: 20 }, () => openAccount(person))),
   );
   t.equal(new Set(users.map(({ id }) => id)).size, 1);
   t.match(users[0], { id: /-/, total_tokens: 1_000_000 });
@@ -140,7 +140,7 @@ t.test('first log-ins of one person with different addresses at once make one ac
   const sub = randomUUID();
   const before = await sql('select 1 from users');
   const users = await meetAtLock(server.database, insertionLock('users', 8), () =>
-    Promise.all(Array.from({ length: 20 }, () => accountOf({ sub, email: `${randomUUID()}@example.com` }))),
+    Promise.all(Array.from({ length: 20 }, () => openAccount({ sub, email: `${randomUUID()}@example.com` }))),
   );
   t.equal(new Set(users.map(({ id }) => id)).size, 1);
   t.equal((await sql('select 1 from users')).length, before.length + 1);
@@ -159,7 +159,7 @@ t.test('a registration and a log-in with Google at the same moment never share a
   for (let n = 0; n < 10; n += 1) {
     const person = { sub: randomUUID(), email: `${randomUUID()}@example.com` };
     const [stranger, user] = await meetAtLock(server.database, insertionLock('users', 2), () =>
-      Promise.all([registerUser(server, { email: person.email }).catch(() => undefined), accountOf(person)]),
+      Promise.all([registerUser(server, { email: person.email }).catch(() => undefined), openAccount(person)]),
     );
     t.match(user, { email: person.email });
     if (stranger === undefined) continue;

@@ -3,21 +3,21 @@ import t from 'tap';
 import { sendWith } from '../../helpers/accounts.js';
 import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { CHALLENGE, codeFrom, openGoogle, REDIRECT_URI, swap, VERIFIER } from '../../helpers/sign-in.js';
+import { CHALLENGE, exchangeCode, obtainCode, openGoogle, REDIRECT_URI, VERIFIER } from '../../helpers/sign-in.js';
 
 const google = await openGoogle(t);
 const server = await openTestServer(t, { environment: google.environment });
 const { sql } = server.database;
 
-const challenged = () => codeFrom(server, { code_challenge: CHALLENGE });
+const challenged = () => obtainCode(server, { code_challenge: CHALLENGE });
 const sessions = async () => (await sql('select 1 from private.sessions')).length;
 
 t.test('a code is swapped for tokens once', async (t) => {
   const code = await challenged();
-  const first = await swap(server, { code, code_verifier: VERIFIER });
+  const first = await exchangeCode(server, { code, code_verifier: VERIFIER });
   t.equal(first.statusCode, 200);
   t.match(first.json(), { token: /\./, refresh_token: /\S/, expires_in: 604_800, user: { email: 'ada@example.com' } });
-  const second = await swap(server, { code, code_verifier: VERIFIER });
+  const second = await exchangeCode(server, { code, code_verifier: VERIFIER });
   t.equal(second.statusCode, 400);
   t.match(second.json(), { code: 'INVALID_GRANT' });
 });
@@ -27,7 +27,7 @@ t.test('of 50 swaps of one code at once one opens a session', async (t) => {
   const before = await sessions();
   const payload = { code, code_verifier: VERIFIER, redirect_uri: REDIRECT_URI };
   const responses = await meetAtLock(server.database, insertionLock('private.oauth_codes', 8), () =>
-    Promise.all(Array.from({ length: 50 }, () => swap(server, payload))),
+    Promise.all(Array.from({ length: 50 }, () => exchangeCode(server, payload))),
   );
   const won = responses.filter(({ statusCode }) => statusCode === 200);
   t.equal(won.length, 1);
@@ -38,7 +38,7 @@ t.test('of 50 swaps of one code at once one opens a session', async (t) => {
   t.equal((await sendWith(server, token, 'GET', '/api/auth/sessions')).statusCode, 200);
 });
 
-/** What is wrong with a swap, and what it is wrong for. */
+/** The ways to exchange a code wrongly. */
 const WRONG = [
   { what: 'a wrong verifier', bound: true, sent: { code_verifier: VERIFIER.toLowerCase() } },
   { what: 'a short verifier', bound: true, sent: { code_verifier: 'wrong' } },
@@ -49,23 +49,27 @@ const WRONG = [
 ] as const;
 for (const { what, bound, sent } of WRONG) {
   t.test(`${what} is refused, and burns the code`, async (t) => {
-    const code = bound ? await challenged() : await codeFrom(server);
+    const code = bound ? await challenged() : await obtainCode(server);
     const before = await sessions();
-    const response = await swap(server, { code, ...sent });
+    const response = await exchangeCode(server, { code, ...sent });
     t.equal(response.statusCode, 400);
     t.match(response.json(), { code: 'INVALID_GRANT' });
-    const right = await swap(server, { code, ...(bound && { code_verifier: VERIFIER }), redirect_uri: REDIRECT_URI });
+    const right = await exchangeCode(server, {
+      code,
+      ...(bound && { code_verifier: VERIFIER }),
+      redirect_uri: REDIRECT_URI,
+    });
     t.match(right.json(), { code: 'INVALID_GRANT' });
     t.equal(await sessions(), before);
   });
 }
 
 t.test('without a challenge and without an address the code alone is enough', async (t) => {
-  t.equal((await swap(server, { code: await codeFrom(server) })).statusCode, 200);
+  t.equal((await exchangeCode(server, { code: await obtainCode(server) })).statusCode, 200);
 });
 
 t.test('a code ends after 2 minutes', async (t) => {
-  const code = await codeFrom(server);
+  const code = await obtainCode(server);
   const hash = createHash('sha256').update(code).digest();
   const [row] = await sql<{ seconds: number }>(
     'select extract(epoch from expires_at - now())::integer as seconds from private.oauth_codes where code_hash = $1',
@@ -73,12 +77,12 @@ t.test('a code ends after 2 minutes', async (t) => {
   );
   t.ok(row !== undefined && row.seconds > 60 && row.seconds <= 120);
   await sql('update private.oauth_codes set expires_at = now() where code_hash = $1', [hash]);
-  t.match((await swap(server, { code })).json(), { code: 'INVALID_GRANT' });
+  t.match((await exchangeCode(server, { code })).json(), { code: 'INVALID_GRANT' });
 });
 
 t.test('what is no code is refused', async (t) => {
   for (const code of ['x', 'x'.repeat(43), 'x'.repeat(128)]) {
-    t.match((await swap(server, { code })).json(), { code: 'INVALID_GRANT' }, code);
+    t.match((await exchangeCode(server, { code })).json(), { code: 'INVALID_GRANT' }, code);
   }
   const bad = [{}, { code: '' }, { code: 1 }, { code: null }, { code: 'x'.repeat(129) }, { code: 'x', extra: 1 }];
   for (const payload of [
@@ -87,7 +91,7 @@ t.test('what is no code is refused', async (t) => {
     { code: 'x', code_verifier: 1 },
     { code: 'x', redirect_uri: 1 },
   ]) {
-    const response = await swap(server, payload);
+    const response = await exchangeCode(server, payload);
     t.equal(response.statusCode, 400);
     t.match(response.json(), { code: 'VALIDATION_FAILED' }, JSON.stringify(payload));
   }
@@ -96,7 +100,7 @@ t.test('what is no code is refused', async (t) => {
 t.test('maintenance removes what nobody came back for, and nothing else', async (t) => {
   await sql('delete from private.oauth_codes');
   await sql('delete from private.oauth_flows');
-  const [old, current] = [await codeFrom(server), await codeFrom(server)];
+  const [old, current] = [await obtainCode(server), await obtainCode(server)];
   await server.app.inject({ url: '/api/auth/oauth/google' });
   await server.app.inject({ url: '/api/auth/oauth/google' });
   await sql(`update private.oauth_codes set expires_at = now() - interval '1 second' where code_hash = $1`, [
@@ -107,7 +111,7 @@ t.test('maintenance removes what nobody came back for, and nothing else', async 
   const [pruned] = await sql<{ rows: number }>('select private.prune_oauth() as rows');
   t.equal(pruned?.rows, 2);
   t.equal((await sql('select 1 from private.oauth_flows')).length, 1);
-  t.equal((await swap(server, { code: current })).statusCode, 200);
+  t.equal((await exchangeCode(server, { code: current })).statusCode, 200);
   await server.verifyLedger(t);
 });
 

@@ -2,7 +2,15 @@ import { createHash } from 'node:crypto';
 import t from 'tap';
 import { openMoodyServer } from '../../helpers/fakes/fault-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { begin, comeBack, REDIRECT_URI, signIn, swap, toldBy, visit } from '../../helpers/sign-in.js';
+import {
+  beginSignIn,
+  exchangeCode,
+  REDIRECT_URI,
+  readRedirect,
+  returnToServer,
+  signIn,
+  visitProvider,
+} from '../../helpers/sign-in.js';
 
 interface Address {
   readonly email: string;
@@ -67,7 +75,9 @@ t.afterEach(() => {
 });
 
 t.test('a sign-in goes to GitHub with state and a PKCE challenge', async (t) => {
-  const { origin, pathname, searchParams } = new URL(String((await begin(server, {}, 'github')).headers.location));
+  const { origin, pathname, searchParams } = new URL(
+    String((await beginSignIn(server, {}, 'github')).headers.location),
+  );
   t.equal(`${origin}${pathname}`, `${github.url}/login/oauth/authorize`);
   t.match(Object.fromEntries(searchParams), {
     client_id: 'our-client',
@@ -100,9 +110,9 @@ t.test('who comes back has the account of the verified primary address', async (
 });
 
 t.test('a client gets a code for the same account', async (t) => {
-  const told = toldBy(await signIn(server, { redirect_uri: REDIRECT_URI, state: 'mine' }, 'github'));
+  const told = readRedirect(await signIn(server, { redirect_uri: REDIRECT_URI, state: 'mine' }, 'github'));
   t.equal(told.get('state'), 'mine');
-  const swapped = await swap(server, { code: told.get('code') });
+  const swapped = await exchangeCode(server, { code: told.get('code') });
   t.match(swapped.json(), { user: { email: 'ada@example.com' } });
   t.equal((await sql('select 1 from users')).length, 1);
   await server.verifyLedger(t);
@@ -126,7 +136,7 @@ t.test('without a verified primary address nobody is logged in', async (t) => {
     addresses = list;
     const response = await signIn(server, {}, 'github');
     t.equal(response.statusCode, 401, JSON.stringify(list));
-    const told = toldBy(await signIn(server, { redirect_uri: REDIRECT_URI }, 'github'));
+    const told = readRedirect(await signIn(server, { redirect_uri: REDIRECT_URI }, 'github'));
     t.strictSame(Object.fromEntries(told), { error: 'access_denied' });
   }
   t.strictSame(await sql(`select 1 from private.external_identities where subject = '3'`), []);
@@ -141,23 +151,23 @@ t.test('a code GitHub refuses logs nobody in; a secret it refuses is our own fau
 
 t.test('a code that was granted to another sign-in does not fit this one', async (t) => {
   const [mine, stolen] = [
-    await visit(await begin(server, {}, 'github')),
-    await visit(await begin(server, {}, 'github')),
+    await visitProvider(await beginSignIn(server, {}, 'github')),
+    await visitProvider(await beginSignIn(server, {}, 'github')),
   ];
   mine.searchParams.set('code', stolen.searchParams.get('code') ?? '');
-  const response = await comeBack(server, mine);
+  const response = await returnToServer(server, mine);
   t.equal(response.statusCode, 401);
 });
 
 t.test('an answer that says it is from another issuer is not GitHub’s (RFC 9207)', async (t) => {
   const [genuine, foreign] = [
-    await visit(await begin(server, {}, 'github')),
-    await visit(await begin(server, {}, 'github')),
+    await visitProvider(await beginSignIn(server, {}, 'github')),
+    await visitProvider(await beginSignIn(server, {}, 'github')),
   ];
   foreign.searchParams.set('iss', 'https://accounts.example.com');
-  t.equal((await comeBack(server, foreign)).statusCode, 503);
+  t.equal((await returnToServer(server, foreign)).statusCode, 503);
   genuine.searchParams.set('iss', `${github.url}/login/oauth`);
-  t.equal((await comeBack(server, genuine)).statusCode, 200);
+  t.equal((await returnToServer(server, genuine)).statusCode, 200);
 });
 
 t.end();

@@ -4,16 +4,16 @@ import { sendWith } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import {
   ADA,
-  begin,
+  beginSignIn,
   CHALLENGE,
-  codeFrom,
-  comeBack,
+  exchangeCode,
+  obtainCode,
   openGoogle,
   REDIRECT_URI,
+  returnToServer,
   signIn,
-  swap,
   VERIFIER,
-  visit,
+  visitProvider,
 } from '../../helpers/sign-in.js';
 
 const google = await openGoogle(t);
@@ -46,7 +46,7 @@ t.test(
       code_challenge: /^[\w-]{43}$/,
       code_challenge_method: 'S256',
     });
-    const again = new URL(String((await begin(server)).headers.location)).searchParams;
+    const again = new URL(String((await beginSignIn(server)).headers.location)).searchParams;
     for (const name of ['state', 'nonce', 'code_challenge']) t.not(again.get(name), searchParams.get(name), name);
   },
 );
@@ -77,7 +77,7 @@ t.test('a client is sent a code and its own state, and swaps the code for the sa
   t.equal(address.searchParams.get('state'), query.state);
   const code = address.searchParams.get('code');
   t.match(code, /^[\w-]{43}$/);
-  const swapped = await swap(server, { code, code_verifier: VERIFIER, redirect_uri: REDIRECT_URI });
+  const swapped = await exchangeCode(server, { code, code_verifier: VERIFIER, redirect_uri: REDIRECT_URI });
   t.equal(swapped.statusCode, 200);
   t.equal(swapped.headers['cache-control'], 'no-store');
   t.match(swapped.json(), { token: /\./, refresh_token: /\S/, user: { email: 'ada@example.com' } });
@@ -87,62 +87,62 @@ t.test('a client is sent a code and its own state, and swaps the code for the sa
 
 t.test('the root serves the same, and the callback stays the one registered with Google', async (t) => {
   const start = await server.app.inject({ url: '/auth/oauth/google?code_challenge_method=S256' });
-  const back = await visit(start);
+  const back = await visitProvider(start);
   t.equal(back.pathname, '/api/auth/oauth/google/callback');
   const response = await server.app.inject({ url: `/auth/oauth/google/callback${back.search}` });
   t.equal(response.statusCode, 200);
 });
 
 t.test('a state is good for one answer', async (t) => {
-  const back = await visit(await begin(server));
-  t.equal((await comeBack(server, back)).statusCode, 200);
-  const again = await comeBack(server, back);
+  const back = await visitProvider(await beginSignIn(server));
+  t.equal((await returnToServer(server, back)).statusCode, 200);
+  const again = await returnToServer(server, back);
   t.equal(again.statusCode, 400);
   t.match(again.json(), { code: 'INVALID_GRANT' });
 });
 
 t.test('an unknown, an expired and another provider’s state are refused', async (t) => {
-  const back = await visit(await begin(server));
+  const back = await visitProvider(await beginSignIn(server));
   const known = back.searchParams.get('state') ?? '';
   for (const state of ['x', `${known}x`, known.toUpperCase()]) {
     back.searchParams.set('state', state);
-    t.match((await comeBack(server, back)).json(), { code: 'INVALID_GRANT' }, state);
+    t.match((await returnToServer(server, back)).json(), { code: 'INVALID_GRANT' }, state);
   }
   back.searchParams.set('state', known);
   const hash = createHash('sha256').update(known).digest();
   await sql(`update private.oauth_flows set provider = 'github' where state_hash = $1`, [hash]);
-  t.match((await comeBack(server, back)).json(), { code: 'INVALID_GRANT' });
+  t.match((await returnToServer(server, back)).json(), { code: 'INVALID_GRANT' });
   await sql(`update private.oauth_flows set provider = 'google', expires_at = now() where state_hash = $1`, [hash]);
-  t.match((await comeBack(server, back)).json(), { code: 'INVALID_GRANT' });
+  t.match((await returnToServer(server, back)).json(), { code: 'INVALID_GRANT' });
   await sql(`update private.oauth_flows set expires_at = now() + interval '1 second' where state_hash = $1`, [hash]);
-  t.equal((await comeBack(server, back)).statusCode, 200, 'nothing else was wrong with it');
+  t.equal((await returnToServer(server, back)).statusCode, 200, 'nothing else was wrong with it');
 });
 
 t.test('a HEAD request, as link scanners send it, uses nothing up', async (t) => {
-  const back = await visit(await begin(server));
+  const back = await visitProvider(await beginSignIn(server));
   const head = await server.app.inject({ method: 'HEAD', url: `${back.pathname}${back.search}` });
   t.equal(head.statusCode, 404);
-  t.equal((await comeBack(server, back)).statusCode, 200);
+  t.equal((await returnToServer(server, back)).statusCode, 200);
 });
 
 t.test('parameters a provider adds are ignored, a doubled one is refused', async (t) => {
-  const back = await visit(await begin(server));
+  const back = await visitProvider(await beginSignIn(server));
   back.searchParams.set('scope', 'openid email');
   back.searchParams.set('authuser', '0');
   back.searchParams.set('prompt', 'consent');
-  t.equal((await comeBack(server, back)).statusCode, 200);
+  t.equal((await returnToServer(server, back)).statusCode, 200);
   for (const name of ['state', 'code']) {
-    const doubled = await visit(await begin(server));
+    const doubled = await visitProvider(await beginSignIn(server));
     doubled.searchParams.append(name, doubled.searchParams.get(name) ?? '');
-    t.equal((await comeBack(server, doubled)).statusCode, 400, `two of ${name}`);
+    t.equal((await returnToServer(server, doubled)).statusCode, 400, `two of ${name}`);
     doubled.searchParams.delete(name);
-    t.equal((await comeBack(server, doubled)).statusCode, 400, `no ${name}`);
+    t.equal((await returnToServer(server, doubled)).statusCode, 400, `no ${name}`);
   }
 });
 
 t.test('states and codes are in the database as hashes only', async (t) => {
-  const state = String((await visit(await begin(server))).searchParams.get('state'));
-  const code = await codeFrom(server, { code_challenge: CHALLENGE });
+  const state = String((await visitProvider(await beginSignIn(server))).searchParams.get('state'));
+  const code = await obtainCode(server, { code_challenge: CHALLENGE });
   const rows = await sql<{ text: string }>(
     'select f::text as text from private.oauth_flows f union all select c::text from private.oauth_codes c',
   );
@@ -160,14 +160,14 @@ t.test('only known providers have an address, and only those set up answer', asy
     t.equal(response.statusCode, 404, path);
     t.match(response.json(), { code: 'NOT_FOUND' });
   }
-  const github = await begin(server, {}, 'github');
+  const github = await beginSignIn(server, {}, 'github');
   t.equal(github.statusCode, 503);
   t.match(github.json(), { code: 'GITHUB_DISABLED' });
 });
 
 t.test('a redirect_uri that is not on the list never sees a browser', async (t) => {
   for (const redirect_uri of ['https://evil.com/', 'https://abcdefghijklmnop.chromiumapp.org.evil.com/']) {
-    const response = await begin(server, { redirect_uri });
+    const response = await beginSignIn(server, { redirect_uri });
     t.equal(response.statusCode, 400);
     t.match(response.json(), { code: 'REDIRECT_NOT_ALLOWED' });
     t.notOk(response.headers.location);
@@ -175,10 +175,10 @@ t.test('a redirect_uri that is not on the list never sees a browser', async (t) 
   const bad = { state: ['', 'x'.repeat(513), 'a\u0000b', 'ü'], code_challenge: ['', 'short', `${CHALLENGE}=`] };
   for (const [name, values] of Object.entries(bad)) {
     for (const value of values) {
-      t.match((await begin(server, { [name]: value })).json(), { code: 'VALIDATION_FAILED' }, `${name} ${value}`);
+      t.match((await beginSignIn(server, { [name]: value })).json(), { code: 'VALIDATION_FAILED' }, `${name} ${value}`);
     }
   }
-  t.equal((await begin(server, { code_challenge: CHALLENGE, code_challenge_method: 'plain' })).statusCode, 400);
+  t.equal((await beginSignIn(server, { code_challenge: CHALLENGE, code_challenge_method: 'plain' })).statusCode, 400);
 });
 
 t.end();

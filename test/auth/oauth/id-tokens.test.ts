@@ -1,7 +1,7 @@
 import { createHmac, generateKeyPairSync, sign } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { ADA, openGoogle, REDIRECT_URI, signIn, toldBy } from '../../helpers/sign-in.js';
+import { ADA, openGoogle, REDIRECT_URI, readRedirect, signIn } from '../../helpers/sign-in.js';
 
 const google = await openGoogle(t);
 const server = await openTestServer(t, { environment: google.environment });
@@ -21,7 +21,7 @@ async function assertNobody(t: Test, code: 'INVALID_CREDENTIALS' | 'SERVICE_UNAV
   const response = await signIn(server);
   t.equal(response.statusCode, status);
   t.match(response.json(), { code });
-  const told = toldBy(await signIn(server, { redirect_uri: REDIRECT_URI, state: 's' }));
+  const told = readRedirect(await signIn(server, { redirect_uri: REDIRECT_URI, state: 's' }));
   t.strictSame(Object.fromEntries(told), { error, state: 's' });
   t.strictSame(await server.database.sql('select 1 from users'), [], 'and there is no account');
 }

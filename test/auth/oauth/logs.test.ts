@@ -8,15 +8,15 @@ import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { authenticate, openGoogleTokens } from '../../helpers/fakes/google-tokens.js';
 import { testEnvironment } from '../../helpers/http/test-server.js';
 import {
-  begin,
+  beginSignIn,
   CHALLENGE,
-  comeBack,
+  exchangeCode,
   openGoogle,
   REDIRECT_URI,
-  swap,
-  toldBy,
+  readRedirect,
+  returnToServer,
   VERIFIER,
-  visit,
+  visitProvider,
 } from '../../helpers/sign-in.js';
 
 const lines: string[] = [];
@@ -66,10 +66,10 @@ function assertNothingLeaked(t: Test, answers: readonly string[] = []): void {
 
 /** A sign-in up to the answer of the callback. */
 async function signIn(query: Readonly<Record<string, string>>) {
-  const start = await begin(server, query);
-  const back = await visit(start);
+  const start = await beginSignIn(server, query);
+  const back = await visitProvider(start);
   for (const name of ['code', 'state']) secrets.add(back.searchParams.get(name) ?? '');
-  return comeBack(server, back);
+  return returnToServer(server, back);
 }
 
 const client = { redirect_uri: REDIRECT_URI, state: 'canary-client-state', code_challenge: CHALLENGE };
@@ -77,11 +77,11 @@ secrets.add(client.state);
 
 t.test('a sign-in leaves none of its secrets in the log', async (t) => {
   const browser = (await signIn({})).json<{ token: string; refresh_token: string }>();
-  const code = toldBy(await signIn(client)).get('code') ?? '';
-  const swapped = (await swap(server, { code, code_verifier: VERIFIER })).json<typeof browser>();
+  const code = readRedirect(await signIn(client)).get('code') ?? '';
+  const swapped = (await exchangeCode(server, { code, code_verifier: VERIFIER })).json<typeof browser>();
   for (const session of [browser, swapped]) secrets.add(session.token).add(session.refresh_token);
   secrets.add(code);
-  const refused = await swap(server, { code, code_verifier: VERIFIER });
+  const refused = await exchangeCode(server, { code, code_verifier: VERIFIER });
   const access = tokens.issue();
   secrets.add(access);
   t.equal((await authenticate(server, access)).statusCode, 200);
@@ -109,7 +109,7 @@ t.test('nor does one that fails at Google', async (t) => {
     const response = await signIn({});
     t.equal(response.statusCode, 503);
     google.oauth.service.once('beforeResponse', spoil);
-    t.equal(toldBy(await signIn(client)).get('error'), 'temporarily_unavailable');
+    t.equal(readRedirect(await signIn(client)).get('error'), 'temporarily_unavailable');
     assertNothingLeaked(t, [response.payload]);
   }
   t.ok(
@@ -141,7 +141,7 @@ t.test('nor does one that fails in the database', async (t) => {
     await database.sql(`alter table private.${table} add constraint broken check (false) not valid`);
     const response = table === 'oauth_codes' ? await signIn(client) : await signIn({});
     t.ok([302, 500].includes(response.statusCode), table);
-    if (table === 'oauth_codes') t.equal(toldBy(response).get('error'), 'server_error');
+    if (table === 'oauth_codes') t.equal(readRedirect(response).get('error'), 'server_error');
     await database.sql(`alter table private.${table} drop constraint broken`);
     assertNothingLeaked(t, [response.payload]);
   }

@@ -27,7 +27,7 @@ async function sendDuringTransaction(send: () => ReturnType<TestUser['as']>) {
   return sent;
 }
 
-const sessionsOf = (user: TestUser) => sql('select 1 from private.sessions where user_id = $1', [user.id]);
+const listSessions = (user: TestUser) => sql('select 1 from private.sessions where user_id = $1', [user.id]);
 
 /** What a stranger does at the very moment the owner of the address takes the account over. */
 const MOVES: Readonly<Record<string, (stranger: TestUser) => ReturnType<TestUser['as']>>> = {
@@ -54,7 +54,7 @@ for (const [what, move] of Object.entries(MOVES)) {
     await client.query('select private.resolve_external_identity($1, 0)', [JSON.stringify(identity)]);
     const response = await sendDuringTransaction(() => move(stranger));
     t.equal(response.statusCode, 401);
-    t.strictSame(await sessionsOf(stranger), []);
+    t.strictSame(await listSessions(stranger), []);
   });
 }
 
@@ -71,7 +71,7 @@ t.test('a stranger whose log-in is not finished when the owner comes is put outs
   const response = await sendDuringTransaction(() => authenticate(server, google.issue({ email: stranger.email })));
   t.equal(response.statusCode, 200);
   t.equal(response.json().id, stranger.id);
-  t.strictSame(await sessionsOf(stranger), []);
+  t.strictSame(await listSessions(stranger), []);
   await server.verifyLedger(t);
 });
 

@@ -3,15 +3,15 @@ import t from 'tap';
 import { authenticate } from '../../helpers/fakes/google-tokens.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import {
-  begin,
+  beginSignIn,
   CHALLENGE,
-  comeBack,
+  exchangeCode,
   openGoogle,
   REDIRECT_URI,
-  swap,
-  toldBy,
+  readRedirect,
+  returnToServer,
   VERIFIER,
-  visit,
+  visitProvider,
 } from '../../helpers/sign-in.js';
 
 const google = await openGoogle(t);
@@ -23,9 +23,9 @@ const second = await openTestServer(t, { environment, database });
 const third = await openTestServer(t, { environment, database });
 
 t.test('a sign-in begins at one server, goes on at another and ends at a third', async (t) => {
-  const start = await begin(first, { redirect_uri: REDIRECT_URI, code_challenge: CHALLENGE });
-  const code = toldBy(await comeBack(second, await visit(start))).get('code');
-  const swapped = await swap(third, { code, code_verifier: VERIFIER });
+  const start = await beginSignIn(first, { redirect_uri: REDIRECT_URI, code_challenge: CHALLENGE });
+  const code = readRedirect(await returnToServer(second, await visitProvider(start))).get('code');
+  const swapped = await exchangeCode(third, { code, code_verifier: VERIFIER });
   t.equal(swapped.statusCode, 200);
   t.match(swapped.json(), { user: { email: 'ada@example.com' } });
 });
@@ -33,7 +33,7 @@ t.test('a sign-in begins at one server, goes on at another and ends at a third',
 t.test('a server with another secret cannot go on with it', async (t) => {
   const { JWT_SECRET: _secret, ...without } = environment;
   const stranger = await openTestServer(t, { environment: without, database });
-  const response = await comeBack(stranger, await visit(await begin(first)));
+  const response = await returnToServer(stranger, await visitProvider(await beginSignIn(first)));
   t.notOk(response.statusCode < 400, 'its PKCE verifier is another');
 });
 
@@ -41,9 +41,9 @@ t.test('all routes of a sign-in share one limit per address: 60 a minute', async
   const limited = await openTestServer(t, { environment: { ...environment, RATE_LIMIT: 'on' }, database });
   const callback = new URL('http://x/api/auth/oauth/google/callback?state=x&code=x');
   const requests = [
-    () => begin(limited),
-    () => comeBack(limited, callback),
-    () => swap(limited, { code: 'x' }),
+    () => beginSignIn(limited),
+    () => returnToServer(limited, callback),
+    () => exchangeCode(limited, { code: 'x' }),
     () => authenticate(limited, 'not!a!token'),
   ];
   const statuses: (number | undefined)[] = [];

@@ -21,7 +21,7 @@ function logIn(email: string, password: string, remoteAddress = '192.0.2.1') {
 }
 
 /** An address of its own for every attempt, so that no limit is met. */
-const addressOf = (n: number) => `10.${n >> 8}.${n & 255}.1`;
+const toAddress = (n: number) => `10.${n >> 8}.${n & 255}.1`;
 
 t.test('every failure has one answer', async (t) => {
   const user = await registerUser(server);
@@ -105,7 +105,7 @@ t.test('how long a refusal takes does not tell whether an account exists', async
     // Otherwise the account's limit would answer instead.
     await server.database.sql(`delete from private.login_attempts where scope = 'user:account'`);
     const start = performance.now();
-    const { statusCode } = await logIn(email, 'wrong password', addressOf(n));
+    const { statusCode } = await logIn(email, 'wrong password', toAddress(n));
     times[kind].push(performance.now() - start);
     if (statusCode !== 401) t.fail(`answered ${statusCode}`);
   }
@@ -120,7 +120,7 @@ t.test('500 log-ins at once are queued or told to come back, and the server goes
   const user: TestUser = await registerUser(server);
   let pending = 500;
   const answers = Array.from({ length: 500 }, async (_, n) => {
-    const headers = { 'content-type': 'application/json', 'x-forwarded-for': addressOf(n) };
+    const headers = { 'content-type': 'application/json', 'x-forwarded-for': toAddress(n) };
     const body = JSON.stringify({ email: n === 0 ? user.email : `guess-${n}@example.com`, password: user.password });
     const response = await fetch(`${base}/api/auth/login`, { method: 'POST', headers, body });
     pending -= 1;

@@ -23,8 +23,8 @@ async function logInAgain(
   return response.json();
 }
 
-const statusOf = async (token: string) => (await sendWith(server, token, 'GET', '/api/auth/sessions')).statusCode;
-const refreshStatusOf = async (refresh_token: string) =>
+const requestStatus = async (token: string) => (await sendWith(server, token, 'GET', '/api/auth/sessions')).statusCode;
+const refreshStatus = async (refresh_token: string) =>
   (await server.app.inject({ method: 'POST', url: '/auth/refresh', payload: { refresh_token } })).statusCode;
 
 t.test('logging out ends this session on the very next request, and no other', async (t) => {
@@ -32,11 +32,11 @@ t.test('logging out ends this session on the very next request, and no other', a
   const other = await logInAgain(user);
   const response = await user.as('POST', '/api/auth/logout');
   t.strictSame([response.statusCode, response.json()], [200, { ended: 1 }]);
-  t.equal(await statusOf(user.token), 401);
-  t.equal(await refreshStatusOf(user.refreshToken), 401);
+  t.equal(await requestStatus(user.token), 401);
+  t.equal(await refreshStatus(user.refreshToken), 401);
   t.equal((await user.as('POST', '/api/auth/logout')).statusCode, 401, 'a second time there is nobody to log out');
-  t.equal(await statusOf(other.token), 200);
-  t.equal(await refreshStatusOf(other.refresh_token), 200);
+  t.equal(await requestStatus(other.token), 200);
+  t.equal(await refreshStatus(other.refresh_token), 200);
 });
 
 t.test('logging out everywhere ends every session of the account, and of nobody else', async (t) => {
@@ -45,20 +45,20 @@ t.test('logging out everywhere ends every session of the account, and of nobody 
   const others = [await logInAgain(user), await logInAgain(user)];
   t.strictSame((await user.as('POST', '/auth/logout', { all: true })).json(), { ended: 3 });
   for (const { token, refresh_token } of others) {
-    t.equal(await statusOf(token), 401);
-    t.equal(await refreshStatusOf(refresh_token), 401);
+    t.equal(await requestStatus(token), 401);
+    t.equal(await refreshStatus(refresh_token), 401);
   }
-  t.equal(await statusOf(stranger.token), 200);
+  t.equal(await requestStatus(stranger.token), 200);
 });
 
 t.test('an API key has no session to end, but can end them all', async (t) => {
   const user = await registerUser(server);
   const key = await createApiKey(user);
   t.match((await sendWith(server, key, 'POST', '/api/auth/logout')).json(), { code: 'NO_SESSION' });
-  t.equal(await statusOf(user.token), 200);
+  t.equal(await requestStatus(user.token), 200);
   t.strictSame((await sendWith(server, key, 'POST', '/api/auth/logout', { all: true })).json(), { ended: 1 });
-  t.equal(await statusOf(user.token), 401);
-  t.equal(await statusOf(key), 200, 'the key goes on');
+  t.equal(await requestStatus(user.token), 401);
+  t.equal(await requestStatus(key), 200, 'the key goes on');
 });
 
 t.test('the list names each running session, with what logged in, and which one asks', async (t) => {
@@ -101,9 +101,9 @@ t.test("one session can be ended by its id; another person's is answered like an
   const id = sessions.find(({ current }) => !current)?.id;
   t.match(await stranger.as('DELETE', `/api/auth/sessions/${id}`), { statusCode: 404 });
   t.match((await stranger.as('DELETE', `/api/auth/sessions/${randomUUID()}`)).json(), { code: 'SESSION_NOT_FOUND' });
-  t.equal(await statusOf(second.token), 200);
+  t.equal(await requestStatus(second.token), 200);
   t.strictSame((await user.as('DELETE', `/api/auth/sessions/${id}`)).json(), { ended: 1 });
-  t.equal(await statusOf(second.token), 401);
+  t.equal(await requestStatus(second.token), 401);
   t.equal((await user.as('DELETE', `/api/auth/sessions/not-a-uuid`)).statusCode, 400);
 });
 

@@ -5,7 +5,7 @@ import { logInAsAdmin } from '../../helpers/admin.js';
 import { startDebit } from '../../helpers/db/debit-under-way.js';
 import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { checksumsOf, PREFIXES } from '../../helpers/http/bad-input.js';
-import { forge, forgedLifetimes, forgeriesOf } from '../../helpers/http/forged-tokens.js';
+import { forge, forgeAll, forgeLifetimes } from '../../helpers/http/forged-tokens.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 
 const server = await openTestServer(t);
@@ -159,8 +159,8 @@ t.test("every forged user's token is 401, and nothing is registered", async (t) 
   t.match((await register(forge({ alg: 'HS256' }, claims, jwtSecret))).json(), { linked: true });
   const before = await checksumsOf(database);
   for (const [title, token] of Object.entries({
-    ...forgeriesOf(claims, jwtSecret),
-    ...forgedLifetimes(claims, jwtSecret),
+    ...forgeAll(claims, jwtSecret),
+    ...forgeLifetimes(claims, jwtSecret),
   })) {
     const response = await register(token, 'with-a-forged-token');
     t.equal(response.statusCode, 401, title);

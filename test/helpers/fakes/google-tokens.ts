@@ -6,23 +6,23 @@ import { type MoodyServer, openMoodyServer } from './fault-server.js';
 
 export const CLIENT_ID = 'our-client.apps.googleusercontent.com';
 
-/** What Google says of an access token, and of the person behind it. */
+/** What Google says about an access token, and about the person behind it. */
 interface Known {
   readonly info: Readonly<Record<string, unknown>>;
   readonly profile: Readonly<Record<string, unknown>>;
 }
 
-/** Google's answers about access tokens, given on this machine. */
+/** A fake of Google's endpoints about access tokens. */
 export interface GoogleTokens extends MoodyServer {
-  /** What the server under test is told of it. */
+  /** The settings that point the server under test to it. */
   readonly environment: Record<string, string>;
   /** Makes an access token as Google would for our client; what is given replaces what Google says of it. */
   readonly issue: (info?: Known['info'], profile?: Known['profile']) => string;
-  /** How often it was asked about a token. */
-  readonly timesAsked: (token: string) => number;
+  /** Returns how often it was asked about a token. */
+  readonly requestCount: (token: string) => number;
 }
 
-/** Opens it; it ends with the test. */
+/** Starts the fake; it ends with the test. */
 export async function openGoogleTokens(t: Test): Promise<GoogleTokens> {
   const tokens = new Map<string, Known>();
   const asked: string[] = [];
@@ -49,11 +49,11 @@ export async function openGoogleTokens(t: Test): Promise<GoogleTokens> {
       tokens.set(token, { info: { ...standard, ...claims }, profile: person });
       return token;
     },
-    timesAsked: (token) => asked.filter((one) => one === token).length,
+    requestCount: (token) => asked.filter((one) => one === token).length,
   };
 }
 
-/** Shows the server under test an access token. */
+/** Signs in at the server under test with an access token. */
 export function authenticate(server: Pick<TestServer, 'app'>, access_token: string): Promise<LightMyRequestResponse> {
   return server.app.inject({ method: 'POST', url: '/api/auth/google', payload: { access_token } });
 }

@@ -2,20 +2,20 @@ import { createHmac, createPrivateKey, generateKeyPairSync, hkdfSync, randomByte
 
 type Claims = Readonly<Record<string, unknown>>;
 
-/** Whatever of JSON, as a part of a token. */
-export const encoded = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+/** Encodes any JSON as a part of a token. */
+export const encodePart = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
 const HASHES: Readonly<Record<string, string>> = { HS256: 'sha256', HS384: 'sha384', HS512: 'sha512' };
 const HS256 = { alg: 'HS256' };
 
-/** A token made by hand, so that it can lie in any part; HS256 where its algorithm is none of that family. */
+/** Makes a token by hand, so that it can lie in any part; signed as HS256 where its algorithm is none of that family. */
 export function forge(header: Claims, claims: unknown, key: string | Buffer): string {
-  const input = `${encoded({ typ: 'JWT', ...header })}.${encoded(claims)}`;
+  const input = `${encodePart({ typ: 'JWT', ...header })}.${encodePart(claims)}`;
   const hash = HASHES[String(header['alg'])] ?? 'sha256';
   return `${input}.${createHmac(hash, key).update(input).digest('base64url')}`;
 }
 
-/** The claims but for some. */
+/** Returns the claims without some of them. */
 export function without(claims: Claims, ...names: readonly string[]): Claims {
   return Object.fromEntries(Object.entries(claims).filter(([name]) => !names.includes(name)));
 }
@@ -26,17 +26,17 @@ const { privateKey, publicKey } = generateKeyPairSync('rsa', {
   privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
 });
 
-/** A token signed with an RSA key of the forger's own, which its header may offer to check it with. */
-function signedWithOwnKey(header: Claims, claims: Claims): string {
-  const input = `${encoded({ typ: 'JWT', alg: 'RS256', ...header })}.${encoded(claims)}`;
+/** Signs a token with an RSA key of the forger's own, which its header may offer to check it with. */
+function signWithOwnKey(header: Claims, claims: Claims): string {
+  const input = `${encodePart({ typ: 'JWT', alg: 'RS256', ...header })}.${encodePart(claims)}`;
   return `${input}.${sign('sha256', Buffer.from(input), privateKey).toString('base64url')}`;
 }
 
-/** Tokens of nobody who knows the key, about claims that would be accepted. */
-function forgedWithoutKey(claims: Claims, secret: string): Record<string, string> {
+/** Forges tokens without knowing the key, about claims that would be accepted. */
+function forgeWithoutKey(claims: Claims, secret: string): Record<string, string> {
   const genuine = forge(HS256, claims, secret);
   const [head = '', payload = '', signature = ''] = genuine.split('.');
-  const unsigned = (alg: unknown) => `${encoded({ alg, typ: 'JWT' })}.${payload}`;
+  const unsigned = (alg: unknown) => `${encodePart({ alg, typ: 'JWT' })}.${payload}`;
   const jwk = createPrivateKey(privateKey).export({ format: 'jwk' });
   return {
     'no algorithm and no signature': `${unsigned('none')}.`,
@@ -47,37 +47,37 @@ function forgedWithoutKey(claims: Claims, secret: string): Record<string, string
     'another key': forge(HS256, claims, randomBytes(32).toString('base64url')),
     'an empty key': forge(HS256, claims, ''),
     'a key derived from the right one': forge(HS256, claims, Buffer.from(hkdfSync('sha256', secret, '', '', 32))),
-    'an asymmetric key of its own': signedWithOwnKey({}, claims),
-    'an asymmetric key of its own, embedded': signedWithOwnKey({ jwk: { kty: jwk.kty, n: jwk.n, e: jwk.e } }, claims),
-    'an address to fetch its key from': signedWithOwnKey({ jku: 'http://127.0.0.1:9/keys.json', kid: '1' }, claims),
-    'an address to fetch its certificate from': signedWithOwnKey({ x5u: 'http://127.0.0.1:9/cert.pem' }, claims),
+    'an asymmetric key of its own': signWithOwnKey({}, claims),
+    'an asymmetric key of its own, embedded': signWithOwnKey({ jwk: { kty: jwk.kty, n: jwk.n, e: jwk.e } }, claims),
+    'an address to fetch its key from': signWithOwnKey({ jku: 'http://127.0.0.1:9/keys.json', kid: '1' }, claims),
+    'an address to fetch its certificate from': signWithOwnKey({ x5u: 'http://127.0.0.1:9/cert.pem' }, claims),
     'a public key used as the secret': forge(HS256, claims, publicKey),
     'a public key used as the secret of RS256': forge({ alg: 'RS256' }, claims, publicKey),
     'a key id that is a path to an empty file': forge({ ...HS256, kid: '../../../../../dev/null' }, claims, ''),
     'a key id that is SQL': forge({ ...HS256, kid: "x' union select 'k" }, claims, 'k'),
-    'an embedded secret': forge({ ...HS256, jwk: { kty: 'oct', k: encoded('k') } }, claims, encoded('k')),
+    'an embedded secret': forge({ ...HS256, jwk: { kty: 'oct', k: encodePart('k') } }, claims, encodePart('k')),
     'no signature': `${head}.${payload}.`,
     'half a signature': `${head}.${payload}.${signature.slice(0, 20)}`,
     'a signature without its last character': genuine.slice(0, -1),
-    'a signature whose last bits changed': `${genuine.slice(0, -1)}${otherLast(signature, 4)}`,
-    'a signature whose unused last bits changed': `${genuine.slice(0, -1)}${otherLast(signature, 1)}`,
+    'a signature whose last bits changed': `${genuine.slice(0, -1)}${flipLastBits(signature, 4)}`,
+    'a signature whose unused last bits changed': `${genuine.slice(0, -1)}${flipLastBits(signature, 1)}`,
     'a signature with padding': `${genuine}=`,
     'a signature with more behind it': `${genuine}AAAA`,
-    'the genuine signature under other claims': `${head}.${encoded({ ...claims, extra: 1 })}.${signature}`,
+    'the genuine signature under other claims': `${head}.${encodePart({ ...claims, extra: 1 })}.${signature}`,
     'a fourth part': `${genuine}.${signature}`,
     'only two parts': `${head}.${payload}`,
     'noise in its middle': `${head}.${payload.slice(0, 10)}%%%${payload.slice(10)}.${signature}`,
   };
 }
 
-/** The last character of a signature with one of its bits turned; of its six bits the lowest two say nothing. */
-function otherLast(signature: string, bit: number): string {
+/** Returns the last character of a signature with one of its bits flipped; of its six bits the lowest two say nothing. */
+function flipLastBits(signature: string, bit: number): string {
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
   return alphabet[alphabet.indexOf(signature.at(-1) ?? '') ^ bit] ?? '';
 }
 
-/** Tokens signed with the right key that this server never makes. */
-function forgedWithKey(claims: Claims, secret: string): Record<string, string> {
+/** Signs tokens with the right key that this server never makes. */
+function forgeWithKey(claims: Claims, secret: string): Record<string, string> {
   const now = Math.floor(Date.now() / 1_000);
   const changed = (changes: Claims) => forge(HS256, { ...claims, ...changes }, secret);
   const missing = (name: string) => forge(HS256, without(claims, name), secret);
@@ -106,8 +106,8 @@ function forgedWithKey(claims: Claims, secret: string): Record<string, string> {
   };
 }
 
-/** Tokens with the type of another kind of message, or none. */
-function forgedTypes(claims: Claims, secret: string): Record<string, string> {
+/** Signs tokens with the type of another kind of message, or none. */
+function forgeTypes(claims: Claims, secret: string): Record<string, string> {
   const typed = (typ: unknown) => forge({ ...HS256, typ }, claims, secret);
   return {
     'the type of an OAuth access token': typed('at+jwt'),
@@ -117,8 +117,8 @@ function forgedTypes(claims: Claims, secret: string): Record<string, string> {
   };
 }
 
-/** Tokens signed with the right key whose life is not one this server gives. */
-export function forgedLifetimes(claims: Claims, secret: string): Record<string, string> {
+/** Signs tokens with the right key and a lifetime this server never gives. */
+export function forgeLifetimes(claims: Claims, secret: string): Record<string, string> {
   const now = Math.floor(Date.now() / 1_000);
   const issued = (times: Claims) => forge(HS256, { ...claims, ...times }, secret);
   return {
@@ -131,7 +131,7 @@ export function forgedLifetimes(claims: Claims, secret: string): Record<string, 
   };
 }
 
-/** One token for every way to forge claims that would be accepted, by what is wrong with it. */
-export function forgeriesOf(claims: Claims, secret: string): Readonly<Record<string, string>> {
-  return { ...forgedWithoutKey(claims, secret), ...forgedWithKey(claims, secret), ...forgedTypes(claims, secret) };
+/** Forges one token in every way, about claims that would be accepted; keyed by what is wrong with it. */
+export function forgeAll(claims: Claims, secret: string): Readonly<Record<string, string>> {
+  return { ...forgeWithoutKey(claims, secret), ...forgeWithKey(claims, secret), ...forgeTypes(claims, secret) };
 }

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { resetMessage } from '../../../src/auth/password-reset/message.js';
+import { createResetMessage } from '../../../src/auth/password-reset/message.js';
 import { parseConfig } from '../../../src/config/config.js';
 import { createMailer } from '../../../src/platform/mail/mailer.js';
 import { smtpMailer, smtpSettings } from '../../../src/platform/mail/smtp.js';
@@ -43,7 +43,11 @@ t.test('an address is one recipient and no header, whatever it is made of', asyn
 });
 
 t.test('what stands in a link is escaped in HTML', async (t) => {
-  const { html, text } = resetMessage('a@example.com', `https://x.example/?a=1&b="><script>alert('1')</script>`, 'abc');
+  const { html, text } = createResetMessage(
+    'a@example.com',
+    `https://x.example/?a=1&b="><script>alert('1')</script>`,
+    'abc',
+  );
   t.notMatch(html, '<script>');
   t.match(html, 'href="https://x.example/?a=1&amp;b=&quot;&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;');
   t.match(text, `b="><script>`, 'text is text');

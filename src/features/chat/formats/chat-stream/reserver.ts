@@ -1,4 +1,4 @@
-import type { GoogleAccessTokens } from '../../../../auth/oauth/google-access-token.js';
+import type { GoogleAccessTokens } from '../../../../auth/google-access-tokens.js';
 import type { Caller } from '../../../../platform/database/client/caller.js';
 import { AnyResult, type Database } from '../../../../platform/database/client/database.js';
 import { ApiError } from '../../../../platform/errors.js';

@@ -5,8 +5,8 @@ import { accountLimit } from '../limits/rate-limits.js';
 import { type LoginOptions, logIn, refresh, register } from './login.js';
 import { LoginSchema, RefreshSchema, RegisterSchema, SessionAnswerSchema } from './schemas.js';
 
-/** How a session begins and goes on: `POST /auth/register`, `/auth/login`, `/auth/refresh`. */
-export const accountRoutes: FastifyPluginAsyncTypebox<LoginOptions> = async (app, options) => {
+/** Serves how a session begins and goes on: `POST /auth/register`, `/auth/login`, `/auth/refresh`. */
+export const loginRoutes: FastifyPluginAsyncTypebox<LoginOptions> = async (app, options) => {
   describeRoutes(app, { tags: ['Accounts'] });
   const { toAnswer } = options.sessions;
 

@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap';
-import { QUICK_MOODS, SLOW_MOODS } from '../../helpers/fakes/fault-server.js';
-import { authenticate, CLIENT_ID, openGoogleTokens } from '../../helpers/fakes/google-tokens.js';
-import { openTestServer } from '../../helpers/http/test-server.js';
-import { until } from '../../helpers/until.js';
+import { QUICK_MOODS, SLOW_MOODS } from '../helpers/fakes/fault-server.js';
+import { authenticate, CLIENT_ID, openGoogleTokens } from '../helpers/fakes/google-tokens.js';
+import { openTestServer } from '../helpers/http/test-server.js';
+import { until } from '../helpers/until.js';
 
 const google = await openGoogleTokens(t);
 const server = await openTestServer(t, { environment: google.environment });
@@ -120,7 +120,7 @@ t.test('a good token is asked about once, however many bring it', async (t) => {
   t.ok(responses.every(({ statusCode }) => statusCode === 200));
   t.equal(new Set(responses.map((response) => response.json().id)).size, 1);
   t.equal((await authenticate(server, token)).statusCode, 200);
-  t.equal(google.timesAsked(token), 1);
+  t.equal(google.requestCount(token), 1);
 });
 
 t.test('a token is believed no longer than it lasts', async (t) => {
@@ -128,7 +128,7 @@ t.test('a token is believed no longer than it lasts', async (t) => {
   t.equal((await authenticate(server, token)).statusCode, 200);
   await until('Google is asked again', async () => {
     await authenticate(server, token);
-    return google.timesAsked(token) > 1 || undefined;
+    return google.requestCount(token) > 1 || undefined;
   });
 });
 
@@ -136,7 +136,7 @@ t.test('a refusal and a failure are not remembered', async (t) => {
   const foreign = google.issue({ aud: 'another', azp: 'another' });
   await assertRefused(t, foreign, 'once');
   await assertRefused(t, foreign, 'twice');
-  t.equal(google.timesAsked(foreign), 2);
+  t.equal(google.requestCount(foreign), 2);
   const token = google.issue();
   google.setMood('/tokeninfo', '500');
   t.equal((await authenticate(server, token)).statusCode, 503);

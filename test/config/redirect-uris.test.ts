@@ -1,5 +1,5 @@
 import t from 'tap';
-import { createRedirectCheck, isRedirectList } from '../../../src/config/redirect-uris.js';
+import { createRedirectCheck, isRedirectList } from '../../src/config/redirect-uris.js';
 
 const isAllowed = createRedirectCheck(
   [

@@ -17,7 +17,7 @@ interface Person {
   readonly apiKey: string;
 }
 
-async function idOf(query: string, id: string): Promise<string> {
+async function findId(query: string, id: string): Promise<string> {
   const [row] = await sql<{ id: string }>(query, [id]);
   return row?.id ?? '';
 }
@@ -53,8 +53,8 @@ async function openPerson(): Promise<Person> {
   return {
     user,
     device: device.id,
-    session: await idOf('select id from private.sessions where user_id = $1', user.id),
-    apiKey: await idOf('select id from private.api_keys where user_id = $1', user.id),
+    session: await findId('select id from private.sessions where user_id = $1', user.id),
+    apiKey: await findId('select id from private.api_keys where user_id = $1', user.id),
   };
 }
 
@@ -79,13 +79,13 @@ const OWN_TABLES = [
 ];
 
 /** The claims of the database tokens made for a person. */
-function claimsOf({ user, session, apiKey }: Person) {
+function toClaims({ user, session, apiKey }: Person) {
   return { session: { sub: user.id, sid: session }, key: { sub: user.id, key_id: apiKey } } as const;
 }
 
 for (const [number, me] of people.entries()) {
   const other = people[1 - number] ?? me;
-  for (const [credential, claims] of Object.entries(claimsOf(me))) {
+  for (const [credential, claims] of Object.entries(toClaims(me))) {
     t.test(`with a ${credential}, person ${number + 1} reads every row of their own, and nobody else's`, async (t) => {
       const foreign = [other.user.id, other.user.email, other.device, other.session, other.apiKey, stranger.id];
       const seen: string[] = [];
@@ -127,7 +127,7 @@ t.test('no column that holds a secret may be read, and nothing in the schema of 
 t.test('no person writes anything in any way, not even to their own rows', async (t) => {
   const before = await checksumsOf(server.database);
   for (const me of people) {
-    for (const [credential, claims] of Object.entries(claimsOf(me))) {
+    for (const [credential, claims] of Object.entries(toClaims(me))) {
       const accepted: string[] = [];
       for (const relation of relations) {
         const others = [`lock table ${relation.name}`, `select from ${relation.name} for update`];
@@ -209,7 +209,7 @@ t.test('a session that ended or expired, and a key that was deleted or expired, 
     ['an account that was deleted', 'delete from users where id = $1'],
   ] as const) {
     const person = await openPerson();
-    const { session, key } = claimsOf(person);
+    const { session, key } = toClaims(person);
     for (const claims of [session, key]) {
       t.equal((await seenWith(claims)).length, OWN_TABLES.length + functions.length, 'all was there before');
     }
@@ -221,14 +221,14 @@ t.test('a session that ended or expired, and a key that was deleted or expired, 
 
 t.test('a log-out takes its session alone from the reader, a log-out of all every one', async (t) => {
   const person = await openPerson();
-  const { session: claims } = claimsOf(person);
+  const { session: claims } = toClaims(person);
   const payload = { email: person.user.email, password: person.user.password };
   const login = await server.app.inject({ method: 'POST', url: '/api/auth/login', payload });
   t.equal(login.statusCode, 200);
   t.ok((await seenWith(claims)).length > 0);
   await person.user.as('POST', '/api/auth/logout');
   t.strictSame(await seenWith(claims), []);
-  const second = await idOf('select id from private.sessions where user_id = $1', person.user.id);
+  const second = await findId('select id from private.sessions where user_id = $1', person.user.id);
   const remaining = { sub: person.user.id, sid: second };
   t.ok((await seenWith(remaining)).length > 0, 'the other session still reads');
   const authorization = `Bearer ${login.json<{ token: string }>().token}`;

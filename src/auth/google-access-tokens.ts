@@ -1,23 +1,23 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { LRUCache } from 'lru-cache';
-import type { Config } from '../../config/config.js';
-import { ApiError } from '../../platform/errors.js';
-import { sha256Hex } from '../tokens/opaque-token.js';
-import { type ExternalIdentity, identityOf } from './external-identity.js';
-import { asking, PROVIDER_TIMEOUT_SECONDS } from './provider.js';
+import type { Config } from '../config/config.js';
+import { ApiError } from '../platform/errors.js';
+import { type ExternalIdentity, parseIdentity } from './oauth/external-identity.js';
+import { PROVIDER_TIMEOUT_SECONDS, withProviderErrors } from './oauth/provider.js';
+import { sha256Hex } from './tokens/crypto.js';
 
-/** Whose access tokens of Google's are, for extensions that sign people in at Google themselves. */
+/** Tells whose Google's access tokens are, for extensions that sign people in at Google themselves. */
 export interface GoogleAccessTokens {
   /**
-   * The person behind an access token that was issued to this server's client.
+   * Returns the person behind an access token that was issued to this server's client.
    * @throws {ApiError} INVALID_ACCESS_TOKEN for one that is not good, was issued to another client, or to somebody
    *   whose address Google did not verify; SERVICE_UNAVAILABLE where Google does not say; GOOGLE_DISABLED
    */
   readonly verify: (accessToken: string) => Promise<ExternalIdentity>;
 }
 
-/** Longest time a token is believed without asking again, in seconds. */
+/** Longest time a token is believed without withProviderErrors again, in seconds. */
 const MAX_KEPT_SECONDS = 300;
 const MAX_KEPT_TOKENS = 10_000;
 /** What RFC 6750, §2.1 lets a bearer token be made of. */
@@ -40,7 +40,7 @@ interface VerifiedToken {
 }
 
 /** Asks Google with the token in the header, never in the URL. Redirects are not followed: they would carry it along. */
-async function ask<Schema extends TSchema>(
+async function askGoogle<Schema extends TSchema>(
   schema: Schema,
   url: string,
   accessToken: string,
@@ -64,12 +64,12 @@ type GoogleConfig = NonNullable<Config['signIn']['googleAccessTokens']>;
 
 async function verifyAtGoogle(config: GoogleConfig, accessToken: string): Promise<VerifiedToken> {
   const form = new URLSearchParams({ access_token: accessToken });
-  const token = await ask(TokenInfoSchema, config.tokenInfoUrl, accessToken, form);
+  const token = await askGoogle(TokenInfoSchema, config.tokenInfoUrl, accessToken, form);
   const expiresInSeconds = Number(token.expires_in);
   const isGood = [token.aud, token.azp].includes(config.clientId) && expiresInSeconds > 0;
-  if (!isGood || identityOf('google', token) === undefined) throw new ApiError('INVALID_ACCESS_TOKEN');
-  const { sub, name, picture } = await ask(UserInfoSchema, config.userInfoUrl, accessToken);
-  const identity = identityOf('google', { ...token, name, picture });
+  if (!isGood || parseIdentity('google', token) === undefined) throw new ApiError('INVALID_ACCESS_TOKEN');
+  const { sub, name, picture } = await askGoogle(UserInfoSchema, config.userInfoUrl, accessToken);
+  const identity = parseIdentity('google', { ...token, name, picture });
   // OpenID Connect Core, §5.3.2: a profile with another subject must not be used.
   if (identity === undefined || identity.subject !== sub) throw new ApiError('INVALID_ACCESS_TOKEN');
   return { identity, expiresInSeconds };
@@ -94,7 +94,7 @@ export function createGoogleAccessTokens(config: GoogleConfig | undefined): Goog
     verify: async (accessToken) => {
       if (config === undefined) throw new ApiError('GOOGLE_DISABLED');
       if (!BEARER_TOKEN.test(accessToken)) throw new ApiError('INVALID_ACCESS_TOKEN');
-      const context = () => asking('Google', () => verifyAtGoogle(config, accessToken));
+      const context = () => withProviderErrors('Google', () => verifyAtGoogle(config, accessToken));
       return identities.forceFetch(sha256Hex(accessToken), { context });
     },
   };

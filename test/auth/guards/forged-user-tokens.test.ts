@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import t, { type Test } from 'tap';
-import { createApiKey, registerUser, type TestUser } from '../helpers/accounts.js';
-import { logInAsAdmin } from '../helpers/admin.js';
-import { openUpstream } from '../helpers/fakes/openrouter.js';
-import { openStripe } from '../helpers/fakes/stripe-server.js';
-import { checksumsOf, flawsOf } from '../helpers/http/bad-input.js';
-import { atRoot, type DocumentedRoute, documentedRoutes } from '../helpers/http/documented-routes.js';
-import { forge, forgedLifetimes, forgeriesOf, without } from '../helpers/http/forged-tokens.js';
-import { openTestServer } from '../helpers/http/test-server.js';
-import { signUp } from '../helpers/tracker.js';
+import { createApiKey, registerUser, type TestUser } from '../../helpers/accounts.js';
+import { logInAsAdmin } from '../../helpers/admin.js';
+import { openUpstream } from '../../helpers/fakes/openrouter.js';
+import { openStripe } from '../../helpers/fakes/stripe-server.js';
+import { checksumsOf, flawsOf } from '../../helpers/http/bad-input.js';
+import { atRoot, type DocumentedRoute, documentedRoutes } from '../../helpers/http/documented-routes.js';
+import { forge, forgeAll, forgeLifetimes, without } from '../../helpers/http/forged-tokens.js';
+import { openTestServer } from '../../helpers/http/test-server.js';
+import { signUp } from '../../helpers/tracker.js';
 
 const stripe = await openStripe(t);
 const upstream = await openUpstream(t);
@@ -22,13 +22,13 @@ const now = Math.floor(Date.now() / 1_000);
 const TIMES = { iss: 'tokenledger', iat: now, exp: now + 3_600 };
 
 /** The session an access token was made for. */
-function sessionOf({ token }: TestUser): string {
+function readSession({ token }: TestUser): string {
   const claims: { sid: string } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
   return claims.sid;
 }
 
-function claimsOf(user: TestUser) {
-  return { aud: 'user', sub: user.id, sid: sessionOf(user), ...TIMES };
+function toClaims(user: TestUser) {
+  return { aud: 'user', sub: user.id, sid: readSession(user), ...TIMES };
 }
 
 const user = await registerUser(server);
@@ -39,7 +39,7 @@ const key = await createApiKey(user);
 const trackerToken = await signUp(server, user.email);
 const device = await server.registerDevice();
 const admin = await logInAsAdmin(server);
-const claims = claimsOf(user);
+const claims = toClaims(user);
 const changed = (changes: object) => forge(HS256, { ...claims, ...changes }, secret);
 
 /** A log-out of every session: with an API key there is no other. */
@@ -73,7 +73,7 @@ t.test('a token made by hand exactly as the server makes them opens every user r
   for (const { name, request } of userRoutes.filter(({ isStream }) => !isStream)) {
     // Some of them end the session, or the account.
     const person = await registerUser(server);
-    const authorization = `Bearer ${forge(HS256, claimsOf(person), secret)}`;
+    const authorization = `Bearer ${forge(HS256, toClaims(person), secret)}`;
     const response = await server.app.inject({ ...request(), headers: { authorization } });
     t.notMatch(String(response.statusCode), /^(400|401|403|5..)$/, `${name}: ${response.payload}`);
   }
@@ -90,15 +90,15 @@ t.test('a tracker token made by hand exactly as the server makes them opens trac
 });
 
 const FORGED: Readonly<Record<string, string>> = {
-  ...forgeriesOf(claims, secret),
-  ...forgedLifetimes(claims, secret),
+  ...forgeAll(claims, secret),
+  ...forgeLifetimes(claims, secret),
   'the audience device': changed({ aud: 'device', ver: 1 }),
   'the audience admin': changed({ aud: 'admin', ver: 1 }),
-  "another's session": changed({ sid: sessionOf(other) }),
+  "another's session": changed({ sid: readSession(other) }),
   "another's id and this session": changed({ sub: other.id }),
   'a session nobody has': changed({ sid: randomUUID() }),
   'an account nobody has': changed({ sub: randomUUID() }),
-  'a session that was ended': forge(HS256, claimsOf(loggedOut), secret),
+  'a session that was ended': forge(HS256, toClaims(loggedOut), secret),
   'no session': forge(HS256, without(claims, 'sid'), secret),
   'a session that is null': changed({ sid: null }),
   'a session that is a list': changed({ sid: [claims.sid] }),
@@ -144,8 +144,8 @@ t.test('an API key that was deleted or has expired is refused, also where it was
 
 const TRACKER_CLAIMS = { aud: 'tracker', sub: user.id, ...TIMES };
 const FORGED_TRACKERS: Readonly<Record<string, string>> = {
-  ...forgeriesOf(TRACKER_CLAIMS, secret),
-  ...forgedLifetimes(TRACKER_CLAIMS, secret),
+  ...forgeAll(TRACKER_CLAIMS, secret),
+  ...forgeLifetimes(TRACKER_CLAIMS, secret),
 };
 
 t.test('every forged tracker token is refused by trackUsage with 403, and on every user route with 401', async (t) => {
@@ -181,7 +181,7 @@ t.test('a genuine token opens the routes of its kind only', async (t) => {
 
 t.test('an access token is refused once it is over or its session ends, however often it was accepted', async (t) => {
   const person = await registerUser(server);
-  const brief = server.app.jwt.sign({ aud: 'user', sub: person.id, sid: sessionOf(person) }, { expiresIn: '2s' });
+  const brief = server.app.jwt.sign({ aud: 'user', sub: person.id, sid: readSession(person) }, { expiresIn: '2s' });
   const sessions = (token: string) =>
     server.app.inject({ url: '/api/auth/sessions', headers: { authorization: `Bearer ${token}` } });
   t.equal((await sessions(brief)).statusCode, 200);

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
-import { checksumsOf, endpointsOf, flawsOf, PREFIXES } from '../helpers/http/bad-input.js';
-import { forge, forgeriesOf, without } from '../helpers/http/forged-tokens.js';
-import { openTestServer } from '../helpers/http/test-server.js';
+import { checksumsOf, endpointsOf, flawsOf, PREFIXES } from '../../helpers/http/bad-input.js';
+import { forge, forgeAll, without } from '../../helpers/http/forged-tokens.js';
+import { openTestServer } from '../../helpers/http/test-server.js';
 
 const server = await openTestServer(t);
 const device = await server.registerDevice();
@@ -16,7 +16,7 @@ const changed = (changes: object) => forge(HS256, { ...CLAIMS, ...changes }, sec
 
 const databaseClaims = { role: 'authenticated', sub: device.id, device_id: device.id, iat: now, exp: now + 300 };
 const FORGED: Readonly<Record<string, string>> = {
-  ...forgeriesOf(CLAIMS, secret),
+  ...forgeAll(CLAIMS, secret),
   'the audience user': changed({ aud: 'user' }),
   'the audience tracker': changed({ aud: 'tracker' }),
   'the audience admin': changed({ aud: 'admin' }),

@@ -1,0 +1,34 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { ApiError } from '../../platform/errors.js';
+import { describeRoutes } from '../../platform/http/route-defaults.js';
+
+/**
+ * Returns the token of `Authorization: Bearer <token>`.
+ * @throws {ApiError} MISSING_TOKEN without the header, INVALID_TOKEN for any other form of it
+ */
+export function parseBearerToken(request: FastifyRequest): string {
+  const { authorization } = request.headers;
+  if (authorization === undefined) throw new ApiError('MISSING_TOKEN');
+  const token = /^Bearer ([^\s]+)$/i.exec(authorization)?.[1];
+  if (token === undefined) throw new ApiError('INVALID_TOKEN');
+  return token;
+}
+
+/** How a scope learns who sends its requests. */
+export interface BearerGuard<Identity> {
+  /** The security scheme of the OpenAPI document. */
+  readonly scheme: 'adminToken' | 'deviceToken' | 'trackerToken' | 'userToken';
+  /** The request decorator that keeps the identity. */
+  readonly decorator: string;
+  /** Returns who sends a request, or throws the error that refuses it. */
+  readonly authenticate: (request: FastifyRequest) => Identity | Promise<Identity>;
+}
+
+/** Guards every route of the scope: only authenticated requests pass, before their body is read. */
+export function requireBearer<Identity>(scope: FastifyInstance, guard: BearerGuard<Identity>): void {
+  describeRoutes(scope, { security: [{ [guard.scheme]: [] }] });
+  scope.decorateRequest(guard.decorator);
+  scope.addHook('onRequest', async (request) => {
+    request.setDecorator<Identity>(guard.decorator, await guard.authenticate(request));
+  });
+}

@@ -1,0 +1,48 @@
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import type { Caller } from '../../platform/database/client/caller.js';
+import type { Database } from '../../platform/database/client/database.js';
+import { looksLikeApiKey } from '../api-keys/api-key.js';
+import { createApiKeyOwners } from '../api-keys/api-key-owners.js';
+import { readUserTokenEnd, verifyUserToken } from '../tokens/user-tokens.js';
+import { parseBearerToken } from './bearer.js';
+
+const AUTHENTICATE = 'authenticateUser';
+
+/** Finds the person a request's bearer token stands for. */
+type AuthenticateUser = (request: FastifyRequest) => Promise<Caller>;
+
+/**
+ * Returns the person a bearer token stands for: the access token of a session, or an API key.
+ * @throws {ApiError} MISSING_TOKEN, INVALID_TOKEN
+ */
+export function authenticateUser(app: FastifyInstance, request: FastifyRequest): Promise<Caller> {
+  return app.getDecorator<AuthenticateUser>(AUTHENTICATE)(request);
+}
+
+/**
+ * Returns when the credential of a guarded request expires by itself, in milliseconds since 1970: never for an API key,
+ * whose end only the database knows.
+ */
+export function getCredentialEnd(app: FastifyInstance, request: FastifyRequest): number {
+  const token = parseBearerToken(request);
+  return looksLikeApiKey(token) ? Number.POSITIVE_INFINITY : readUserTokenEnd(app, token);
+}
+
+/** What telling who a user is takes. */
+interface UserAuthenticationOptions {
+  readonly database: Database;
+  /** Longest life an access token may claim, in seconds. */
+  readonly accessSeconds: number;
+}
+
+const userAuthentication: FastifyPluginAsync<UserAuthenticationOptions> = async (app, { database, accessSeconds }) => {
+  const findApiKeyOwner = createApiKeyOwners(database);
+  app.decorate(AUTHENTICATE, async (request: FastifyRequest) => {
+    const token = parseBearerToken(request);
+    return looksLikeApiKey(token) ? findApiKeyOwner(token) : verifyUserToken(app, token, accessSeconds);
+  });
+};
+
+/** Lets the application tell who a user is, for the guards of users. */
+export default fp(userAuthentication, { name: 'user-authentication', dependencies: ['client-tokens'] });
