@@ -101,7 +101,10 @@ t.test('a function whose body is not valid is named, and a file no pattern names
 
 t.test('pasting schema.sql once or twice makes the same schema as the migrations', async (t) => {
   const pasted = await openBareDatabase('pasted');
-  const expected = await describeSchema(database.adminUrl);
+  // Made just now, as the first partitions depend on the month.
+  const expected = await describeSchema(
+    await createMigratedDatabase(database.adminUrl, 'expected', SUPABASE_DIRECTORY),
+  );
   t.ok(expected.length > 200, 'the description covers the schema');
 
   await run('pasted', schema);
