@@ -2,7 +2,7 @@ create or replace function public.confirm_user(p_caller jsonb)
 returns boolean
 language plpgsql stable security definer set search_path = ''
 as $$
--- Definer: sessions and keys may be read by no API role.
+-- Definer: no API role may read sessions and keys.
 begin
   return private.require_user(p_caller) is not null;
 end

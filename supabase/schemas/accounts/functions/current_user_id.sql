@@ -2,7 +2,7 @@ create or replace function public.current_user_id()
 returns uuid
 language sql stable security definer set search_path = ''
 as $$
--- Definer: sessions and keys may be read by no API role, but policies must ask for them.
+-- Definer: no API role may read sessions and keys, but policies must ask for them.
   select c.user_id
     from (
       select (auth.jwt() ->> 'sub')::uuid as user_id, (auth.jwt() ->> 'sid')::uuid as session_id,

@@ -1,4 +1,4 @@
--- A deletion under way ends first, and then finds nothing added behind its back; one that comes later waits for us.
+-- A deletion under way ends first; one that starts later waits for this transaction, so nothing is added behind its back.
 create or replace function private.hold_users(p_items jsonb)
 returns void
 language plpgsql volatile set search_path = ''

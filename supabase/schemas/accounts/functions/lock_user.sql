@@ -1,5 +1,5 @@
--- Begins what adds to an account or changes how it is opened. These wait for each other, for a deletion and for whoever
--- takes the account over, and only then ask whether the caller's session still is.
+-- Called first by whatever adds to an account or changes how it is opened: such calls wait for each other, for a deletion
+-- and for whoever takes the account over, and only then check that the caller's session is still valid.
 create or replace function private.lock_user(p_caller jsonb)
 returns uuid
 language plpgsql volatile set search_path = ''

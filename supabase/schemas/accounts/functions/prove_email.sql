@@ -5,7 +5,7 @@ returns void
 language plpgsql volatile set search_path = ''
 as $$
 begin
-  -- What is being hung on the account at this moment waits, and is then asked whether its session still is.
+  -- Whatever is being added to the account waits here, and then has its session checked again.
   perform from public.users where id = p_user_id for update;
   update public.users set email_verified_at = now(), updated_at = now()
    where id = p_user_id and email_verified_at is null;

@@ -1,4 +1,4 @@
--- Every function that acts for a person begins with this: the credential is looked at in the transaction it is used in.
+-- Called first by every function that acts for a person: the credential is checked in the transaction that uses it.
 create or replace function private.require_user(p_caller jsonb)
 returns uuid
 language plpgsql stable set search_path = ''

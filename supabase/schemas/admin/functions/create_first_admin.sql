@@ -2,7 +2,7 @@ create or replace function public.create_first_admin(p_username text, p_password
 returns boolean
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: private.admins may be read by no API role.
+-- Definer: no API role may read private.admins.
 begin
   -- Servers that start together agree on one first admin.
   lock table private.admins in share row exclusive mode;

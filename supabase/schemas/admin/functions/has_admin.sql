@@ -1,4 +1,4 @@
--- Definer: private.admins may be read by no API role.
+-- Definer: no API role may read private.admins.
 create or replace function public.has_admin()
 returns boolean
 language sql stable security definer set search_path = ''

@@ -2,7 +2,7 @@ create or replace function public.list_audit(p_actor jsonb, p_limit integer, p_b
 returns jsonb
 language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
--- Definer: audit_log may be read by no API role.
+-- Definer: no API role may read audit_log.
 begin
   perform private.require_admin(p_actor);
   return (

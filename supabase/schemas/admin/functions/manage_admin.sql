@@ -3,7 +3,7 @@ create or replace function public.manage_admin(p_command text, p_username text, 
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: private.admins may be read by no API role.
+-- Definer: no API role may read private.admins.
 declare
   v_changed integer := 0;
 begin

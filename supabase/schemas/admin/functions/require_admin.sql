@@ -1,4 +1,4 @@
--- Every admin function begins with this: the right is asked for in the transaction that uses it.
+-- Called first by every admin function: the right is checked in the transaction that uses it.
 create or replace function private.require_admin(p_actor jsonb)
 returns text
 language plpgsql stable set search_path = ''

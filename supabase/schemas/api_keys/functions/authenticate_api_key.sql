@@ -2,7 +2,7 @@ create or replace function public.authenticate_api_key(p_key_hash text)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: private.api_keys may be read by no API role.
+-- Definer: no API role may read private.api_keys.
 declare
   v_key private.api_keys;
 begin

@@ -4,7 +4,7 @@ create or replace function public.create_api_key(
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: private.api_keys may be read by no API role.
+-- Definer: no API role may read private.api_keys.
 declare
   v_user_id uuid;
   v_key private.api_keys;

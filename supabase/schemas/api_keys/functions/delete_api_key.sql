@@ -2,7 +2,7 @@ create or replace function public.delete_api_key(p_caller jsonb, p_id uuid)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: private.api_keys may be read by no API role.
+-- Definer: no API role may read private.api_keys.
 declare
   v_user_id uuid := private.require_user(p_caller);
 begin

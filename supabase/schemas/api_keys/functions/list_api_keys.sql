@@ -2,7 +2,7 @@ create or replace function public.list_api_keys(p_caller jsonb)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
--- Definer: private.api_keys may be read by no API role.
+-- Definer: no API role may read private.api_keys.
 declare
   v_user_id uuid := private.require_user(p_caller);
 begin

@@ -22,7 +22,7 @@ begin
   -- More than an account was ever given, and does not hold for others, cannot be taken from it.
   v_amount := greatest(v_difference, v_balance.reserved - v_balance.allocated);
   if v_amount <> 0 then
-    -- What is not there to be taken back any more becomes debt.
+    -- What can no longer be taken back becomes debt.
     update public.balances b
        set allocated = b.allocated + v_amount,
            used = b.used - greatest(b.used + b.reserved - b.allocated - v_amount, 0),

@@ -121,7 +121,7 @@ begin
            and (g.provider, g.upstream_id) is distinct from (v_generation.provider, v_generation.upstream_id);
         v_answer := jsonb_build_object('output_tokens', v_output);
       elsif v_item.op = 'settle' then
-        -- Only the first word counts: a settlement that is sent again finds the hold closed.
+        -- Only the first settlement counts: one that is sent again finds the hold closed.
         if v_status = 'held' and v_item.input_tokens + v_item.output_tokens > 0 then
           v_events := v_events || private.close_generation(
             v_generation, 'settled', v_item.provenance, v_item.input_tokens, v_item.output_tokens

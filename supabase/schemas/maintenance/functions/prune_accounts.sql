@@ -7,7 +7,7 @@ declare
   v_tokens integer;
   v_keys integer;
 begin
-  -- Skips what a request is at work on; the next round finds it.
+  -- Skips what a request has locked; the next round finds it.
   delete from private.sessions
    where id in (select s.id from private.sessions s where s.expires_at <= now() for update skip locked);
   get diagnostics v_sessions = row_count;

@@ -2,7 +2,7 @@ create or replace function public.list_model_costs(p_actor jsonb)
 returns jsonb
 language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
--- Definer: model_costs may be read by no API role.
+-- Definer: no API role may read model_costs.
 begin
   perform private.require_admin(p_actor);
   return (select jsonb_agg(jsonb_build_object('model', c.model, 'cost', c.cost, 'updated_at', c.updated_at) order by c.model)

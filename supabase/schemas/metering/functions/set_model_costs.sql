@@ -2,7 +2,7 @@ create or replace function public.set_model_costs(p_actor jsonb, p_costs jsonb)
 returns jsonb
 language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
 as $$
--- Definer: model_costs may be read by no API role.
+-- Definer: no API role may read model_costs.
 declare
   v_actor text := private.require_admin(p_actor);
   v_before jsonb := public.list_model_costs(p_actor);

@@ -5,7 +5,7 @@ create or replace function public.begin_oauth_flow(
 returns boolean
 language sql volatile security definer set search_path = ''
 as $$
--- Definer: flows may be read by no API role.
+-- Definer: no API role may read flows.
   insert into private.oauth_flows (state_hash, provider, redirect_uri, client_state, code_challenge)
   values (decode(p_state_hash, 'hex'), p_provider, p_redirect_uri, p_client_state, p_code_challenge)
   returning true

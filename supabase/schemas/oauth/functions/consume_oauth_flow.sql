@@ -2,7 +2,7 @@ create or replace function public.consume_oauth_flow(p_state_hash text, p_provid
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: flows may be read by no API role.
+-- Definer: no API role may read flows.
 declare
   v_flow private.oauth_flows;
 begin

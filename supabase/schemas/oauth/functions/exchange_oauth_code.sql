@@ -4,8 +4,8 @@ create or replace function public.exchange_oauth_code(
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: codes and sessions may be read by no API role. Returns a refusal instead of raising it, so that a code that
--- came with a wrong verifier stays burnt.
+-- Definer: no API role may read codes and sessions. Returns a refusal instead of raising it, so that a code that
+-- came with a wrong verifier stays used up.
 declare
   v_code private.oauth_codes;
 begin

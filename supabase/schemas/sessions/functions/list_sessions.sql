@@ -4,7 +4,7 @@ create or replace function public.list_sessions(
 returns jsonb
 language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
--- Definer: sessions may be read by no API role.
+-- Definer: no API role may read sessions.
 declare
   v_user_id uuid := private.require_user(p_caller);
 begin

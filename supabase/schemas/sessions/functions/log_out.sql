@@ -2,7 +2,7 @@ create or replace function public.log_out(p_caller jsonb, p_all boolean)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: sessions may be read by no API role.
+-- Definer: no API role may read sessions.
 declare
   v_user_id uuid := private.require_user(p_caller);
   v_ended integer := 1;

@@ -2,7 +2,7 @@ create or replace function public.refresh_session(p_token_hash text, p_successor
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: sessions and their tokens may be read by no API role. Returns an outcome instead of raising, as a stolen
+-- Definer: no API role may read sessions and their tokens. Returns an outcome instead of raising, as a stolen
 -- token's session must stay ended.
 declare
   v_hash bytea := decode(p_token_hash, 'hex');

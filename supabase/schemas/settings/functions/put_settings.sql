@@ -8,7 +8,7 @@ as $$
 declare
   v_user_id uuid := private.lock_user(p_caller);
 begin
-  -- Answered, not raised: the document must not get into the database's log.
+  -- Returned, not raised: the document must not get into the database's log.
   if p_versions is not null and not (
     coalesce((select s.version from public.settings s where s.user_id = v_user_id), 0) = any (p_versions)
   ) then

@@ -10,7 +10,7 @@ begin
   insert into public.settings (user_id) values (p_user_id) on conflict (user_id) do nothing;
   select s.version + 1 into v_version from public.settings s where s.user_id = p_user_id;
 
-  -- A value that was set again stays of the version it came with, as nobody has to hear of it.
+  -- A value that is set again keeps its version, as no device has to hear of it.
   insert into public.settings_entries as e (user_id, name, value, updated_at, claimed_at, device, version)
   select p_user_id, c.entry ->> 'name', case when not (c.entry ->> 'deleted')::boolean then c.entry -> 'value' end,
          (c.entry ->> 'updated_at')::bigint, (c.entry ->> 'claimed_at')::bigint, p_device, v_version

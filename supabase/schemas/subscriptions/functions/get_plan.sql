@@ -2,7 +2,7 @@ create or replace function public.get_plan(p_tier text)
 returns jsonb
 language sql stable security definer set search_path = ''
 as $$
-  -- Definer: plans are nobody's rows; whoever asks is told one tier's worth.
+  -- Definer: no API role may read the plans, but everybody may know what one tier is worth.
   select jsonb_build_object('tier', p.tier, 'monthly_tokens', p.monthly_tokens, 'device_limit', p.device_limit)
     from public.plans p where p.tier = p_tier
 $$;

@@ -1,4 +1,4 @@
--- Events of one person wait for each other here, and for a deletion. Nobody's customer is answered with null.
+-- Events of one person wait for each other here, and for a deletion. An unknown customer returns null.
 create or replace function private.lock_customer(p_customer_id text, p_user_id uuid)
 returns uuid
 language plpgsql volatile set search_path = ''

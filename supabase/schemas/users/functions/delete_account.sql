@@ -9,8 +9,8 @@ declare
   v_email text;
   v_returned bigint;
 begin
-  -- Whatever hangs a new row on the account waits for this, and then finds nobody; and this waits for whoever takes the
-  -- account over, before the caller's session is asked for.
+  -- Whatever adds a row to the account waits for this and then finds nobody; and this waits for whoever takes the
+  -- account over, before it checks the caller's session.
   select u.email into v_email from public.users u where u.id = v_user_id for update;
   perform private.require_user(p_caller);
 
@@ -30,7 +30,7 @@ begin
   delete from private.known_addresses where account = v_name;
   delete from private.password_resets where email = v_email;
   delete from private.login_attempts where key in (v_user_id::text, v_email) or starts_with(key, v_user_id || ' ');
-  -- Credentials, sessions, keys, identities and all else that is secret or personal hangs on this row and goes with it.
+  -- Credentials, sessions, keys, identities and all else that is secret or personal references this row and is deleted with it.
   -- What another capability keeps elsewhere is removed here; a subscription is cancelled with its provider before.
   delete from public.users where id = v_user_id;
   -- Without the request id, which is the caller's own word: nothing personal may get into the audit log.

@@ -2,7 +2,7 @@ create or replace function public.export_account(p_caller jsonb)
 returns jsonb
 language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
--- Definer: sessions, keys and identities may be read by no API role. Columns are named one by one, so that no secret
+-- Definer: no API role may read sessions, keys and identities. Columns are named one by one, so that no secret
 -- that is added to a table gets out here.
 declare
   v_user_id uuid := private.require_user(p_caller);

@@ -2,7 +2,7 @@ create or replace function public.get_profile(p_caller jsonb)
 returns jsonb
 language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
--- Definer: whether there is a password, and with which providers, may be read by no API role.
+-- Definer: no API role may read whether there is a password, or with which providers the account signs in.
 declare
   v_user_id uuid := private.require_user(p_caller);
 begin

@@ -886,7 +886,7 @@ create or replace function public.confirm_user(p_caller jsonb)
 returns boolean
 language plpgsql stable security definer set search_path = ''
 as $$
--- Definer: sessions and keys may be read by no API role.
+-- Definer: no API role may read sessions and keys.
 begin
   return private.require_user(p_caller) is not null;
 end
@@ -924,7 +924,7 @@ create or replace function public.current_user_id()
 returns uuid
 language sql stable security definer set search_path = ''
 as $$
--- Definer: sessions and keys may be read by no API role, but policies must ask for them.
+-- Definer: no API role may read sessions and keys, but policies must ask for them.
   select c.user_id
     from (
       select (auth.jwt() ->> 'sub')::uuid as user_id, (auth.jwt() ->> 'sid')::uuid as session_id,
@@ -938,7 +938,7 @@ comment on function public.current_user_id() is
 
 -- accounts/functions/hold_users.sql
 
--- A deletion under way ends first, and then finds nothing added behind its back; one that comes later waits for us.
+-- A deletion under way ends first; one that starts later waits for this transaction, so nothing is added behind its back.
 create or replace function private.hold_users(p_items jsonb)
 returns void
 language plpgsql volatile set search_path = ''
@@ -977,8 +977,8 @@ comment on function private.is_credential_valid(uuid, uuid, uuid) is
 
 -- accounts/functions/lock_user.sql
 
--- Begins what adds to an account or changes how it is opened. These wait for each other, for a deletion and for whoever
--- takes the account over, and only then ask whether the caller's session still is.
+-- Called first by whatever adds to an account or changes how it is opened: such calls wait for each other, for a deletion
+-- and for whoever takes the account over, and only then check that the caller's session is still valid.
 create or replace function private.lock_user(p_caller jsonb)
 returns uuid
 language plpgsql volatile set search_path = ''
@@ -1000,7 +1000,7 @@ returns void
 language plpgsql volatile set search_path = ''
 as $$
 begin
-  -- What is being hung on the account at this moment waits, and is then asked whether its session still is.
+  -- Whatever is being added to the account waits here, and then has its session checked again.
   perform from public.users where id = p_user_id for update;
   update public.users set email_verified_at = now(), updated_at = now()
    where id = p_user_id and email_verified_at is null;
@@ -1060,7 +1060,7 @@ comment on function public.require_current_user() is 'Returns current_user_id, o
 
 -- accounts/functions/require_user.sql
 
--- Every function that acts for a person begins with this: the credential is looked at in the transaction it is used in.
+-- Called first by every function that acts for a person: the credential is checked in the transaction that uses it.
 create or replace function private.require_user(p_caller jsonb)
 returns uuid
 language plpgsql stable set search_path = ''
@@ -1164,7 +1164,7 @@ create or replace function public.create_first_admin(p_username text, p_password
 returns boolean
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: private.admins may be read by no API role.
+-- Definer: no API role may read private.admins.
 begin
   -- Servers that start together agree on one first admin.
   lock table private.admins in share row exclusive mode;
@@ -1349,7 +1349,7 @@ comment on function public.finish_admin_login(text, text) is
 
 -- admin/functions/has_admin.sql
 
--- Definer: private.admins may be read by no API role.
+-- Definer: no API role may read private.admins.
 create or replace function public.has_admin()
 returns boolean
 language sql stable security definer set search_path = ''
@@ -1363,7 +1363,7 @@ create or replace function public.list_audit(p_actor jsonb, p_limit integer, p_b
 returns jsonb
 language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
--- Definer: audit_log may be read by no API role.
+-- Definer: no API role may read audit_log.
 begin
   perform private.require_admin(p_actor);
   return (
@@ -1426,7 +1426,7 @@ create or replace function public.manage_admin(p_command text, p_username text, 
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: private.admins may be read by no API role.
+-- Definer: no API role may read private.admins.
 declare
   v_changed integer := 0;
 begin
@@ -1461,7 +1461,7 @@ comment on function public.manage_admin(text, text, text) is
 
 -- admin/functions/require_admin.sql
 
--- Every admin function begins with this: the right is asked for in the transaction that uses it.
+-- Called first by every admin function: the right is checked in the transaction that uses it.
 create or replace function private.require_admin(p_actor jsonb)
 returns text
 language plpgsql stable set search_path = ''
@@ -1543,7 +1543,7 @@ create or replace function public.authenticate_api_key(p_key_hash text)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: private.api_keys may be read by no API role.
+-- Definer: no API role may read private.api_keys.
 declare
   v_key private.api_keys;
 begin
@@ -1569,7 +1569,7 @@ create or replace function public.create_api_key(
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: private.api_keys may be read by no API role.
+-- Definer: no API role may read private.api_keys.
 declare
   v_user_id uuid;
   v_key private.api_keys;
@@ -1604,7 +1604,7 @@ create or replace function public.delete_api_key(p_caller jsonb, p_id uuid)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: private.api_keys may be read by no API role.
+-- Definer: no API role may read private.api_keys.
 declare
   v_user_id uuid := private.require_user(p_caller);
 begin
@@ -1624,7 +1624,7 @@ create or replace function public.list_api_keys(p_caller jsonb)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
--- Definer: private.api_keys may be read by no API role.
+-- Definer: no API role may read private.api_keys.
 declare
   v_user_id uuid := private.require_user(p_caller);
 begin
@@ -1903,7 +1903,7 @@ begin
   -- More than an account was ever given, and does not hold for others, cannot be taken from it.
   v_amount := greatest(v_difference, v_balance.reserved - v_balance.allocated);
   if v_amount <> 0 then
-    -- What is not there to be taken back any more becomes debt.
+    -- What can no longer be taken back becomes debt.
     update public.balances b
        set allocated = b.allocated + v_amount,
            used = b.used - greatest(b.used + b.reserved - b.allocated - v_amount, 0),
@@ -2080,7 +2080,7 @@ begin
            and (g.provider, g.upstream_id) is distinct from (v_generation.provider, v_generation.upstream_id);
         v_answer := jsonb_build_object('output_tokens', v_output);
       elsif v_item.op = 'settle' then
-        -- Only the first word counts: a settlement that is sent again finds the hold closed.
+        -- Only the first settlement counts: one that is sent again finds the hold closed.
         if v_status = 'held' and v_item.input_tokens + v_item.output_tokens > 0 then
           v_events := v_events || private.close_generation(
             v_generation, 'settled', v_item.provenance, v_item.input_tokens, v_item.output_tokens
@@ -2992,7 +2992,7 @@ declare
   v_tokens integer;
   v_keys integer;
 begin
-  -- Skips what a request is at work on; the next round finds it.
+  -- Skips what a request has locked; the next round finds it.
   delete from private.sessions
    where id in (select s.id from private.sessions s where s.expires_at <= now() for update skip locked);
   get diagnostics v_sessions = row_count;
@@ -3128,7 +3128,7 @@ create or replace function public.list_model_costs(p_actor jsonb)
 returns jsonb
 language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
--- Definer: model_costs may be read by no API role.
+-- Definer: no API role may read model_costs.
 begin
   perform private.require_admin(p_actor);
   return (select jsonb_agg(jsonb_build_object('model', c.model, 'cost', c.cost, 'updated_at', c.updated_at) order by c.model)
@@ -3432,7 +3432,7 @@ create or replace function public.set_model_costs(p_actor jsonb, p_costs jsonb)
 returns jsonb
 language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
 as $$
--- Definer: model_costs may be read by no API role.
+-- Definer: no API role may read model_costs.
 declare
   v_actor text := private.require_admin(p_actor);
   v_before jsonb := public.list_model_costs(p_actor);
@@ -3481,7 +3481,7 @@ create or replace function public.begin_oauth_flow(
 returns boolean
 language sql volatile security definer set search_path = ''
 as $$
--- Definer: flows may be read by no API role.
+-- Definer: no API role may read flows.
   insert into private.oauth_flows (state_hash, provider, redirect_uri, client_state, code_challenge)
   values (decode(p_state_hash, 'hex'), p_provider, p_redirect_uri, p_client_state, p_code_challenge)
   returning true
@@ -3496,7 +3496,7 @@ create or replace function public.consume_oauth_flow(p_state_hash text, p_provid
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: flows may be read by no API role.
+-- Definer: no API role may read flows.
 declare
   v_flow private.oauth_flows;
 begin
@@ -3523,8 +3523,8 @@ create or replace function public.exchange_oauth_code(
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: codes and sessions may be read by no API role. Returns a refusal instead of raising it, so that a code that
--- came with a wrong verifier stays burnt.
+-- Definer: no API role may read codes and sessions. Returns a refusal instead of raising it, so that a code that
+-- came with a wrong verifier stays used up.
 declare
   v_code private.oauth_codes;
 begin
@@ -3982,7 +3982,7 @@ create or replace function public.end_session(p_caller jsonb, p_session_id uuid)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: sessions may be read by no API role.
+-- Definer: no API role may read sessions.
 declare
   v_user_id uuid := private.require_user(p_caller);
 begin
@@ -4045,7 +4045,7 @@ create or replace function public.list_sessions(
 returns jsonb
 language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
--- Definer: sessions may be read by no API role.
+-- Definer: no API role may read sessions.
 declare
   v_user_id uuid := private.require_user(p_caller);
 begin
@@ -4077,7 +4077,7 @@ create or replace function public.log_out(p_caller jsonb, p_all boolean)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: sessions may be read by no API role.
+-- Definer: no API role may read sessions.
 declare
   v_user_id uuid := private.require_user(p_caller);
   v_ended integer := 1;
@@ -4163,7 +4163,7 @@ create or replace function public.refresh_session(p_token_hash text, p_successor
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: sessions and their tokens may be read by no API role. Returns an outcome instead of raising, as a stolen
+-- Definer: no API role may read sessions and their tokens. Returns an outcome instead of raising, as a stolen
 -- token's session must stay ended.
 declare
   v_hash bytea := decode(p_token_hash, 'hex');
@@ -4527,7 +4527,7 @@ as $$
 declare
   v_user_id uuid := private.lock_user(p_caller);
 begin
-  -- Answered, not raised: the document must not get into the database's log.
+  -- Returned, not raised: the document must not get into the database's log.
   if p_versions is not null and not (
     coalesce((select s.version from public.settings s where s.user_id = v_user_id), 0) = any (p_versions)
   ) then
@@ -4632,7 +4632,7 @@ begin
   insert into public.settings (user_id) values (p_user_id) on conflict (user_id) do nothing;
   select s.version + 1 into v_version from public.settings s where s.user_id = p_user_id;
 
-  -- A value that was set again stays of the version it came with, as nobody has to hear of it.
+  -- A value that is set again keeps its version, as no device has to hear of it.
   insert into public.settings_entries as e (user_id, name, value, updated_at, claimed_at, device, version)
   select p_user_id, c.entry ->> 'name', case when not (c.entry ->> 'deleted')::boolean then c.entry -> 'value' end,
          (c.entry ->> 'updated_at')::bigint, (c.entry ->> 'claimed_at')::bigint, p_device, v_version
@@ -4984,7 +4984,7 @@ create or replace function public.get_plan(p_tier text)
 returns jsonb
 language sql stable security definer set search_path = ''
 as $$
-  -- Definer: plans are nobody's rows; whoever asks is told one tier's worth.
+  -- Definer: no API role may read the plans, but everybody may know what one tier is worth.
   select jsonb_build_object('tier', p.tier, 'monthly_tokens', p.monthly_tokens, 'device_limit', p.device_limit)
     from public.plans p where p.tier = p_tier
 $$;
@@ -5090,7 +5090,7 @@ comment on function public.list_running_subscriptions(integer, text) is
 
 -- subscriptions/functions/lock_customer.sql
 
--- Events of one person wait for each other here, and for a deletion. Nobody's customer is answered with null.
+-- Events of one person wait for each other here, and for a deletion. An unknown customer returns null.
 create or replace function private.lock_customer(p_customer_id text, p_user_id uuid)
 returns uuid
 language plpgsql volatile set search_path = ''
@@ -6014,8 +6014,8 @@ declare
   v_email text;
   v_returned bigint;
 begin
-  -- Whatever hangs a new row on the account waits for this, and then finds nobody; and this waits for whoever takes the
-  -- account over, before the caller's session is asked for.
+  -- Whatever adds a row to the account waits for this and then finds nobody; and this waits for whoever takes the
+  -- account over, before it checks the caller's session.
   select u.email into v_email from public.users u where u.id = v_user_id for update;
   perform private.require_user(p_caller);
 
@@ -6035,7 +6035,7 @@ begin
   delete from private.known_addresses where account = v_name;
   delete from private.password_resets where email = v_email;
   delete from private.login_attempts where key in (v_user_id::text, v_email) or starts_with(key, v_user_id || ' ');
-  -- Credentials, sessions, keys, identities and all else that is secret or personal hangs on this row and goes with it.
+  -- Credentials, sessions, keys, identities and all else that is secret or personal references this row and is deleted with it.
   -- What another capability keeps elsewhere is removed here; a subscription is cancelled with its provider before.
   delete from public.users where id = v_user_id;
   -- Without the request id, which is the caller's own word: nothing personal may get into the audit log.
@@ -6053,7 +6053,7 @@ create or replace function public.export_account(p_caller jsonb)
 returns jsonb
 language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
--- Definer: sessions, keys and identities may be read by no API role. Columns are named one by one, so that no secret
+-- Definer: no API role may read sessions, keys and identities. Columns are named one by one, so that no secret
 -- that is added to a table gets out here.
 declare
   v_user_id uuid := private.require_user(p_caller);
@@ -6100,7 +6100,7 @@ create or replace function public.get_profile(p_caller jsonb)
 returns jsonb
 language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
--- Definer: whether there is a password, and with which providers, may be read by no API role.
+-- Definer: no API role may read whether there is a password, or with which providers the account signs in.
 declare
   v_user_id uuid := private.require_user(p_caller);
 begin
@@ -6564,4 +6564,4 @@ on conflict (tier) do nothing;
 reset check_function_bodies;
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261127161314', 'b5db2bfa93520900e9acf3e68016b14b9ded775de07075f034346418e9c671de');
+select private.record_migration('20261127163509', '57b6e8685fa69520684ea1c8b6288c739fc496cdd9465c8f83da78b1bf179eba');
