@@ -126,7 +126,7 @@ t.test('a new address at the provider leaves the account and its address as they
 
 t.test('20 first log-ins of one person at once make one account', async (t) => {
   const person = { sub: randomUUID(), email: `${randomUUID()}@example.com` };
-  const users = await meetAtLock(server.database, insertionLock('users', 8), () =>
+  const users = await meetAtLock(server.database, insertionLock('users', 3), () =>
     Promise.all(Array.from({ length: 20 }, () => openAccount(person))),
   );
   t.equal(new Set(users.map(({ id }) => id)).size, 1);
@@ -139,7 +139,7 @@ t.test('20 first log-ins of one person at once make one account', async (t) => {
 t.test('first log-ins of one person with different addresses at once make one account', async (t) => {
   const sub = randomUUID();
   const before = await sql('select 1 from users');
-  const users = await meetAtLock(server.database, insertionLock('users', 8), () =>
+  const users = await meetAtLock(server.database, insertionLock('users', 3), () =>
     Promise.all(Array.from({ length: 20 }, () => openAccount({ sub, email: `${randomUUID()}@example.com` }))),
   );
   t.equal(new Set(users.map(({ id }) => id)).size, 1);
@@ -148,7 +148,7 @@ t.test('first log-ins of one person with different addresses at once make one ac
 
 t.test('of 20 people with one address who come at once one gets the account', async (t) => {
   const email = `${randomUUID()}@example.com`;
-  const responses = await meetAtLock(server.database, insertionLock('users', 8), () =>
+  const responses = await meetAtLock(server.database, insertionLock('users', 3), () =>
     Promise.all(Array.from({ length: 20 }, () => authenticate(server, tokens.issue({ sub: randomUUID(), email })))),
   );
   const statuses = responses.map(({ statusCode }) => statusCode).sort();

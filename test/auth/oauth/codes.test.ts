@@ -26,7 +26,7 @@ t.test('of 50 swaps of one code at once one opens a session', async (t) => {
   const code = await challenged();
   const before = await sessions();
   const payload = { code, code_verifier: VERIFIER, redirect_uri: REDIRECT_URI };
-  const responses = await meetAtLock(server.database, insertionLock('private.oauth_codes', 8), () =>
+  const responses = await meetAtLock(server.database, insertionLock('private.oauth_codes', 3), () =>
     Promise.all(Array.from({ length: 50 }, () => exchangeCode(server, payload))),
   );
   const won = responses.filter(({ statusCode }) => statusCode === 200);

@@ -3,8 +3,8 @@ import { logInAsAdmin, type TestAdmin } from '../../helpers/admin.js';
 import { balanceLock, meetAtLock, poolLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer, type TestDevice, type TestServer } from '../../helpers/http/test-server.js';
 
-/** As many sessions as are sure to wait at once where each request has one: the pool holds a few more. */
-const MANY = 8;
+/** Sessions that wait for the lock before it is released: enough that they meet, few enough to be there soon. */
+const MANY = 3;
 
 const times = <T>(count: number, make: (n: number) => T): T[] => Array.from({ length: count }, (_, n) => make(n));
 

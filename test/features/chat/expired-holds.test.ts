@@ -67,7 +67,7 @@ t.test('a hold is settled once, however often and at how many places at once', a
   const user = await userWith(server, 1_000);
   const hold = await takeHold(user);
   const meters = Array.from({ length: 10 }, () => createChatMeter(server.backend.database));
-  const settled = await meetAtLock(server.database, balanceLock(user.id, 8), () =>
+  const settled = await meetAtLock(server.database, balanceLock(user.id, 3), () =>
     Promise.all(meters.map((one, index) => one.settle(hold.id, { ...report, outputTokens: index }))),
   );
   t.equal(new Set(settled.map(({ tokensUsed }) => tokensUsed)).size, 1);
@@ -80,7 +80,7 @@ t.test('a hold is settled once, however often and at how many places at once', a
 t.test('of holds that are asked for at once, as many are given as there are tokens for', async (t) => {
   const user = await userWith(server, 500);
   const meters = Array.from({ length: 8 }, () => createChatMeter(server.backend.database));
-  const outcomes = await meetAtLock(server.database, balanceLock(user.id, 8), () =>
+  const outcomes = await meetAtLock(server.database, balanceLock(user.id, 3), () =>
     Promise.allSettled(
       Array.from({ length: 40 }, (_, index) => takeHold(user, { outputTokens: 40 + (index % 3) }, meters[index % 8])),
     ),

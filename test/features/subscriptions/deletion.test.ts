@@ -135,7 +135,7 @@ t.test('deletions, payments and checkouts at once end without an account, or wit
       user.as('POST', '/api/subscriptions', { tier: 'pro' }),
       ...(n === 3 ? [user.as('DELETE', '/api/users/me')] : []),
     ];
-    const answers = await meetAtLock(database, accountLock(user.id, 4), () =>
+    const answers = await meetAtLock(database, accountLock(user.id, 3), () =>
       Promise.all(Array.from({ length: 6 }, (_, n) => begin(n)).flat()),
     );
     const statuses = answers.map(({ statusCode }) => statusCode);

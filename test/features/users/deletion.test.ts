@@ -234,7 +234,7 @@ t.test('nobody else loses anything', async (t) => {
 t.test('of deletions at once one is done, and the tokens return once', async (t) => {
   const person = await personWithEverything();
   const tokens = [...person.sessions.map(({ token }) => token), person.key];
-  const answers = await meetAtLock(database, accountLock(person.id, 8), () =>
+  const answers = await meetAtLock(database, accountLock(person.id, 3), () =>
     Promise.all(Array.from({ length: 12 }, (_, n) => sendWith(server, tokens[n % 3], 'DELETE', '/api/users/me'))),
   );
   const statuses = answers.map(({ statusCode }) => statusCode);
@@ -257,7 +257,7 @@ t.test('while devices debit and register and tokens are granted, a deletion leav
       person.as('GET', '/api/users/me/balance'),
       ...(n === 5 ? [person.as('DELETE', '/api/users/me')] : []),
     ];
-    const answers = await meetAtLock(database, accountLock(person.id, 6), () =>
+    const answers = await meetAtLock(database, accountLock(person.id, 3), () =>
       Promise.all(Array.from({ length: 10 }, (_, n) => begin(n)).flat()),
     );
     const statuses = answers.map(({ statusCode }) => statusCode);

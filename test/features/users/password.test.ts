@@ -131,7 +131,7 @@ t.test('of changes at once one wins, and only its session goes on', async (t) =>
       ...(await Promise.all(Array.from({ length: 5 }, () => secondSession(ada)))).map((s) => s.token),
     ];
     if (!hasPassword) await database.sql('delete from private.user_credentials where user_id = $1', [ada.id]);
-    const answers = await meetAtLock(database, accountLock(ada.id, 6), () =>
+    const answers = await meetAtLock(database, accountLock(ada.id, 3), () =>
       Promise.all(
         tokens.map((token, n) => {
           const change = {
@@ -162,7 +162,7 @@ t.test('of changes at once by one session, or with one key, one wins too', async
       await database.sql('delete from private.user_credentials where user_id = $1', [ada.id]);
       if (hasPassword) await sendWith(server, token, 'POST', URL, { new_password: ada.password });
       const change = { ...(hasPassword && { current_password: ada.password }), new_password: NEW_PASSWORD };
-      const answers = await meetAtLock(database, accountLock(ada.id, 5), () =>
+      const answers = await meetAtLock(database, accountLock(ada.id, 3), () =>
         Promise.all(Array.from({ length: 5 }, () => sendWith(server, token, 'POST', URL, change))),
       );
       const statuses = answers.map(({ statusCode }) => statusCode);
