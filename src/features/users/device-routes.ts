@@ -7,14 +7,19 @@ import { PageQuerySchema, paginate } from '../../platform/http/pagination.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { OwnDeviceParamsSchema, OwnDeviceSchema, OwnDevicesSchema, UnlinkedDeviceSchema } from './schemas.js';
 
+interface OwnDeviceOptions {
+  readonly database: Database;
+  readonly callerDatabase: CallerDatabase;
+}
+
 const DevicesSchema = Type.Array(OwnDeviceSchema);
 const PositionSchema = Type.Object({ at: Type.String({ maxLength: 40 }), id: Type.String({ format: 'uuid' }) });
 
-/** The devices linked to a person: `GET /users/me/devices` and `DELETE /users/me/devices/{id}`. */
-export const ownDeviceRoutes: FastifyPluginAsyncTypebox<{
-  database: Database;
-  callerDatabase: CallerDatabase;
-}> = async (app, { database, callerDatabase }) => {
+/** Serves the devices linked to a person: `GET /users/me/devices` and `DELETE /users/me/devices/{id}`. */
+export const ownDeviceRoutes: FastifyPluginAsyncTypebox<OwnDeviceOptions> = async (
+  app,
+  { database, callerDatabase },
+) => {
   describeRoutes(app, { tags: ['Users'] });
   requireUser(app);
 
@@ -22,7 +27,7 @@ export const ownDeviceRoutes: FastifyPluginAsyncTypebox<{
     '/users/me/devices',
     {
       schema: {
-        summary: 'The linked devices with their balances, newest first',
+        summary: 'List your devices with their balances, newest first',
         querystring: PageQuerySchema,
         response: { 200: OwnDevicesSchema },
       },
@@ -32,8 +37,8 @@ export const ownDeviceRoutes: FastifyPluginAsyncTypebox<{
         request.query,
         PositionSchema,
         (limit, after) => {
-          const place = after && { p_after_at: after.at, p_after_id: after.id };
-          return callerDatabase.call(getUser(request), 'my_devices', { p_limit: limit, ...place }, DevicesSchema);
+          const position = after && { p_after_at: after.at, p_after_id: after.id };
+          return callerDatabase.call(getUser(request), 'my_devices', { p_limit: limit, ...position }, DevicesSchema);
         },
         ({ created_at, id }) => ({ at: created_at, id }),
       );
