@@ -3,7 +3,7 @@ import t from 'tap';
 import { registerUser, type TestUser } from '../../helpers/accounts.js';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { countersOf, signUp, track } from '../../helpers/tracker.js';
+import { readCounters, signUp, track } from '../../helpers/tracker.js';
 
 const database = await openTestDatabase(t);
 const environment = { JWT_SECRET: randomBytes(32).toString('base64url') };
@@ -26,7 +26,7 @@ t.test('100 parallel uses of one account are counted exactly, and each is told a
     t.equal(status, 200);
     t.equal(body['currentTokenCount'], Number(body['currentPromptCount']) * 7, 'both counts are of one moment');
   }
-  t.match(await countersOf(server, user.id), { prompts: '100', tokens: '700' });
+  t.match(await readCounters(server, user.id), { prompts: '100', tokens: '700' });
   await server.verifyLedger(t);
 });
 
@@ -52,7 +52,7 @@ t.test('2,000 parallel uses of 10 accounts through two servers are counted exact
       range(200).map((n) => (n + 1) * 2),
       'no count was told twice',
     );
-    t.match(await countersOf(server, id), { prompts: '400', tokens: '600' });
+    t.match(await readCounters(server, id), { prompts: '400', tokens: '600' });
   }
   const [events] = await database.sql(
     `select count(*)::integer as events from usage_events where source = 'tracker' and user_id = any ($1)`,
@@ -85,7 +85,7 @@ t.test(
         [...statuses].join(),
       );
     }
-    for (const { id } of trackers.slice(6)) t.match(await countersOf(server, id), { prompts: '25', tokens: '25' });
+    for (const { id } of trackers.slice(6)) t.match(await readCounters(server, id), { prompts: '25', tokens: '25' });
     await server.verifyLedger(t);
   },
 );

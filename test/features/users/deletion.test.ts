@@ -35,7 +35,7 @@ interface Person extends TestUser {
   readonly sessions: readonly { readonly token: string; readonly refresh_token: string }[];
 }
 
-/** A person with something in every table there is. */
+/** Creates a person with rows in every table. */
 async function personWithEverything(): Promise<Person> {
   const user = await registerUser(server, { email: `${CANARY}-${randomUUID()}@example.com`, name: `${CANARY} name` });
   await user.as('PUT', '/api/users/me', { picture: `https://example.com/${CANARY}.png` });
@@ -77,7 +77,7 @@ async function personWithEverything(): Promise<Person> {
   return { ...user, key, tracker, device, sessions: [{ token: user.token, refresh_token: user.refreshToken }, second] };
 }
 
-/** The rows of every table that hold a text, by table. */
+/** Finds the rows that contain a text, by table. */
 async function rowsWith(text: string): Promise<Record<string, number>> {
   const tables = await database.sql<{ name: string }>(
     `select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname in ('public', 'private')`,
@@ -163,7 +163,7 @@ t.test('a debit under way is waited for, so that it does not name the person aft
   const person = await personWithEverything();
   const debit = await startDebit(database, person.device);
   const deletion = person.as('DELETE', '/api/users/me');
-  // An injected request begins once somebody listens for its answer.
+  // An injected request starts once somebody waits for its answer.
   deletion.catch(() => {});
   await debit.awaited();
   await debit.commit();
@@ -219,14 +219,14 @@ t.test('the address can register anew, as a different account with nothing of th
 
 t.test('nobody else loses anything', async (t) => {
   const [person, other] = [await personWithEverything(), await personWithEverything()];
-  const stateOf = async () => {
+  const readState = async () => {
     const exported = (await other.as('GET', '/api/users/me/export')).json<object>();
     const events = await database.sql('select * from usage_events where user_id = $1 order by id', [other.id]);
     return { ...exported, exported_at: '', events };
   };
-  const before = await stateOf();
+  const before = await readState();
   await person.as('DELETE', '/api/users/me');
-  t.strictSame(await stateOf(), before);
+  t.strictSame(await readState(), before);
   t.equal((await logIn(other)).statusCode, 200);
 });
 

@@ -25,12 +25,12 @@ function register(token: string | undefined, fingerprint: string = randomUUID(),
   return sendWith(server, token, 'POST', `${prefix}/devices/register`, payload);
 }
 
-async function devicesOf(user: TestUser): Promise<string[]> {
+async function listDevices(user: TestUser): Promise<string[]> {
   const { devices } = (await user.as('GET', '/api/users/me/devices?limit=200')).json<DevicePage>();
   return devices.map(({ id }) => id);
 }
 
-async function ownerOf(device: string): Promise<string | null> {
+async function readOwner(device: string): Promise<string | null> {
   const [row] = await database.sql<{ user_id: string | null }>('select user_id from devices where id = $1', [device]);
   return row?.user_id ?? null;
 }
@@ -44,12 +44,12 @@ t.test("a user's token or key links the device, the first time and again", async
       t.equal(first.statusCode, 201);
       const device = first.json<Registration>();
       t.match(device, { linked: true, allocation: 50, remaining: 50 });
-      t.equal(await ownerOf(device.device_id), ada.id);
+      t.equal(await readOwner(device.device_id), ada.id);
       const again = await register(token, fingerprint, prefix);
       t.equal(again.statusCode, 200);
       t.match(again.json(), { linked: true, device_id: device.device_id });
     }
-    t.equal((await devicesOf(ada)).length, 2);
+    t.equal((await listDevices(ada)).length, 2);
   }
   await server.verifyLedger(t);
 });
@@ -60,7 +60,7 @@ t.test('without a header the answer is what it was, and so it is with the token 
     const response = await register(token);
     t.equal(response.statusCode, 201);
     t.strictSame(Object.keys(response.json<object>()), ['device_id', 'device_token', 'allocation', 'remaining']);
-    t.equal(await ownerOf(response.json<Registration>().device_id), null);
+    t.equal(await readOwner(response.json<Registration>().device_id), null);
   }
 });
 
@@ -72,7 +72,7 @@ t.test(
     const { device_id } = (await register(undefined, fingerprint)).json<Registration>();
     t.match((await register(ada.token, fingerprint)).json(), { linked: true, device_id });
     t.notOk('linked' in (await register(undefined, fingerprint)).json<object>());
-    t.equal(await ownerOf(device_id), ada.id);
+    t.equal(await readOwner(device_id), ada.id);
   },
 );
 
@@ -83,8 +83,8 @@ t.test('a guessed fingerprint does not move a device', async (t) => {
   const guessed = await register(eve.token, fingerprint);
   t.equal(guessed.statusCode, 200);
   t.match(guessed.json(), { linked: false, device_id });
-  t.equal(await ownerOf(device_id), ada.id);
-  t.strictSame(await devicesOf(eve), []);
+  t.equal(await readOwner(device_id), ada.id);
+  t.strictSame(await listDevices(eve), []);
 });
 
 t.test('of two people who register one device at once one gets it', async (t) => {
@@ -94,7 +94,7 @@ t.test('of two people who register one device at once one gets it', async (t) =>
     const users = Array.from({ length: 10 }, (_, n) => (n % 2 === 0 ? ada : bob));
     const answers = await Promise.all(users.map(({ token }) => register(token, fingerprint)));
     t.equal(answers.filter(({ statusCode }) => statusCode === 201).length, 1);
-    const owner = await ownerOf(answers[0]?.json<Registration>().device_id ?? '');
+    const owner = await readOwner(answers[0]?.json<Registration>().device_id ?? '');
     t.strictSame(
       answers.map((answer) => answer.json<Registration>().linked),
       users.map(({ id }) => id === owner),
@@ -174,7 +174,7 @@ t.test('a blocked device is refused and not linked', async (t) => {
   const refused = await register(ada.token, fingerprint);
   t.equal(refused.statusCode, 403);
   t.match(refused.json(), { code: 'DEVICE_BLOCKED' });
-  t.equal(await ownerOf(device_id), null);
+  t.equal(await readOwner(device_id), null);
 });
 
 t.test('the list has the linked devices with their balances, newest first, page by page', async (t) => {
@@ -236,7 +236,7 @@ t.test("an unlinked device keeps its balance and its token, and is no longer the
     const response = await ada.as('DELETE', `${prefix}/users/me/devices/${id.toUpperCase()}`);
     t.equal(response.statusCode, 200);
     t.strictSame(response.json(), { device_id: id, unlinked: true });
-    t.strictSame(await devicesOf(ada), []);
+    t.strictSame(await listDevices(ada), []);
     t.match((await use()).json(), { tokens_used: 1, remaining: 48 });
     t.equal((await ada.as('DELETE', `${prefix}/users/me/devices/${id}`)).statusCode, 404, 'it is unlinked once');
     const names = await database.sql('select user_id from usage_events where device_id = $1 order by created_at', [id]);
@@ -250,7 +250,7 @@ t.test('unlinking waits for a debit under way, so that none names the person aft
   const { device_id: id, device_token: token } = (await register(ada.token)).json<Registration>();
   const debit = await startDebit(database, { id, token });
   const unlinking = ada.as('DELETE', `/api/users/me/devices/${id}`);
-  // An injected request begins once somebody listens for its answer.
+  // An injected request starts once somebody waits for its answer.
   unlinking.catch(() => {});
   await debit.awaited();
   await debit.commit();
@@ -264,7 +264,7 @@ t.test("another's device, a removed one and one that never was are not found", a
   const device = (await register(ada.token)).json<Registration>();
   const removed = (await register(bob.token)).json<Registration>();
   t.equal((await admin.as('DELETE', `/api/admin/devices/${removed.device_id}`)).statusCode, 200);
-  t.strictSame(await devicesOf(bob), [], 'a removed device is not listed');
+  t.strictSame(await listDevices(bob), [], 'a removed device is not listed');
   const unowned = await server.registerDevice();
   const key = await createApiKey(bob);
   await sendWith(server, key, 'GET', '/api/users/me');
@@ -289,11 +289,11 @@ t.test('a device that recorded in the name of one person is never linked to anot
   await server.as({ id, token }, 'POST', '/api/usage/log', { model_type: 'model-of-ada' });
   await ada.as('DELETE', `/api/users/me/devices/${id}`);
   t.match((await register(bob.token, fingerprint)).json(), { linked: false, device_id: id });
-  t.strictSame(await devicesOf(bob), []);
+  t.strictSame(await listDevices(bob), []);
   const summary = await bob.as('GET', '/api/usage/summary');
   t.match(summary.json(), { totals: { events: 0 } }, 'not even in sums is anything of hers seen');
   t.match((await register(ada.token, fingerprint)).json(), { linked: true }, 'it may come back to her');
-  t.strictSame(await devicesOf(ada), [id]);
+  t.strictSame(await listDevices(ada), [id]);
   t.match((await ada.as('GET', '/api/usage/summary')).json(), { totals: { events: 1 } });
 
   const admin = await logInAsAdmin(server);

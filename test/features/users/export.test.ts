@@ -19,7 +19,7 @@ interface Export {
   readonly [section: string]: unknown;
 }
 
-async function exportOf(token: string): Promise<Export> {
+async function readExport(token: string): Promise<Export> {
   return (await sendWith(server, token, 'GET', '/api/users/me/export')).json<Export>();
 }
 
@@ -138,7 +138,7 @@ t.test('20,000 events are all in it, once, however many share a time', async (t)
   ]);
   t.equal(expected.length, 20_000);
   for (const token of [ada.token, await createApiKey(ada)]) {
-    const { usage_events } = await exportOf(token);
+    const { usage_events } = await readExport(token);
     t.strictSame(
       usage_events.map(({ id }) => id).sort(),
       expected.map(({ id }) => id),
@@ -146,7 +146,7 @@ t.test('20,000 events are all in it, once, however many share a time', async (t)
     const times = usage_events.map(({ occurred_at }) => occurred_at);
     t.strictSame(times, [...times].sort(), 'oldest first');
   }
-  t.equal((await exportOf(bob.token)).usage_events.length, 200);
+  t.equal((await readExport(bob.token)).usage_events.length, 200);
   await server.verifyLedger(t);
 });
 
@@ -154,7 +154,7 @@ t.test('lists of exactly a page, of none and of one more than a page are whole',
   for (const count of [1, 4_999, 5_000, 5_001, 10_000]) {
     const ada = await registerUser(server);
     await recordUses(database, { subject: ada.id, user: ada.id, count, at: '2026-11-01' });
-    const { usage_events, reservations } = await exportOf(ada.token);
+    const { usage_events, reservations } = await readExport(ada.token);
     t.equal(new Set(usage_events.map(({ id }) => id)).size, count);
     t.equal(usage_events.length, count);
     t.strictSame(reservations, []);
@@ -198,7 +198,7 @@ t.test('what is wrong from the start is an error like any other, not a file', as
 
 const url = await server.listen();
 
-/** Opens an export over HTTP and waits for its first bytes; what follows is not read yet. */
+/** Opens an export over HTTP and waits for its first bytes; the rest is not read yet. */
 async function begin(t: Test, token: string): Promise<IncomingMessage> {
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
     const headers = { authorization: `Bearer ${token}` };
@@ -210,7 +210,7 @@ async function begin(t: Test, token: string): Promise<IncomingMessage> {
   return response;
 }
 
-// Far more than sockets buffer, so that the server cannot be done while nobody reads.
+// Far more than sockets buffer, so that the server cannot finish while nobody reads.
 const eve = await registerUser(server);
 const longUrl = `https://example.com/${'x'.repeat(2_000)}`;
 for (let n = 0; n < 3; n += 1) {
