@@ -5,14 +5,13 @@ import { getUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
-import { type Page, type PageRequest, paginate } from '../../platform/http/pagination.js';
+import { type Page, type PageRequest, paginate, TimePositionSchema } from '../../platform/http/pagination.js';
 import { toTimeRangeArguments } from '../../platform/http/time-range.js';
 import type { SummaryQuery, UsageQuery } from './query-schemas.js';
 import { type ListedUsage, ListedUsageSchema, type UsageSummary, UsageSummarySchema } from './schemas.js';
 
 const UsageListSchema = Type.Array(ListedUsageSchema);
-const PositionSchema = Type.Object({ at: Type.String({ maxLength: 40 }), id: Type.String({ format: 'uuid' }) });
-type Position = Static<typeof PositionSchema>;
+type Position = Static<typeof TimePositionSchema>;
 
 /** Reads usage, limited to what the sender of a request may see. */
 export interface UsageQueries {
@@ -37,7 +36,7 @@ export function listUsage(
 ): Promise<Page<ListedUsage>> {
   return paginate(
     query,
-    PositionSchema,
+    TimePositionSchema,
     (limit, before) => queries.list(request, query, limit, before),
     ({ occurred_at, id }) => ({ at: occurred_at, id }),
   );

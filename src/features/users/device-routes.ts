@@ -3,7 +3,7 @@ import { getUser, requireUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
-import { PageQuerySchema, paginate } from '../../platform/http/pagination.js';
+import { PageQuerySchema, paginate, TimePositionSchema } from '../../platform/http/pagination.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { OwnDeviceParamsSchema, OwnDeviceSchema, OwnDevicesSchema, UnlinkedDeviceSchema } from './schemas.js';
 
@@ -13,7 +13,6 @@ interface OwnDeviceOptions {
 }
 
 const DevicesSchema = Type.Array(OwnDeviceSchema);
-const PositionSchema = Type.Object({ at: Type.String({ maxLength: 40 }), id: Type.String({ format: 'uuid' }) });
 
 /** Serves the devices linked to a person: `GET /users/me/devices` and `DELETE /users/me/devices/{id}`. */
 export const ownDeviceRoutes: FastifyPluginAsyncTypebox<OwnDeviceOptions> = async (
@@ -35,7 +34,7 @@ export const ownDeviceRoutes: FastifyPluginAsyncTypebox<OwnDeviceOptions> = asyn
     async (request) => {
       const { rows: devices, next_cursor } = await paginate(
         request.query,
-        PositionSchema,
+        TimePositionSchema,
         (limit, after) => {
           const position = after && { p_after_at: after.at, p_after_id: after.id };
           return callerDatabase.call(getUser(request), 'my_devices', { p_limit: limit, ...position }, DevicesSchema);

@@ -35,7 +35,7 @@ const SECTIONS = [
 ] as const;
 type SectionFunction = (typeof SECTIONS)[number][1];
 
-/** Reads a list page by page, oldest rows first. */
+/** Reads a list page by page, in the order its function returns it. */
 async function* readPages(
   callerDatabase: CallerDatabase,
   caller: Caller,
