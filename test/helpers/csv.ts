@@ -1,4 +1,4 @@
-/** Reads a CSV file as RFC 4180 has it: lines end in CRLF, cells may be quoted. Throws for anything else. */
+/** Parses a CSV file (RFC 4180): lines end in CRLF, cells may be quoted. @throws {Error} for anything else */
 export function parseCsv(text: string): string[][] {
   const rows: string[][] = [];
   const cell = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r\n)/y;

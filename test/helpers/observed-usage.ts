@@ -15,8 +15,8 @@ export interface SentUsage {
   readonly event_id?: string;
 }
 
-/** Contract 1's own example, as of now; what is given replaces its fields. */
-export function usageOf(overrides: Partial<SentUsage> = {}): SentUsage {
+/** Creates an event like contract 1's example, as of now; overrides replace its fields. */
+export function createUsage(overrides: Partial<SentUsage> = {}): SentUsage {
   const { inputTokens = 42, outputTokens = 180 } = overrides;
   return {
     provider: 'chatgpt',
@@ -39,7 +39,7 @@ export interface Verdict {
   readonly error?: string;
 }
 
-/** What a batch is answered. */
+/** The answer to a batch. */
 export interface BatchAnswer {
   readonly recorded: number;
   readonly duplicates: number;
@@ -47,7 +47,7 @@ export interface BatchAnswer {
   readonly results: readonly Verdict[];
 }
 
-/** Records events in batches of at most 1,000 and asserts that each was new; answers their ids. */
+/** Records events in batches of at most 1,000 and asserts that each was new; returns their ids. */
 export async function recordAll(t: Test, user: TestUser, events: readonly SentUsage[]): Promise<string[]> {
   const ids: string[] = [];
   for (let at = 0; at < events.length; at += 1_000) {
@@ -59,13 +59,13 @@ export async function recordAll(t: Test, user: TestUser, events: readonly SentUs
   return ids;
 }
 
-/** The id a recorded event was given. */
-export function idOf(response: LightMyRequestResponse): string {
+/** Returns the id a recorded event was given. */
+export function readId(response: LightMyRequestResponse): string {
   return response.json<{ id: string }>().id;
 }
 
-/** How many usage events there are, of one account or of all. */
-export async function eventsOf(server: TestServer, userId?: string): Promise<number> {
+/** Counts the usage events of one account, or of all. */
+export async function countEvents(server: TestServer, userId?: string): Promise<number> {
   const [row] = await server.database.sql<{ events: number }>(
     'select count(*)::integer as events from usage_events where $1::uuid is null or user_id = $1',
     [userId ?? null],
@@ -73,12 +73,12 @@ export async function eventsOf(server: TestServer, userId?: string): Promise<num
   return row?.events ?? 0;
 }
 
-/** Gives a person a device of their own. */
+/** Links a device to a person, or to nobody. */
 export async function linkDevice(server: TestServer, deviceId: string, userId: string | null): Promise<void> {
   await server.database.sql('update devices set user_id = $2 where id = $1', [deviceId, userId]);
 }
 
-/** An event as it is put beside the API. */
+/** An event stored without going through the API. */
 export interface StoredUsage {
   readonly subject: string;
   readonly user?: string;
@@ -93,7 +93,7 @@ export interface StoredUsage {
   readonly at: number;
 }
 
-/** Puts events into the books as the metering functions do, at any time and from any source; none debits anything. */
+/** Stores events as the metering functions do, at any time and from any source; none debits anything. */
 export async function storeUsage(server: TestServer, events: readonly StoredUsage[]): Promise<void> {
   await server.database.sql(
     `select private.record_usage_events(array_agg(row(

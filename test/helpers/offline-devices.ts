@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import type { Changes, Pulled, settingsOf } from './settings.js';
+import type { Changes, createSettingsClient, Pulled } from './settings.js';
 
-/** A change as a device made it; `arrived` is when it was first sent and when that was answered, by a right clock. */
+/** A change as a device made it; `arrived` tells when it was first sent and answered, by a correct clock. */
 export interface Made {
   readonly device: string;
   readonly name: string;
@@ -10,7 +10,7 @@ export interface Made {
   arrived?: readonly [sent: number, answered: number];
 }
 
-/** A device as a client of the API would be: what it knows, what it has not sent, what it has sent. */
+/** A device as a client of the API: what it knows, what it has yet to send, what it has sent. */
 export class OfflineDevice {
   readonly unsent: Made[] = [];
   readonly sent: Made[] = [];
@@ -19,7 +19,7 @@ export class OfflineDevice {
 
   constructor(
     readonly id: string,
-    readonly settings: ReturnType<typeof settingsOf>,
+    readonly settings: ReturnType<typeof createSettingsClient>,
     public offset: number,
   ) {}
 
@@ -29,7 +29,7 @@ export class OfflineDevice {
     return made;
   }
 
-  /** Sends a change; an answer that is lost tells the device nothing, so it sends the same again one day. */
+  /** Sends a change; after a lost answer the device knows nothing and will send the same again. */
   async send(made: Made, answerLost: boolean): Promise<void> {
     const sentAt = Date.now();
     const { name, value, claimed: updated_at } = made;
@@ -52,15 +52,15 @@ export class OfflineDevice {
   }
 }
 
-/** Between which times a change counts as made, by a right clock. */
+/** The times between which a change counts as made, by a correct clock. */
 type Bounds = readonly [earliest: number, latest: number];
 
 /**
- * A change counts as made when its device claims, but not after it first came. While a clock is ahead, its changes keep
- * their order: one that comes late counts as no newer than what the device changed after it. Two of the same device and
- * time are one.
+ * Returns when a change counts as made: when its device claims, but not after it first arrived. Changes by a clock that
+ * is ahead keep their order: a late one counts as no newer than those the device made after it. Two by the same device
+ * at the same time are one.
  */
-function boundsOf(change: Made, all: readonly Made[]): Bounds {
+function toBounds(change: Made, all: readonly Made[]): Bounds {
   const { claimed } = change;
   const later = all.filter(
     ({ device, claimed: other }) =>
@@ -71,12 +71,12 @@ function boundsOf(change: Made, all: readonly Made[]): Bounds {
   return [Math.min(claimed, sent), isAhead(change) ? Math.min(claimed, answered) : claimed];
 }
 
-/** Whether a change may have come before the time it claims. */
+/** Returns whether a change may have arrived before the time it claims. */
 const isAhead = ({ claimed, arrived = [0, 0] }: Made) => claimed > arrived[0];
 
-/** What stands must be one of the changes that were made, and nobody's certainly newer change may have been lost to it. */
+/** Asserts that the current value is one of the changes made, and that no change certainly newer was lost to it. */
 export function assertNewestStands(changes: readonly Made[], standing: unknown): void {
-  const dated = changes.map((change) => ({ change, bounds: boundsOf(change, changes) }));
+  const dated = changes.map((change) => ({ change, bounds: toBounds(change, changes) }));
   const possible = dated.filter(({ bounds }) => !dated.some((other) => other.bounds[0] > bounds[1]));
   const values = changes.length === 0 ? [undefined] : possible.map(({ change }) => change.value ?? undefined);
   assert.ok(

@@ -1,19 +1,19 @@
 import type { TestUser } from './accounts.js';
 
-/** The settings of a person, as every write and read of the whole answers them. */
+/** A person's settings, as every read and write of the document answers them. */
 export interface Settings {
   readonly settings: Readonly<Record<string, unknown>>;
   readonly version: number;
   readonly last_synced_at: string | null;
 }
 
-/** What a device says of one setting. */
+/** A change to one setting, as a device sends it. */
 export type Change =
   | { readonly value: unknown; readonly updated_at: number }
   | { readonly deleted: true; readonly updated_at: number };
 export type Changes = Readonly<Record<string, Change>>;
 
-/** What the server says of one setting. */
+/** The state of one setting, as the server answers it. */
 export interface Standing {
   readonly value?: unknown;
   readonly deleted?: true;
@@ -33,8 +33,8 @@ export interface Pulled {
   readonly changes: Readonly<Record<string, Standing>>;
 }
 
-/** A person's settings over HTTP; each call answers the body and fails where it is no success. */
-export function settingsOf(user: TestUser) {
+/** Creates a client of a person's settings over HTTP; each call returns the body and throws unless it got a 200. */
+export function createSettingsClient(user: TestUser) {
   const answered = async <T>(response: ReturnType<TestUser['as']>): Promise<T> => {
     const { statusCode, payload } = await response;
     if (statusCode !== 200) throw new Error(`answered ${statusCode}: ${payload}`);

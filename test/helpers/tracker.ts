@@ -1,7 +1,7 @@
 import { type Answer, send } from './http/server-load.js';
 import type { TestServer } from './http/test-server.js';
 
-/** Signs up by e-mail as an extension would; answers the tracker's token. */
+/** Signs up by e-mail as an extension would; returns the tracker's token. */
 export async function signUp(server: TestServer, email: string): Promise<string> {
   const response = await server.app.inject({ method: 'POST', url: '/api/signup', payload: { email } });
   return response.json<{ sessionToken: string }>().sessionToken;
@@ -19,8 +19,8 @@ export async function track(
   return answer;
 }
 
-/** What the database counts for an account, as text. */
-export async function countersOf(server: TestServer, userId: string): Promise<object | undefined> {
+/** Reads an account's counters from the database, as text. */
+export async function readCounters(server: TestServer, userId: string): Promise<object | undefined> {
   const [row] = await server.database.sql<{ prompts: string; tokens: string }>(
     'select prompts, tokens from tracker_counters where user_id = $1',
     [userId],

@@ -14,11 +14,11 @@ export interface Uses {
   readonly url?: string;
   /** How many share one point in time; the next are a millisecond later. */
   readonly together?: number;
-  /** When the first happened; now, unless told. */
+  /** When the first happened; now by default. */
   readonly at?: string;
 }
 
-/** Records uses and debits them, so that the books add up. */
+/** Records uses and debits them, so that the ledger adds up. */
 export async function recordUses(database: TestDatabase, uses: Uses): Promise<void> {
   const { subject, count, cost = 0, source = 'extension', model = 'gpt-5', together = 1, at = 'now' } = uses;
   await database.sql(

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 
-/** A request to a route of a person's own. */
+/** A request to a route about one's own account. */
 export interface OwnRoute {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   readonly url: string;
   readonly payload?: object;
 }
 
-/** Every route about the own account, in an order in which each works; the device ends unlinked, the account deleted. */
+/** Returns every route about one's own account, in an order in which each works; the account ends up deleted. */
 export function ownRoutes(device: string = randomUUID(), prefix = '/api'): readonly OwnRoute[] {
   return [
     { method: 'GET', url: `${prefix}/users/me` },

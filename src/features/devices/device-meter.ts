@@ -29,7 +29,7 @@ export interface Use {
   readonly idempotencyKey: string | undefined;
 }
 
-/** Reads and changes device balances; the rules are the SQL function `meter_devices`'. */
+/** Reads and changes device balances, by the rules of the SQL function `meter_devices`. */
 export interface DeviceMeter {
   readonly balance: (device: DeviceIdentity) => Promise<Balance>;
   /** Prices a use; with `reserve`, sets its tokens aside where they suffice. */
@@ -40,8 +40,8 @@ export interface DeviceMeter {
 
 type Item = Record<string, Json>;
 
-/** Postgres writes times with its own session's offset; answers are in UTC. */
-function inUtc(check: Check): Check {
+/** Converts the expiry to UTC, as Postgres writes times with its session's offset. */
+function toUtc(check: Check): Check {
   return check.expires_at === undefined ? check : { ...check, expires_at: new Date(check.expires_at).toISOString() };
 }
 
@@ -60,13 +60,13 @@ function toItem(op: string, device: DeviceIdentity, use?: Use): Item {
   };
 }
 
-/** Builds the meter of devices over a database; all its calls share batches. */
+/** Creates the meter of devices over a database; all its calls share batches. */
 export function createDeviceMeter(database: Database): DeviceMeter {
   const submit = createOutcomeBatcher(database, 'meter_devices', (p_items: Item[]) => ({ p_items }));
   return {
     balance: async (device) => decodeBalance(await submit(toItem('balance', device))),
     check: async (device, use, reserve) =>
-      inUtc(decodeCheck(await submit({ ...toItem('check', device, use), reserve }))),
+      toUtc(decodeCheck(await submit({ ...toItem('check', device, use), reserve }))),
     debit: async (device, use, reservationId) =>
       decodeDebit(await submit({ ...toItem('debit', device, use), reservation_id: reservationId ?? null })),
   };

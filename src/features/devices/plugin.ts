@@ -5,13 +5,13 @@ import { balanceRoutes } from './balance-routes.js';
 import { createDeviceMeter } from './device-meter.js';
 import { registrationRoutes } from './registration-routes.js';
 
-/** What devices need from the application. */
+/** Dependencies of the device routes. */
 export interface DevicesOptions {
   readonly database: Database;
   readonly config: Config['devices'];
 }
 
-/** Contract 3, the devices' side: they register, and meter their own balance. */
+/** Serves contract 3's devices: they register, and meter their own balance. */
 export const devices: FastifyPluginAsync<DevicesOptions> = async (app, { database, config }) => {
   await app.register(registrationRoutes, { database, config });
   await app.register(balanceRoutes, { meter: createDeviceMeter(database) });

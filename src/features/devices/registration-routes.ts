@@ -1,14 +1,20 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { signDeviceToken } from '../../auth/guards/device-guard.js';
 import { registrationLimit } from '../../auth/limits/rate-limits.js';
+import type { Config } from '../../config/config.js';
+import type { Database } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
-import type { DevicesOptions } from './plugin.js';
 import { findRegistrant, registerDevice, requireEnrollment } from './registration.js';
 import { RegisterDeviceSchema, RegisteredDeviceSchema } from './schemas.js';
 
+interface RegistrationOptions {
+  readonly database: Database;
+  readonly config: Config['devices'];
+}
+
 /** Serves `POST /devices/register`, open to everyone the enrollment policy lets in. */
-export const registrationRoutes: FastifyPluginAsyncTypebox<DevicesOptions> = async (app, { database, config }) => {
+export const registrationRoutes: FastifyPluginAsyncTypebox<RegistrationOptions> = async (app, { database, config }) => {
   // The bearer token is optional: a user's links the device.
   describeRoutes(app, { tags: ['Devices'], security: [{}, { userToken: [] }] });
 

@@ -36,8 +36,8 @@ export function requireEnrollment(config: Config['devices'], sentKey: string | u
 }
 
 /**
- * Returns the person a registration comes from, where it brings a user's bearer token. A device may send its own old
- * token along: that is nobody.
+ * Returns the person a registration comes from, if it brings a user's bearer token. A device may send its own old
+ * token along; it stands for nobody.
  * @throws {ApiError} INVALID_TOKEN for any other header
  */
 export async function findRegistrant(app: FastifyInstance, request: FastifyRequest): Promise<Caller | undefined> {

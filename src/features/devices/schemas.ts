@@ -10,11 +10,11 @@ export const RegisterDeviceSchema = Type.Object(
       minLength: 1,
       maxLength: 512,
       pattern: HAS_TEXT,
-      description: 'What tells this device from others; the same fingerprint is the same device.',
+      description: 'Identifies the device; the same fingerprint is the same device.',
       examples: ['unique-id'],
     }),
     enrollment_key: Type.Optional(
-      Type.String({ maxLength: 256, description: 'Needed where the operator asks for one.' }),
+      Type.String({ maxLength: 256, description: 'Required if the operator has set one.' }),
     ),
   },
   { additionalProperties: false },
@@ -36,12 +36,17 @@ export const RegisteredDeviceSchema = Type.Object({
 
 const UseFields = {
   model_type: Type.String({ minLength: 1, maxLength: 200, pattern: HAS_TEXT, examples: ['claude-opus-4.5'] }),
-  prompt_count: Type.Integer({ minimum: 1, maximum: 1_000_000, default: 1, description: 'Prompts this stands for.' }),
+  prompt_count: Type.Integer({
+    minimum: 1,
+    maximum: 1_000_000,
+    default: 1,
+    description: 'Prompts the use counts for.',
+  }),
   event_id: Type.Optional(
     Type.String({
       minLength: 1,
       maxLength: 255,
-      description: 'Idempotency key: sent again, the same request is answered again and charged once.',
+      description: 'Idempotency key: a repeated request gets the same answer and is charged once.',
     }),
   ),
 };
@@ -56,7 +61,7 @@ export const LogUsageSchema = Type.Object(
 export type LogUsage = Static<typeof LogUsageSchema>;
 
 export const LoggedUsageSchema = Type.Object({
-  tokens_used: Tokens('What this use cost.'),
+  tokens_used: Tokens('Tokens this use cost.'),
   remaining: Tokens('Tokens left.'),
   event_id: Type.String({ format: 'uuid', description: 'Id of the usage event.' }),
 });
@@ -71,10 +76,12 @@ export const CheckUseSchema = Type.Object(
 
 export const CheckedUseSchema = Type.Object({
   can_use: Type.Boolean(),
-  tokens_needed: Tokens('What the use would cost.'),
-  remaining: Tokens('Tokens left, without what is set aside.'),
-  reservation_id: Type.Optional(Type.String({ format: 'uuid', description: 'The hold, to be sent with the usage.' })),
-  expires_at: Type.Optional(Type.String({ format: 'date-time', description: 'Until when the hold stands.' })),
+  tokens_needed: Tokens('Tokens the use would cost.'),
+  remaining: Tokens('Tokens left, not counting those set aside.'),
+  reservation_id: Type.Optional(
+    Type.String({ format: 'uuid', description: 'The hold, to be sent when the use is logged.' }),
+  ),
+  expires_at: Type.Optional(Type.String({ format: 'date-time', description: 'When the hold expires.' })),
 });
 
 export const DeviceParamsSchema = Type.Object({ id: Type.String({ minLength: 1, maxLength: 100 }) });

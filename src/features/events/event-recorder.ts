@@ -5,13 +5,13 @@ import type { Database } from '../../platform/database/client/database.js';
 import type { Json } from '../../platform/database/client/types.js';
 import { type FeatureEvent, RecordedFeatureSchema } from './schemas.js';
 
-/** Records uses of features; those of concurrent requests share a call. Throws the code of a refusal. */
+/** Records a use of a feature; those of concurrent requests share a call. @throws {ApiError} the code of a refusal */
 export type EventRecorder = (caller: Caller, event: FeatureEvent) => Promise<Static<typeof RecordedFeatureSchema>>;
 
 const decodeRecorded = createOutcomeDecoder(RecordedFeatureSchema);
 
 /**
- * Builds the recorder over a database; the rules are the SQL function `record_features`'.
+ * Creates the recorder over a database; the SQL function `record_features` holds the rules.
  * @param retentionMonths how many full months are kept: older events are refused
  */
 export function createEventRecorder(database: Database, retentionMonths: number): EventRecorder {

@@ -4,15 +4,15 @@ import type { Database } from '../../platform/database/client/database.js';
 import { createEventRecorder } from './event-recorder.js';
 import { eventRoutes } from './routes.js';
 
-/** What feature analytics need from the application. */
+/** Dependencies of the feature analytics routes. */
 export interface EventsOptions {
   readonly database: Database;
   readonly callerDatabase: CallerDatabase;
-  /** How many full months of events are kept. */
+  /** How many full months of events are kept: older ones are refused. */
   readonly retentionMonths: number;
 }
 
-/** Feature analytics: which features of an extension people use, and how often. */
+/** Serves feature analytics: which features of an extension people use, and how often. */
 export const events: FastifyPluginAsync<EventsOptions> = async (app, { database, callerDatabase, retentionMonths }) => {
   await app.register(eventRoutes, { recorder: createEventRecorder(database, retentionMonths), callerDatabase });
 };

@@ -3,8 +3,7 @@ import { getUser, requireUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import { ApiError } from '../../platform/errors.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
-import { RangeQuery } from '../usage/query-schemas.js';
-import { toRange } from '../usage/range.js';
+import { TimeRangeQuery, toTimeRangeArguments } from '../../platform/http/time-range.js';
 import type { EventRecorder } from './event-recorder.js';
 import { FeatureEventSchema, FeatureSummarySchema, RecordedFeatureSchema } from './schemas.js';
 
@@ -12,14 +11,15 @@ const MAX_PROPERTIES_BYTES = 4_096;
 
 const SummaryQuerySchema = Type.Object(
   {
-    ...RangeQuery,
+    ...TimeRangeQuery,
     name: Type.Optional(Type.String({ minLength: 1, maxLength: 100, description: 'Only this feature.' })),
     group_by: Type.Optional(Type.Union([Type.Literal('name'), Type.Literal('day')], { default: 'name' })),
   },
   { additionalProperties: false },
 );
 
-function requireShort(properties: object | undefined): void {
+/** Rejects properties that are too long as JSON. @throws {ApiError} VALIDATION_FAILED */
+function requireShortProperties(properties: object | undefined): void {
   if (Buffer.byteLength(JSON.stringify(properties ?? {})) <= MAX_PROPERTIES_BYTES) return;
   throw new ApiError('VALIDATION_FAILED', {
     sentence: `properties must not be longer than ${MAX_PROPERTIES_BYTES} bytes`,
@@ -31,7 +31,7 @@ interface EventRoutesOptions {
   readonly callerDatabase: CallerDatabase;
 }
 
-/** Serves which features of an extension people use. */
+/** Serves the recording of uses of an extension's features, and their counts. */
 export const eventRoutes: FastifyPluginAsyncTypebox<EventRoutesOptions> = async (app, { recorder, callerDatabase }) => {
   describeRoutes(app, { tags: ['Features'] });
   requireUser(app);
@@ -46,7 +46,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<EventRoutesOptions> = async 
       },
     },
     async (request, reply) => {
-      requireShort(request.body.properties);
+      requireShortProperties(request.body.properties);
       return reply.code(201).send(await recorder(getUser(request), request.body));
     },
   );
@@ -55,19 +55,19 @@ export const eventRoutes: FastifyPluginAsyncTypebox<EventRoutesOptions> = async 
     '/events/summary',
     {
       schema: {
-        summary: 'How often the own features were used in a range of days',
+        summary: 'Count your uses of features over a range of days',
         querystring: SummaryQuerySchema,
         response: { 200: FeatureSummarySchema },
       },
     },
     async (request) => {
       const { name, group_by } = request.query;
-      const question = {
-        ...toRange(request.query),
+      const args = {
+        ...toTimeRangeArguments(request.query),
         p_by_day: group_by === 'day',
         ...(name !== undefined && { p_name: name }),
       };
-      return await callerDatabase.call(getUser(request), 'summarize_features', question, FeatureSummarySchema);
+      return await callerDatabase.call(getUser(request), 'summarize_features', args, FeatureSummarySchema);
     },
   );
 };

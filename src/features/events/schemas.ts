@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 
-/** What an extension says about a use: short names, and values that are no objects themselves. */
+/** Details of a use: short names, and values that are not objects or arrays. */
 const PropertiesSchema = Type.Record(
   Type.String({ pattern: '^.{1,100}$' }),
   Type.Union([Type.String({ maxLength: 1_000 }), Type.Number(), Type.Boolean(), Type.Null()]),
@@ -15,7 +15,7 @@ export const FeatureEventSchema = Type.Object(
       Type.Integer({
         minimum: 0,
         maximum: 253_402_300_799_999,
-        description: 'When, in milliseconds since 1970; now, unless told.',
+        description: 'When it happened, in milliseconds since 1970; now by default.',
       }),
     ),
   },

@@ -4,22 +4,22 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Caller } from '../../platform/database/client/caller.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
-import { eventsOf, type SyncState, stateOfEventId } from './events.js';
+import { parseEventId, type SyncState, toServerSentEvents } from './sync-events.js';
 
-const LOOK_MS = 400;
-const HEARTBEAT_MS = 15_000;
-const STREAMS_PER_PERSON = 10;
-/** A client that leaves this much unread, beyond what the network holds, is not listening. */
-const UNREAD_BYTES = 1_024;
-/** Clients of a server that stops come back spread over this time. */
-const RETRY_MS = 2_000;
+const POLL_INTERVAL_MS = 400;
+const HEARTBEAT_INTERVAL_MS = 15_000;
+const MAX_STREAMS_PER_PERSON = 10;
+/** A client that leaves this much unread, beyond what the network buffers, is no longer listening. */
+const MAX_BUFFERED_BYTES = 1_024;
+/** Clients of a server that stops reconnect after half of this to all of it, at random. */
+const MAX_RETRY_MS = 2_000;
 
-/** Tells people of changes of their settings and balances while they listen. */
+/** Tells people of changes to their settings and balances while they listen. */
 export interface ChangeFeed {
   /**
-   * Begins to listen.
-   * @param lastEventId the id of the last event the client got: it is told at once what changed since, or everything
-   * @param endsAt when the credential is over by itself, in milliseconds since 1970
+   * Opens a stream of changes.
+   * @param lastEventId the id of the last event the client got: changes since then come at once; without it everything
+   * @param endsAt when the credential expires by itself, in milliseconds since 1970
    * @returns server-sent events; they end with the session or key, and when the server stops
    * @throws {ApiError} INVALID_TOKEN, TOO_MANY_STREAMS, SERVICE_UNAVAILABLE once the feed was closed
    */
@@ -47,9 +47,24 @@ const ChangeSchema = Type.Object({
 const ChangesSchema = Type.Array(ChangeSchema);
 type Change = Static<typeof ChangeSchema>;
 
+/** Asks which listeners a change concerns; `position` is a listener's index. */
+function poll(database: Database, listeners: readonly Listener[]): Promise<Change[]> {
+  const p_listeners = listeners.map(({ caller, known }) => ({ ...caller, ...known }));
+  return database.call('changed_states', { p_listeners }, ChangesSchema);
+}
+
+function write(listener: Listener, text: string): void {
+  listener.writtenAt = Date.now();
+  if (!listener.stream.push(text)) listener.stream.destroy();
+}
+
+function writeRetry(listener: Listener): void {
+  write(listener, `retry: ${MAX_RETRY_MS / 2 + Math.round((Math.random() * MAX_RETRY_MS) / 2)}\n\n`);
+}
+
 /**
- * Builds the feed over a database. It asks for all listeners at once, and not at all while there are none; what is
- * answered does not grow with those for whom nothing changed.
+ * Creates the feed over a database. One poll asks for all listeners, and there is none while nobody listens; its answer
+ * does not grow with listeners for whom nothing changed.
  */
 export function createChangeFeed(database: Database, log: FastifyBaseLogger): ChangeFeed {
   const listeners = new Set<Listener>();
@@ -57,63 +72,56 @@ export function createChangeFeed(database: Database, log: FastifyBaseLogger): Ch
   let isFailing = false;
   let isClosed = false;
 
-  const look = async (asked: readonly Listener[]): Promise<Change[]> => {
-    const p_listeners = asked.map(({ caller, known }) => ({ ...caller, ...known }));
-    return await database.call('changed_states', { p_listeners }, ChangesSchema);
-  };
   const end = (listener: Listener) => {
     if (listeners.delete(listener)) listener.stream.push(null);
-  };
-  const write = (listener: Listener, text: string) => {
-    listener.writtenAt = Date.now();
-    if (!listener.stream.push(text)) listener.stream.destroy();
   };
   const deliver = (listener: Listener, { live, version, allocated, used, reserved }: Change) => {
     if (!listeners.has(listener)) return;
     if (!live) return end(listener);
     const state = { version, allocated, used, reserved };
-    write(listener, eventsOf(state, listener.known));
+    write(listener, toServerSentEvents(state, listener.known));
     listener.known = state;
   };
-  const lookForAll = async () => {
-    const asked = [...listeners];
-    if (asked.length === 0) return;
+  const pollAll = async () => {
+    const polled = [...listeners];
+    if (polled.length === 0) return;
     try {
-      for (const change of await look(asked)) {
-        const listener = asked[change.position];
+      for (const change of await poll(database, polled)) {
+        const listener = polled[change.position];
         if (listener !== undefined) deliver(listener, change);
       }
       isFailing = false;
     } catch (error) {
-      if (!isFailing) log.warn({ err: error }, 'looking for changes failed');
+      if (!isFailing) log.warn({ err: error }, 'polling for changes failed');
       isFailing = true;
     }
   };
+  const keepAlive = (listener: Listener) => {
+    if (listener.endsAt <= Date.now()) end(listener);
+    else if (listener.writtenAt + HEARTBEAT_INTERVAL_MS <= Date.now()) write(listener, ':\n\n');
+  };
   const schedule = () => {
     timer ??= setTimeout(async () => {
-      await lookForAll();
-      for (const listener of listeners) {
-        if (listener.endsAt <= Date.now()) end(listener);
-        else if (listener.writtenAt + HEARTBEAT_MS <= Date.now()) write(listener, ':\n\n');
-      }
+      await pollAll();
+      for (const listener of listeners) keepAlive(listener);
       timer = undefined;
       if (listeners.size > 0) schedule();
-    }, LOOK_MS);
+    }, POLL_INTERVAL_MS);
   };
 
   return {
     listen: async (caller, lastEventId, endsAt) => {
-      const stream = new Readable({ highWaterMark: UNREAD_BYTES, read: () => {} });
-      const listener: Listener = { caller, endsAt, stream, known: stateOfEventId(lastEventId), writtenAt: 0 };
-      const [change] = isClosed ? [] : await look([listener]);
-      // Only here, as nothing is awaited between this and their being one of the listeners.
+      const stream = new Readable({ highWaterMark: MAX_BUFFERED_BYTES, read: () => {} });
+      const listener: Listener = { caller, endsAt, stream, known: parseEventId(lastEventId), writtenAt: 0 };
+      const [change] = isClosed ? [] : await poll(database, [listener]);
+      // Checked only now, as nothing is awaited between here and adding the listener.
       if (isClosed) throw new ApiError('SERVICE_UNAVAILABLE');
       if (change?.live === false) throw new ApiError('INVALID_TOKEN');
       const others = [...listeners].filter((other) => other.caller.id === caller.id);
-      if (others.length >= STREAMS_PER_PERSON) throw new ApiError('TOO_MANY_STREAMS');
+      if (others.length >= MAX_STREAMS_PER_PERSON) throw new ApiError('TOO_MANY_STREAMS');
       listeners.add(listener);
       stream.once('close', () => listeners.delete(listener));
-      write(listener, `retry: ${RETRY_MS / 2 + Math.round((Math.random() * RETRY_MS) / 2)}\n\n`);
+      writeRetry(listener);
       if (change !== undefined) deliver(listener, change);
       schedule();
       return stream;

@@ -2,24 +2,32 @@ import type { FastifyPluginAsync } from 'fastify';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { createChangeFeed } from './change-feed.js';
-import { settingsRoutes } from './routes.js';
+import { documentRoutes } from './document-routes.js';
 import { syncStreamRoutes } from './stream-routes.js';
 import { syncRoutes } from './sync-routes.js';
 
-/** What settings sync needs from the application. */
+/** Dependencies of the settings routes. */
 export interface SettingsOptions {
   readonly database: Database;
   readonly callerDatabase: CallerDatabase;
-  /** Calls back when the server begins to drain, as a stream has no end of its own for which it could wait. */
+  /** Calls back when the server begins to drain, as streams never end by themselves. */
   readonly onDrain: (listener: () => void) => void;
 }
 
-/** Contract 5, settings: one document a person, merged between devices, with a stream of changes. */
+/** The paths contract 5 gives the same document, each with its group in the API's documentation. */
+const DOCUMENT_PATHS = [
+  ['/users/me/settings', 'Users'],
+  ['/sync/settings', 'Sync'],
+] as const;
+
+/** Serves contract 5's settings: one document per person, merged between devices, with a stream of changes. */
 export const settings: FastifyPluginAsync<SettingsOptions> = async (app, { database, callerDatabase, onDrain }) => {
   const changeFeed = createChangeFeed(database, app.log);
   onDrain(changeFeed.close);
   app.addHook('preClose', async () => changeFeed.close());
-  await app.register(settingsRoutes, { database, callerDatabase });
+  for (const [path, tag] of DOCUMENT_PATHS) {
+    await app.register(documentRoutes, { database, callerDatabase, path, tag });
+  }
   await app.register(syncRoutes, { database, callerDatabase });
   await app.register(syncStreamRoutes, { changeFeed });
 };

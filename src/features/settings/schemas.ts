@@ -1,7 +1,7 @@
-import { type Static, Type } from '@sinclair/typebox';
+import { Type } from '@sinclair/typebox';
 import type { Json } from '../../platform/database/client/types.js';
 
-/** Bodies that carry settings may be this long, and so may a document. */
+/** The longest body that carries settings, and the longest document. */
 export const SETTINGS_LIMIT_BYTES = 256 * 1024;
 
 const MAX_VERSION = Number.MAX_SAFE_INTEGER;
@@ -11,22 +11,21 @@ const ValueSchema = Type.Unsafe<Json>({ description: 'Any JSON.' });
 const DeviceSchema = Type.String({
   minLength: 1,
   maxLength: 200,
-  description: 'What the device calls itself; the same each time.',
+  description: 'The name the device gives itself; the same each time.',
   examples: ['laptop-chrome'],
 });
 const Version = (description: string) => Type.Integer({ minimum: 0, maximum: MAX_VERSION, description });
 const Milliseconds = (description: string) => Type.Integer({ minimum: 0, maximum: 253_402_300_799_999, description });
 const SyncedAt = Type.Union([Type.String({ maxLength: 40, description: 'When they last changed.' }), Type.Null()]);
 
-/** Settings as they are answered; names may be anything, so nothing but their being an object is said of them. */
+/** Settings as answers hold them: names may be anything, so the schema only says that they are an object. */
 const SettingsSchema = Type.Unsafe<Record<string, Json>>(Type.Object({}, { additionalProperties: true }));
 
 export const SettingsDocumentSchema = Type.Object({
   settings: SettingsSchema,
-  version: Type.Integer({ minimum: 0, description: 'Counts the changes; 0 where nothing was ever kept.' }),
+  version: Type.Integer({ minimum: 0, description: 'The number of changes so far; 0 before the first one.' }),
   last_synced_at: SyncedAt,
 });
-export type SettingsDocument = Static<typeof SettingsDocumentSchema>;
 
 export const WrittenSettingsSchema = Type.Composite([SettingsDocumentSchema, Type.Object({ stale: Type.Boolean() })]);
 
@@ -34,19 +33,19 @@ export const PutSettingsSchema = Type.Object(
   {
     settings: Type.Record(Type.String({ pattern: NAME }), ValueSchema, {
       additionalProperties: false,
-      description: 'The whole document; what it lacks is deleted.',
+      description: 'The whole document; settings it lacks are deleted.',
     }),
-    version: Type.Optional(Version('Only replace this version; If-Match says the same.')),
+    version: Type.Optional(Version('Only replace this version, like If-Match.')),
     last_synced_at: Type.Optional(SyncedAt),
     device: Type.Optional(DeviceSchema),
   },
   {
     additionalProperties: false,
-    description: 'A document can be sent back as it was read: last_synced_at changes nothing.',
+    description: 'A document can be sent back as it was read: last_synced_at is ignored.',
   },
 );
 
-const UpdatedAt = Milliseconds('When it was changed, in milliseconds since 1970; the future counts as now.');
+const UpdatedAt = Milliseconds('When it was changed, in milliseconds since 1970; a time in the future counts as now.');
 const ChangeSchema = Type.Union([
   Type.Object({ value: ValueSchema, updated_at: UpdatedAt }, { additionalProperties: false }),
   Type.Object({ deleted: Type.Literal(true), updated_at: UpdatedAt }, { additionalProperties: false }),
@@ -55,7 +54,7 @@ const ChangeSchema = Type.Union([
 export const PushSettingsSchema = Type.Object(
   {
     device: Type.Optional(DeviceSchema),
-    base_version: Version('The version the device last heard of; 0 for none.'),
+    base_version: Version('The version the device knows; 0 for none.'),
     changes: Type.Record(Type.String({ pattern: NAME }), ChangeSchema, {
       additionalProperties: false,
       description: 'By the name of the setting.',
@@ -64,8 +63,8 @@ export const PushSettingsSchema = Type.Object(
   { additionalProperties: false },
 );
 
-/** By name, what a setting is now: `{value | deleted, updated_at, device, version}`. */
-const StandingSchema = Type.Unsafe<Record<string, Json>>(
+/** The current state of settings, by name: `{value | deleted, updated_at, device, version}`. */
+const CurrentSettingsSchema = Type.Unsafe<Record<string, Json>>(
   Type.Object(
     {},
     {
@@ -78,19 +77,21 @@ const StandingSchema = Type.Unsafe<Record<string, Json>>(
 
 export const PushedSettingsSchema = Type.Composite([
   SettingsDocumentSchema,
-  Type.Object({ overruled: StandingSchema }),
+  Type.Object({ overruled: CurrentSettingsSchema }),
 ]);
 
 export const PullQuerySchema = Type.Object(
-  { since: Type.Integer({ minimum: 0, maximum: MAX_VERSION, default: 0, description: 'The version last heard of.' }) },
+  {
+    since: Type.Integer({ minimum: 0, maximum: MAX_VERSION, default: 0, description: 'The version the device knows.' }),
+  },
   { additionalProperties: false },
 );
 
 export const PulledSettingsSchema = Type.Object({
   version: Type.Integer({ minimum: 0 }),
   last_synced_at: SyncedAt,
-  full: Type.Boolean({ description: 'Whether changes is everything there is: what it lacks is not there.' }),
-  changes: StandingSchema,
+  full: Type.Boolean({ description: 'Whether changes holds every setting: those it lacks do not exist.' }),
+  changes: CurrentSettingsSchema,
 });
 
 export const SettingsHistorySchema = Type.Object({
@@ -98,7 +99,7 @@ export const SettingsHistorySchema = Type.Object({
     Type.Object({
       version: Type.Integer({ minimum: 1 }),
       settings: SettingsSchema,
-      action: Type.String({ description: 'What made it: put, push or restore.' }),
+      action: Type.String({ description: 'The write that made it: put, push or restore.' }),
       device: Type.Union([Type.String(), Type.Null()]),
       created_at: Type.String(),
     }),
@@ -107,7 +108,7 @@ export const SettingsHistorySchema = Type.Object({
 
 export const RestoreSettingsSchema = Type.Object(
   {
-    version: Type.Integer({ minimum: 1, maximum: MAX_VERSION, description: 'One of those in the history.' }),
+    version: Type.Integer({ minimum: 1, maximum: MAX_VERSION, description: 'A version from the history.' }),
     device: Type.Optional(DeviceSchema),
   },
   { additionalProperties: false },

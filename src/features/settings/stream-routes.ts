@@ -13,12 +13,12 @@ const LastEventSchema = Type.Object({
   'last-event-id': Type.Optional(
     Type.String({
       maxLength: 1_000,
-      description: 'The id of the last event that arrived; what changed since comes at once.',
+      description: 'The id of the last event received; changes since then are sent at once.',
     }),
   ),
 });
 
-/** Changes as they happen: `GET /sync/stream`. */
+/** Serves changes as they happen: `GET /sync/stream`. */
 export const syncStreamRoutes: FastifyPluginAsyncTypebox<{ changeFeed: ChangeFeed }> = async (app, { changeFeed }) => {
   describeRoutes(app, { tags: ['Sync'] });
   requireUser(app);
@@ -26,10 +26,10 @@ export const syncStreamRoutes: FastifyPluginAsyncTypebox<{ changeFeed: ChangeFee
   app.get(
     '/sync/stream',
     {
-      // HEAD would wait for an end that does not come.
+      // HEAD would wait for an end that never comes.
       exposeHeadRoute: false,
       schema: {
-        summary: 'Tells of newer settings and of changes of the balance, within a second',
+        summary: 'Stream changes to the settings and the balance, within a second',
         headers: LastEventSchema,
         response: { 200: EVENTS },
       },

@@ -4,7 +4,7 @@ import type { CallerDatabase } from '../../platform/database/client/caller-datab
 import type { Database } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
-import { entityTagOf } from './entity-tag.js';
+import { toEntityTag } from './entity-tag.js';
 import {
   PulledSettingsSchema,
   PullQuerySchema,
@@ -15,9 +15,9 @@ import {
   SettingsDocumentSchema,
   SettingsHistorySchema,
 } from './schemas.js';
-import { assertStorable } from './values.js';
+import { requireStorable } from './values.js';
 
-/** Settings between devices: what they changed, what others changed, and the versions before. */
+/** Serves the synchronization of settings between devices: push, pull, history and restore. */
 export const syncRoutes: FastifyPluginAsyncTypebox<{ database: Database; callerDatabase: CallerDatabase }> = async (
   app,
   { database, callerDatabase },
@@ -30,18 +30,19 @@ export const syncRoutes: FastifyPluginAsyncTypebox<{ database: Database; callerD
     {
       bodyLimit: SETTINGS_LIMIT_BYTES,
       schema: {
-        summary: 'Merge the changes of a device name by name: the newest wins, and at the same time the greater device',
+        summary:
+          "Merge a device's changes name by name: the newest wins; of two made at the same time, the greater device name",
         body: PushSettingsSchema,
         response: { 200: PushedSettingsSchema },
       },
     },
     async (request, reply) => {
       const { base_version, changes, device } = request.body;
-      assertStorable(changes);
+      requireStorable(changes);
       const source = { p_caller: getUser(request), ...(device !== undefined && { p_device: device }) };
       const push = { ...source, p_base_version: base_version, p_changes: changes };
       const pushed = await database.call('push_settings', push, PushedSettingsSchema);
-      reply.header('etag', entityTagOf(pushed.version));
+      reply.header('etag', toEntityTag(pushed.version));
       return pushed;
     },
   );
@@ -50,14 +51,14 @@ export const syncRoutes: FastifyPluginAsyncTypebox<{ database: Database; callerD
     '/sync/pull',
     {
       schema: {
-        summary: 'What changed after a version, deletions included',
+        summary: 'List what changed after a version, deletions included',
         querystring: PullQuerySchema,
         response: { 200: PulledSettingsSchema },
       },
     },
     async (request) => {
-      const question = { p_since: request.query.since };
-      return await callerDatabase.call(getUser(request), 'my_settings_changes', question, PulledSettingsSchema);
+      const args = { p_since: request.query.since };
+      return await callerDatabase.call(getUser(request), 'my_settings_changes', args, PulledSettingsSchema);
     },
   );
 
@@ -65,7 +66,7 @@ export const syncRoutes: FastifyPluginAsyncTypebox<{ database: Database; callerD
     '/sync/history',
     {
       schema: {
-        summary: 'The last 20 versions, newest first',
+        summary: 'List the last 20 versions, newest first',
         response: { 200: SettingsHistorySchema },
       },
     },
@@ -76,7 +77,7 @@ export const syncRoutes: FastifyPluginAsyncTypebox<{ database: Database; callerD
     '/sync/restore',
     {
       schema: {
-        summary: 'Make a version of the history the next one',
+        summary: 'Restore a version from the history as a new version',
         body: RestoreSettingsSchema,
         response: { 200: SettingsDocumentSchema, ...errors(404) },
       },
@@ -86,7 +87,7 @@ export const syncRoutes: FastifyPluginAsyncTypebox<{ database: Database; callerD
       const source = { p_caller: getUser(request), ...(device !== undefined && { p_device: device }) };
       const restore = { ...source, p_version: version };
       const document = await database.call('restore_settings', restore, SettingsDocumentSchema);
-      reply.header('etag', entityTagOf(document.version));
+      reply.header('etag', toEntityTag(document.version));
       return document;
     },
   );

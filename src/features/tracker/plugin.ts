@@ -5,13 +5,13 @@ import { signupRoutes } from './signup-routes.js';
 import { createTrackerMeter } from './tracker-meter.js';
 import { trackingRoutes } from './tracking-routes.js';
 
-/** What prompt tracking needs from the application. */
+/** Dependencies of the prompt tracking routes. */
 export interface TrackerOptions {
   readonly database: Database;
   readonly config: Config['tracker'];
 }
 
-/** Contract 2: prompt and token counters of an account, for whoever signed up by e-mail alone. */
+/** Serves contract 2: an account's prompt and token counters, for clients that signed up by e-mail alone. */
 export const tracker: FastifyPluginAsync<TrackerOptions> = async (app, { database, config }) => {
   if (config.hasEmailOnlySignup) await app.register(signupRoutes, { database });
   await app.register(trackingRoutes, { meter: createTrackerMeter(database), threshold: config.promptThreshold });

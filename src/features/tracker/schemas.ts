@@ -14,7 +14,9 @@ export const SignupSchema = Type.Object(
 
 export const SignedUpSchema = Type.Object({
   message: Type.Literal('User signed up successfully'),
-  sessionToken: Type.String({ description: 'Bearer token for trackUsage, valid for 30 days; it opens nothing else.' }),
+  sessionToken: Type.String({
+    description: 'Bearer token for trackUsage, valid for 30 days; it gives access to nothing else.',
+  }),
 });
 
 export const TrackUsageSchema = Type.Object(
@@ -30,7 +32,7 @@ export const TrackUsageSchema = Type.Object(
       Type.String({
         minLength: 1,
         maxLength: 255,
-        description: 'Idempotency key: sent again, the same request is answered again and counted once.',
+        description: 'Idempotency key: a repeated request gets the same answer and is counted once.',
       }),
     ),
   },
@@ -43,6 +45,6 @@ export const TrackedUsageSchema = Type.Object({
   currentTokenCount: Type.Integer({ minimum: 0, description: 'Language-model tokens counted for the account.' }),
   threshold: Type.Integer({
     minimum: 0,
-    description: 'Prompts the operator sets as the mark; nothing is refused beyond.',
+    description: 'Prompt count the operator set as a mark; nothing beyond it is refused.',
   }),
 });

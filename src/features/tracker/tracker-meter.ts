@@ -17,13 +17,13 @@ export interface TrackedUse {
   readonly idempotencyKey: string | undefined;
 }
 
-/** Counts what clients observe; the rules are the SQL function `track_usage`'s. */
+/** Counts usage that clients observed, by the rules of the SQL function `track_usage`. */
 export interface TrackerMeter {
-  /** Adds to an account's counters; answers them as they are after it. */
+  /** Adds to an account's counters and returns their new values. */
   readonly track: (userId: string, use: TrackedUse) => Promise<Counters>;
 }
 
-/** Builds the meter of trackers over a database; all its calls share batches. */
+/** Creates the meter of trackers over a database; all its calls share batches. */
 export function createTrackerMeter(database: Database): TrackerMeter {
   const submit = createOutcomeBatcher(database, 'track_usage', (p_items: Record<string, Json>[]) => ({ p_items }));
   return {

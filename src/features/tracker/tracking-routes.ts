@@ -8,11 +8,11 @@ import type { TrackerMeter } from './tracker-meter.js';
 
 interface TrackingOptions {
   readonly meter: TrackerMeter;
-  /** The prompt threshold every answer names; extensions decide what it means. */
+  /** The prompt threshold every answer carries; extensions decide what it means. */
   readonly threshold: number;
 }
 
-/** Serves `POST /trackUsage`, for whoever holds a tracker token. */
+/** Serves `POST /trackUsage` to holders of a tracker token. */
 export const trackingRoutes: FastifyPluginAsyncTypebox<TrackingOptions> = async (app, { meter, threshold }) => {
   describeRoutes(app, { tags: ['Tracker'] });
   requireTracker(app);

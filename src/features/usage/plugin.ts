@@ -5,15 +5,15 @@ import { adminUsageRoutes, userUsageRoutes } from './query-routes.js';
 import { recordingRoutes } from './recording-routes.js';
 import { createUsageRecorder } from './usage-recorder.js';
 
-/** What usage tracking needs from the application. */
+/** Dependencies of the usage routes. */
 export interface UsageOptions {
   readonly database: Database;
   readonly callerDatabase: CallerDatabase;
-  /** How many full months of events are kept. */
+  /** How many full months of events are kept: older ones are refused. */
   readonly retentionMonths: number;
 }
 
-/** Contract 1: usage that extensions observed, and the questions people and admins ask of it. */
+/** Serves contract 1: records the usage extensions observe, and reports it to people and admins. */
 export const usage: FastifyPluginAsync<UsageOptions> = async (app, { database, callerDatabase, retentionMonths }) => {
   await app.register(recordingRoutes, { database, recorder: createUsageRecorder(database, retentionMonths) });
   await app.register(userUsageRoutes, { callerDatabase });

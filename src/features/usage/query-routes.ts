@@ -7,26 +7,21 @@ import type { CallerDatabase } from '../../platform/database/client/caller-datab
 import type { Database } from '../../platform/database/client/database.js';
 import { NextCursor, type PageRequest } from '../../platform/http/pagination.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
+import { resolveTimeRange } from '../../platform/http/time-range.js';
 import { usageCsv } from './csv.js';
 import {
-  AllSummaryQuerySchema,
-  AllUsageFileQuerySchema,
-  AllUsageQuerySchema,
+  AdminFileQuerySchema,
+  AdminListQuerySchema,
+  AdminSummaryQuerySchema,
+  FileQuerySchema,
+  ListQuerySchema,
   SummaryQuerySchema,
-  UsageFileQuerySchema,
-  UsageQuerySchema,
+  type UsageQuery,
 } from './query-schemas.js';
-import { toDates } from './range.js';
 import { ListedUsageSchema, UsageSummarySchema } from './schemas.js';
-import {
-  createAdminQueries,
-  createUserQueries,
-  listUsage,
-  type UsageQueries,
-  type UsageQuestion,
-} from './usage-queries.js';
+import { createAdminQueries, createUserQueries, listUsage, type UsageQueries } from './usage-queries.js';
 
-/** Rows of a file that are in memory at once. */
+/** Rows of a file held in memory at once. */
 const FILE_PAGE_ROWS = 5_000;
 
 const ListSchema = Type.Object({ usage: Type.Array(ListedUsageSchema), next_cursor: NextCursor });
@@ -35,17 +30,19 @@ const FILE = {
   content: { 'text/csv': { schema: Type.String() } },
 };
 
-async function answerPage(queries: UsageQueries, request: FastifyRequest, query: UsageQuestion & PageRequest) {
+/** Answers one page of events with the cursor of the next. */
+async function answerPage(queries: UsageQueries, request: FastifyRequest, query: UsageQuery & PageRequest) {
   const { rows: usage, next_cursor } = await listUsage(queries, request, query);
   return { usage, next_cursor };
 }
 
-async function sendFile(queries: UsageQueries, request: FastifyRequest, reply: FastifyReply, query: UsageQuestion) {
-  // Settled once: a file that is still being read at midnight is about the days it began with.
-  const asked = { ...query, ...toDates(query) };
+/** Streams events as a CSV file, page by page. */
+async function sendFile(queries: UsageQueries, request: FastifyRequest, reply: FastifyReply, query: UsageQuery) {
+  // Resolved once, so that a file still being read at midnight keeps to the days it began with.
+  const resolved = { ...query, ...resolveTimeRange(query) };
   const readPage: Parameters<typeof usageCsv>[1] = (after) =>
-    queries.list(request, asked, FILE_PAGE_ROWS, after && { at: after.occurred_at, id: after.id });
-  // Before the first byte, so that what is wrong from the start is answered as an error.
+    queries.list(request, resolved, FILE_PAGE_ROWS, after && { at: after.occurred_at, id: after.id });
+  // Read before the first byte is sent, so that a failure here is still answered as an error.
   const first = await readPage(undefined);
   return reply
     .type('text/csv; charset=utf-8')
@@ -54,7 +51,7 @@ async function sendFile(queries: UsageQueries, request: FastifyRequest, reply: F
     .send(Readable.from(usageCsv(first, readPage), { objectMode: false }));
 }
 
-/** A person's questions about their own usage. */
+/** Serves a person's queries about their own usage. */
 export const userUsageRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDatabase }> = async (
   app,
   { callerDatabase },
@@ -67,7 +64,7 @@ export const userUsageRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: Caller
     '/usage/summary',
     {
       schema: {
-        summary: 'Sum your usage over a range of days, from rollups; days without use are listed with zeros',
+        summary: 'Sum your usage over a range of days; days without use are listed with zeros',
         querystring: SummaryQuerySchema,
         response: { 200: UsageSummarySchema },
       },
@@ -80,7 +77,7 @@ export const userUsageRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: Caller
     {
       schema: {
         summary: 'List your usage events, newest first',
-        querystring: UsageQuerySchema,
+        querystring: ListQuerySchema,
         response: { 200: ListSchema },
       },
     },
@@ -90,11 +87,11 @@ export const userUsageRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: Caller
   app.get(
     '/usage.csv',
     {
-      // HEAD would read everything to answer nothing.
+      // HEAD would read every row and send none.
       exposeHeadRoute: false,
       schema: {
         summary: 'Download your usage events as a CSV file',
-        querystring: UsageFileQuerySchema,
+        querystring: FileQuerySchema,
         response: { 200: FILE },
       },
     },
@@ -102,7 +99,7 @@ export const userUsageRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: Caller
   );
 };
 
-/** An admin's questions about everybody's usage. */
+/** Serves an admin's queries about everybody's usage. */
 export const adminUsageRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
   describeRoutes(app, { tags: ['Admin: usage'] });
   requireAdmin(app);
@@ -113,7 +110,7 @@ export const adminUsageRoutes: FastifyPluginAsyncTypebox<{ database: Database }>
     {
       schema: {
         summary: "Sum everybody's usage, or one account's",
-        querystring: AllSummaryQuerySchema,
+        querystring: AdminSummaryQuerySchema,
         response: { 200: UsageSummarySchema },
       },
     },
@@ -125,7 +122,7 @@ export const adminUsageRoutes: FastifyPluginAsyncTypebox<{ database: Database }>
     {
       schema: {
         summary: "List everybody's usage events, or one account's, newest first",
-        querystring: AllUsageQuerySchema,
+        querystring: AdminListQuerySchema,
         response: { 200: ListSchema },
       },
     },
@@ -138,7 +135,7 @@ export const adminUsageRoutes: FastifyPluginAsyncTypebox<{ database: Database }>
       exposeHeadRoute: false,
       schema: {
         summary: "Download everybody's usage events, or one account's, as a CSV file",
-        querystring: AllUsageFileQuerySchema,
+        querystring: AdminFileQuerySchema,
         response: { 200: FILE },
       },
     },

@@ -17,7 +17,7 @@ import {
 } from './schemas.js';
 import type { UsageRecorder } from './usage-recorder.js';
 
-/** A thousand events of full length. */
+/** Fits a thousand events of full length. */
 const BODY_LIMIT_BYTES = 4 * 1024 * 1024;
 
 /** Rejects a batch that brings a key, which would belong to none of its events. @throws {ApiError} VALIDATION_FAILED */
@@ -33,7 +33,7 @@ interface RecordingOptions {
   readonly recorder: UsageRecorder;
 }
 
-/** Serves what extensions observed of a person's use of models: recording it, and deleting it again. */
+/** Serves the recording of uses an extension observed, and their deletion. */
 export const recordingRoutes: FastifyPluginAsyncTypebox<RecordingOptions> = async (app, { database, recorder }) => {
   describeRoutes(app, { tags: ['Usage'] });
   requireUser(app);
@@ -43,7 +43,7 @@ export const recordingRoutes: FastifyPluginAsyncTypebox<RecordingOptions> = asyn
     {
       bodyLimit: BODY_LIMIT_BYTES,
       schema: {
-        summary: 'Record an observed use, or up to 1,000 as {events}; the same one sent twice is kept once',
+        summary: 'Record an observed use, or up to 1,000 as {events}; one sent twice is kept once',
         body: Type.Union([UsageEventSchema, UsageBatchSchema]),
         response: {
           200: Type.Union([RecordedUsageSchema, RecordedBatchSchema]),
@@ -68,7 +68,7 @@ export const recordingRoutes: FastifyPluginAsyncTypebox<RecordingOptions> = asyn
     '/usage/:id',
     {
       schema: {
-        summary: 'Delete an observed use; summaries follow. What was debited stays in the books.',
+        summary: 'Delete an observed use from lists and summaries; what it debited stays debited',
         params: UsageParamsSchema,
         response: { 200: DeletedUsageSchema, ...errors(404) },
       },

@@ -15,7 +15,7 @@ export const UsageEventSchema = Type.Object(
     inputTokens: Tokens('Tokens sent.'),
     outputTokens: Tokens('Tokens received.'),
     totalTokens: Type.Optional(
-      Type.Integer({ minimum: 0, maximum: 2 * MAX_TOKENS, description: 'Their sum, where given.' }),
+      Type.Integer({ minimum: 0, maximum: 2 * MAX_TOKENS, description: 'The sum of both, if given.' }),
     ),
     timestamp: Type.Integer({
       minimum: 0,
@@ -43,7 +43,7 @@ export const UsageBatchSchema = Type.Object(
 export const RecordedUsageSchema = Type.Object({
   id: Type.String({ format: 'uuid', description: 'Id of the usage event.' }),
   recorded: Type.Literal(true),
-  duplicate: Type.Boolean({ description: 'Whether it was there already.' }),
+  duplicate: Type.Boolean({ description: 'Whether it had been recorded before.' }),
 });
 export type RecordedUsage = Static<typeof RecordedUsageSchema>;
 
@@ -56,12 +56,13 @@ export type RefusedUsage = Static<typeof RefusedUsageSchema>;
 
 export const RecordedBatchSchema = Type.Object({
   recorded: Type.Integer({ description: 'Events that are new.' }),
-  duplicates: Type.Integer({ description: 'Events that were there already.' }),
+  duplicates: Type.Integer({ description: 'Events recorded before.' }),
   refused: Type.Integer(),
   results: Type.Array(Type.Union([RecordedUsageSchema, RefusedUsageSchema]), {
     description: 'A verdict for each event, in the order sent.',
   }),
 });
+export type RecordedBatch = Static<typeof RecordedBatchSchema>;
 
 const NullableText = Type.Union([Type.String(), Type.Null()]);
 const Count = Type.Integer({ minimum: 0 });
@@ -77,7 +78,7 @@ export const ListedUsageSchema = Type.Object({
   input_tokens: Count,
   output_tokens: Count,
   total_tokens: Count,
-  cost: Type.Integer({ minimum: 0, description: 'What it debited.' }),
+  cost: Type.Integer({ minimum: 0, description: 'Tokens it debited.' }),
   provenance: Type.String({ description: 'client_reported, provider_final or estimated.' }),
   url: NullableText,
   occurred_at: Type.String(),
@@ -113,6 +114,7 @@ export const UsageSummarySchema = Type.Object({
   totals: Type.Object(UsageSums),
   series: Type.Array(Type.Composite([Type.Partial(Type.Object(GroupNames)), Type.Object(UsageSums)])),
 });
+export type UsageSummary = Static<typeof UsageSummarySchema>;
 
 export const UsageParamsSchema = Type.Object({ id: Type.String({ format: 'uuid' }) });
 

@@ -5,48 +5,38 @@ import { getUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
-import { type Page, type PageRequest, paginate } from '../../platform/http/pagination.js';
-import { toRange } from './range.js';
-import { type ListedUsage, ListedUsageSchema, UsageSummarySchema } from './schemas.js';
+import { type Page, type PageRequest, paginate, TimePositionSchema } from '../../platform/http/pagination.js';
+import { toTimeRangeArguments } from '../../platform/http/time-range.js';
+import type { SummaryQuery, UsageQuery } from './query-schemas.js';
+import { type ListedUsage, ListedUsageSchema, type UsageSummary, UsageSummarySchema } from './schemas.js';
 
 const UsageListSchema = Type.Array(ListedUsageSchema);
-const PositionSchema = Type.Object({ at: Type.String({ maxLength: 40 }), id: Type.String({ format: 'uuid' }) });
-type Position = Static<typeof PositionSchema>;
+type Position = Static<typeof TimePositionSchema>;
 
-/** What a question is about: a range of time, and what narrows it. */
-export interface UsageQuestion {
-  readonly from?: string;
-  readonly to?: string;
-  readonly tz: string;
-  readonly provider?: string;
-  readonly model?: string;
-  readonly source?: string;
-  readonly device?: string;
-  readonly user_id?: string;
-}
-type SummaryQuestion = Pick<UsageQuestion, 'from' | 'to' | 'tz' | 'user_id'> & { readonly group_by?: string };
-
-/** Questions about usage, as whoever asks may have them answered. */
+/** Reads usage, limited to what the sender of a request may see. */
 export interface UsageQueries {
-  readonly summary: (request: FastifyRequest, asked: SummaryQuestion) => Promise<Static<typeof UsageSummarySchema>>;
-  /** Events before a place, newest first. */
+  readonly summary: (request: FastifyRequest, query: SummaryQuery) => Promise<UsageSummary>;
+  /** Lists at most `limit` events before a position, newest first; from the newest where there is none. */
   readonly list: (
     request: FastifyRequest,
-    asked: UsageQuestion,
+    query: UsageQuery,
     limit: number,
     before: Position | undefined,
   ) => Promise<ListedUsage[]>;
 }
 
-/** Reads one page of events, newest first. */
+/**
+ * Reads one page of events, newest first.
+ * @throws {ApiError} VALIDATION_FAILED for a cursor this server did not give out
+ */
 export function listUsage(
   queries: UsageQueries,
   request: FastifyRequest,
-  query: UsageQuestion & PageRequest,
+  query: UsageQuery & PageRequest,
 ): Promise<Page<ListedUsage>> {
   return paginate(
     query,
-    PositionSchema,
+    TimePositionSchema,
     (limit, before) => queries.list(request, query, limit, before),
     ({ occurred_at, id }) => ({ at: occurred_at, id }),
   );
@@ -54,7 +44,10 @@ export function listUsage(
 
 const TIME_GROUPS = ['day', 'week', 'month'];
 
-/** @throws {ApiError} VALIDATION_FAILED for a name given twice, or for two of day, week and month */
+/**
+ * Splits `group_by` into its names.
+ * @throws {ApiError} VALIDATION_FAILED for a name given twice, or for two of day, week and month
+ */
 function parseGroups(groupBy: string | undefined): string[] {
   const groups = groupBy?.split(',') ?? [];
   const times = groups.filter((group) => TIME_GROUPS.includes(group));
@@ -62,45 +55,50 @@ function parseGroups(groupBy: string | undefined): string[] {
   throw new ApiError('VALIDATION_FAILED', { sentence: 'group_by names something twice, or two of day, week, month' });
 }
 
-function toPage(asked: UsageQuestion, limit: number, before: Position | undefined) {
-  const { provider, model, source, device } = asked;
+function toSummaryArguments(query: SummaryQuery) {
+  return { ...toTimeRangeArguments(query), p_group_by: parseGroups(query.group_by) };
+}
+
+function toListArguments(query: UsageQuery, limit: number, before: Position | undefined) {
+  const { provider, model, source, device } = query;
   const filter = { provider, model, source, device };
   return {
-    ...toRange(asked),
+    ...toTimeRangeArguments(query),
     p_limit: limit,
     p_filter: Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined)),
     ...(before !== undefined && { p_before_at: before.at, p_before_id: before.id }),
   };
 }
 
-/** Answers a person about themselves: row-level security decides what they see. */
+/** Creates a person's queries about their own usage: row-level security decides what they see. */
 export function createUserQueries(callerDatabase: CallerDatabase): UsageQueries {
   return {
-    summary: async (request, asked) => {
-      const question = { ...toRange(asked), p_group_by: parseGroups(asked.group_by) };
-      return await callerDatabase.call(getUser(request), 'summarize_usage', question, UsageSummarySchema);
+    summary: async (request, query) => {
+      const args = toSummaryArguments(query);
+      return await callerDatabase.call(getUser(request), 'summarize_usage', args, UsageSummarySchema);
     },
-    list: async (request, asked, limit, before) => {
-      const page = toPage(asked, limit, before);
-      return await callerDatabase.call(getUser(request), 'list_usage', page, UsageListSchema);
+    list: async (request, query, limit, before) => {
+      const args = toListArguments(query, limit, before);
+      return await callerDatabase.call(getUser(request), 'list_usage', args, UsageListSchema);
     },
   };
 }
 
-/** Answers an admin about everybody, or about one account. */
+/** Returns who asks and, where the query names one, the only account to report on. */
+function toScopeArguments(request: FastifyRequest, { user_id }: Pick<UsageQuery, 'user_id'>) {
+  return { p_actor: getActor(request), ...(user_id !== undefined && { p_user_id: user_id }) };
+}
+
+/** Creates an admin's queries about everybody's usage, or about one account's. */
 export function createAdminQueries(database: Database): UsageQueries {
-  const toScope = (request: FastifyRequest, asked: Pick<UsageQuestion, 'user_id'>) => ({
-    p_actor: getActor(request),
-    ...(asked.user_id !== undefined && { p_user_id: asked.user_id }),
-  });
   return {
-    summary: async (request, asked) => {
-      const question = { ...toScope(request, asked), ...toRange(asked), p_group_by: parseGroups(asked.group_by) };
-      return await database.call('summarize_all_usage', question, UsageSummarySchema);
+    summary: async (request, query) => {
+      const args = { ...toScopeArguments(request, query), ...toSummaryArguments(query) };
+      return await database.call('summarize_all_usage', args, UsageSummarySchema);
     },
-    list: async (request, asked, limit, before) => {
-      const page = { ...toScope(request, asked), ...toPage(asked, limit, before) };
-      return await database.call('list_all_usage', page, UsageListSchema);
+    list: async (request, query, limit, before) => {
+      const args = { ...toScopeArguments(request, query), ...toListArguments(query, limit, before) };
+      return await database.call('list_all_usage', args, UsageListSchema);
     },
   };
 }

@@ -7,15 +7,15 @@ import { type RecordedUsage, RecordedUsageSchema, type UsageEvent } from './sche
 
 type Item = Record<string, Json>;
 
-/** Records what extensions observed; the rules are the SQL function `record_usage`'s. */
+/** Records usage that extensions observed, by the rules of the SQL function `record_usage`. */
 export interface UsageRecorder {
-  /** Records one event; those of concurrent requests share a call. Throws the code of a refusal. */
+  /** Records one event; those of concurrent requests share a call. @throws {ApiError} the code of a refusal */
   readonly record: (caller: Caller, event: UsageEvent, key: string | undefined) => Promise<RecordedUsage>;
-  /** Records many events of one caller in one call: an outcome each, to be read with {@link decodeRecorded}. */
+  /** Records many events of one caller in one call; returns an outcome each, for {@link decodeRecorded}. */
   readonly recordAll: (caller: Caller, events: readonly UsageEvent[]) => Promise<readonly unknown[]>;
 }
 
-/** Decodes an outcome; a refusal throws its code. */
+/** Decodes an outcome. @throws {ApiError} the code of a refusal */
 export const decodeRecorded = createOutcomeDecoder(RecordedUsageSchema);
 
 function toItem(caller: Caller, event: UsageEvent, key: string | undefined): Item {
@@ -33,7 +33,7 @@ function toItem(caller: Caller, event: UsageEvent, key: string | undefined): Ite
 }
 
 /**
- * Builds the recorder over a database.
+ * Creates the recorder over a database.
  * @param retentionMonths how many full months are kept: older events are refused
  */
 export function createUsageRecorder(database: Database, retentionMonths: number): UsageRecorder {

@@ -3,18 +3,22 @@ import { getUser, requireUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
-import { PageQuerySchema, paginate } from '../../platform/http/pagination.js';
+import { PageQuerySchema, paginate, TimePositionSchema } from '../../platform/http/pagination.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { OwnDeviceParamsSchema, OwnDeviceSchema, OwnDevicesSchema, UnlinkedDeviceSchema } from './schemas.js';
 
-const DevicesSchema = Type.Array(OwnDeviceSchema);
-const PositionSchema = Type.Object({ at: Type.String({ maxLength: 40 }), id: Type.String({ format: 'uuid' }) });
+interface OwnDeviceOptions {
+  readonly database: Database;
+  readonly callerDatabase: CallerDatabase;
+}
 
-/** The devices linked to a person: `GET /users/me/devices` and `DELETE /users/me/devices/{id}`. */
-export const ownDeviceRoutes: FastifyPluginAsyncTypebox<{
-  database: Database;
-  callerDatabase: CallerDatabase;
-}> = async (app, { database, callerDatabase }) => {
+const DevicesSchema = Type.Array(OwnDeviceSchema);
+
+/** Serves the devices linked to a person: `GET /users/me/devices` and `DELETE /users/me/devices/{id}`. */
+export const ownDeviceRoutes: FastifyPluginAsyncTypebox<OwnDeviceOptions> = async (
+  app,
+  { database, callerDatabase },
+) => {
   describeRoutes(app, { tags: ['Users'] });
   requireUser(app);
 
@@ -22,7 +26,7 @@ export const ownDeviceRoutes: FastifyPluginAsyncTypebox<{
     '/users/me/devices',
     {
       schema: {
-        summary: 'The linked devices with their balances, newest first',
+        summary: 'List your devices with their balances, newest first',
         querystring: PageQuerySchema,
         response: { 200: OwnDevicesSchema },
       },
@@ -30,10 +34,10 @@ export const ownDeviceRoutes: FastifyPluginAsyncTypebox<{
     async (request) => {
       const { rows: devices, next_cursor } = await paginate(
         request.query,
-        PositionSchema,
+        TimePositionSchema,
         (limit, after) => {
-          const place = after && { p_after_at: after.at, p_after_id: after.id };
-          return callerDatabase.call(getUser(request), 'my_devices', { p_limit: limit, ...place }, DevicesSchema);
+          const position = after && { p_after_at: after.at, p_after_id: after.id };
+          return callerDatabase.call(getUser(request), 'my_devices', { p_limit: limit, ...position }, DevicesSchema);
         },
         ({ created_at, id }) => ({ at: created_at, id }),
       );

@@ -9,27 +9,29 @@ import { BalanceSchema, ExportSchema, ProfileSchema } from './schemas.js';
 
 const ExportAccountSchema = Type.Object({ profile: ProfileSchema });
 
-/** `GET /users/me/export`. */
-export const exportRoutes: FastifyPluginAsyncTypebox<{ database: Database; callerDatabase: CallerDatabase }> = async (
-  app,
-  { database, callerDatabase },
-) => {
+interface ExportOptions {
+  readonly database: Database;
+  readonly callerDatabase: CallerDatabase;
+}
+
+/** Serves everything held about a person as a file: `GET /users/me/export`. */
+export const exportRoutes: FastifyPluginAsyncTypebox<ExportOptions> = async (app, { database, callerDatabase }) => {
   describeRoutes(app, { tags: ['Users'] });
   requireUser(app);
 
   app.get(
     '/users/me/export',
     {
-      // HEAD would read everything to answer nothing.
+      // HEAD would read every row and send none.
       exposeHeadRoute: false,
       schema: {
-        summary: 'Everything held about the person, as a file; one that was cut off ends in the middle of the JSON',
+        summary: 'Download everything held about you as a JSON file; a file that was cut off is not valid JSON',
         response: { 200: ExportSchema },
       },
     },
     async (request, reply) => {
       const caller = getUser(request);
-      // Both before the first byte, so that what is wrong from the start is answered as an error.
+      // Both are read before the first byte is sent, so that a failure here is still answered as an error.
       const account = await database.call('export_account', { p_caller: caller }, ExportAccountSchema);
       const balance = await callerDatabase.call(caller, 'my_balance', {}, BalanceSchema);
       const text = exportText(callerDatabase, caller, { exported_at: new Date().toISOString(), ...account, balance });

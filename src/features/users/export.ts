@@ -2,10 +2,10 @@ import { type Static, Type } from '@sinclair/typebox';
 import type { Caller } from '../../platform/database/client/caller.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 
-/** Rows a page holds: what is in memory at once. */
+/** Rows a page holds: as many are in memory at once. */
 const PAGE_ROWS = 5_000;
 
-/** What tells where in its list a row stands; all else is passed on as it is. */
+/** The members that give a row's position in its list; all others are passed on unread. */
 const RowSchema = Type.Object({
   id: Type.String(),
   created_at: Type.String(),
@@ -20,7 +20,7 @@ interface Page {
   readonly p_after_id?: string;
 }
 
-/** The lists that may be long, and are read in pages: a name in the file, and the function that returns a page of it. */
+/** Lists that may be long and are read in pages: each one's name in the file, and the function that returns a page. */
 const SECTIONS = [
   ['devices', 'my_devices'],
   ['ledger_entries', 'export_ledger_entries'],
@@ -35,6 +35,7 @@ const SECTIONS = [
 ] as const;
 type SectionFunction = (typeof SECTIONS)[number][1];
 
+/** Reads a list page by page, in the order its function returns it. */
 async function* readPages(
   callerDatabase: CallerDatabase,
   caller: Caller,
@@ -50,11 +51,11 @@ async function* readPages(
 }
 
 /**
- * The text of an export, piece by piece: one JSON object, in which lists follow the given members. Pages are read as the
- * text is taken, each by a call of its own.
+ * Yields the text of an export piece by piece: one JSON object, in which the long lists follow the given members. Pages
+ * are read as the text is consumed, each by a call of its own.
  *
- * @param account the members that are short
- * @throws {DatabaseError} in the middle of it, when the database goes away or the session ends
+ * @param account the members short enough to be read beforehand
+ * @throws {DatabaseError} in the middle of the text, when the database goes away or the session ends
  */
 export async function* exportText(
   callerDatabase: CallerDatabase,

@@ -12,7 +12,7 @@ const PositionSchema = Type.Object({
   id: Type.String({ format: 'uuid' }),
 });
 
-/** A person's tokens: `GET /users/me/balance` and `GET /users/me/ledger`. */
+/** Serves a person's tokens: `GET /users/me/balance` and `GET /users/me/ledger`. */
 export const ledgerRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDatabase }> = async (
   app,
   { callerDatabase },
@@ -22,7 +22,7 @@ export const ledgerRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDat
 
   app.get(
     '/users/me/balance',
-    { schema: { summary: 'The balance', response: { 200: BalanceSchema } } },
+    { schema: { summary: 'Read your balance', response: { 200: BalanceSchema } } },
     async (request) => callerDatabase.call(getUser(request), 'my_balance', {}, BalanceSchema),
   );
 
@@ -30,7 +30,7 @@ export const ledgerRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDat
     '/users/me/ledger',
     {
       schema: {
-        summary: 'Every grant, correction, debit and hold, newest first',
+        summary: 'List your grants, corrections, debits and holds, newest first',
         querystring: PageQuerySchema,
         response: { 200: LedgerSchema },
       },
@@ -40,8 +40,8 @@ export const ledgerRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDat
         request.query,
         PositionSchema,
         (limit, after) => {
-          const place = after && { p_after_at: after.at, p_after_kind: after.kind, p_after_id: after.id };
-          return callerDatabase.call(getUser(request), 'my_ledger', { p_limit: limit, ...place }, EntriesSchema);
+          const position = after && { p_after_at: after.at, p_after_kind: after.kind, p_after_id: after.id };
+          return callerDatabase.call(getUser(request), 'my_ledger', { p_limit: limit, ...position }, EntriesSchema);
         },
         ({ created_at, kind, id }) => ({ at: created_at, kind, id }),
       );

@@ -14,7 +14,7 @@ const BeginPasswordChangeSchema = Type.Union([
  * Changes the caller's password, or sets the first one of an account that has none. Every other session ends.
  * @throws {ApiError} RATE_LIMITED before any hashing; INVALID_CREDENTIALS where the current password is missing or
  *   wrong; PASSWORD_TOO_COMMON
- * @throws {DatabaseError} INVALID_CREDENTIALS where the password was changed meanwhile
+ * @throws {DatabaseError} INVALID_CREDENTIALS where the password was changed in the meantime
  */
 export async function changePassword(
   database: Database,
@@ -24,7 +24,7 @@ export async function changePassword(
   const attempt = await database.call('begin_password_change', { p_caller: caller }, BeginPasswordChangeSchema);
   if (!attempt.allowed) throw new ApiError('RATE_LIMITED', { extras: { retry_after: attempt.retry_after } });
   const { password_hash } = attempt;
-  if (password_hash !== null) await assertMatches(password_hash, current_password);
+  if (password_hash !== null) await requireMatch(password_hash, current_password);
   const change = {
     p_caller: caller,
     p_password_hash: await hashNewPassword(new_password),
@@ -33,7 +33,8 @@ export async function changePassword(
   await database.call('change_password', change, AnyResult);
 }
 
-async function assertMatches(hash: string, password: string | undefined): Promise<void> {
+/** Rejects a password that is not the one hashed. @throws {ApiError} INVALID_CREDENTIALS */
+async function requireMatch(hash: string, password: string | undefined): Promise<void> {
   if (password === undefined) {
     throw new ApiError('INVALID_CREDENTIALS', { sentence: 'current_password is needed' });
   }

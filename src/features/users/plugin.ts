@@ -7,15 +7,15 @@ import { exportRoutes } from './export-routes.js';
 import { ledgerRoutes } from './ledger-routes.js';
 import { profileRoutes } from './profile-routes.js';
 
-/** What people's own accounts need from the application. */
+/** Dependencies of the routes of a person's own account. */
 export interface UsersOptions {
   readonly database: Database;
   readonly callerDatabase: CallerDatabase;
-  /** Ends what a person pays for, before their account is deleted. */
+  /** Cancels a person's subscription, before their account is deleted. */
   readonly cancelBilling: (caller: Caller) => Promise<void>;
 }
 
-/** A person's own account: profile, balance and ledger, devices, export and deletion. */
+/** Serves a person's own account: profile, balance and ledger, devices, export and deletion. */
 export const users: FastifyPluginAsync<UsersOptions> = async (app, { database, callerDatabase, cancelBilling }) => {
   await app.register(profileRoutes, { database, cancelBilling });
   await app.register(ledgerRoutes, { callerDatabase });

@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { getUser, requireUser } from '../../auth/guards/user-guard.js';
-import { LONG_TIMEOUT_MS } from '../../platform/database/client/database.js';
+import type { Caller } from '../../platform/database/client/caller.js';
+import { type Database, LONG_TIMEOUT_MS } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { changePassword } from './password.js';
-import type { UsersOptions } from './plugin.js';
 import {
   ChangePasswordSchema,
   DeletedAccountSchema,
@@ -13,23 +13,27 @@ import {
   UpdateProfileSchema,
 } from './schemas.js';
 
-/** A person's own account: `GET`, `PUT` and `DELETE /users/me`, `POST /users/me/password`. */
-export const profileRoutes: FastifyPluginAsyncTypebox<Pick<UsersOptions, 'database' | 'cancelBilling'>> = async (
-  app,
-  { database, cancelBilling },
-) => {
+interface ProfileOptions {
+  readonly database: Database;
+  readonly cancelBilling: (caller: Caller) => Promise<void>;
+}
+
+/** Serves a person's own account: `GET`, `PUT` and `DELETE /users/me`, `POST /users/me/password`. */
+export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (app, { database, cancelBilling }) => {
   describeRoutes(app, { tags: ['Users'] });
   requireUser(app);
 
-  app.get('/users/me', { schema: { summary: 'The profile', response: { 200: ProfileSchema } } }, async (request) =>
-    database.call('get_profile', { p_caller: getUser(request) }, ProfileSchema),
+  app.get(
+    '/users/me',
+    { schema: { summary: 'Read your profile', response: { 200: ProfileSchema } } },
+    async (request) => database.call('get_profile', { p_caller: getUser(request) }, ProfileSchema),
   );
 
   app.put(
     '/users/me',
     {
       schema: {
-        summary: 'Change name or picture',
+        summary: 'Change your name or picture',
         body: UpdateProfileSchema,
         response: { 200: ProfileSchema },
       },
@@ -46,7 +50,7 @@ export const profileRoutes: FastifyPluginAsyncTypebox<Pick<UsersOptions, 'databa
     '/users/me',
     {
       schema: {
-        summary: 'Delete the account and everything personal; this cannot be undone',
+        summary: 'Delete your account and everything personal; this cannot be undone',
         response: { 200: DeletedAccountSchema, ...errors(409) },
       },
     },
@@ -61,7 +65,7 @@ export const profileRoutes: FastifyPluginAsyncTypebox<Pick<UsersOptions, 'databa
     '/users/me/password',
     {
       schema: {
-        summary: 'Change the password, or set the first one; every other session ends',
+        summary: 'Change your password, or set a first one; every other session ends',
         body: ChangePasswordSchema,
         response: { 200: MessageSchema },
       },

@@ -7,10 +7,12 @@ import { NextCursor } from '../../platform/http/pagination.js';
 export const ProfileSchema = Type.Composite([
   UserSchema,
   Type.Object({
-    email_verified: Type.Boolean({ description: 'Whether the address was proved, by a mail or a sign-in provider.' }),
+    email_verified: Type.Boolean({
+      description: 'Whether the address was verified, by mail or by a sign-in provider.',
+    }),
     has_password: Type.Boolean(),
     providers: Type.Array(Type.String(), {
-      description: 'Sign-in providers that open the account.',
+      description: 'Sign-in providers linked to the account.',
       examples: ['google'],
     }),
   }),
@@ -28,7 +30,7 @@ export const UpdateProfileSchema = Type.Object(
     name: Type.Optional(Type.Union([DisplayNameSchema, Type.Null()])),
     picture: Type.Optional(Type.Union([PictureSchema, Type.Null()])),
   },
-  { additionalProperties: false, minProperties: 1, description: 'What is absent stays, null clears.' },
+  { additionalProperties: false, minProperties: 1, description: 'Absent members stay as they are, null clears them.' },
 );
 
 export const DeletedAccountSchema = Type.Object({ deleted: Type.Literal(true) });
@@ -38,7 +40,7 @@ export const ChangePasswordSchema = Type.Object(
     current_password: Type.Optional(TypedPasswordSchema),
     new_password: PasswordSchema,
   },
-  { additionalProperties: false, description: 'current_password is needed where the account has a password.' },
+  { additionalProperties: false, description: 'current_password is required if the account has a password.' },
 );
 
 export const MessageSchema = Type.Object({ message: Type.String() });
@@ -49,7 +51,7 @@ export const BalanceSchema = Type.Object({
   reserved: Type.Integer({ description: 'Tokens set aside by holds.' }),
   remaining: Type.Integer({ description: 'Tokens left.' }),
   debt: Type.Integer({
-    description: 'Tokens a provider billed beyond its hold; the next ones that come in pay them.',
+    description: 'Tokens a provider billed beyond its hold; the next tokens granted pay them back.',
   }),
 });
 
@@ -58,18 +60,18 @@ export const LedgerItemSchema = Type.Object({
   kind: Type.String({ description: 'grant, transfer, reset, adjustment, subscription, correction, debit or hold.' }),
   amount: Type.Integer({
     description:
-      'Tokens: what was added (positive), taken back or spent (negative). For a hold what it sets or set aside.',
+      'Tokens: positive if added, negative if taken back or spent. For a hold, the tokens it sets or set aside.',
   }),
   provenance: Type.String({
     description:
-      'Where the amount comes from. Debits: client_reported, provider_final or estimated; holds: estimated; all others: admin or system.',
+      'Origin of the amount. Debits: client_reported, provider_final or estimated; holds: estimated; all others: admin or system.',
   }),
   model: Type.Optional(Type.String()),
   provider: Type.Optional(Type.String()),
-  source: Type.Optional(Type.String({ description: 'Which door a debit came through.' })),
-  reference: Type.Optional(Type.String({ description: 'What a change belongs to.' })),
+  source: Type.Optional(Type.String({ description: 'Which API recorded a debit.' })),
+  reference: Type.Optional(Type.String({ description: 'What a change refers to.' })),
   status: Type.Optional(Type.String({ description: 'Of a hold: held, settled, expired, released or lost.' })),
-  expires_at: Type.Optional(Type.String({ description: 'Until when a hold stands.' })),
+  expires_at: Type.Optional(Type.String({ description: 'When a hold expires.' })),
   created_at: Type.String({ description: 'When it happened.' }),
 });
 
@@ -98,27 +100,27 @@ export const UnlinkedDeviceSchema = Type.Object({
 
 const Rows = (description: string) => Type.Array(Type.Object({}, { additionalProperties: true }), { description });
 
-/** The file an export is. It is streamed, so nothing serializes by this. */
+/** The file of an export. It is streamed: this schema documents it and serializes nothing. */
 export const ExportSchema = Type.Unsafe<Readable>(
   Type.Object({
     exported_at: Type.String({ format: 'date-time' }),
     profile: ProfileSchema,
     identities: Rows('Accounts at sign-in providers.'),
-    sessions: Rows('Log-ins.'),
-    api_keys: Rows('API keys, without what opens anything.'),
+    sessions: Rows('Sessions.'),
+    api_keys: Rows('API keys, without their secrets.'),
     tracker: Type.Union([Type.Object({}, { additionalProperties: true }), Type.Null()], {
-      description: 'Counters of what clients tracked.',
+      description: 'Counters of the usage clients tracked.',
     }),
-    known_addresses: Rows('Network addresses that logged in.'),
+    known_addresses: Rows('Network addresses the person logged in from.'),
     balance: BalanceSchema,
     devices: Type.Array(OwnDeviceSchema),
-    ledger_entries: Rows('Changes of the allocation, oldest first.'),
+    ledger_entries: Rows('Changes to the allocation, oldest first.'),
     reservations: Rows('Holds, oldest first.'),
     usage_events: Rows('Every recorded use, oldest first.'),
     subscriptions: Rows('The subscription, in a list of one or none.'),
-    subscription_grants: Rows('What was paid for and granted, oldest first.'),
+    subscription_grants: Rows('Paid periods and the tokens granted for them, oldest first.'),
     feature_events: Rows('Every use of a feature, oldest first.'),
-    settings: Rows('Every setting by its name (id), deleted ones too, with the device that changed it.'),
-    settings_versions: Rows('The versions kept of the settings, oldest first.'),
+    settings: Rows('Every setting by its name (id), deleted ones included, with the device that changed it.'),
+    settings_versions: Rows('The versions of the settings still kept, oldest first.'),
   }),
 );

@@ -16,6 +16,12 @@ export const NextCursor = Type.Union([
   Type.Null(),
 ]);
 
+/** The position of a row in a list ordered by time, rows of the same moment by id. */
+export const TimePositionSchema = Type.Object({
+  at: Type.String({ maxLength: 40 }),
+  id: Type.String({ format: 'uuid' }),
+});
+
 /** The query of a page, as {@link PageQuery} declares it. */
 export interface PageRequest {
   readonly limit: number;

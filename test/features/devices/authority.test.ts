@@ -6,7 +6,7 @@ import { openTestServer, type TestDevice } from '../../helpers/http/test-server.
 const server = await openTestServer(t);
 const devices = await Promise.all(Array.from({ length: 4 }, () => server.registerDevice()));
 
-/** What a device is answered on every route that names the given id, in the path or in the body. */
+/** Returns a device's answers from every route that names the given id, in the path or in the body. */
 async function answersAbout(device: TestDevice, id: string, reservation_id: string) {
   const answers = [];
   for (const prefix of PREFIXES) {

@@ -13,7 +13,7 @@ function reserve(device: TestDevice, body: object) {
   return server.as(device, 'POST', '/api/devices/check-can-use', { ...body, reserve: true });
 }
 
-async function balanceOf(device: TestDevice) {
+async function readBalance(device: TestDevice) {
   const response = await server.as(device, 'GET', `/api/devices/${device.id}/tokens`);
   return response.json<{ used: number; reserved: number; remaining: number }>();
 }
@@ -33,7 +33,7 @@ t.test('the header and event_id are the same key, on both usage routes', async (
     t.equal(repeat.statusCode, 200);
     t.equal(repeat.payload, first.payload, 'the original answer again');
   }
-  t.match(await balanceOf(device), { used: 3, remaining: 7 });
+  t.match(await readBalance(device), { used: 3, remaining: 7 });
   await server.verifyLedger(t);
 });
 
@@ -42,7 +42,7 @@ t.test('a header and an event_id that differ are refused with 400', async (t) =>
   const refused = await log(device, { ...OPUS, event_id: 'one' }, 'another');
   t.equal(refused.statusCode, 400);
   t.match(refused.json(), { code: 'VALIDATION_FAILED' });
-  t.match(await balanceOf(device), { used: 0 });
+  t.match(await readBalance(device), { used: 0 });
   await server.verifyLedger(t);
 });
 
@@ -58,7 +58,7 @@ t.test('the same key with another request is refused with 422 and changes nothin
     t.equal(refused.statusCode, 422);
     t.match(refused.json(), { code: 'IDEMPOTENCY_MISMATCH' });
   }
-  t.match(await balanceOf(device), { used: 3, remaining: 7 });
+  t.match(await readBalance(device), { used: 3, remaining: 7 });
   await server.verifyLedger(t);
 });
 
@@ -95,7 +95,7 @@ t.test('one key for a hold and for a use is refused with 422, in either order', 
   const refused = await reserve(device, { ...OPUS, event_id: 'used' });
   t.equal(refused.statusCode, 422);
   t.match(refused.json(), { code: 'IDEMPOTENCY_MISMATCH' });
-  t.match(await balanceOf(device), { used: 3, reserved: 3, remaining: 4 });
+  t.match(await readBalance(device), { used: 3, reserved: 3, remaining: 4 });
   await server.verifyLedger(t);
 });
 
@@ -105,7 +105,7 @@ t.test('a hold asked for again with its key is the same hold, taken once, even i
   const answers = await Promise.all(Array.from({ length: 20 }, () => reserve(device, body)));
   t.match(answers[0]?.json(), { can_use: true, reservation_id: /^[0-9a-f-]{36}$/ });
   t.equal(new Set(answers.map(({ payload }) => payload)).size, 1, 'all answers are equal');
-  t.match(await balanceOf(device), { reserved: 3, remaining: 7 });
+  t.match(await readBalance(device), { reserved: 3, remaining: 7 });
   await server.verifyLedger(t);
 });
 
@@ -117,7 +117,7 @@ t.test('a settling use sent again with its key gets its answer again, not a conf
   t.equal(first.statusCode, 200);
   t.equal((await log(device, { ...OPUS, reservation_id }, 'settle')).payload, first.payload);
   t.equal((await log(device, { ...OPUS, reservation_id }, 'other')).statusCode, 409);
-  t.match(await balanceOf(device), { used: 3, reserved: 0, remaining: 7 });
+  t.match(await readBalance(device), { used: 3, reserved: 0, remaining: 7 });
   await server.verifyLedger(t);
 });
 
@@ -128,7 +128,7 @@ t.test('an event_id may be any text that can be stored', async (t) => {
     t.equal(first.statusCode, 200);
     t.equal((await log(device, { ...OPUS, event_id })).payload, first.payload);
   }
-  t.match(await balanceOf(device), { used: 15, remaining: 35 });
+  t.match(await readBalance(device), { used: 15, remaining: 35 });
   await server.verifyLedger(t);
 });
 

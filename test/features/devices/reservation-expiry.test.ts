@@ -5,7 +5,7 @@ import { openTestServer, type TestDevice } from '../../helpers/http/test-server.
 const server = await openTestServer(t);
 const OPUS = { model_type: 'claude-opus-4.5' };
 
-/** Takes a hold and lets its time be over. */
+/** Takes a hold and lets it expire. */
 async function expiredHold(device: TestDevice): Promise<string> {
   const held = await server.as(device, 'POST', '/api/devices/check-can-use', { ...OPUS, reserve: true });
   const { reservation_id: id } = held.json<{ reservation_id: string }>();
@@ -13,7 +13,7 @@ async function expiredHold(device: TestDevice): Promise<string> {
   return id;
 }
 
-async function statusOf(id: string): Promise<string | undefined> {
+async function readStatus(id: string): Promise<string | undefined> {
   const [row] = await server.database.sql<{ status: string }>('select status from reservations where id = $1', [id]);
   return row?.status;
 }
@@ -23,7 +23,7 @@ t.test('an expired hold is given back when the balance is read next', async (t) 
   const hold = await expiredHold(device);
   const balance = await server.as(device, 'GET', `/api/devices/${device.id}/tokens`);
   t.match(balance.json(), { used: 0, reserved: 0, remaining: 10 });
-  t.equal(await statusOf(hold), 'expired');
+  t.equal(await readStatus(hold), 'expired');
   await server.verifyLedger(t);
 });
 
@@ -45,7 +45,7 @@ t.test('a use that names an expired hold is debited like any other', async (t) =
   const reservation_id = await expiredHold(device);
   const use = () => server.as(device, 'POST', '/api/usage/log', { ...OPUS, reservation_id });
   t.match((await use()).json(), { tokens_used: 3, remaining: 1 });
-  t.equal(await statusOf(reservation_id), 'expired', 'it is not settled');
+  t.equal(await readStatus(reservation_id), 'expired', 'it is not settled');
   const refused = await use();
   t.equal(refused.statusCode, 403);
   t.match(refused.json(), { code: 'INSUFFICIENT_TOKENS', requested: 3, remaining: 1 });
@@ -59,8 +59,8 @@ t.test('maintenance gives back expired holds of devices that never return, and l
   const live = await server.as(here, 'POST', '/api/devices/check-can-use', { ...OPUS, reserve: true });
   const done = await server.backend.database.call('maintain', {}, AnyResult);
   t.match(done, { ran: true, expired_subjects: 1 });
-  for (const id of expired) t.equal(await statusOf(id), 'expired');
-  t.equal(await statusOf(live.json<{ reservation_id: string }>().reservation_id), 'held');
+  for (const id of expired) t.equal(await readStatus(id), 'expired');
+  t.equal(await readStatus(live.json<{ reservation_id: string }>().reservation_id), 'held');
   const balances = await server.database.sql(
     'select reserved from balances where subject_id = any ($1) order by reserved',
     [[gone.id, here.id]],

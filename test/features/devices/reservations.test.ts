@@ -27,7 +27,7 @@ async function reserve(device: TestDevice, body: object = OPUS, on: TestServer =
 const log = (device: TestDevice, body: object, on: TestServer = server) =>
   on.as(device, 'POST', '/api/usage/log', body);
 
-async function balanceOf(device: TestDevice) {
+async function readBalance(device: TestDevice) {
   const response = await server.as(device, 'GET', `/api/devices/${device.id}/tokens`);
   return response.json<{ allocated: number; used: number; reserved: number; remaining: number }>();
 }
@@ -39,7 +39,7 @@ t.test('a check with reserve holds the tokens and answers the hold with its expi
   t.match(hold, { can_use: true, tokens_needed: 3, remaining: 7, reservation_id: /^[0-9a-f-]{36}$/ });
   t.ok(Date.parse(hold.expires_at) > started, 'it expires in the future');
   t.match(hold.expires_at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, 'in UTC');
-  t.match(await balanceOf(device), { allocated: 10, used: 0, reserved: 3, remaining: 7 });
+  t.match(await readBalance(device), { allocated: 10, used: 0, reserved: 3, remaining: 7 });
   await server.verifyLedger(t);
 });
 
@@ -48,7 +48,7 @@ t.test('a check with reserve that is not affordable holds nothing', async (t) =>
   const refused = await server.as(device, 'POST', '/api/devices/check-can-use', { ...OPUS, reserve: true });
   t.equal(refused.statusCode, 200);
   t.strictSame(refused.json(), { can_use: false, tokens_needed: 3, remaining: 2 });
-  t.match(await balanceOf(device), { reserved: 0, remaining: 2 });
+  t.match(await readBalance(device), { reserved: 0, remaining: 2 });
   await server.verifyLedger(t);
 });
 
@@ -67,17 +67,17 @@ t.test('a use that names the hold settles it, even with nothing else left', asyn
   const used = await log(device, { ...OPUS, reservation_id });
   t.equal(used.statusCode, 200);
   t.match(used.json(), { tokens_used: 3, remaining: 0 });
-  t.match(await balanceOf(device), { used: 3, reserved: 0, remaining: 0 });
+  t.match(await readBalance(device), { used: 3, reserved: 0, remaining: 0 });
   await server.verifyLedger(t);
 });
 
 t.test('a use smaller than its hold is charged as used and the rest is given back', async (t) => {
   const device = await server.registerDevice(20);
   const { reservation_id } = await reserve(device, { ...OPUS, prompt_count: 5 });
-  t.match(await balanceOf(device), { reserved: 15, remaining: 5 });
+  t.match(await readBalance(device), { reserved: 15, remaining: 5 });
   const used = await log(device, { model_type: 'gpt-5', prompt_count: 2, reservation_id });
   t.match(used.json(), { tokens_used: 2, remaining: 18 });
-  t.match(await balanceOf(device), { used: 2, reserved: 0, remaining: 18 });
+  t.match(await readBalance(device), { used: 2, reserved: 0, remaining: 18 });
   await server.verifyLedger(t);
 });
 
@@ -86,7 +86,7 @@ t.test('a use larger than its hold takes the difference from what remains', asyn
   const { reservation_id } = await reserve(device);
   const used = await log(device, { ...OPUS, prompt_count: 2, reservation_id });
   t.match(used.json(), { tokens_used: 6, remaining: 1 });
-  t.match(await balanceOf(device), { used: 6, reserved: 0, remaining: 1 });
+  t.match(await readBalance(device), { used: 6, reserved: 0, remaining: 1 });
   await server.verifyLedger(t);
 });
 
@@ -96,7 +96,7 @@ t.test('a use larger than its hold and what remains is refused, and the hold sta
   const refused = await log(device, { ...OPUS, prompt_count: 2, reservation_id });
   t.equal(refused.statusCode, 403);
   t.match(refused.json(), { code: 'INSUFFICIENT_TOKENS', requested: 6, remaining: 5 });
-  t.match(await balanceOf(device), { used: 0, reserved: 3, remaining: 2 });
+  t.match(await readBalance(device), { used: 0, reserved: 3, remaining: 2 });
   t.equal((await log(device, { ...OPUS, reservation_id })).statusCode, 200, 'the hold can still be settled');
   await server.verifyLedger(t);
 });
@@ -114,7 +114,7 @@ t.test('a hold is settled once, whichever of many parallel uses comes first', as
   const again = await log(device, { ...OPUS, reservation_id });
   t.equal(again.statusCode, 409);
   t.match(again.json(), { code: 'RESERVATION_SETTLED' });
-  t.match(await balanceOf(device), { used: 3, reserved: 0, remaining: 97 });
+  t.match(await readBalance(device), { used: 3, reserved: 0, remaining: 97 });
   await server.verifyLedger(t);
 });
 
@@ -127,8 +127,8 @@ t.test("a hold that does not exist and another device's are both answered 404, a
   t.equal(foreign.statusCode, 404);
   t.match(foreign.json(), { code: 'RESERVATION_NOT_FOUND' });
   t.strictSame([foreign.statusCode, foreign.payload], [unknown.statusCode, unknown.payload]);
-  t.match(await balanceOf(device), { used: 0, remaining: 10 });
-  t.match(await balanceOf(other), { reserved: 3, remaining: 7 });
+  t.match(await readBalance(device), { used: 0, remaining: 10 });
+  t.match(await readBalance(other), { reserved: 3, remaining: 7 });
   await server.verifyLedger(t);
 });
 
@@ -139,7 +139,7 @@ t.test('50 parallel holds on a balance for one are granted exactly once', async 
   );
   t.equal(holds.filter(({ can_use }) => can_use).length, 1);
   t.equal(holds.filter(({ reservation_id }) => reservation_id !== undefined).length, 1);
-  t.match(await balanceOf(device), { reserved: 3, remaining: 0 });
+  t.match(await readBalance(device), { reserved: 3, remaining: 0 });
   await server.verifyLedger(t);
 });
 

@@ -11,7 +11,7 @@ interface Answer {
   readonly can_use: boolean;
 }
 
-/** What the extension host showed and what the server answered. */
+/** Stands in for the extension host; keeps the messages it showed and the statuses the server answered. */
 function extensionHost() {
   const shown: string[] = [];
   const statuses: number[] = [];
@@ -19,7 +19,7 @@ function extensionHost() {
     shown,
     statuses,
     vscode: { window: { showErrorMessage: (text: string) => void shown.push(text) } },
-    // The global fetch, told only what the sample expects of the answers.
+    // The global fetch, typed as the sample reads the answers.
     fetch: async (url: string, init: RequestInit) => {
       const response = await globalThis.fetch(url, init);
       statuses.push(response.status);
@@ -28,7 +28,7 @@ function extensionHost() {
   };
 }
 
-/** The published sample of an extension, statement by statement as it stands. */
+/** Runs the published sample of an extension, statement by statement as it stands. */
 async function activate({ vscode, fetch }: Pick<ReturnType<typeof extensionHost>, 'vscode' | 'fetch'>) {
   // biome-ignore format: the sample stays as it was published
   // 1. On extension activation - register device

@@ -69,7 +69,7 @@ t.test('timestamps may be five minutes ahead and as old as what is kept', async 
 t.test('the summary counts by name, or by day where the person is', async (t) => {
   const user = await registerUser(server);
   const stranger = await registerUser(server);
-  // Clocks change in Berlin on the 29th; the two hours before midnight are the next day there.
+  // Clocks change in Berlin on the 29th; the two hours before midnight UTC are already the next day there.
   const uses = [
     ['opened', '2026-03-28T22:59:59.999Z'],
     ['opened', '2026-03-28T23:00:00Z'],

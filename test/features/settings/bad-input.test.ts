@@ -10,11 +10,11 @@ import {
   PREFIXES,
 } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { settingsOf } from '../../helpers/settings.js';
+import { createSettingsClient } from '../../helpers/settings.js';
 
 const server = await openTestServer(t);
 const user = await registerUser(server);
-const { put, push, read } = settingsOf(user);
+const { put, push, read } = createSettingsClient(user);
 await put({ first: true });
 const headers = { 'content-type': 'application/json' };
 
@@ -47,7 +47,7 @@ const ENDPOINTS: readonly Endpoint[] = [
 
 const nested = (depth: number) => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`;
 const lists = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
-/** What no settings may be, as raw JSON. */
+/** Settings that must be refused, as raw JSON. */
 const BAD_SETTINGS = [
   ...['null', '[]', '"x"', '1', 'true', '[{"a":1}]', '{"":1}', `{"${'k'.repeat(201)}":1}`, `{"${'📏'.repeat(201)}":1}`],
   ...['{"__proto__":1}', '{"__proto__":{"x":1}}', '{"constructor":1}', '{"prototype":{}}', '{"a":{"__proto__":[]}}'],

@@ -1,13 +1,13 @@
 import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { settingsOf } from '../../helpers/settings.js';
+import { createSettingsClient } from '../../helpers/settings.js';
 
 const server = await openTestServer(t);
 const HOUR_MS = 60 * 60 * 1_000;
 const now = Date.now();
 
-const openSettings = async () => settingsOf(await registerUser(server));
+const openSettings = async () => createSettingsClient(await registerUser(server));
 const set = (value: unknown, updated_at: number) => ({ value, updated_at });
 
 t.test('a change from the future counts as made when it came, and never again later', async (t) => {
@@ -57,7 +57,7 @@ t.test('once a clock that was ahead is right again, its changes count again', as
 
 t.test('what is remembered of clocks that are ahead is bounded', async (t) => {
   const user = await registerUser(server);
-  const { push } = settingsOf(user);
+  const { push } = createSettingsClient(user);
   for (let round = 0; round < 3; round += 1) {
     const changes = Array.from({ length: 1_500 }, (_, n) => [`k${n}`, set(round, now + HOUR_MS + round)] as const);
     await push(Object.fromEntries(changes), 'fast');

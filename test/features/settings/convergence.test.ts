@@ -4,24 +4,24 @@ import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { assertNewestStands, type Made, OfflineDevice } from '../../helpers/offline-devices.js';
-import { settingsOf } from '../../helpers/settings.js';
+import { createSettingsClient } from '../../helpers/settings.js';
 
 const server = await openTestServer(t);
 const user = await registerUser(server);
 
-/** The settings of a person who never had any. */
+/** Opens the settings of a person who never had any. */
 async function openSettings() {
   for (const table of ['settings', 'settings_entries', 'settings_versions', 'private.future_changes']) {
     await server.database.sql(`delete from ${table} where user_id = $1`, [user.id]);
   }
-  return settingsOf(user);
+  return createSettingsClient(user);
 }
 
 const NAMES = ['a', 'b', 'c'] as const;
 const DEVICES = ['', 'laptop', 'phone', 'tablet'] as const;
 const HOUR_MS = 60 * 60 * 1_000;
 
-/** One thing a device does. What it changed it sends when it is online, in any order, and maybe more than once. */
+/** One action of a device. It sends its changes when it is online, in any order, and possibly more than once. */
 type Step =
   | { readonly kind: 'change'; readonly device: number; readonly name: string; readonly value: number | null }
   | { readonly kind: 'push'; readonly device: number; readonly pick: number; readonly answerLost: boolean }
@@ -30,7 +30,7 @@ type Step =
   | { readonly kind: 'set clock'; readonly device: number; readonly offset: number };
 
 const device = fc.nat({ max: DEVICES.length - 1 });
-/** How wrong a clock is: right, a little, or very, in both directions. */
+/** How far off a clock is: not at all, a little, or very, in both directions. */
 const offset = fc.oneof(
   fc.constant(0),
   fc.integer({ min: -20, max: 20 }),
@@ -67,7 +67,7 @@ async function perform(devices: readonly OfflineDevice[], step: Step, made: Made
   if (chosen !== undefined) await acting.send(chosen, step.kind === 'push' && step.answerLost);
 }
 
-const documentOf = (entries: Iterable<readonly [string, unknown]>) => Object.fromEntries([...entries].sort());
+const toDocument = (entries: Iterable<readonly [string, unknown]>) => Object.fromEntries([...entries].sort());
 
 t.test(
   'devices with wrong clocks, offline, reordering and repeating, all end with the newest of everything',
@@ -82,7 +82,7 @@ t.test(
           const devices = DEVICES.map((id, n) => new OfflineDevice(id, settings, offsets[n] ?? 0));
           const made: Made[] = [];
           for (const step of steps) await perform(devices, step, made);
-          // Everybody comes online: sends what is left, the newest first, all that was sent once more, and pulls.
+          // Every device comes online, sends what is left (the newest first), sends everything once more, and pulls.
           for (const each of devices) for (const change of each.unsent.toReversed()) await each.send(change, false);
           const before = await settings.read();
           for (const each of devices) for (const change of each.sent) await each.send(change, false);
@@ -90,8 +90,8 @@ t.test(
 
           const end = await settings.read();
           assert.equal(end.version, before.version, 'what is sent again changes nothing');
-          const expected = documentOf(Object.entries(end.settings));
-          for (const { id, known } of devices) assert.deepEqual(documentOf(known), expected, `device ${id}`);
+          const expected = toDocument(Object.entries(end.settings));
+          for (const { id, known } of devices) assert.deepEqual(toDocument(known), expected, `device ${id}`);
           for (const name of NAMES)
             assertNewestStands(
               made.filter((change) => change.name === name),

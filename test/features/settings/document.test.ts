@@ -2,7 +2,7 @@ import t from 'tap';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
 import { PREFIXES } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { type Settings, settingsOf } from '../../helpers/settings.js';
+import { createSettingsClient, type Settings } from '../../helpers/settings.js';
 
 const server = await openTestServer(t);
 
@@ -28,7 +28,7 @@ t.test('both routes, both prefixes and both credentials lead to the same documen
 
 t.test('before anything was kept the document is empty, and reading makes no row', async (t) => {
   const user = await registerUser(server);
-  t.strictSame(await settingsOf(user).read(), { settings: {}, version: 0, last_synced_at: null });
+  t.strictSame(await createSettingsClient(user).read(), { settings: {}, version: 0, last_synced_at: null });
   t.strictSame(await server.database.sql('select from settings where user_id = $1', [user.id]), []);
 });
 
@@ -44,13 +44,13 @@ t.test('every value comes back as it was', async (t) => {
   };
   const { '': __, ...kept } = settings;
   const user = await registerUser(server);
-  t.strictSame((await settingsOf(user).put(settings)).settings, kept);
-  t.strictSame((await settingsOf(user).read()).settings, kept);
+  t.strictSame((await createSettingsClient(user).put(settings)).settings, kept);
+  t.strictSame((await createSettingsClient(user).read()).settings, kept);
 });
 
 t.test('a stale write is 412 with the document that stands, and changes nothing', async (t) => {
   const user = await registerUser(server);
-  const { put, read } = settingsOf(user);
+  const { put, read } = createSettingsClient(user);
   await put({ n: 1 });
   const current = await put({ n: 2 });
   for (const [body, header] of [
@@ -95,7 +95,7 @@ t.test('a write at the version that stands is taken, however it is said', async 
 
 t.test('a document can be sent back as it was read', async (t) => {
   const user = await registerUser(server);
-  const { put, read } = settingsOf(user);
+  const { put, read } = createSettingsClient(user);
   await put({ n: 1 });
   const response = await user.as('PUT', '/api/sync/settings', await read());
   t.match(response.json(), { settings: { n: 1 }, version: 2 });
@@ -104,7 +104,7 @@ t.test('a document can be sent back as it was read', async (t) => {
 t.test('of 100 parallel writes at the same version one is taken and 99 are told what stands', async (t) => {
   for (const settings of [(n: number) => ({ n }), () => ({ same: true })]) {
     const user = await registerUser(server);
-    await settingsOf(user).put({ first: true });
+    await createSettingsClient(user).put({ first: true });
     const answers = await Promise.all(
       Array.from({ length: 100 }, (_, n) =>
         user.as('PUT', '/api/sync/settings', { settings: settings(n) }, { 'if-match': '"1"' }),
@@ -119,7 +119,7 @@ t.test('of 100 parallel writes at the same version one is taken and 99 are told 
         ({ version, settings }) => version === 2 && JSON.stringify(settings) === JSON.stringify(won[0]?.settings),
       ),
     );
-    t.strictSame(await settingsOf(user).read(), won[0]);
+    t.strictSame(await createSettingsClient(user).read(), won[0]);
   }
 });
 
@@ -133,7 +133,7 @@ t.test('100 parallel first writes of nothing over nothing are one version, too',
 
 t.test('the history is the last 20 versions, and each can be made the next', async (t) => {
   const user = await registerUser(server);
-  const { put, push, history, restore, pull } = settingsOf(user);
+  const { put, push, history, restore, pull } = createSettingsClient(user);
   t.strictSame(await history(), []);
   for (let n = 1; n <= 22; n += 1) await put({ n, ...(n === 5 && { only: 'in the fifth' }) });
   await push({ pushed: { value: true, updated_at: Date.now() } }, 'laptop');
@@ -157,7 +157,7 @@ t.test('the history is the last 20 versions, and each can be made the next', asy
 
 t.test('a document may grow to 256 KiB, by pushes too, and not beyond', async (t) => {
   const user = await registerUser(server);
-  const { put, push, read } = settingsOf(user);
+  const { put, push, read } = createSettingsClient(user);
   const half = 'x'.repeat(131_000);
   await put({ first: half });
   // {"first":"…","second":"…"} is 24 characters and the two texts.

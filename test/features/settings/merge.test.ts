@@ -1,13 +1,13 @@
 import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { settingsOf } from '../../helpers/settings.js';
+import { createSettingsClient } from '../../helpers/settings.js';
 
 const server = await openTestServer(t);
 const HOUR_MS = 60 * 60 * 1_000;
 const now = Date.now();
 
-const openSettings = async () => settingsOf(await registerUser(server));
+const openSettings = async () => createSettingsClient(await registerUser(server));
 const set = (value: unknown, updated_at: number) => ({ value, updated_at });
 const remove = (updated_at: number) => ({ deleted: true, updated_at }) as const;
 
@@ -104,7 +104,7 @@ t.test('a pull answers only what changed after the version, deletions included',
 
 t.test('of more than 1,000 deletions the oldest are forgotten, without bringing anything back', async (t) => {
   const user = await registerUser(server);
-  const { put, push, pull } = settingsOf(user);
+  const { put, push, pull } = createSettingsClient(user);
   const many = (count: number, from = 0) =>
     Object.fromEntries(Array.from({ length: count }, (_, n) => [`k${from + n}`, n]));
   await put(many(600));

@@ -4,7 +4,7 @@ import { createApiKey, registerUser, sendWith, type TestUser } from '../../helpe
 import { isRefused, openDatabaseRoles, writesOf } from '../../helpers/db/database-roles.js';
 import { checksumsOf, PREFIXES } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { settingsOf } from '../../helpers/settings.js';
+import { createSettingsClient } from '../../helpers/settings.js';
 
 const server = await openTestServer(t);
 const { database } = server;
@@ -12,10 +12,10 @@ const { relations, runAs, visible } = await openDatabaseRoles(t, database);
 const tables = relations.filter(({ name }) => name.includes('.settings'));
 const OPEN = ['public.settings', 'public.settings_entries', 'public.settings_versions'];
 
-/** A person with a row in every table of settings, each with their id in it. */
+/** Creates a person with a row in every table of settings, each with their id in it. */
 async function openPerson() {
   const user = await registerUser(server);
-  const { put, push } = settingsOf(user);
+  const { put, push } = createSettingsClient(user);
   await put({ mine: user.id });
   await push({ [`ahead of ${user.id}`]: { value: user.id, updated_at: Date.now() + 3_600_000 } }, user.id, 1);
   const [session] = await database.sql<{ id: string }>('select id from private.sessions where user_id = $1', [user.id]);
@@ -105,7 +105,7 @@ t.test('what acts for a person may be called by the server only, what reads by t
   }
 });
 
-/** Everything a person can ask about settings; all of it succeeds with a running session. */
+/** Every request a person can make about settings; all succeed while the session lasts. */
 const routes = (prefix: string) =>
   [
     ['GET', `${prefix}/users/me/settings`],
@@ -118,9 +118,9 @@ const routes = (prefix: string) =>
   ] as const;
 
 t.test('every route answers the person who asks, and touches nothing of anybody else', async (t) => {
-  const stateOf = (user: TestUser) =>
+  const readState = (user: TestUser) =>
     database.sql('select * from settings_entries where user_id = $1 order by name', [user.id]);
-  const before = await stateOf(ada.user);
+  const before = await readState(ada.user);
   const key = await createApiKey(bob.user);
   for (const prefix of PREFIXES) {
     for (const [method, url, payload] of routes(prefix)) {
@@ -131,7 +131,7 @@ t.test('every route answers the person who asks, and touches nothing of anybody 
       }
     }
   }
-  t.strictSame(await stateOf(ada.user), before);
+  t.strictSame(await readState(ada.user), before);
 });
 
 t.test('after the log-out of a session, or the end of a key, every route is 401 at once', async (t) => {

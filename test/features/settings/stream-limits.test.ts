@@ -4,7 +4,7 @@ import { createApiKey, registerUser } from '../../helpers/accounts.js';
 import { openTestCluster } from '../../helpers/db/test-database.js';
 import { abandonedStream, openStream, refusedStream } from '../../helpers/http/event-stream.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { settingsOf } from '../../helpers/settings.js';
+import { createSettingsClient } from '../../helpers/settings.js';
 import { untilTrue } from '../../helpers/until.js';
 
 const server = await openTestServer(t);
@@ -55,7 +55,7 @@ t.test('listeners cost one question for all of them together, and none when ther
   for (const stream of streams) stream.close();
   await Promise.all(streams.map(({ ended }) => ended));
   await Promise.all(people.map(({ token }) => abandonedStream(ownUrl, token)));
-  const { put } = settingsOf(people[0] ?? (await registerUser(own)));
+  const { put } = createSettingsClient(people[0] ?? (await registerUser(own)));
   const pause = async (ms: number) => {
     for (const end = Date.now() + ms; Date.now() < end; ) await put({});
   };
@@ -72,7 +72,7 @@ t.test('a client that does not read is dropped', async (t) => {
   const [session] = await database.sql<{ id: string }>('select id from private.sessions where user_id = $1', [user.id]);
   const caller = { id: user.id, session_id: session?.id ?? '' };
   const stream = await feed.listen(caller, undefined, Number.POSITIVE_INFINITY);
-  const { put } = settingsOf(user);
+  const { put } = createSettingsClient(user);
   await untilTrue(async () => {
     await put({});
     return stream.destroyed;
@@ -84,7 +84,7 @@ t.test('what is changed through one server is told by every other', async (t) =>
   const second = await openTestServer(t, { database });
   const user = await registerUser(server);
   const stream = await openStream(t, await second.listen(), await createApiKey(user));
-  await settingsOf(user).put({ n: 1 });
+  await createSettingsClient(user).put({ n: 1 });
   await stream.next('settings', { version: 1 });
 });
 
@@ -99,7 +99,7 @@ t.test('streams outlast the database', async (t) => {
   await untilTrue(async () => (await own.app.inject('/readyz')).statusCode === 503);
   t.strictSame(await refusedStream(ownUrl, user.token), { status: 503, code: 'SERVICE_UNAVAILABLE' });
   await ownDatabase.cluster.restart();
-  await settingsOf(user).put({ n: 1 });
+  await createSettingsClient(user).put({ n: 1 });
   await stream.next('settings', { version: 1 });
   t.ok(stream.isOpen());
 });

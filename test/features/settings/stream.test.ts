@@ -3,7 +3,7 @@ import { createApiKey, registerUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { openStream, refusedStream } from '../../helpers/http/event-stream.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { settingsOf } from '../../helpers/settings.js';
+import { createSettingsClient } from '../../helpers/settings.js';
 import { untilTrue } from '../../helpers/until.js';
 import { hold, recordUses } from '../../helpers/usage.js';
 
@@ -11,13 +11,13 @@ const server = await openTestServer(t);
 const { database } = server;
 const url = await server.listen();
 
-// Looked at in the end, as a heartbeat takes its time.
+// Asserted at the end, as a heartbeat takes a while to come.
 const idle = await openStream(t, url, (await registerUser(server)).token);
 
 t.test('a stream begins with what stands, and tells of newer settings and of changes of the balance', async (t) => {
   const user = await registerUser(server);
   const other = await registerUser(server);
-  const { put, push } = settingsOf(user);
+  const { put, push } = createSettingsClient(user);
   await put({ theme: 'light' });
   const stream = await openStream(t, url, user.token);
   t.match(stream.response.headers, {
@@ -29,7 +29,7 @@ t.test('a stream begins with what stands, and tells of newer settings and of cha
   await stream.next('balance', { allocated: 1_000_000, used: 0, reserved: 0, remaining: 1_000_000 });
   t.match(stream.received(), /^retry: \d+\n\n/);
 
-  await settingsOf(other).put({ foreign: true });
+  await createSettingsClient(other).put({ foreign: true });
   await push({ theme: { value: 'dark', updated_at: Date.now() } }, 'laptop', 1);
   await stream.next('settings', { version: 2 });
   const admin = await logInAsAdmin(server);
@@ -45,7 +45,7 @@ t.test('a stream begins with what stands, and tells of newer settings and of cha
 
 t.test('whoever comes back is told at once what they missed, and nothing they know', async (t) => {
   const user = await registerUser(server);
-  const { put } = settingsOf(user);
+  const { put } = createSettingsClient(user);
   const first = await openStream(t, url, user.token);
   const { id } = await first.next('balance', { used: 0 });
   first.close();

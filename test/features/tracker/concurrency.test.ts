@@ -4,7 +4,7 @@ import { registerUser, type TestUser } from '../../helpers/accounts.js';
 import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { countersOf, signUp, track } from '../../helpers/tracker.js';
+import { readCounters, signUp, track } from '../../helpers/tracker.js';
 
 const database = await openTestDatabase(t);
 const environment = { JWT_SECRET: randomBytes(32).toString('base64url') };
@@ -29,7 +29,7 @@ t.test('100 parallel uses of one account are counted exactly, and each is told a
     t.equal(status, 200);
     t.equal(body['currentTokenCount'], Number(body['currentPromptCount']) * 7, 'both counts are of one moment');
   }
-  t.match(await countersOf(server, user.id), { prompts: '100', tokens: '700' });
+  t.match(await readCounters(server, user.id), { prompts: '100', tokens: '700' });
   await server.verifyLedger(t);
 });
 
@@ -57,7 +57,7 @@ t.test('2,000 parallel uses of 10 accounts through two servers are counted exact
       range(200).map((n) => (n + 1) * 2),
       'no count was told twice',
     );
-    t.match(await countersOf(server, id), { prompts: '400', tokens: '600' });
+    t.match(await readCounters(server, id), { prompts: '400', tokens: '600' });
   }
   const [events] = await database.sql(
     `select count(*)::integer as events from usage_events where source = 'tracker' and user_id = any ($1)`,
@@ -90,7 +90,7 @@ t.test(
         [...statuses].join(),
       );
     }
-    for (const { id } of trackers.slice(6)) t.match(await countersOf(server, id), { prompts: '25', tokens: '25' });
+    for (const { id } of trackers.slice(6)) t.match(await readCounters(server, id), { prompts: '25', tokens: '25' });
     await server.verifyLedger(t);
   },
 );

@@ -4,7 +4,7 @@ import { registerUser } from '../../helpers/accounts.js';
 import { isErrorBody } from '../../helpers/http/bad-input.js';
 import { send } from '../../helpers/http/server-load.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { countersOf, signUp } from '../../helpers/tracker.js';
+import { readCounters, signUp } from '../../helpers/tracker.js';
 
 const server = await openTestServer(t);
 const url = await server.listen();
@@ -55,7 +55,7 @@ for (const prefix of ['/api', '']) {
     assertError(t, await send(url, `${prefix}/trackUsage`, { body, token: 'x' }), 403, 'TRACKER_TOKEN_INVALID');
     const tampered = `${token.slice(0, -2)}${token.endsWith('AA') ? 'BB' : 'AA'}`;
     assertError(t, await send(url, `${prefix}/trackUsage`, { body, token: tampered }), 403, 'TRACKER_TOKEN_INVALID');
-    t.equal(await countersOf(server, user.id), undefined, 'nothing was counted');
+    t.equal(await readCounters(server, user.id), undefined, 'nothing was counted');
 
     await server.database.sql('delete from users where id = $1', [user.id]);
     assertError(t, await send(url, `${prefix}/trackUsage`, { body, token }), 404, 'USER_NOT_FOUND');
@@ -69,7 +69,7 @@ t.test('an account is found however its address is spelt', async (t) => {
     const token = await signUp(server, email);
     t.equal((await send(url, '/trackUsage', { token, body: { usage: 1, tokenCount: 1 } }))?.status, 200);
   }
-  t.match(await countersOf(server, user.id), { prompts: '2', tokens: '2' });
+  t.match(await readCounters(server, user.id), { prompts: '2', tokens: '2' });
   await server.verifyLedger(t);
 });
 
@@ -135,7 +135,7 @@ t.test('an account without a token left is counted like any other, and its balan
     t.match(answer.json(), { threshold: 2 });
     t.equal(answer.statusCode, 200, 'beyond the threshold as well');
   }
-  t.match(await countersOf(poor, user.id), { prompts: '7', tokens: '1000' });
+  t.match(await readCounters(poor, user.id), { prompts: '7', tokens: '1000' });
   const balances = await poor.database.sql('select allocated, used from balances');
   t.strictSame(balances, [{ allocated: '0', used: '0' }]);
   await poor.verifyLedger(t);

@@ -4,7 +4,7 @@ import { createTrackerMeter } from '../../../src/features/tracker/tracker-meter.
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { registerUser } from '../../helpers/accounts.js';
 import { LedgerChecksSchema, openTestServer } from '../../helpers/http/test-server.js';
-import { countersOf, signUp, track } from '../../helpers/tracker.js';
+import { readCounters, signUp, track } from '../../helpers/tracker.js';
 
 const server = await openTestServer(t);
 const url = await server.listen();
@@ -18,7 +18,7 @@ async function discrepancies() {
   return checks.find(({ name }) => name === CHECK)?.discrepancies;
 }
 
-/** Moves an account's counters, and the rollups they are the sums of. */
+/** Changes an account's counters, and the rollups they sum up. */
 async function countTo(userId: string, prompts: number, tokens: number): Promise<void> {
   await sql('update tracker_counters set prompts = $2, tokens = $3 where user_id = $1', [userId, prompts, tokens]);
   await sql(`update usage_rollups set prompts = $2, total_tokens = $3 where subject_id = $1 and source = 'tracker'`, [
@@ -44,7 +44,7 @@ t.test('a use that would carry a counter beyond what a number holds is refused, 
     ]);
     t.match(refused, { status: 400, body: { code: 'COUNTER_FULL', error: /\S/ } });
     t.equal(neighbour.status, 200);
-    t.match(await countersOf(server, full.id), { prompts: String(prompts), tokens: String(tokens) });
+    t.match(await readCounters(server, full.id), { prompts: String(prompts), tokens: String(tokens) });
     const last = await track(url, fullToken, { usage: prompts === 0 ? 0 : 1, tokenCount: tokens === 0 ? 0 : 1 });
     t.match(last.body, { currentPromptCount: prompts && MOST, currentTokenCount: tokens && MOST });
   }
@@ -78,7 +78,7 @@ t.test('items of one call each see what the ones before counted; a stranger is r
     { code: 'IDEMPOTENCY_MISMATCH' },
     { prompts: 3, tokens: 30 },
   ]);
-  t.equal(await countersOf(server, stranger), undefined);
+  t.equal(await readCounters(server, stranger), undefined);
 });
 
 t.test('an item Postgres cannot read costs only itself', async (t) => {
@@ -90,7 +90,7 @@ t.test('an item Postgres cannot read costs only itself', async (t) => {
     outcomes.map(({ status }) => status),
     ['fulfilled', 'rejected', 'rejected', 'fulfilled', 'rejected', 'fulfilled'],
   );
-  t.match(await countersOf(server, user.id), { prompts: '3', tokens: '3' });
+  t.match(await readCounters(server, user.id), { prompts: '3', tokens: '3' });
 });
 
 t.test(
@@ -109,7 +109,7 @@ t.test(
     t.strictSame(await discrepancies(), [{ subject: user.id, stated: [4, 41], proven: [4, 40] }]);
 
     await sql('delete from users where id = $1', [user.id]);
-    t.equal(await countersOf(server, user.id), undefined, 'the counters go with their account');
+    t.equal(await readCounters(server, user.id), undefined, 'the counters go with their account');
     t.strictSame(await discrepancies(), []);
   },
 );

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { countersOf, signUp, track } from '../../helpers/tracker.js';
+import { readCounters, signUp, track } from '../../helpers/tracker.js';
 
 const server = await openTestServer(t);
 const url = await server.listen();
@@ -23,7 +23,7 @@ t.test('a use sent again with its key is answered as it was and counted once', a
     t.equal(repeat.status, 200);
     t.strictSame(repeat.body, first.body, 'the original answer, whatever was counted since');
   }
-  t.match(await countersOf(server, id), { prompts: '6', tokens: '15' });
+  t.match(await readCounters(server, id), { prompts: '6', tokens: '15' });
   await server.verifyLedger(t);
 });
 
@@ -32,7 +32,7 @@ t.test('40 parallel uses with one key are one use with one answer', async (t) =>
   const key = randomUUID();
   const answers = await Promise.all(Array.from({ length: 40 }, () => track(url, token, USE, key)));
   for (const { status, body } of answers) t.match({ status, body }, { status: 200, body: { currentPromptCount: 1 } });
-  t.match(await countersOf(server, id), { prompts: '1', tokens: '10' });
+  t.match(await readCounters(server, id), { prompts: '1', tokens: '10' });
   await server.verifyLedger(t);
 });
 
@@ -52,14 +52,14 @@ t.test('the same key with another body is refused with 422 and counts nothing, a
   ]);
   t.strictSame([first?.status, second?.status].sort(), [200, 422]);
   const won = first?.status === 200 ? 1 : 9;
-  t.match(await countersOf(server, id), { prompts: String(1 + won), tokens: '20' });
+  t.match(await readCounters(server, id), { prompts: String(1 + won), tokens: '20' });
   await server.verifyLedger(t);
 });
 
 t.test('a header and an event_id that differ are refused with 400', async (t) => {
   const { id, token } = await openTracker();
   t.match(await track(url, token, { ...USE, event_id: 'one' }, 'another'), { status: 400 });
-  t.equal(await countersOf(server, id), undefined);
+  t.equal(await readCounters(server, id), undefined);
 });
 
 t.test('a key belongs to its account: another may use the same one', async (t) => {

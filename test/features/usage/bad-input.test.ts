@@ -11,14 +11,14 @@ import {
   PREFIXES,
 } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { type BatchAnswer, usageOf } from '../../helpers/observed-usage.js';
+import { type BatchAnswer, createUsage } from '../../helpers/observed-usage.js';
 
 const server = await openTestServer(t);
 const user = await registerUser(server);
 const admin = await logInAsAdmin(server);
 const headers = { 'content-type': 'application/json', authorization: `Bearer ${user.token}` };
 
-const { totalTokens: _, ...event } = usageOf();
+const { totalTokens: _, ...event } = createUsage();
 const RECORD: Endpoint = {
   method: 'POST',
   path: '/usage',

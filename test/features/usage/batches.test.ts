@@ -1,12 +1,12 @@
 import t from 'tap';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { type BatchAnswer, eventsOf, idOf, usageOf } from '../../helpers/observed-usage.js';
+import { type BatchAnswer, countEvents, createUsage, readId } from '../../helpers/observed-usage.js';
 
 const server = await openTestServer(t, { environment: { RETENTION_MONTHS: '2' } });
 const MINUTE_MS = 60_000;
 
-/** Start of the oldest month that is kept. */
+/** The start of the oldest month still kept. */
 const [horizon] = await server.database.sql<{ ms: number }>(
   `select extract(epoch from date_trunc('month', now(), 'UTC') - interval '2 months')::float8 * 1000 as ms`,
 );
@@ -17,8 +17,8 @@ t.test(
   async (t) => {
     const user = await registerUser(server);
     const now = Date.now();
-    const first = await user.as('POST', '/api/usage', usageOf({ timestamp: now - 4, event_id: 'sent before' }));
-    const good = usageOf({ timestamp: now });
+    const first = await user.as('POST', '/api/usage', createUsage({ timestamp: now - 4, event_id: 'sent before' }));
+    const good = createUsage({ timestamp: now });
     const known: [unknown, object][] = [
       [good, { recorded: true, duplicate: false }],
       [good, { recorded: true, duplicate: true }],
@@ -45,8 +45,11 @@ t.test(
         { ...good, timestamp: 0 },
         { recorded: false, code: 'TIMESTAMP_OUT_OF_RANGE' },
       ],
-      [usageOf({ timestamp: now - 4, event_id: 'sent before' }), { id: idOf(first), recorded: true, duplicate: true }],
-      [usageOf({ timestamp: now - 5, event_id: 'sent before' }), { recorded: false, code: 'IDEMPOTENCY_MISMATCH' }],
+      [
+        createUsage({ timestamp: now - 4, event_id: 'sent before' }),
+        { id: readId(first), recorded: true, duplicate: true },
+      ],
+      [createUsage({ timestamp: now - 5, event_id: 'sent before' }), { recorded: false, code: 'IDEMPOTENCY_MISMATCH' }],
       [
         { ...good, event_id: 'twice' },
         { recorded: true, duplicate: false },
@@ -68,7 +71,7 @@ t.test(
         { recorded: true, duplicate: false },
       ],
     ];
-    const rest = Array.from({ length: 1_000 - known.length }, (_, n) => usageOf({ timestamp: now - 10 - n }));
+    const rest = Array.from({ length: 1_000 - known.length }, (_, n) => createUsage({ timestamp: now - 10 - n }));
     const events = [...rest.slice(0, 500), ...known.map(([event]) => event), ...rest.slice(500)];
     const response = await user.as('POST', '/api/usage', { events });
     t.equal(response.statusCode, 200);
@@ -82,7 +85,7 @@ t.test(
       const rows = await server.database.sql('select occurred_at from usage_events where id = $1', [id]);
       t.strictSame(rows, [{ occurred_at: new Date(event.timestamp) }], 'the id is that of the event sent there');
     }
-    t.equal(await eventsOf(server, user.id), 1 + rest.length + 3);
+    t.equal(await countEvents(server, user.id), 1 + rest.length + 3);
 
     const again = (await user.as('POST', '/api/usage', { events })).json<BatchAnswer>();
     t.match(again, { recorded: 0, duplicates: rest.length + 6, refused: known.length - 6 });
@@ -91,17 +94,17 @@ t.test(
       results.map(({ id }) => id),
       'sent again, each has the same id',
     );
-    t.equal(await eventsOf(server, user.id), 1 + rest.length + 3);
+    t.equal(await countEvents(server, user.id), 1 + rest.length + 3);
     await server.verifyLedger(t);
   },
 );
 
 t.test('a batch of one, or of 1,000 of full length, is taken; of none or of 1,001 it is refused', async (t) => {
   const user = await registerUser(server);
-  t.match((await user.as('POST', '/usage', { events: [usageOf()] })).json(), { recorded: 1 });
+  t.match((await user.as('POST', '/usage', { events: [createUsage()] })).json(), { recorded: 1 });
   const now = Date.now();
   const long = Array.from({ length: 1_001 }, (_, n) =>
-    usageOf({ timestamp: now - 1 - n, url: `https://x.ai/${'x'.repeat(2_035)}`, model: 'm'.repeat(200) }),
+    createUsage({ timestamp: now - 1 - n, url: `https://x.ai/${'x'.repeat(2_035)}`, model: 'm'.repeat(200) }),
   );
   t.match((await user.as('POST', '/usage', { events: long.slice(1) })).json(), { recorded: 1_000, refused: 0 });
   for (const events of [[], long]) {
@@ -109,17 +112,17 @@ t.test('a batch of one, or of 1,000 of full length, is taken; of none or of 1,00
     t.equal(refused.statusCode, 400);
     t.match(refused.json(), { code: 'VALIDATION_FAILED' });
   }
-  const heavy = await user.as('POST', '/usage', { events: [{ ...usageOf(), url: 'x'.repeat(5 * 1024 * 1024) }] });
+  const heavy = await user.as('POST', '/usage', { events: [{ ...createUsage(), url: 'x'.repeat(5 * 1024 * 1024) }] });
   t.equal(heavy.statusCode, 413);
-  t.equal(await eventsOf(server, user.id), 1_001);
+  t.equal(await countEvents(server, user.id), 1_001);
 });
 
 t.test('a key for a whole batch is refused, as it would be that of none of its events', async (t) => {
   const user = await registerUser(server);
-  const refused = await user.as('POST', '/api/usage', { events: [usageOf()] }, { 'idempotency-key': 'k' });
+  const refused = await user.as('POST', '/api/usage', { events: [createUsage()] }, { 'idempotency-key': 'k' });
   t.equal(refused.statusCode, 400);
   t.match(refused.json(), { code: 'VALIDATION_FAILED', error: /event_id/ });
-  t.equal(await eventsOf(server, user.id), 0);
+  t.equal(await countEvents(server, user.id), 0);
 });
 
 t.test(
@@ -128,13 +131,13 @@ t.test(
     const user = await registerUser(server);
     const taken = [Date.now() + 4.5 * MINUTE_MS, horizonMs, horizonMs + 1, Date.now() - 40 * 24 * 60 * MINUTE_MS];
     for (const timestamp of taken) {
-      t.equal((await user.as('POST', '/api/usage', usageOf({ timestamp }))).statusCode, 201, String(timestamp));
+      t.equal((await user.as('POST', '/api/usage', createUsage({ timestamp }))).statusCode, 201, String(timestamp));
     }
     for (const timestamp of [Date.now() + 5.5 * MINUTE_MS, horizonMs - 1, 0, 253_402_300_799_999]) {
-      const refused = await user.as('POST', '/api/usage', usageOf({ timestamp }));
+      const refused = await user.as('POST', '/api/usage', createUsage({ timestamp }));
       t.equal(refused.statusCode, 400, String(timestamp));
       t.match(refused.json(), { code: 'TIMESTAMP_OUT_OF_RANGE' });
-      const batch = await user.as('POST', '/api/usage', { events: [usageOf({ timestamp }), usageOf()] });
+      const batch = await user.as('POST', '/api/usage', { events: [createUsage({ timestamp }), createUsage()] });
       t.match(batch.json(), { results: [{ recorded: false, code: 'TIMESTAMP_OUT_OF_RANGE' }, { recorded: true }] });
     }
     await server.verifyLedger(t);
@@ -147,7 +150,7 @@ t.test('a session or key that has ended is refused with 401 and records nothing,
   await server.database.sql('delete from private.sessions where user_id = $1', [user.id]);
   await server.database.sql('update private.api_keys set expires_at = now() where user_id = $1', [user.id]);
   for (const token of [user.token, key]) {
-    for (const body of [usageOf(), { ...usageOf(), event_id: 'k' }, { events: [usageOf(), {}] }]) {
+    for (const body of [createUsage(), { ...createUsage(), event_id: 'k' }, { events: [createUsage(), {}] }]) {
       const refused = await sendWith(server, token, 'POST', '/api/usage', body);
       t.equal(refused.statusCode, 401);
       t.match(refused.json(), { code: 'INVALID_TOKEN' });

@@ -7,12 +7,12 @@ import { logInAsAdmin } from '../../helpers/admin.js';
 import { parseCsv } from '../../helpers/csv.js';
 import { openTestCluster } from '../../helpers/db/test-database.js';
 import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
-import { recordAll, storeUsage, usageOf } from '../../helpers/observed-usage.js';
+import { createUsage, recordAll, storeUsage } from '../../helpers/observed-usage.js';
 
 const HEADER =
   'occurred_at,provider,model,source,prompts,input_tokens,output_tokens,total_tokens,cost,provenance,url,user_id,device_id,id';
 
-/** Puts many events of one person into the books, a second apart. */
+/** Records many events of one person, a second apart. */
 async function storeMany(server: TestServer, user: TestUser, rows: number): Promise<void> {
   await server.database.sql(
     `select private.record_usage_events(array_agg(row(
@@ -31,7 +31,7 @@ t.test('a file has a header, a line for each event, and quotes what needs quotes
   await recordAll(
     t,
     user,
-    models.map((model, n) => usageOf({ model, timestamp: Date.now() - n * 1_000 })),
+    models.map((model, n) => createUsage({ model, timestamp: Date.now() - n * 1_000 })),
   );
   const response = await user.as('GET', '/api/usage.csv');
   t.equal(response.statusCode, 200);
@@ -72,7 +72,7 @@ t.test('no cell is a formula to a spreadsheet', async (t) => {
     rows.map((row) => [row[2], row[10]]),
     formulas.map((formula) => [`'${formula}`, `'${formula}`]),
   );
-  const recorded = await user.as('POST', '/api/usage', usageOf({ model: '=1+1', url: '=1+1' }));
+  const recorded = await user.as('POST', '/api/usage', createUsage({ model: '=1+1', url: '=1+1' }));
   t.equal(recorded.statusCode, 201, 'such names are no error');
 });
 
@@ -97,7 +97,7 @@ t.test('20,000 rows are all there, once, newest first; an admin gets the same', 
   await server.verifyLedger(t);
 });
 
-/** Begins to read a file over real HTTP. */
+/** Opens a file over real HTTP. */
 async function open(server: TestServer, user: TestUser): Promise<IncomingMessage> {
   const url = await server.listen();
   const [response]: IncomingMessage[] = await once(

@@ -4,7 +4,7 @@ import { createApiKey, registerUser, sendWith, type TestUser } from '../../helpe
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { send } from '../../helpers/http/server-load.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { eventsOf, idOf, linkDevice, recordAll, usageOf } from '../../helpers/observed-usage.js';
+import { countEvents, createUsage, linkDevice, readId, recordAll } from '../../helpers/observed-usage.js';
 import type { Summary } from '../../helpers/summaries.js';
 
 const database = await openTestDatabase(t);
@@ -13,7 +13,7 @@ const server = await openTestServer(t, { database, environment });
 const replica = await openTestServer(t, { database, environment });
 const urls = [await server.listen(), await replica.listen()] as const;
 const QUARTER_MS = 15 * 60_000;
-/** Start of a quarter hour of its own for each test. */
+/** Returns the start of a quarter hour that no other test uses. */
 let quarters = 10;
 const newQuarter = () => {
   quarters += 2;
@@ -21,11 +21,11 @@ const newQuarter = () => {
 };
 const range = (count: number) => Array.from({ length: count }, (_, n) => n);
 
-async function sumsOf(user: TestUser): Promise<Summary['totals']> {
+async function readTotals(user: TestUser): Promise<Summary['totals']> {
   return (await user.as('GET', '/api/usage/summary')).json<Summary>().totals;
 }
 
-/** What the rollups and the totals hold of a quarter hour. */
+/** Reads what the rollups and the totals hold for a quarter hour. */
 async function bookedIn(bucket: number): Promise<object> {
   const [row] = await database.sql(
     `select (select count(*)::integer from usage_rollups where bucket = $1) as rollups,
@@ -42,13 +42,13 @@ t.test('a deleted event is gone from the list, the summary, the rollups and the 
   const ids = await recordAll(
     t,
     user,
-    range(3).map((n) => usageOf({ timestamp: at + n, inputTokens: n + 1, outputTokens: 10 })),
+    range(3).map((n) => createUsage({ timestamp: at + n, inputTokens: n + 1, outputTokens: 10 })),
   );
-  t.match(await sumsOf(user), { events: 3, input_tokens: 6, output_tokens: 30 });
+  t.match(await readTotals(user), { events: 3, input_tokens: 6, output_tokens: 30 });
   const response = await user.as('DELETE', `/api/usage/${ids[1]}`);
   t.equal(response.statusCode, 200);
   t.strictSame(response.json(), { id: ids[1], deleted: true });
-  t.match(await sumsOf(user), { events: 2, prompts: 2, input_tokens: 4, output_tokens: 20, total_tokens: 24 });
+  t.match(await readTotals(user), { events: 2, prompts: 2, input_tokens: 4, output_tokens: 20, total_tokens: 24 });
   const { usage } = (await user.as('GET', '/api/usage')).json<{ usage: { id: string }[] }>();
   t.strictSame(
     usage.map(({ id }) => id),
@@ -62,7 +62,10 @@ t.test('a deleted event is gone from the list, the summary, the rollups and the 
 t.test('with the last event of a quarter hour its rollup goes, too', async (t) => {
   const user = await registerUser(server);
   const at = newQuarter();
-  const events = [usageOf({ timestamp: at }), usageOf({ timestamp: at + 1, provider: 'claude', event_id: 'k' })];
+  const events = [
+    createUsage({ timestamp: at }),
+    createUsage({ timestamp: at + 1, provider: 'claude', event_id: 'k' }),
+  ];
   const [one = '', other = ''] = await recordAll(t, user, events);
   t.strictSame(await bookedIn(at), { rollups: 2, rolled_up: 2, totalled: 2 });
   await user.as('DELETE', `/usage/${one}`);
@@ -89,8 +92,8 @@ t.test("another person's event, a debited one, an unknown one is not found, and 
     `select id from usage_events where user_id = $1 and source = 'tracker'`,
     [user.id],
   );
-  const foreign = idOf(await stranger.as('POST', '/api/usage', usageOf()));
-  const before = await eventsOf(server);
+  const foreign = readId(await stranger.as('POST', '/api/usage', createUsage()));
+  const before = await countEvents(server);
   const none = ['00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff', randomUUID()];
   for (const id of [foreign, used.json<{ event_id: string }>().event_id, tracked?.id, ...none]) {
     const response = await user.as('DELETE', `/api/usage/${id}`);
@@ -100,7 +103,7 @@ t.test("another person's event, a debited one, an unknown one is not found, and 
   for (const id of ['x', '%00', `urn:uuid:${foreign}`, `${foreign}0`, "'--"]) {
     t.equal((await stranger.as('DELETE', `/api/usage/${id}`)).statusCode, 400, id);
   }
-  t.equal(await eventsOf(server), before);
+  t.equal(await countEvents(server), before);
   await server.verifyLedger(t);
 });
 
@@ -116,7 +119,7 @@ t.test('30 parallel deletions and as many recordings in one quarter hour keep th
         ids: await recordAll(
           t,
           user,
-          range(10).map((n) => usageOf({ timestamp: start + n })),
+          range(10).map((n) => createUsage({ timestamp: start + n })),
         ),
       })),
     );
@@ -130,7 +133,7 @@ t.test('30 parallel deletions and as many recordings in one quarter hour keep th
     );
     const recordings = users.flatMap(({ token }) =>
       range(10).map(async (n) => {
-        const body = usageOf({ timestamp: start + 500 + n, provider: n % 2 === 0 ? 'chatgpt' : 'claude' });
+        const body = createUsage({ timestamp: start + 500 + n, provider: n % 2 === 0 ? 'chatgpt' : 'claude' });
         return (await send(urls[n % 2] ?? urls[0], '/api/usage', { body, token }))?.status;
       }),
     );
@@ -141,12 +144,12 @@ t.test('30 parallel deletions and as many recordings in one quarter hour keep th
     t.match(await bookedIn(at), { rolled_up: 30 * (round + 1), totalled: 30 * (round + 1) });
     await server.verifyLedger(t);
   }
-  t.match(await sumsOf(users[0] ?? (await registerUser(server))), { events: 40, total_tokens: 40 * 222 });
+  t.match(await readTotals(users[0] ?? (await registerUser(server))), { events: 40, total_tokens: 40 * 222 });
 });
 
 t.test('one event deleted by 20 parallel requests is deleted once', async (t) => {
   const user = await registerUser(server);
-  const id = idOf(await user.as('POST', '/api/usage', usageOf({ timestamp: newQuarter() })));
+  const id = readId(await user.as('POST', '/api/usage', createUsage({ timestamp: newQuarter() })));
   const statuses = await Promise.all(
     range(20).map(async () => (await user.as('DELETE', `/api/usage/${id}`)).statusCode),
   );
@@ -156,10 +159,10 @@ t.test('one event deleted by 20 parallel requests is deleted once', async (t) =>
 
 t.test('a session that has ended deletes nothing', async (t) => {
   const user = await registerUser(server);
-  const id = idOf(await user.as('POST', '/api/usage', usageOf()));
+  const id = readId(await user.as('POST', '/api/usage', createUsage()));
   await database.sql('delete from private.sessions where user_id = $1', [user.id]);
   t.equal((await user.as('DELETE', `/api/usage/${id}`)).statusCode, 401);
-  t.equal(await eventsOf(server, user.id), 1);
+  t.equal(await countEvents(server, user.id), 1);
   await server.verifyLedger(t);
 });
 

@@ -3,7 +3,14 @@ import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { idOf, linkDevice, recordAll, type StoredUsage, storeUsage, usageOf } from '../../helpers/observed-usage.js';
+import {
+  createUsage,
+  linkDevice,
+  readId,
+  recordAll,
+  type StoredUsage,
+  storeUsage,
+} from '../../helpers/observed-usage.js';
 
 const server = await openTestServer(t);
 const HOUR_MS = 60 * 60 * 1_000;
@@ -30,7 +37,7 @@ async function walk(who: Reader, path: string, limit: number): Promise<unknown[]
   return ids;
 }
 
-/** A person with three devices; many events of each share a moment, to the microsecond. */
+/** Creates a person with three devices; many events of each share a moment, to the microsecond. */
 async function openCrowd() {
   const user = await registerUser(server);
   const devices = [await server.registerDevice(), await server.registerDevice(), await server.registerDevice()];
@@ -75,10 +82,10 @@ t.test('what is recorded while somebody pages on changes nothing behind them', a
   const ids = await recordAll(
     t,
     user,
-    times.map((timestamp) => usageOf({ timestamp })),
+    times.map((timestamp) => createUsage({ timestamp })),
   );
   const first = (await user.as('GET', '/api/usage?limit=2')).json<Page>();
-  await user.as('POST', '/api/usage', usageOf());
+  await user.as('POST', '/api/usage', createUsage());
   const second = (await user.as('GET', `/api/usage?limit=2&cursor=${first.next_cursor}`)).json<Page>();
   t.strictSame(
     [...first.usage, ...second.usage].map(({ id }) => id),
@@ -121,13 +128,13 @@ t.test('filters narrow the list, alone and together', async (t) => {
 t.test('an event is listed with all that is kept of it', async (t) => {
   const user = await registerUser(server);
   const timestamp = Date.now() - 1_234;
-  const response = await user.as('POST', '/api/usage', usageOf({ timestamp, provider: 'claude', model: ' Opus ' }));
+  const response = await user.as('POST', '/api/usage', createUsage({ timestamp, provider: 'claude', model: ' Opus ' }));
   const { usage } = (await user.as('GET', '/usage')).json<Page>();
   t.match(usage, [{ created_at: /^\d{4}-.+\+00:00$/ }]);
   const { created_at: _, occurred_at, ...rest } = usage[0] ?? {};
   t.equal(Date.parse(String(occurred_at)), timestamp);
   t.strictSame(rest, {
-    id: idOf(response),
+    id: readId(response),
     user_id: user.id,
     device_id: null,
     provider: 'claude',

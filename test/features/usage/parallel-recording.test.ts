@@ -5,7 +5,7 @@ import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { send } from '../../helpers/http/server-load.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { eventsOf, type SentUsage, usageOf } from '../../helpers/observed-usage.js';
+import { countEvents, createUsage, type SentUsage } from '../../helpers/observed-usage.js';
 
 const database = await openTestDatabase(t);
 const environment = { JWT_SECRET: randomBytes(32).toString('base64url') };
@@ -30,24 +30,24 @@ async function deadlocks(): Promise<number> {
 
 t.test('50 parallel copies of one event are one event: one is new, 49 are told its id', async (t) => {
   const user = await registerUser(server);
-  for (const event of [usageOf(), usageOf({ event_id: 'k' })]) {
+  for (const event of [createUsage(), createUsage({ event_id: 'k' })]) {
     const copies = range(50).map(() => event);
     const answers = await meetAtLock(database, insertionLock('usage_events', 2), () => sendAll(user.token, copies));
     t.equal(answers.filter((answer) => answer?.status === 201).length, 1);
     t.equal(answers.filter((answer) => answer?.status === 200 && answer.body['duplicate'] === true).length, 49);
     t.equal(new Set(answers.map((answer) => answer?.body['id'])).size, 1);
   }
-  t.equal(await eventsOf(server, user.id), 2);
+  t.equal(await countEvents(server, user.id), 2);
   await server.verifyLedger(t);
 });
 
 t.test('of 30 parallel events with one key and different bodies exactly one is recorded', async (t) => {
   const user = await registerUser(server);
-  const events = range(30).map((n) => usageOf({ inputTokens: n, event_id: 'k' }));
+  const events = range(30).map((n) => createUsage({ inputTokens: n, event_id: 'k' }));
   const answers = await meetAtLock(database, insertionLock('usage_events', 2), () => sendAll(user.token, events));
   t.equal(answers.filter((answer) => answer?.status === 201).length, 1);
   t.equal(answers.filter((answer) => answer?.status === 422).length, 29);
-  t.equal(await eventsOf(server, user.id), 1);
+  t.equal(await countEvents(server, user.id), 1);
   const winner = answers.findIndex((answer) => answer?.status === 201);
   const rows = await database.sql('select input_tokens::integer from usage_events where user_id = $1', [user.id]);
   t.strictSame(rows, [{ input_tokens: winner }], 'the one that was told so');
@@ -60,7 +60,7 @@ t.test(
     const [one, other] = [await registerUser(server), await registerUser(server)];
     // Over four months, two of which have no partition yet, and every third with a key.
     const events: SentUsage[] = range(400).map((n) =>
-      usageOf({
+      createUsage({
         timestamp: Date.now() - (n % 4) * 31 * DAY_MS - n * 60_000,
         provider: n % 2 === 0 ? 'claude' : 'gemini',
         ...(n % 3 === 0 && { event_id: `key ${n}` }),
@@ -85,7 +85,7 @@ t.test(
     t.equal(await deadlocks(), before, 'no deadlock had to be broken');
     // The slices of both orders leave out the middle at first; one whole batch completes it.
     await sendAll(one.token, [{ events }]);
-    t.equal(await eventsOf(server, one.id), events.length);
+    t.equal(await countEvents(server, one.id), events.length);
     const rows = await database.sql(
       'select sum(events)::integer as events, sum(total_tokens)::integer as tokens from usage_rollups where subject_id = $1',
       [one.id],
@@ -99,9 +99,9 @@ t.test('single events, batches and devices at once in one quarter hour are all c
   const user = await registerUser(server);
   const device = await server.registerDevice(1_000);
   const at = Date.now() - 2 * DAY_MS;
-  const single = range(100).map((n) => usageOf({ timestamp: at + n }));
+  const single = range(100).map((n) => createUsage({ timestamp: at + n }));
   const batches = range(10).map((b) => ({
-    events: range(20).map((n) => usageOf({ timestamp: at + 1_000 + b * 20 + n })),
+    events: range(20).map((n) => createUsage({ timestamp: at + 1_000 + b * 20 + n })),
   }));
   // A batch of events of each server, and one of uses.
   const [answers, uses] = await meetAtLock(database, insertionLock('usage_events', 3), () =>
@@ -112,7 +112,7 @@ t.test('single events, batches and devices at once in one quarter hour are all c
   );
   t.ok(answers.every((answer) => answer?.status === 201 || answer?.status === 200));
   t.ok(uses.every(({ statusCode }) => statusCode === 200));
-  t.equal(await eventsOf(server, user.id), 300);
+  t.equal(await countEvents(server, user.id), 300);
   await server.verifyLedger(t);
 });
 

@@ -4,7 +4,7 @@ import t from 'tap';
 import { createApiKey, registerUser, sendWith, type TestUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { eventsOf, idOf, linkDevice, usageOf } from '../../helpers/observed-usage.js';
+import { countEvents, createUsage, linkDevice, readId } from '../../helpers/observed-usage.js';
 
 const server = await openTestServer(t);
 const admin = await logInAsAdmin(server);
@@ -18,7 +18,10 @@ for (const device of [adasDevice, evesDevice]) {
 const events = new Map<TestUser, string>();
 for (const user of [ada, eve]) {
   const provider = `of-${user.id}`;
-  events.set(user, idOf(await user.as('POST', '/api/usage', usageOf({ provider, url: `https://x.ai/${user.id}` }))));
+  events.set(
+    user,
+    readId(await user.as('POST', '/api/usage', createUsage({ provider, url: `https://x.ai/${user.id}` }))),
+  );
   await user.as('POST', '/api/events', { name: `feature-of-${user.id}`, properties: { whose: user.id } });
 }
 const READS = [
@@ -81,8 +84,8 @@ t.test('filters, cursors and ids of others open nothing', async (t) => {
   }
   const refused = await eve.as('DELETE', `/api/usage/${events.get(ada)}`);
   t.equal(refused.statusCode, 404);
-  t.equal(await eventsOf(server), 4, 'nothing is gone');
-  const asAda = { ...usageOf(), user_id: ada.id };
+  t.equal(await countEvents(server), 4, 'nothing is gone');
+  const asAda = { ...createUsage(), user_id: ada.id };
   t.equal((await eve.as('POST', '/api/usage', asAda)).statusCode, 400);
 });
 
@@ -95,18 +98,18 @@ t.test('nobody gets in without a token of theirs: anonymous, device, tracker, ad
     await server.app.inject({ method: 'POST', url: '/api/signup', payload: { email: ada.email } })
   ).json<{ sessionToken: string }>();
   const tokens = [undefined, '', 'x', adasDevice.token, sessionToken, admin.token, gone.token, goneKey];
-  const before = await eventsOf(server);
+  const before = await countEvents(server);
   for (const token of tokens) {
     for (const path of READS) t.equal((await sendWith(server, token, 'GET', `/api${path}`)).statusCode, 401, path);
     const writes = [
-      await sendWith(server, token, 'POST', '/api/usage', usageOf()),
-      await sendWith(server, token, 'POST', '/api/usage', { events: [usageOf()] }),
+      await sendWith(server, token, 'POST', '/api/usage', createUsage()),
+      await sendWith(server, token, 'POST', '/api/usage', { events: [createUsage()] }),
       await sendWith(server, token, 'POST', '/api/events', { name: 'x' }),
       await sendWith(server, token, 'DELETE', `/api/usage/${events.get(ada)}`),
     ];
     for (const { statusCode } of writes) t.equal(statusCode, 401);
   }
-  t.equal(await eventsOf(server), before);
+  t.equal(await countEvents(server), before);
   for (const token of [undefined, ada.token, await createApiKey(ada), adasDevice.token, sessionToken]) {
     for (const path of ADMIN_READS) {
       t.equal((await sendWith(server, token, 'GET', `/api${path}`)).statusCode, 401, path);

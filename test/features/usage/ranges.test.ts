@@ -2,7 +2,7 @@ import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { recordAll, usageOf } from '../../helpers/observed-usage.js';
+import { createUsage, recordAll } from '../../helpers/observed-usage.js';
 import type { Summary } from '../../helpers/summaries.js';
 
 const server = await openTestServer(t);
@@ -19,7 +19,7 @@ t.test('without a range it is about the last 30 days where the person is, today 
   await recordAll(
     t,
     user,
-    [0, 29, 31, 45].map((days) => usageOf({ timestamp: now - days * DAY_MS })),
+    [0, 29, 31, 45].map((days) => createUsage({ timestamp: now - days * DAY_MS })),
   );
   for (const tz of ['UTC', 'Asia/Kathmandu', 'Pacific/Kiritimati', 'Pacific/Pago_Pago']) {
     const answer = (await ask(`tz=${tz}&group_by=day`)).json<Summary>();
@@ -39,7 +39,7 @@ t.test('a range of moments counts from its first to before its last', async (t) 
     t,
     other,
     [start - 1, start, start + 1, start + QUARTER_MS - 1, start + QUARTER_MS].map((timestamp) =>
-      usageOf({ timestamp }),
+      createUsage({ timestamp }),
     ),
   );
   const count = async (from: number, to: number, write = (ms: number) => new Date(ms).toISOString()) => {
@@ -155,7 +155,7 @@ t.test('a summary of more than 10,000 rows is refused; one of as many is answere
   await recordAll(
     t,
     other,
-    Array.from({ length: 101 }, (_, n) => usageOf({ model: `model-${n}`, timestamp: Date.now() - n })),
+    Array.from({ length: 101 }, (_, n) => createUsage({ model: `model-${n}`, timestamp: Date.now() - n })),
   );
   const to = new Date().toISOString().slice(0, 10);
   const daysBack = (days: number) => new Date(Date.parse(to) - (days - 1) * DAY_MS).toISOString().slice(0, 10);

@@ -3,7 +3,7 @@ import t from 'tap';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
 import { send } from '../../helpers/http/server-load.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { eventsOf, idOf, usageOf } from '../../helpers/observed-usage.js';
+import { countEvents, createUsage, readId } from '../../helpers/observed-usage.js';
 
 const server = await openTestServer(t, { environment: { RETENTION_MONTHS: '2' } });
 const url = await server.listen();
@@ -57,18 +57,18 @@ t.test("contract 1's extension registers, logs in and has its usage recorded, un
 t.test('an API key records as its person, who is told the same event is there already', async (t) => {
   const user = await registerUser(server);
   const key = await createApiKey(user);
-  const event = usageOf();
+  const event = createUsage();
   const first = await sendWith(server, key, 'POST', '/api/usage', event);
   t.equal(first.statusCode, 201);
   const again = await user.as('POST', '/usage', event);
   t.equal(again.statusCode, 200);
-  t.strictSame(again.json(), { id: idOf(first), recorded: true, duplicate: true });
-  t.equal(await eventsOf(server, user.id), 1);
+  t.strictSame(again.json(), { id: readId(first), recorded: true, duplicate: true });
+  t.equal(await countEvents(server, user.id), 1);
 });
 
 t.test('an event is the same when all it says is the same, and another when anything differs', async (t) => {
   const user = await registerUser(server);
-  const event = usageOf({ url: 'https://chatgpt.com/c/1' });
+  const event = createUsage({ url: 'https://chatgpt.com/c/1' });
   const first = await user.as('POST', '/api/usage', event);
   const { totalTokens: _, ...untotalled } = event;
   for (const same of [
@@ -77,7 +77,7 @@ t.test('an event is the same when all it says is the same, and another when anyt
     { ...event, url: 'https://chatgpt.com/c/1?q=2#x' },
   ]) {
     t.strictSame((await user.as('POST', '/api/usage', same)).json(), {
-      id: idOf(first),
+      id: readId(first),
       recorded: true,
       duplicate: true,
     });
@@ -94,17 +94,17 @@ t.test('an event is the same when all it says is the same, and another when anyt
   for (const other of others) {
     const response = await user.as('POST', '/api/usage', other);
     t.equal(response.statusCode, 201, JSON.stringify(other));
-    t.not(idOf(response), idOf(first));
+    t.not(readId(response), readId(first));
   }
   const stranger = await registerUser(server);
   t.equal((await stranger.as('POST', '/api/usage', event)).statusCode, 201, "another person's is another one");
-  t.equal(await eventsOf(server, user.id), 1 + others.length);
+  t.equal(await countEvents(server, user.id), 1 + others.length);
   await server.verifyLedger(t);
 });
 
 t.test('the same key is the same event; with another body it is refused with 422', async (t) => {
   const user = await registerUser(server);
-  const event = usageOf();
+  const event = createUsage();
   const first = await user.as('POST', '/api/usage', event, { 'idempotency-key': 'k' });
   t.equal(first.statusCode, 201);
   for (const again of [
@@ -113,7 +113,7 @@ t.test('the same key is the same event; with another body it is refused with 422
     await user.as('POST', '/api/usage', { ...event, event_id: 'k' }, { 'idempotency-key': 'k' }),
   ]) {
     t.equal(again.statusCode, 200);
-    t.strictSame(again.json(), { id: idOf(first), recorded: true, duplicate: true });
+    t.strictSame(again.json(), { id: readId(first), recorded: true, duplicate: true });
   }
   for (const other of [{ model: 'gpt-5' }, { timestamp: event.timestamp + 1 }, { url: 'https://chatgpt.com/other' }]) {
     const refused = await user.as('POST', '/api/usage', { ...event, ...other, event_id: 'k' });
@@ -124,12 +124,12 @@ t.test('the same key is the same event; with another body it is refused with 422
   t.equal((await stranger.as('POST', '/api/usage', { ...event, event_id: 'k' })).statusCode, 201, 'keys are private');
   const differing = await user.as('POST', '/api/usage', { ...event, event_id: 'a' }, { 'idempotency-key': 'b' });
   t.equal(differing.statusCode, 400);
-  t.equal(await eventsOf(server, user.id), 1);
+  t.equal(await countEvents(server, user.id), 1);
 });
 
 t.test('a refused event leaves its key free', async (t) => {
   const user = await registerUser(server);
-  const event = { ...usageOf(), event_id: 'k' };
+  const event = { ...createUsage(), event_id: 'k' };
   const refused = await user.as('POST', '/api/usage', { ...event, totalTokens: 1 });
   t.equal(refused.statusCode, 400);
   t.match(refused.json(), { code: 'TOTAL_MISMATCH' });
@@ -152,9 +152,9 @@ t.test('the page is kept without what may be secret in its address', async (t) =
     '': null,
   };
   for (const [index, [page, kept]] of Object.entries(pages).entries()) {
-    const response = await user.as('POST', '/api/usage', usageOf({ url: page, event_id: `page-${index}` }));
+    const response = await user.as('POST', '/api/usage', createUsage({ url: page, event_id: `page-${index}` }));
     t.equal(response.statusCode, 201, page);
-    const rows = await server.database.sql('select url from usage_events where id = $1', [idOf(response)]);
+    const rows = await server.database.sql('select url from usage_events where id = $1', [readId(response)]);
     t.strictSame(rows, [{ url: kept }], page);
   }
   const [kept] = await server.database.sql(`select string_agg(k::text, '') as text from private.idempotency_keys k`);
@@ -165,8 +165,8 @@ t.test('the page is kept without what may be secret in its address', async (t) =
 t.test('without tokens left everything is still recorded', async (t) => {
   const poor = await openTestServer(t, { environment: { DEFAULT_USER_TOKENS: '0' } });
   const user = await registerUser(poor);
-  t.equal((await user.as('POST', '/api/usage', usageOf({ inputTokens: 1_000_000 }))).statusCode, 201);
-  t.match((await user.as('POST', '/api/usage', { events: [usageOf()] })).json(), { recorded: 1 });
+  t.equal((await user.as('POST', '/api/usage', createUsage({ inputTokens: 1_000_000 }))).statusCode, 201);
+  t.match((await user.as('POST', '/api/usage', { events: [createUsage()] })).json(), { recorded: 1 });
   await poor.verifyLedger(t);
 });
 

@@ -2,13 +2,13 @@ import t from 'tap';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { registerUser } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { eventsOf, recordAll, type SentUsage, usageOf } from '../../helpers/observed-usage.js';
+import { countEvents, createUsage, recordAll, type SentUsage } from '../../helpers/observed-usage.js';
 import type { Summary } from '../../helpers/summaries.js';
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
 
-/** The middle of a month, so many months back. */
-function middleOf(monthsBack: number): number {
+/** Returns the middle of the month that many months back. */
+function toMiddleOfMonth(monthsBack: number): number {
   const now = new Date();
   return Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - monthsBack, 15, 12);
 }
@@ -24,7 +24,7 @@ async function partitions(): Promise<string[]> {
   const rows = await database.sql<{ name: string }>('select name from private.usage_partitions() order by name');
   return rows.map(({ name }) => name);
 }
-const partitionOf = (at: number) => `usage_events_${new Date(at).toISOString().slice(0, 7).replace('-', '_')}`;
+const toPartition = (at: number) => `usage_events_${new Date(at).toISOString().slice(0, 7).replace('-', '_')}`;
 
 function maintain(months: number) {
   return server.backend.database.call('maintain', { p_retention_months: months }, AnyResult);
@@ -32,24 +32,27 @@ function maintain(months: number) {
 
 t.test('an event in a month that retention dropped is refused, and the month stays dropped', async (t) => {
   const user = await registerUser(server);
-  const kept = usageOf({ timestamp: middleOf(1) });
-  const dropped = [usageOf({ timestamp: middleOf(3) }), usageOf({ timestamp: middleOf(4), event_id: 'k' })];
+  const kept = createUsage({ timestamp: toMiddleOfMonth(1) });
+  const dropped = [
+    createUsage({ timestamp: toMiddleOfMonth(3) }),
+    createUsage({ timestamp: toMiddleOfMonth(4), event_id: 'k' }),
+  ];
   await recordAll(t, user, [kept, ...dropped]);
   const before = await partitions();
-  for (const { timestamp } of dropped) t.ok(before.includes(partitionOf(timestamp)));
+  for (const { timestamp } of dropped) t.ok(before.includes(toPartition(timestamp)));
 
   t.match(await maintain(2), { ran: true, dropped_months: 2 });
   const after = await partitions();
-  for (const { timestamp } of dropped) t.notOk(after.includes(partitionOf(timestamp)));
-  t.ok(after.includes(partitionOf(kept.timestamp)));
-  t.equal(await eventsOf(server, user.id), 1);
+  for (const { timestamp } of dropped) t.notOk(after.includes(toPartition(timestamp)));
+  t.ok(after.includes(toPartition(kept.timestamp)));
+  t.equal(await countEvents(server, user.id), 1);
   await server.verifyLedger(t);
 
-  // The server itself keeps six months: retention was made longer since.
+  // The server itself keeps six months, as if retention had been extended since.
   const late: SentUsage[] = [
-    usageOf({ timestamp: middleOf(3) + DAY_MS }),
-    usageOf({ timestamp: middleOf(4) - DAY_MS }),
-    usageOf({ timestamp: middleOf(5) }),
+    createUsage({ timestamp: toMiddleOfMonth(3) + DAY_MS }),
+    createUsage({ timestamp: toMiddleOfMonth(4) - DAY_MS }),
+    createUsage({ timestamp: toMiddleOfMonth(5) }),
     { ...(dropped[0] ?? kept) },
   ];
   for (const event of late) {
@@ -59,21 +62,21 @@ t.test('an event in a month that retention dropped is refused, and the month sta
   }
   const again = await user.as('POST', '/api/usage', dropped[1]);
   t.match(again.json(), { duplicate: true }, 'what is remembered by its key is answered as before');
-  t.equal((await user.as('POST', '/api/usage', usageOf({ timestamp: middleOf(2) }))).statusCode, 201);
+  t.equal((await user.as('POST', '/api/usage', createUsage({ timestamp: toMiddleOfMonth(2) }))).statusCode, 201);
   const now = await partitions();
-  for (const { timestamp } of late) t.notOk(now.includes(partitionOf(timestamp)), 'no month came back');
+  for (const { timestamp } of late) t.notOk(now.includes(toPartition(timestamp)), 'no month came back');
   await server.verifyLedger(t);
 
-  const summary = await user.as('GET', `/api/usage/summary?${daysAround(middleOf(3))}`);
+  const summary = await user.as('GET', `/api/usage/summary?${daysAround(toMiddleOfMonth(3))}`);
   t.match(summary.json<Summary>(), { totals: { events: 1 } }, 'the summary stays');
-  const list = await user.as('GET', `/api/usage?${daysAround(middleOf(3))}`);
+  const list = await user.as('GET', `/api/usage?${daysAround(toMiddleOfMonth(3))}`);
   t.strictSame(list.json(), { usage: [], next_cursor: null });
 });
 
 t.test('what a dropped month held is not found when it is to be deleted', async (t) => {
   const fresh = await openTestServer(t, { environment: { RETENTION_MONTHS: '6' } });
   const user = await registerUser(fresh);
-  const [id = ''] = await recordAll(t, user, [usageOf({ timestamp: middleOf(3) })]);
+  const [id = ''] = await recordAll(t, user, [createUsage({ timestamp: toMiddleOfMonth(3) })]);
   await fresh.backend.database.call('maintain', { p_retention_months: 1 }, AnyResult);
   t.equal((await user.as('DELETE', `/api/usage/${id}`)).statusCode, 404);
   await fresh.verifyLedger(t);
@@ -85,9 +88,9 @@ t.test(
     const strict = await openTestServer(t, { database, environment: { RETENTION_MONTHS: '1' } });
     const user = await registerUser(strict);
     const before = await partitions();
-    const refused = await user.as('POST', '/api/usage', usageOf({ timestamp: middleOf(2) }));
+    const refused = await user.as('POST', '/api/usage', createUsage({ timestamp: toMiddleOfMonth(2) }));
     t.match(refused.json(), { code: 'TIMESTAMP_OUT_OF_RANGE' });
-    t.equal((await user.as('POST', '/api/usage', usageOf({ timestamp: middleOf(1) }))).statusCode, 201);
+    t.equal((await user.as('POST', '/api/usage', createUsage({ timestamp: toMiddleOfMonth(1) }))).statusCode, 201);
     t.strictSame(await partitions(), before);
     await server.verifyLedger(t);
   },
@@ -96,7 +99,7 @@ t.test(
 t.test('uses of features are pruned after as many months, and stay counted', async (t) => {
   const user = await registerUser(server);
   for (const monthsBack of [1, 0]) {
-    const timestamp = monthsBack === 0 ? Date.now() : middleOf(monthsBack);
+    const timestamp = monthsBack === 0 ? Date.now() : toMiddleOfMonth(monthsBack);
     t.equal((await user.as('POST', '/api/events', { name: 'opened', timestamp })).statusCode, 201);
   }
   await database.sql(
@@ -113,7 +116,7 @@ t.test('uses of features are pruned after as many months, and stay counted', asy
   t.strictSame(await names(), [{ name: 'opened' }, { name: 'opened' }]);
   await database.sql(`update feature_events set occurred_at = occurred_at - interval '1 year'`);
   t.strictSame(await database.sql('select private.prune_features(1) as pruned'), [{ pruned: 2 }]);
-  const summary = await user.as('GET', `/api/events/summary?${daysAround(middleOf(0) - 25 * DAY_MS)}`);
+  const summary = await user.as('GET', `/api/events/summary?${daysAround(toMiddleOfMonth(0) - 25 * DAY_MS)}`);
   t.match(summary.json(), { series: [{ name: 'opened' }] }, 'the counts stay');
 });
 

@@ -2,20 +2,20 @@ import pg from 'pg';
 import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { recordAll, usageOf } from '../../helpers/observed-usage.js';
+import { createUsage, recordAll } from '../../helpers/observed-usage.js';
 
 const server = await openTestServer(t);
 const user = await registerUser(server);
 await recordAll(
   t,
   user,
-  Array.from({ length: 500 }, (_, n) => usageOf({ timestamp: Date.now() - n * 3_600_000 })),
+  Array.from({ length: 500 }, (_, n) => createUsage({ timestamp: Date.now() - n * 3_600_000 })),
 );
 const client = new pg.Client({ connectionString: server.database.adminUrl });
 await client.connect();
 t.after(() => client.end());
 
-/** Runs a statement as a person, and tells which tables were scanned for it and how many events were read. */
+/** Runs a statement as a person; returns the tables it scanned and how many events it read. */
 async function scannedBy(statement: string): Promise<{ answer: unknown; tables: string[]; eventsRead: number }> {
   await client.query('begin read only');
   try {

@@ -5,7 +5,7 @@ import { openTestServer } from '../../helpers/http/test-server.js';
 import { linkDevice, recordAll, storeUsage } from '../../helpers/observed-usage.js';
 import { eventsIn, expectedSummary, type RawUsage, type Summary, sorted } from '../../helpers/summaries.js';
 
-// Of 2026, whenever the test runs: its clock changes are known.
+// Always 2026, whose clock changes are known.
 const server = await openTestServer(t, { environment: { RETENTION_MONTHS: '1200' } });
 const user = await registerUser(server);
 const stranger = await registerUser(server);
@@ -14,7 +14,7 @@ await linkDevice(server, device.id, user.id);
 
 const MINUTE_MS = 60_000;
 const PROVIDERS = ['chatgpt', 'claude', 'gemini'] as const;
-/** Ten days around a moment, an event every 37 minutes, so that every hour of the day has some. */
+/** Creates events of ten days around a moment, one every 37 minutes, so that every hour of the day has some. */
 function spread(around: string): RawUsage[] {
   const start = Date.parse(around) - 5 * 24 * 60 * MINUTE_MS;
   return Array.from({ length: 390 }, (_, n) => ({

@@ -11,7 +11,7 @@ import { PROJECT_ROOT } from '../../../src/platform/project-root.js';
 import { registerUser, type TestUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { type SentUsage, usageOf } from '../../helpers/observed-usage.js';
+import { createUsage, type SentUsage } from '../../helpers/observed-usage.js';
 
 const TRACE = join(PROJECT_ROOT, '../shared/data/azure-llm-code-trace-2023.csv');
 const TOTALS = { events: 8_819, input_tokens: 18_059_974, output_tokens: 245_896, total_tokens: 18_305_870 };
@@ -23,7 +23,7 @@ interface Row {
   readonly event: SentUsage;
 }
 
-/** The trace as events of yesterday, at its own times of day, spread over the users in turn. */
+/** Reads the trace as events of yesterday, at its own times of day, given to the users in turn. */
 async function readTrace(users: readonly TestUser[]): Promise<Row[]> {
   const rows: Row[] = [];
   let shift: number | undefined;
@@ -35,7 +35,7 @@ async function readTrace(users: readonly TestUser[]): Promise<Row[]> {
     const user = users[rows.length % users.length];
     if (user === undefined) throw new Error('there are no users');
     const [inputTokens, outputTokens] = [Number(input), Number(output)];
-    rows.push({ user, event: usageOf({ provider: 'claude', inputTokens, outputTokens, timestamp: at + shift }) });
+    rows.push({ user, event: createUsage({ provider: 'claude', inputTokens, outputTokens, timestamp: at + shift }) });
   }
   return rows;
 }
@@ -65,7 +65,7 @@ async function send(row: Row): Promise<{ status: number | undefined; id: string;
   });
 }
 
-/** Sends an event and destroys the connection: as soon as all is sent, or before the answer is read. */
+/** Sends an event and destroys the connection, once everything is sent or before the answer is read. */
 async function cut(row: Row, moment: 'finish' | 'response'): Promise<void> {
   await new Promise<void>((resolve) => {
     const sent = open(row, false);

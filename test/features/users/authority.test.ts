@@ -9,8 +9,8 @@ import { ownRoutes } from '../../helpers/users.js';
 const server = await openTestServer(t);
 const { database } = server;
 
-/** A person whose rows, wherever they have some, hold a word of their own. */
-async function personOf(word: string) {
+/** Creates a person whose rows, in every table that has some, hold a word of their own. */
+async function createPerson(word: string) {
   const user = await registerUser(server, { email: `${word}@example.com`, name: word });
   await user.as('PUT', '/api/users/me', { picture: `https://example.com/${word}.png` });
   const key = await createApiKey(user, word);
@@ -27,8 +27,8 @@ async function personOf(word: string) {
   return { ...user, key, device: { id, token }, marks: [word, user.id, id] };
 }
 
-const ada = await personOf('ada-lovelace');
-const bob = await personOf('bob-the-other');
+const ada = await createPerson('ada-lovelace');
+const bob = await createPerson('bob-the-other');
 
 t.test('on every route that reads, everybody gets what is theirs and nothing foreign', async (t) => {
   for (const [me, other] of [
@@ -99,7 +99,7 @@ t.test('the same routes work with a token and with a key, under both prefixes', 
   for (const prefix of PREFIXES) {
     for (const kind of ['token', 'key'] as const) {
       const word = `someone-with-a-${kind}-${prefix.length}`;
-      const person = await personOf(word);
+      const person = await createPerson(word);
       for (const { method, url, payload } of ownRoutes(person.device.id, prefix)) {
         const response = await sendWith(server, person[kind], method, url, payload);
         t.equal(response.statusCode, 200, `${method} ${url} with a ${kind}`);

@@ -14,7 +14,7 @@ const server = await openTestServer(t);
 const user = await registerUser(server);
 const headers = { 'content-type': 'application/json' };
 
-/** Every route of a person's own that takes a body, with one it accepts. */
+/** Every route of a person's own account that takes a body, with one it accepts. */
 const ENDPOINTS: readonly Endpoint[] = [
   {
     method: 'PUT',

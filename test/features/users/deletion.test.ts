@@ -1,84 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
-import { createApiKey, registerUser, sendWith, type TestUser } from '../../helpers/accounts.js';
+import { registerUser, sendWith } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { startDebit } from '../../helpers/db/debit-under-way.js';
 import { accountLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
-import { openTestServer, type TestDevice } from '../../helpers/http/test-server.js';
-import { signUp } from '../../helpers/tracker.js';
-import { hold, recordUses } from '../../helpers/usage.js';
+import { openTestServer } from '../../helpers/http/test-server.js';
+import { CANARY, createPersonWithEverything, logIn } from '../../helpers/person-with-everything.js';
 import { ownRoutes } from '../../helpers/users.js';
 
 const server = await openTestServer(t);
 const { database } = server;
 const admin = await logInAsAdmin(server);
 
-const CANARY = 'canary';
-
-function logIn(user: TestUser) {
-  const payload = { email: user.email, password: user.password };
-  const headers = { 'user-agent': `${CANARY} browser` };
-  return server.app.inject({ method: 'POST', url: '/api/auth/login', payload, headers });
-}
-
-async function registerDevice(token: string): Promise<TestDevice> {
-  const payload = { device_name: 'Laptop', hardware_fingerprint: randomUUID() };
-  const response = await sendWith(server, token, 'POST', '/api/devices/register', payload);
-  const { device_id: id, device_token } = response.json<{ device_id: string; device_token: string }>();
-  return { id, token: device_token };
-}
-
-interface Person extends TestUser {
-  readonly key: string;
-  readonly tracker: string;
-  readonly device: TestDevice;
-  /** Access and refresh tokens of every session. */
-  readonly sessions: readonly { readonly token: string; readonly refresh_token: string }[];
-}
-
-/** A person with something in every table there is. */
-async function personWithEverything(): Promise<Person> {
-  const user = await registerUser(server, { email: `${CANARY}-${randomUUID()}@example.com`, name: `${CANARY} name` });
-  await user.as('PUT', '/api/users/me', { picture: `https://example.com/${CANARY}.png` });
-  const key = await createApiKey(user, `${CANARY} key`);
-  await sendWith(server, key, 'GET', '/api/users/me');
-  const second = (await logIn(user)).json<{ token: string; refresh_token: string }>();
-  await server.app.inject({
-    method: 'POST',
-    url: '/api/auth/login',
-    payload: { email: user.email, password: 'wrong' },
-    remoteAddress: '192.0.2.1',
-  });
-  await user.as('POST', '/api/users/me/password', { current_password: 'wrong', new_password: 'a long new password' });
-  await database.sql(
-    `insert into private.external_identities (provider, subject, user_id, email) values ('google', $2, $1, $3)`,
-    [user.id, `${CANARY}-${user.id}`, user.email],
-  );
-  const device = await registerDevice(user.token);
-  await server.as(device, 'POST', '/api/usage/log', { model_type: 'claude-opus-4.5' });
-  await admin.as('POST', '/api/admin/allocate', { user_id: user.id, tokens: 500 });
-  const own = { subject: user.id, user: user.id, url: `https://example.com/${CANARY}` };
-  await recordUses(database, { ...own, count: 5 });
-  await recordUses(database, { ...own, count: 3, cost: 100, source: 'chat' });
-  await hold(database, user.id, 40);
-  await database.sql(
-    `insert into private.idempotency_keys (subject_id, key, request_hash, answer) values ($1, $2, '', '{}')`,
-    [user.id, `${CANARY} key`],
-  );
-  await database.sql(
-    `insert into private.password_resets (email, user_id, token_hash, expires_at)
-     values ($2, $1, sha256(convert_to($2, 'UTF8')), now() + interval '30 minutes')`,
-    [user.id, user.email],
-  );
-  await user.as('PUT', '/api/users/me/settings', { settings: { [CANARY]: CANARY } });
-  const changes = { [`${CANARY} ahead`]: { value: CANARY, updated_at: Date.now() + 3_600_000 } };
-  await user.as('POST', '/api/sync/push', { base_version: 1, changes, device: CANARY });
-  const tracker = await signUp(server, user.email);
-  await sendWith(server, tracker, 'POST', '/api/trackUsage', { usage: 2, tokenCount: 30 });
-  return { ...user, key, tracker, device, sessions: [{ token: user.token, refresh_token: user.refreshToken }, second] };
-}
-
-/** The rows of every table that hold a text, by table. */
+/** Finds the rows that contain a text, by table. */
 async function rowsWith(text: string): Promise<Record<string, number>> {
   const tables = await database.sql<{ name: string }>(
     `select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname in ('public', 'private')`,
@@ -103,7 +37,7 @@ async function numbers(user: string) {
 }
 
 t.test('what was personal is gone, what the books need stays, and unspent tokens return to the pool', async (t) => {
-  const person = await personWithEverything();
+  const person = await createPersonWithEverything(server, admin);
   t.ok(Object.keys(await rowsWith(CANARY)).length >= 7, 'there was much');
   const before = await numbers(person.id);
   t.match(before, { allocated: 1_000_500, used: 300, reserved: 40 });
@@ -146,7 +80,7 @@ t.test('what was personal is gone, what the books need stays, and unspent tokens
 });
 
 t.test('a device goes on by itself, and nothing it did leads to the person', async (t) => {
-  const person = await personWithEverything();
+  const person = await createPersonWithEverything(server, admin);
   const { device } = person;
   await person.as('DELETE', '/api/users/me');
   const use = await server.as(device, 'POST', '/api/usage/log', { model_type: 'gpt-5' });
@@ -161,10 +95,10 @@ t.test('a device goes on by itself, and nothing it did leads to the person', asy
 });
 
 t.test('a debit under way is waited for, so that it does not name the person afterwards', async (t) => {
-  const person = await personWithEverything();
+  const person = await createPersonWithEverything(server, admin);
   const debit = await startDebit(database, person.device);
   const deletion = person.as('DELETE', '/api/users/me');
-  // An injected request begins once somebody listens for its answer.
+  // An injected request starts once somebody waits for its answer.
   deletion.catch(() => {});
   await debit.awaited();
   await debit.commit();
@@ -175,7 +109,7 @@ t.test('a debit under way is waited for, so that it does not name the person aft
 });
 
 t.test('every token and key is 401 on the next request of every route, and so is logging in', async (t) => {
-  const person = await personWithEverything();
+  const person = await createPersonWithEverything(server, admin);
   await sendWith(server, person.key, 'DELETE', '/api/users/me');
   for (const token of [...person.sessions.map(({ token }) => token), person.key]) {
     for (const { method, url, payload } of ownRoutes(person.device.id)) {
@@ -190,14 +124,14 @@ t.test('every token and key is 401 on the next request of every route, and so is
     const refreshed = await server.app.inject({ method: 'POST', url: '/api/auth/refresh', payload: { refresh_token } });
     t.equal(refreshed.statusCode, 401);
   }
-  t.equal((await logIn(person)).statusCode, 401);
+  t.equal((await logIn(server, person)).statusCode, 401);
   const tracked = await sendWith(server, person.tracker, 'POST', '/api/trackUsage', { usage: 1, tokenCount: 1 });
   t.match(tracked.json(), { code: 'USER_NOT_FOUND' }, 'as contract 2 says');
   await server.verifyLedger(t);
 });
 
 t.test('the address can register anew, as a different account with nothing of the old one', async (t) => {
-  const person = await personWithEverything();
+  const person = await createPersonWithEverything(server, admin);
   await person.as('DELETE', '/api/users/me');
   const anew = await registerUser(server, { email: person.email });
   t.not(anew.id, person.id);
@@ -219,20 +153,23 @@ t.test('the address can register anew, as a different account with nothing of th
 });
 
 t.test('nobody else loses anything', async (t) => {
-  const [person, other] = [await personWithEverything(), await personWithEverything()];
-  const stateOf = async () => {
+  const [person, other] = [
+    await createPersonWithEverything(server, admin),
+    await createPersonWithEverything(server, admin),
+  ];
+  const readState = async () => {
     const exported = (await other.as('GET', '/api/users/me/export')).json<object>();
     const events = await database.sql('select * from usage_events where user_id = $1 order by id', [other.id]);
     return { ...exported, exported_at: '', events };
   };
-  const before = await stateOf();
+  const before = await readState();
   await person.as('DELETE', '/api/users/me');
-  t.strictSame(await stateOf(), before);
-  t.equal((await logIn(other)).statusCode, 200);
+  t.strictSame(await readState(), before);
+  t.equal((await logIn(server, other)).statusCode, 200);
 });
 
 t.test('of deletions at once one is done, and the tokens return once', async (t) => {
-  const person = await personWithEverything();
+  const person = await createPersonWithEverything(server, admin);
   const tokens = [...person.sessions.map(({ token }) => token), person.key];
   const answers = await meetAtLock(database, accountLock(person.id, 3), () =>
     Promise.all(Array.from({ length: 12 }, (_, n) => sendWith(server, tokens[n % 3], 'DELETE', '/api/users/me'))),
@@ -245,7 +182,7 @@ t.test('of deletions at once one is done, and the tokens return once', async (t)
 
 t.test('while devices debit and register and tokens are granted, a deletion leaves nothing behind', async (t) => {
   for (let round = 0; round < 5; round += 1) {
-    const person = await personWithEverything();
+    const person = await createPersonWithEverything(server, admin);
     const begin = (n: number) => [
       server.as(person.device, 'POST', '/api/usage/log', { model_type: 'gpt-5' }),
       sendWith(server, person.token, 'POST', '/api/devices/register', {

@@ -1,15 +1,12 @@
-import { get, type IncomingMessage } from 'node:http';
-import { text } from 'node:stream/consumers';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
-import { openTestCluster } from '../../helpers/db/test-database.js';
 import { PREFIXES } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { signUp } from '../../helpers/tracker.js';
 import { hold, recordUses } from '../../helpers/usage.js';
 
-const database = await openTestCluster(t);
-const server = await openTestServer(t, { database });
+const server = await openTestServer(t);
+const { database } = server;
 
 interface Event {
   readonly id: string;
@@ -20,7 +17,7 @@ interface Export {
   readonly [section: string]: unknown;
 }
 
-async function exportOf(token: string): Promise<Export> {
+async function readExport(token: string): Promise<Export> {
   return (await sendWith(server, token, 'GET', '/api/users/me/export')).json<Export>();
 }
 
@@ -139,7 +136,7 @@ t.test('20,000 events are all in it, once, however many share a time', async (t)
   ]);
   t.equal(expected.length, 20_000);
   for (const token of [ada.token, await createApiKey(ada)]) {
-    const { usage_events } = await exportOf(token);
+    const { usage_events } = await readExport(token);
     t.strictSame(
       usage_events.map(({ id }) => id).sort(),
       expected.map(({ id }) => id),
@@ -147,7 +144,7 @@ t.test('20,000 events are all in it, once, however many share a time', async (t)
     const times = usage_events.map(({ occurred_at }) => occurred_at);
     t.strictSame(times, [...times].sort(), 'oldest first');
   }
-  t.equal((await exportOf(bob.token)).usage_events.length, 200);
+  t.equal((await readExport(bob.token)).usage_events.length, 200);
   await server.verifyLedger(t);
 });
 
@@ -155,7 +152,7 @@ t.test('lists of exactly a page, of none and of one more than a page are whole',
   for (const count of [1, 4_999, 5_000, 5_001, 10_000]) {
     const ada = await registerUser(server);
     await recordUses(database, { subject: ada.id, user: ada.id, count, at: '2026-11-01' });
-    const { usage_events, reservations } = await exportOf(ada.token);
+    const { usage_events, reservations } = await readExport(ada.token);
     t.equal(new Set(usage_events.map(({ id }) => id)).size, count);
     t.equal(usage_events.length, count);
     t.strictSame(reservations, []);
@@ -196,58 +193,5 @@ t.test('what is wrong from the start is an error like any other, not a file', as
   t.equal(head.statusCode, 401);
   t.equal((await server.app.inject({ method: 'HEAD', url: '/api/users/me/export' })).statusCode, 404, 'no HEAD');
 });
-
-const url = await server.listen();
-
-/** Opens an export over HTTP and waits for its first bytes; what follows is not read yet. */
-async function begin(t: Test, token: string): Promise<IncomingMessage> {
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    const headers = { authorization: `Bearer ${token}` };
-    const request = get(`${url}/api/users/me/export`, { headers, agent: false }, resolve).on('error', reject);
-    t.after(() => request.destroy());
-  });
-  t.equal(response.statusCode, 200);
-  await new Promise((resolve) => response.once('readable', resolve));
-  return response;
-}
-
-// Far more than sockets buffer, so that the server cannot be done while nobody reads.
-const eve = await registerUser(server);
-const longUrl = `https://example.com/${'x'.repeat(2_000)}`;
-for (let n = 0; n < 3; n += 1) {
-  await recordUses(database, { subject: eve.id, user: eve.id, count: 5_000, url: longUrl });
-}
-const eveKey = await createApiKey(eve);
-
-t.test('a client that goes away or reads late does no harm, and who reads to the end gets it all', async (t) => {
-  (await begin(t, eve.token)).destroy();
-  const late = await begin(t, eve.token);
-  for (const response of [await begin(t, eve.token), late]) {
-    const file: Export = JSON.parse(await text(response));
-    t.equal(file.usage_events.length, 15_000);
-    t.equal(response.complete, true);
-  }
-});
-
-t.test('a session that ends in the middle ends the export', async (t) => {
-  const response = await begin(t, eve.token);
-  t.equal((await eve.as('POST', '/api/auth/logout')).statusCode, 200);
-  await t.rejects(text(response), { code: 'ECONNRESET' });
-  t.equal(response.complete, false);
-});
-
-t.test(
-  'where the database dies in the middle, the connection is cut, so that the file cannot look whole',
-  async (t) => {
-    const response = await begin(t, eveKey);
-    await database.cluster.stop();
-    await t.rejects(text(response), { code: 'ECONNRESET' });
-    t.equal(response.complete, false);
-
-    const later = await sendWith(server, eveKey, 'GET', '/api/users/me/export');
-    t.equal(later.statusCode, 503, 'from the start it is an error');
-    t.match(later.json(), { code: 'SERVICE_UNAVAILABLE' });
-  },
-);
 
 t.end();

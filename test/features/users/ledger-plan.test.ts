@@ -20,8 +20,8 @@ const Logged = Type.Object({ 'Query Text': Type.String(), Plan: Type.Unsafe<Plan
 
 const flat = (node: PlanNode): PlanNode[] => [node, ...(node.Plans ?? []).flatMap(flat)];
 
-/** Runs a statement as a person and answers the plans of every statement in its functions, as they were carried out. */
-async function plansOf(user: string, mode: string, statement: string): Promise<PlanNode[]> {
+/** Runs a statement as a person; returns the plans of every statement in its functions, as they were executed. */
+async function explain(user: string, mode: string, statement: string): Promise<PlanNode[]> {
   const client = new pg.Client({ connectionString: database.adminUrl });
   await client.connect();
   const plans: PlanNode[] = [];
@@ -46,7 +46,7 @@ async function plansOf(user: string, mode: string, statement: string): Promise<P
   }
 }
 
-/** Entries and closed holds of many others, without which reading everything would be the best plan. */
+/** Creates entries and closed holds of many others, without which reading everything would be the best plan. */
 async function othersWithEntriesAndHolds(): Promise<void> {
   await database.sql(
     `insert into ledger_entries (subject_id, kind, amount, period, actor)
@@ -62,7 +62,7 @@ const BOOKS = /^(usage_events|reservations|ledger_entries)/;
 
 const touched = (node: PlanNode) => (node['Actual Rows'] ?? 0) + (node['Rows Removed by Filter'] ?? 0);
 
-/** Asserts that nothing but indexes was read, and of them no row in vain and no more than a page. */
+/** Asserts that only indexes were read, and of them no row in vain and no more than a page. */
 function assertFromIndexes(t: Test, plans: readonly PlanNode[], most: number): void {
   const scans = plans.filter((node) => BOOKS.test(node['Relation Name'] ?? ''));
   t.ok(
@@ -92,7 +92,7 @@ t.test('among 200,000 events that cost nothing, a page is read from indexes alon
   const first = `select public.my_ledger(50)`;
   const middle = `select public.my_ledger(50, '2026-11-05T00:00:00.000005Z', 'debit', '${ada.id}')`;
   for (const mode of ['force_custom_plan', 'force_generic_plan']) {
-    for (const statement of [first, middle]) assertFromIndexes(t, await plansOf(ada.id, mode, statement), 50);
+    for (const statement of [first, middle]) assertFromIndexes(t, await explain(ada.id, mode, statement), 50);
   }
 });
 
@@ -105,7 +105,7 @@ t.test('a page of the export is read from indexes alone', async (t) => {
   await database.sql('analyze');
   const middle = `select public.export_usage_events(100, '2026-11-01T00:00:05Z', '${ada.id}')`;
   for (const mode of ['force_custom_plan', 'force_generic_plan']) {
-    assertFromIndexes(t, await plansOf(ada.id, mode, middle), 100);
+    assertFromIndexes(t, await explain(ada.id, mode, middle), 100);
   }
 });
 

@@ -23,7 +23,7 @@ interface Page {
 
 const allocate = (body: object) => admin.as('POST', '/api/admin/allocate', body);
 
-/** A person with something of every kind, most of it at the same few points in time. */
+/** Creates a person with items of every kind, most of them at the same few points in time. */
 async function busyUser(): Promise<TestUser> {
   const [user, other] = [await registerUser(server), await registerUser(server)];
   await allocate({ user_id: user.id, tokens: 500 });
@@ -51,17 +51,17 @@ async function busyUser(): Promise<TestUser> {
 
 const user = await busyUser();
 
-async function pageOf(token: string, query: string): Promise<Page> {
+async function readPage(token: string, query: string): Promise<Page> {
   const response = await sendWith(server, token, 'GET', `/api/users/me/ledger${query}`);
   return response.json<Page>();
 }
 
-/** Every item, page by page. */
+/** Reads every item, page by page. */
 async function walk(token: string, limit: number): Promise<Item[]> {
   const items: Item[] = [];
   let cursor = '';
   do {
-    const page = await pageOf(token, `?limit=${limit}${cursor}`);
+    const page = await readPage(token, `?limit=${limit}${cursor}`);
     items.push(...page.entries);
     if (items.length > 1_000) throw new Error('the pages come to no end');
     cursor = page.next_cursor === null ? '' : `&cursor=${page.next_cursor}`;
@@ -78,7 +78,7 @@ t.test('the balance is what is granted, spent, held and left', async (t) => {
 });
 
 t.test('the ledger has every grant, correction, debit and hold, and adds up to the balance', async (t) => {
-  const { entries, next_cursor } = await pageOf(user.token, '?limit=200');
+  const { entries, next_cursor } = await readPage(user.token, '?limit=200');
   t.equal(next_cursor, null);
   const sums = new Map<string, [count: number, tokens: number]>();
   for (const { kind, amount } of entries) {
@@ -139,7 +139,7 @@ t.test('each item says where it comes from, and no admin is named', async (t) =>
 });
 
 t.test('walking in pages of any size gives the same as one big page, though many share a time', async (t) => {
-  const { entries } = await pageOf(user.token, '?limit=200');
+  const { entries } = await readPage(user.token, '?limit=200');
   t.equal(new Set(entries.map(({ created_at }) => created_at)).size < entries.length / 3, true, 'many do');
   t.strictSame(
     entries.map(({ created_at }) => created_at),
@@ -184,7 +184,7 @@ t.test('what costs nothing and what devices debit is not among the debits', asyn
   await server.as(device, 'POST', '/api/usage/log', { model_type: 'gpt-5' });
   await server.as(device, 'POST', '/api/devices/check-can-use', { model_type: 'gpt-5', reserve: true });
   await recordUses(database, { subject: ada.id, user: ada.id, count: 3 });
-  t.match((await pageOf(ada.token, '')).entries, [{ kind: 'grant' }]);
+  t.match((await readPage(ada.token, '')).entries, [{ kind: 'grant' }]);
   t.strictSame((await ada.as('GET', '/api/users/me/balance')).json(), {
     allocated: 1_000_000,
     used: 0,
@@ -200,9 +200,9 @@ t.test(
   async (t) => {
     const bob = await registerUser(server);
     const key = await createApiKey(bob);
-    const mine = new Set((await pageOf(user.token, '?limit=200')).entries.map(({ id }) => id));
+    const mine = new Set((await readPage(user.token, '?limit=200')).entries.map(({ id }) => id));
     for (const token of [bob.token, key]) {
-      const { entries } = await pageOf(token, '?limit=200');
+      const { entries } = await readPage(token, '?limit=200');
       t.match(entries, [{ kind: 'grant', amount: 1_000_000 }]);
       t.notOk(entries.some(({ id }) => mine.has(id)));
     }

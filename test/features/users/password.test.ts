@@ -12,12 +12,12 @@ function logIn(email: string, password: string) {
   return server.app.inject({ method: 'POST', url: '/api/auth/login', payload: { email, password } });
 }
 
-/** Logs in once more; answers the tokens of that session. */
+/** Logs in once more; returns the tokens of that session. */
 async function secondSession(user: TestUser) {
   return (await logIn(user.email, user.password)).json<{ token: string; refresh_token: string }>();
 }
 
-const statusOf = async (token: string) => (await sendWith(server, token, 'GET', '/api/users/me')).statusCode;
+const readStatus = async (token: string) => (await sendWith(server, token, 'GET', '/api/users/me')).statusCode;
 
 function refresh(refresh_token: string) {
   return server.app.inject({ method: 'POST', url: '/api/auth/refresh', payload: { refresh_token } });
@@ -34,11 +34,11 @@ t.test('a changed password opens the account, the old one does not; only the cal
 
   t.equal((await logIn(ada.email, ada.password)).statusCode, 401);
   t.equal((await logIn(ada.email, NEW_PASSWORD)).statusCode, 200);
-  t.equal(await statusOf(ada.token), 200, 'the calling session goes on');
+  t.equal(await readStatus(ada.token), 200, 'the calling session goes on');
   t.equal((await refresh(ada.refreshToken)).statusCode, 200, 'and can be refreshed');
-  t.equal(await statusOf(other.token), 401, 'the other one has ended');
+  t.equal(await readStatus(other.token), 401, 'the other one has ended');
   t.equal((await refresh(other.refresh_token)).statusCode, 401);
-  t.equal(await statusOf(key), 200, 'a key is no session');
+  t.equal(await readStatus(key), 200, 'a key is no session');
 });
 
 t.test('a link mailed before the change sets no password after it', async (t) => {
@@ -61,8 +61,8 @@ t.test('changed with an API key, every session ends', async (t) => {
   const key = await createApiKey(ada);
   const change = { current_password: ada.password, new_password: NEW_PASSWORD };
   t.equal((await sendWith(server, key, 'POST', URL, change)).statusCode, 200);
-  t.equal(await statusOf(ada.token), 401);
-  t.equal(await statusOf(key), 200);
+  t.equal(await readStatus(ada.token), 401);
+  t.equal(await readStatus(key), 200);
   t.equal((await logIn(ada.email, NEW_PASSWORD)).statusCode, 200);
 });
 
@@ -77,7 +77,7 @@ t.test('without the right current password nothing changes', async (t) => {
     t.equal(response.statusCode, 401);
     t.match(response.json(), { code: 'INVALID_CREDENTIALS', error: /current/ });
   }
-  t.equal(await statusOf(other.token), 200);
+  t.equal(await readStatus(other.token), 200);
   t.equal((await logIn(ada.email, ada.password)).statusCode, 200);
 });
 
@@ -148,7 +148,7 @@ t.test('of changes at once one wins, and only its session goes on', async (t) =>
     const winner = statuses.indexOf(200);
     for (const [n, token] of tokens.entries()) {
       t.equal((await logIn(ada.email, `${NEW_PASSWORD} ${n}`)).statusCode, n === winner ? 200 : 401);
-      t.equal(await statusOf(token), n === winner ? 200 : 401);
+      t.equal(await readStatus(token), n === winner ? 200 : 401);
     }
     await database.sql(`delete from private.login_attempts`);
   }
@@ -181,7 +181,7 @@ t.test('a log-in with the old password that overlaps the change leaves no sessio
   t.equal(changed.statusCode, 200);
   for (const login of logins) {
     if (login.statusCode !== 200) t.equal(login.statusCode, 401);
-    else t.equal(await statusOf(login.json<{ token: string }>().token), 401, 'it ended with the change');
+    else t.equal(await readStatus(login.json<{ token: string }>().token), 401, 'it ended with the change');
   }
 });
 

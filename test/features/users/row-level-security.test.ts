@@ -9,7 +9,7 @@ const { database } = server;
 
 const { runAs } = await openDatabaseRoles(t, database);
 
-async function modelsOf(claims: Claims): Promise<unknown> {
+async function readModels(claims: Claims): Promise<unknown> {
   const rows = await runAs('authenticated', claims, 'select model from usage_events order by model');
   return typeof rows === 'string' ? rows : rows.map(({ model }) => model);
 }
@@ -30,18 +30,18 @@ await database.sql('update devices set user_id = $2 where id = $1', [sold.id, bo
 t.test(
   "a person reads their own events, also of a device that is another's now, and nothing in the name of others",
   async (t) => {
-    t.strictSame(await modelsOf({ sub: ada.id }), [
+    t.strictSame(await readModels({ sub: ada.id }), [
       'a device ada has sold to bob',
       'ada herself',
       "ada's laptop",
       "ada's laptop before it was linked",
     ]);
-    t.strictSame(await modelsOf({ sub: bob.id }), ['a device bob has bought from ada', 'bob himself']);
+    t.strictSame(await readModels({ sub: bob.id }), ['a device bob has bought from ada', 'bob himself']);
   },
 );
 
 t.test('a device reads what it did, whoever it belongs to', async (t) => {
-  t.strictSame(await modelsOf({ device_id: sold.id }), [
+  t.strictSame(await readModels({ device_id: sold.id }), [
     'a device ada has sold to bob',
     'a device bob has bought from ada',
   ]);

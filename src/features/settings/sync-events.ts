@@ -1,4 +1,4 @@
-/** What a listener is told about: the version of the settings, and the numbers of the balance in tokens. */
+/** The state a listener follows: the version of the settings, and the numbers of the balance in tokens. */
 export interface SyncState {
   readonly version: number;
   readonly allocated: number;
@@ -8,8 +8,12 @@ export interface SyncState {
 
 const EVENT_ID = /^([0-9]{1,16})-([0-9]{1,16})-([0-9]{1,16})-([0-9]{1,16})$/;
 
-/** What the listener knew whose last event had this id; undefined for an id that is none of this server's. */
-export function stateOfEventId(id: string | undefined): SyncState | undefined {
+function toEventId({ version, allocated, used, reserved }: SyncState): string {
+  return `${version}-${allocated}-${used}-${reserved}`;
+}
+
+/** Parses the id of an event into the state it told of; undefined for an id this server did not give out. */
+export function parseEventId(id: string | undefined): SyncState | undefined {
   const [version, allocated, used, reserved] = (EVENT_ID.exec(id ?? '') ?? []).slice(1).map(Number);
   if (version === undefined || allocated === undefined || used === undefined || reserved === undefined) {
     return undefined;
@@ -17,23 +21,23 @@ export function stateOfEventId(id: string | undefined): SyncState | undefined {
   return { version, allocated, used, reserved };
 }
 
-function balanceChanged(state: SyncState, known: SyncState): boolean {
+function hasBalanceChanged(state: SyncState, known: SyncState): boolean {
   return state.allocated !== known.allocated || state.used !== known.used || state.reserved !== known.reserved;
 }
 
 /**
- * The server-sent events that tell a listener of a state: `settings` with the version, `balance` with its numbers, each
- * where it differs from what they know. The id is with the last one only, so that whoever is cut off between the two is
- * told both again.
+ * Returns the server-sent events that tell a listener of a state: `settings` with the version, `balance` with its
+ * numbers, each only where it differs from the known state. Only the last one carries the id, so that a listener cut off
+ * between the two is sent both again.
  */
-export function eventsOf(state: SyncState, known: SyncState | undefined): string {
+export function toServerSentEvents(state: SyncState, known: SyncState | undefined): string {
   const { version, allocated, used, reserved } = state;
   const events: string[] = [];
   if (version !== known?.version) events.push(`event: settings\ndata: ${JSON.stringify({ version })}`);
-  if (known === undefined || balanceChanged(state, known)) {
+  if (known === undefined || hasBalanceChanged(state, known)) {
     const balance = { allocated, used, reserved, remaining: allocated - used - reserved };
     events.push(`event: balance\ndata: ${JSON.stringify(balance)}`);
   }
   if (events.length === 0) return '';
-  return `${events.join('\n\n')}\nid: ${version}-${allocated}-${used}-${reserved}\n\n`;
+  return `${events.join('\n\n')}\nid: ${toEventId(state)}\n\n`;
 }
