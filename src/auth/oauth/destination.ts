@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { DatabaseError } from '../../platform/database/client/database-error.js';
-import { ApiError, apiErrorOf } from '../../platform/errors.js';
+import { ApiError, toApiError } from '../../platform/errors.js';
 import type { Flow } from './flow.js';
 
 /** Who waits for the end of a sign-in: a client at an address, with a state of its own, or the browser itself. */
@@ -16,7 +16,7 @@ export function addressFor(redirectUri: string, state: string | null, told: Read
 
 function apiErrorFrom(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
-  if (error instanceof DatabaseError) return apiErrorOf(error);
+  if (error instanceof DatabaseError) return toApiError(error);
   return new ApiError('INTERNAL_ERROR', { cause: error });
 }
 

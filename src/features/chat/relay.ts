@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { FastifyBaseLogger } from 'fastify';
 import { DatabaseError } from '../../platform/database/client/database-error.js';
-import { ApiError, apiErrorOf } from '../../platform/errors.js';
+import { ApiError, toApiError } from '../../platform/errors.js';
 import type { Allowance } from './allowance.js';
 import { stopsBilling } from './cancellation.js';
 import type { Bill, Hold, Settlement } from './chat-meter.js';
@@ -42,7 +42,7 @@ const FAREWELL_MS = 1_000;
 
 function faultOf(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
-  return error instanceof DatabaseError ? apiErrorOf(error) : new ApiError('UPSTREAM_FAILED', { cause: error });
+  return error instanceof DatabaseError ? toApiError(error) : new ApiError('UPSTREAM_FAILED', { cause: error });
 }
 
 /** Takes one event: counts it, passes it on, and finds out whether the stream may go on. */
