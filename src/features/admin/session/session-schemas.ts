@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import { PasswordSchema, TypedPasswordSchema } from '../../auth/sessions/schemas.js';
+import { PasswordSchema, TypedPasswordSchema } from '../../../auth/sessions/schemas.js';
 
 export const AdminLoginSchema = Type.Object(
   {
