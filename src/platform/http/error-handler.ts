@@ -79,5 +79,5 @@ const errorHandler: FastifyPluginAsync = async (app) => {
   app.setNotFoundHandler((request, reply) => answerError(new ApiError('NOT_FOUND'), request, reply));
 };
 
-/** Turns every error into the one error body; what is internal stays in the log. */
+/** Turns every error into the one error body; internal details stay in the log. */
 export default fp(errorHandler, { name: 'error-handler' });

@@ -43,7 +43,7 @@ export function encodeCursor<Row>(
  * Reads one page of a list.
  *
  * @param schema the shape of a row's position, as the cursor holds it
- * @param read reads at most `limit` rows after a position; from the start where there is none
+ * @param read reads at most `limit` rows after a position; from the start if there is none
  * @param toPosition returns the position of a row
  * @throws {ApiError} VALIDATION_FAILED for a cursor this server did not give out
  */
