@@ -8,8 +8,7 @@ import { chat } from './features/chat/plugin.js';
 import { devices } from './features/devices/plugin.js';
 import { events } from './features/events/plugin.js';
 import { settings } from './features/settings/plugin.js';
-import { cancelBilling } from './features/subscriptions/customer.js';
-import { createPayments } from './features/subscriptions/payments.js';
+import { createBilling } from './features/subscriptions/billing.js';
 import { subscriptions } from './features/subscriptions/plugin.js';
 import { tracker } from './features/tracker/plugin.js';
 import { usage } from './features/usage/plugin.js';
@@ -72,7 +71,7 @@ export async function buildApp(
   const { retentionMonths } = config.usage;
   const { defaultTokens: defaultUserTokens } = config.users;
   const googleAccessTokens = createGoogleAccessTokens(config.signIn.googleAccessTokens);
-  const payments = createPayments(config.stripe);
+  const billing = createBilling(database, config.stripe);
   const app = createServer(config.http, logger);
 
   app.addHook('onSend', async (_request, reply) => {
@@ -89,18 +88,14 @@ export async function buildApp(
   await app.register(async (api) => {
     documentBelowApiPrefix(api);
     await api.register(auth, { database, config, secret, googleAccessTokens });
-    await api.register(users, {
-      database,
-      callerDatabase,
-      cancelBilling: (caller) => cancelBilling({ database, payments }, caller),
-    });
+    await api.register(users, { database, callerDatabase, cancelBilling: billing.cancel });
     await api.register(settings, { database, callerDatabase, onDrain: readiness.onDrain });
     await api.register(devices, { database, config: config.devices });
     await api.register(tracker, { database, config: config.tracker });
     await api.register(usage, { database, callerDatabase, retentionMonths });
     await api.register(events, { database, callerDatabase, retentionMonths });
     await api.register(chat, { database, config: config.chat, defaultUserTokens, googleAccessTokens });
-    await api.register(subscriptions, { database, callerDatabase, payments });
+    await api.register(subscriptions, { database, callerDatabase, payments: billing.payments });
     await api.register(admin, { database, defaultUserTokens });
   });
   await app.register(pageRoutes);

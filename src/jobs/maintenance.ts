@@ -2,8 +2,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from '../config/config.js';
 import { createUpstream } from '../features/chat/openrouter/upstream.js';
 import { reconcile } from '../features/chat/reconcile.js';
-import { createPayments } from '../features/subscriptions/payments.js';
-import { reconcileWhenDue } from '../features/subscriptions/reconcile.js';
+import { createBilling } from '../features/subscriptions/billing.js';
 import { AnyResult, type Database, LONG_TIMEOUT_MS } from '../platform/database/client/database.js';
 
 const INTERVAL_MS = 60_000;
@@ -28,15 +27,13 @@ export function maintain(database: Database, config: Config): Promise<unknown> {
  */
 export function startMaintenance(database: Database, config: Config, log: FastifyBaseLogger): () => void {
   const upstream = config.chat && createUpstream(config.chat);
-  const payments = createPayments(config.stripe);
+  const billing = createBilling(database, config.stripe);
   const attempt = (what: string, work: () => Promise<unknown>) =>
     work().catch((error: unknown) => log.warn({ err: error }, `${what} failed`));
   const run = async () => {
     await attempt('maintenance', () => maintain(database, config));
     if (upstream !== undefined) await attempt('correcting estimates', () => reconcile(database, upstream));
-    if (payments !== undefined) {
-      await attempt('comparing subscriptions with Stripe', () => reconcileWhenDue(database, payments));
-    }
+    await attempt('comparing subscriptions with Stripe', billing.reconcileWhenDue);
   };
   void run();
   const timer = setInterval(run, INTERVAL_MS);

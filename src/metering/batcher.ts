@@ -1,18 +1,18 @@
 import DataLoader from 'dataloader';
 import { DatabaseError } from '../platform/database/client/database-error.js';
 
-/** Most items one call carries. */
+/** Most items of one call. */
 const MAX_BATCH = 256;
 
 /**
- * Makes one call for many items; the outcomes stand in the items' order.
- * A rejection means that nothing of the whole call is known to be committed.
+ * Makes one call for many items; returns an outcome for each, in their order. A rejection means that the call is not known
+ * to have committed anything.
  */
 export type SendBatch<Item, Outcome> = (items: readonly Item[]) => Promise<readonly Outcome[]>;
 
 /**
- * Sends a batch so that an item Postgres refuses to read costs only itself: such a call has committed nothing,
- * so its halves are sent again. Any other failure is the answer to every item, as the call may have committed.
+ * Sends a batch so that an item Postgres rejects fails alone: such a call has committed nothing, so its halves are sent
+ * again. Any other error is the outcome of every item, as the call may have committed.
  */
 async function sendIsolating<Item, Outcome>(
   send: SendBatch<Item, Outcome>,
@@ -31,9 +31,9 @@ async function sendIsolating<Item, Outcome>(
 }
 
 /**
- * Coalesces concurrent calls into one. Idle, a call leaves at once, with those that arrived in the same turn of the
- * event loop; while one is under way, later calls collect, at most {@link MAX_BATCH} a batch. Batches leave one after
- * the other and keep their items' order, so the calls of one subject are never overtaken.
+ * Builds a batcher, which coalesces concurrent calls. When idle it sends a call at once, together with those of the same
+ * turn of the event loop; while a batch is in flight, later calls collect, at most {@link MAX_BATCH} a batch. Batches are
+ * sent one after the other and keep the order of their items, so that the calls of one subject never overtake each other.
  *
  * @returns a function that submits one item and resolves to its outcome
  */

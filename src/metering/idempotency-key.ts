@@ -5,7 +5,7 @@ const ACCEPTABLE = /^[\x21-\x7e]{1,255}$/;
 
 /**
  * Returns the key a write is deduplicated by: the `Idempotency-Key` header or the body's `event_id`.
- * @throws {ApiError} VALIDATION_FAILED when the header is unusable, or both are given and differ
+ * @throws {ApiError} VALIDATION_FAILED if the header is unusable, or both are sent and differ
  */
 export function parseIdempotencyKey(request: FastifyRequest, eventId: string | undefined): string | undefined {
   const header = request.headers['idempotency-key'];

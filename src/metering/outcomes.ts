@@ -12,7 +12,7 @@ const refusals = TypeCompiler.Compile(RefusalSchema);
 
 /**
  * Calls a set-based SQL function and returns its outcomes, one for each item, in their order.
- * @throws {DatabaseError} where their number differs, as nobody must be given a neighbour's outcome
+ * @throws {DatabaseError} if their number differs, as no item must get another one's outcome
  */
 export async function callForOutcomes<Name extends FunctionName>(
   database: Database,

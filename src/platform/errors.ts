@@ -1,6 +1,6 @@
 import type { DatabaseError } from './database/client/database-error.js';
 
-/** Every error code the server answers: its HTTP status and its sentence. Nothing outside this list leaves the server. */
+/** Lists every error code the server answers with, its HTTP status and its sentence; no other error leaves the server. */
 const ERRORS = {
   EMAIL_REQUIRED: [400, 'Email is required'],
   MODEL_NOT_ALLOWED: [400, 'This model is not offered here'],
@@ -72,9 +72,10 @@ const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS;
 
-/** What the error body carries besides the sentence and the code, as the contracts show it. */
+/** Fields the error body carries besides the sentence and the code, as the contracts show them. */
 export type ErrorExtras = Readonly<Record<string, unknown>>;
 
+/** Tells whether a code is on the list. */
 export function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(ERRORS, code);
 }
@@ -98,13 +99,14 @@ export class ApiError extends Error {
     this.extras = options.extras ?? {};
   }
 
-  /** The one error body of all contracts. */
+  /** Returns the one error body of all contracts. */
   toBody(): Record<string, unknown> {
     return { ...this.extras, error: this.message, code: this.code, message: this.message, detail: this.message };
   }
 }
 
-function extrasOf(details: string | null): ErrorExtras {
+/** Parses the `detail` our own SQL functions raise; anything but a JSON object is no extras. */
+function parseExtras(details: string | null): ErrorExtras {
   try {
     const parsed: unknown = JSON.parse(details ?? '{}');
     return typeof parsed === 'object' && parsed !== null ? { ...parsed } : {};
@@ -114,12 +116,12 @@ function extrasOf(details: string | null): ErrorExtras {
 }
 
 /**
- * The answer to a database error: a code our functions raised as `PTxyz`, 503 where the database is out of reach
- * or gave no answer, 500 for everything else, as our schemas should not have let it through.
+ * Translates a database error: into the code our functions raised as `PTxyz`, 503 where the database cannot be reached
+ * or gave no answer, and 500 for everything else, as our schemas should not have let it through.
  */
-export function apiErrorOf(failure: DatabaseError): ApiError {
-  if (failure.code.startsWith('PT') && isErrorCode(failure.message)) {
-    return new ApiError(failure.message, { extras: extrasOf(failure.details), cause: failure });
+export function toApiError(error: DatabaseError): ApiError {
+  if (error.code.startsWith('PT') && isErrorCode(error.message)) {
+    return new ApiError(error.message, { extras: parseExtras(error.details), cause: error });
   }
-  return new ApiError(failure.isUnavailable ? 'SERVICE_UNAVAILABLE' : 'INTERNAL_ERROR', { cause: failure });
+  return new ApiError(error.isUnavailable ? 'SERVICE_UNAVAILABLE' : 'INTERNAL_ERROR', { cause: error });
 }

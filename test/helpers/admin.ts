@@ -4,7 +4,7 @@ import type { TestServer } from './http/test-server.js';
 
 type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
-/** An admin who is logged in. */
+/** A logged-in admin. */
 export interface TestAdmin {
   readonly token: string;
   /** Sends a request as this admin. */
@@ -44,14 +44,14 @@ export async function logInAsAdmin(server: TestServer, username = 'root'): Promi
   return { token, as: (method, url, payload, headers) => send(server, token, method, url, payload, headers) };
 }
 
-/** A request to an admin route that succeeds as an admin. */
+/** A request to an admin route that succeeds for an admin. */
 export interface AdminRoute {
   readonly method: Method;
   readonly url: string;
   readonly payload?: object;
 }
 
-/** Every admin route, in an order in which each works; the device ends deleted. */
+/** Lists a request to every admin route, in an order in which each succeeds; the device is deleted at the end. */
 export function adminRoutes(device: string): readonly AdminRoute[] {
   return [
     { method: 'GET', url: '/api/admin/dashboard' },

@@ -15,24 +15,24 @@ import type { TestServer } from './http/test-server.js';
 
 const { webhooks } = new Stripe('sk_test_signs-only');
 
-/** What to sign with, and as of when; this endpoint's secret and now, unless told. */
+/** Secret and time to sign with; by default this endpoint's secret and now. */
 interface Signing {
   readonly secret?: string;
   readonly timestamp?: number;
 }
 
-/** The header that signs a text as Stripe does. */
-export function signatureOf(
+/** Returns the header that signs a text as Stripe does. */
+export function signPayload(
   payload: string,
   { secret = WEBHOOK_SECRET, timestamp = nowSeconds() }: Signing = {},
 ): string {
   return webhooks.generateTestHeaderString({ payload, secret, timestamp });
 }
 
-/** A webhook request: the body, and the header that signs it. */
+/** Builds a webhook request: its body, and the header that signs it. */
 export function signed(event: object, signing?: Signing): { readonly payload: string; readonly header: string } {
   const payload = JSON.stringify(event);
-  return { payload, header: signatureOf(payload, signing) };
+  return { payload, header: signPayload(payload, signing) };
 }
 
 /** Posts a body as Stripe does. */
@@ -59,7 +59,7 @@ export function deliver(
   return post(server, payload, header);
 }
 
-/** A person Stripe knows, who has not paid yet. */
+/** Registers a person whom Stripe knows, but who has not paid yet. */
 export async function openCustomer(
   server: TestServer,
   user?: TestUser,
@@ -74,7 +74,7 @@ export async function openCustomer(
   return { user: person, customer: row?.id ?? '' };
 }
 
-/** A person with a subscription, at Stripe and here; its first period is not granted yet. */
+/** Registers a person with a subscription, at Stripe and here; its first period is not granted yet. */
 export async function openSubscriber(
   server: TestServer,
   stripe: StripeServer,
@@ -109,12 +109,13 @@ export interface OwnSubscription {
   };
 }
 
-export async function subscriptionOf(user: TestUser): Promise<OwnSubscription> {
+/** Reads a person's subscription as the API shows it to them. */
+export async function readSubscription(user: TestUser): Promise<OwnSubscription> {
   return (await user.as('GET', '/api/subscriptions')).json<OwnSubscription>();
 }
 
-/** The amounts a subscription added to a person's balance. */
-export async function grantsOf(server: TestServer, user: TestUser): Promise<number[]> {
+/** Lists the amounts a subscription added to a person's balance. */
+export async function listGrants(server: TestServer, user: TestUser): Promise<number[]> {
   const rows = await server.database.sql<{ amount: string }>(
     `select amount from ledger_entries where subject_id = $1 and kind = 'subscription' order by created_at, id`,
     [user.id],
@@ -122,7 +123,7 @@ export async function grantsOf(server: TestServer, user: TestUser): Promise<numb
   return rows.map(({ amount }) => Number(amount));
 }
 
-/** Asserts what every request to Stripe has; a write also a key under which it may be repeated. */
+/** Asserts what every request to Stripe has; a write also has a key under which it may be repeated. */
 export function assertFromUs(t: Test, request: StripeRequest | undefined, form: object): void {
   t.match(request?.headers, {
     authorization: `Bearer ${SECRET_KEY}`,
@@ -133,8 +134,8 @@ export function assertFromUs(t: Test, request: StripeRequest | undefined, form: 
   t.strictSame(request?.form, form);
 }
 
-/** The requests made to Stripe while something is done. */
-export async function askedDuring(stripe: StripeServer, act: () => Promise<unknown>): Promise<StripeRequest[]> {
+/** Returns the requests made to Stripe during an action. */
+export async function recordRequests(stripe: StripeServer, act: () => Promise<unknown>): Promise<StripeRequest[]> {
   const before = stripe.requests.length;
   await act();
   return stripe.requests.slice(before);

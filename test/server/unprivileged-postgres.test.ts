@@ -9,9 +9,9 @@ import t, { type Test } from 'tap';
 import { findBinaries } from '../../src/platform/database/embedded/binaries.js';
 import { openCluster } from '../../src/platform/database/embedded/cluster.js';
 import {
-  accountRunner,
-  asAccount,
   chooseRunner,
+  createAccountRunner,
+  findAccountRunner,
   type Runner,
 } from '../../src/platform/database/embedded/unprivileged.js';
 
@@ -31,7 +31,7 @@ async function openShared(t: Test): Promise<string> {
 async function identityOf(t: Test, runner: Runner): Promise<{ self: number; owner: number }> {
   const directory = join(await openShared(t), 'own');
   await mkdir(directory, { mode: 0o700 });
-  await runner.own(directory);
+  await runner.chown(directory);
   const file = join(directory, 'id');
   await runner.run('sh', ['-c', `id -u > ${file}`]);
   return { self: Number(await readFile(file, 'utf8')), owner: (await stat(file)).uid };
@@ -40,7 +40,7 @@ async function identityOf(t: Test, runner: Runner): Promise<{ self: number; owne
 async function accountCanRunPostgres(): Promise<boolean> {
   if (!isRoot) return false;
   const { pgCtl } = await findBinaries();
-  return asAccount(NOBODY, NOBODY)
+  return createAccountRunner(NOBODY, NOBODY)
     .run(pgCtl, ['--version'])
     .then(
       () => true,
@@ -92,7 +92,7 @@ t.test('data that belongs to an account stays with it', { skip: notRoot }, async
 });
 
 t.test('an account that can neither be found nor made is told in one line', { skip: notRoot }, async (t) => {
-  await t.rejects(accountRunner('no/such account'), {
+  await t.rejects(findAccountRunner('no/such account'), {
     name: 'StartupError',
     message: /^Postgres does not run as root, and no account "no\/such account" .*start the server as another user$/,
   });
@@ -114,7 +114,7 @@ async function ask<Row extends pg.QueryResultRow>(url: string, text: string): Pr
 t.test('a cluster made as another account is opened as that account again', { skip: unreachable }, async (t) => {
   const directory = join(await openShared(t), 'postgres');
   const password = randomBytes(24).toString('base64url');
-  const made = await openCluster({ directory, password, runner: asAccount(NOBODY, NOBODY) });
+  const made = await openCluster({ directory, password, runner: createAccountRunner(NOBODY, NOBODY) });
   t.after(() => made.stop());
   await ask(made.adminUrl, 'create table kept as select 42 as answer');
   t.equal(await ownerOfPostgres(directory), String(NOBODY));

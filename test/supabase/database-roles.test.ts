@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
-import { isRefused, openDatabaseRoles, writesOf } from '../helpers/db/database-roles.js';
+import { buildWrites, isRefused, openDatabaseRoles } from '../helpers/db/database-roles.js';
 import { checksumsOf } from '../helpers/http/bad-input.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 
@@ -70,7 +70,7 @@ t.test('no API role may write any table, partition or view, whatever its claims'
   for (const role of ['anon', 'authenticated', 'service_role']) {
     const accepted: string[] = [];
     for (const relation of relations) {
-      for (const statement of writesOf(relation)) {
+      for (const statement of buildWrites(relation)) {
         const outcome = await runAs(role, { sub: users[0], device_id: one.id }, statement);
         if (!isRefused(outcome)) accepted.push(`${statement}: ${JSON.stringify(outcome)}`);
       }

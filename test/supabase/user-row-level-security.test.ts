@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
 import { createApiKey, registerUser, type TestUser } from '../helpers/accounts.js';
-import { type Claims, isRefused, type Outcome, openDatabaseRoles, writesOf } from '../helpers/db/database-roles.js';
+import { buildWrites, type Claims, isRefused, type Outcome, openDatabaseRoles } from '../helpers/db/database-roles.js';
 import { checksumsOf } from '../helpers/http/bad-input.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 import { signUp } from '../helpers/tracker.js';
@@ -131,7 +131,7 @@ t.test('no person writes anything in any way, not even to their own rows', async
       const accepted: string[] = [];
       for (const relation of relations) {
         const others = [`lock table ${relation.name}`, `select from ${relation.name} for update`];
-        for (const statement of [...writesOf(relation), ...others]) {
+        for (const statement of [...buildWrites(relation), ...others]) {
           const outcome = await runAs('authenticated', claims, statement);
           if (!isRefused(outcome)) accepted.push(`${statement}: ${JSON.stringify(outcome)}`);
         }

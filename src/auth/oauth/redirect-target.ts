@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { DatabaseError } from '../../platform/database/client/database-error.js';
-import { ApiError, apiErrorOf } from '../../platform/errors.js';
+import { ApiError, toApiError } from '../../platform/errors.js';
 import type { Flow } from './flow.js';
 
 /** Who waits for the end of a sign-in: a client at an address, with a state of its own, or the browser itself. */
@@ -18,9 +18,9 @@ export function toClientUrl(
   return address.href;
 }
 
-function toApiError(error: unknown): ApiError {
+function toSignInError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
-  if (error instanceof DatabaseError) return apiErrorOf(error);
+  if (error instanceof DatabaseError) return toApiError(error);
   return new ApiError('INTERNAL_ERROR', { cause: error });
 }
 
@@ -47,7 +47,7 @@ export async function resolveRedirectTarget(
     return await step();
   } catch (error) {
     if (redirect_uri === null) throw error;
-    const apiError = toApiError(error);
+    const apiError = toSignInError(error);
     if (apiError.statusCode >= 500) request.log.error({ err: apiError.cause ?? apiError }, 'sign-in failed');
     return toClientUrl(redirect_uri, client_state, { error: toOAuthErrorCode(apiError) });
   }

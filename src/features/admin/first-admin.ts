@@ -7,8 +7,8 @@ import type { Backend } from '../../platform/database/backend.js';
 const FlagSchema = Type.Boolean();
 
 /**
- * Makes sure somebody can log in as admin: with ADMIN_PASSWORD, or with a generated password when embedded.
- * @returns the password just generated, to be shown once, or undefined
+ * Creates the first admin if there is none: with ADMIN_PASSWORD, or with a generated password when embedded.
+ * @returns the password just generated, to be shown once; undefined if none was
  */
 export async function ensureFirstAdmin(config: Config['admin'], backend: Backend): Promise<string | undefined> {
   if (await backend.database.call('has_admin', {}, FlagSchema)) return undefined;

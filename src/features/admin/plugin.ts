@@ -1,10 +1,17 @@
 import type { FastifyPluginAsync } from 'fastify';
+import { requireAdmin } from '../../auth/guards/admin-guard.js';
 import type { Database } from '../../platform/database/client/database.js';
-import { budgetRoutes } from './budget-routes.js';
-import { managedDeviceRoutes } from './device-routes.js';
-import { reportRoutes } from './report-routes.js';
-import { loginRoutes, sessionRoutes } from './session-routes.js';
-import { userRoutes } from './user-routes.js';
+import { allocationRoutes } from './budget/allocation-routes.js';
+import { budgetRoutes } from './budget/budget-routes.js';
+import { modelCostRoutes } from './budget/model-cost-routes.js';
+import { periodRoutes } from './budget/period-routes.js';
+import { managedDeviceRoutes } from './devices/device-routes.js';
+import { auditRoutes } from './reports/audit-routes.js';
+import { dashboardRoutes } from './reports/dashboard-routes.js';
+import { ledgerRoutes } from './reports/ledger-routes.js';
+import { loginRoutes } from './session/login-routes.js';
+import { passwordRoutes } from './session/password-routes.js';
+import { userRoutes } from './users/user-routes.js';
 
 /** What administration needs from the application. */
 export interface AdminOptions {
@@ -13,12 +20,20 @@ export interface AdminOptions {
   readonly defaultUserTokens: number;
 }
 
-/** Contract 3, the admin's side: log-in, budgets, devices, accounts, reports and the audit log. */
+/** Serves contract 3, the admin's side: everything but the log-in is open to admins only. */
 export const admin: FastifyPluginAsync<AdminOptions> = async (app, { database, defaultUserTokens }) => {
   await app.register(loginRoutes, { database });
-  await app.register(sessionRoutes, { database });
-  await app.register(budgetRoutes, { database });
-  await app.register(managedDeviceRoutes, { database });
-  await app.register(reportRoutes, { database });
-  await app.register(userRoutes, { database, defaultUserTokens });
+  await app.register(async (scope) => {
+    requireAdmin(scope);
+    await scope.register(passwordRoutes, { database });
+    await scope.register(allocationRoutes, { database });
+    await scope.register(budgetRoutes, { database });
+    await scope.register(periodRoutes, { database });
+    await scope.register(modelCostRoutes, { database });
+    await scope.register(managedDeviceRoutes, { database });
+    await scope.register(dashboardRoutes, { database });
+    await scope.register(ledgerRoutes, { database });
+    await scope.register(auditRoutes, { database });
+    await scope.register(userRoutes, { database, defaultUserTokens });
+  });
 };

@@ -3,18 +3,18 @@ import type { Database } from '../../platform/database/client/database.js';
 import { DatabaseError } from '../../platform/database/client/database-error.js';
 import { ApiError } from '../../platform/errors.js';
 import type { Payments } from './payments.js';
-import { callStripe } from './stripe-errors.js';
+import { callStripe } from './stripe-calls.js';
 import {
   type PaidInvoice,
-  paidInvoiceOf,
+  parsePaidInvoice,
+  parseSubscription,
   type SubscriptionRef,
   type SubscriptionState,
-  stateOf,
 } from './stripe-objects.js';
 import type { WebhookEvent } from './webhook-event.js';
 
-/** How often a state is fetched again because another one was applied meanwhile. */
-const FETCHES = 5;
+/** Most times a state is fetched again because another one was applied meanwhile. */
+const MAX_FETCHES = 5;
 
 const OutcomeSchema = Type.Union([
   Type.Object({ outcome: Type.Literal('applied'), granted: Type.Optional(Type.Integer()) }),
@@ -24,24 +24,25 @@ const OutcomeSchema = Type.Union([
   Type.Object({ outcome: Type.Literal('refetch'), version: Type.Integer() }),
 ]);
 
-/** What became of something Stripe said: applied, kept (known or older), duplicate or unknown_customer. */
+/** Result of applying something Stripe said: applied, kept (what is here is the same or newer), duplicate or unknown_customer. */
 export type Outcome = 'applied' | 'kept' | 'duplicate' | 'unknown_customer';
-/** What SQL functions keep of an event. */
+/** An event as SQL functions record it. */
 type EventNote = Pick<WebhookEvent, 'id' | 'type' | 'created'>;
 
+/** Fetches the state of a subscription. @throws {DatabaseError} for an object of another shape */
 async function fetchState(payments: Payments, id: string): Promise<SubscriptionState> {
-  const state = stateOf(await callStripe(() => payments.stripe.subscriptions.retrieve(id)), payments);
+  const state = parseSubscription(await callStripe(() => payments.stripe.subscriptions.retrieve(id)), payments);
   if (state === undefined) throw DatabaseError.unexpected('unexpected subscription');
   return state;
 }
 
 /**
- * Applies what is known of a subscription where that is newer than what is here, and fetches it where that cannot be told.
+ * Applies the state of a subscription if it is newer than what is here, and fetches it if that cannot be told.
  *
- * @param known a state, or only which subscription it is, to have it fetched
- * @param event noted in the same transaction, so that it takes effect once
- * @param version what was here when the state was fetched
- * @throws {ApiError} SERVICE_UNAVAILABLE where it had to be fetched and Stripe is out of reach
+ * @param known a state, or a reference to the subscription to have its state fetched
+ * @param event recorded in the same transaction, so that it takes effect once
+ * @param version the version here when the state was fetched
+ * @throws {ApiError} SERVICE_UNAVAILABLE if it had to be fetched and Stripe cannot be reached
  */
 export async function applySubscription(
   database: Database,
@@ -51,7 +52,7 @@ export async function applySubscription(
 ): Promise<Outcome> {
   let state = known;
   let fetchedFor = version;
-  for (let fetches = 0; fetches <= FETCHES; fetches += 1) {
+  for (let fetches = 0; fetches <= MAX_FETCHES; fetches += 1) {
     const change = {
       p_state: state,
       ...(event !== undefined && { p_event: event }),
@@ -65,18 +66,18 @@ export async function applySubscription(
   throw new ApiError('SERVICE_UNAVAILABLE', { cause: new Error('a subscription changed with every fetch') });
 }
 
-/** Fetches a paid invoice with all of its lines; undefined for one that is not paid, or of no subscription. */
+/** Fetches a paid invoice with all of its lines; undefined if it is not paid, or not of a subscription. */
 export async function fetchInvoice(payments: Payments, id: string): Promise<PaidInvoice | undefined> {
   const { stripe } = payments;
   return callStripe(async () => {
     const invoice = await stripe.invoices.retrieve(id);
-    if (!invoice.lines.has_more) return paidInvoiceOf(invoice, payments);
+    if (!invoice.lines.has_more) return parsePaidInvoice(invoice, payments);
     const data = await stripe.invoices.listLineItems(id, { limit: 100 }).autoPagingToArray({ limit: 10_000 });
-    return paidInvoiceOf({ ...invoice, lines: { data, has_more: false } }, payments);
+    return parsePaidInvoice({ ...invoice, lines: { data, has_more: false } }, payments);
   });
 }
 
-/** Grants what a paid invoice is worth, once. */
+/** Grants the tokens a paid invoice is worth, once. */
 export async function applyInvoice(
   database: Database,
   invoice: PaidInvoice,

@@ -3,15 +3,14 @@ import type Stripe from 'stripe';
 import { getUser } from '../../auth/guards/user-guard.js';
 import { ApiError } from '../../platform/errors.js';
 import { applySubscription } from './apply.js';
-import { stripeAccount, withCustomer } from './customer.js';
-import { toIdempotencyOptions } from './idempotency-key.js';
-import { type PaymentServices, type Payments, requirePayments, requirePrice } from './payments.js';
-import type { PaidTier } from './prices.js';
-import { callStripe } from './stripe-errors.js';
-import { stateOf } from './stripe-objects.js';
+import { readStripeAccount, withCustomer } from './customer.js';
+import { type PaidTier, type PaymentServices, type Payments, requirePayments, requirePrice } from './payments.js';
+import { callStripe, toIdempotencyOptions } from './stripe-calls.js';
+import { parseSubscription } from './stripe-objects.js';
 
 /**
- * Asks Stripe what the customer has, for somebody who paid a moment ago and was not told of yet must not pay again.
+ * Rejects a customer with a running subscription. Asks Stripe, as the event of a payment made a moment ago may not have
+ * arrived yet, and nobody must pay twice.
  * @throws {ApiError} ALREADY_SUBSCRIBED
  */
 async function requireNoSubscription(
@@ -22,25 +21,25 @@ async function requireNoSubscription(
 ) {
   const { data } = await payments.stripe.subscriptions.list({ customer, limit: 10 });
   for (const subscription of data) {
-    const state = stateOf(subscription, payments);
+    const state = parseSubscription(subscription, payments);
     if (state !== undefined) await applySubscription(services.database, payments, state);
   }
   if (data.length === 0) return;
-  const { subscription_id } = await stripeAccount(services.database, getUser(request));
+  const { subscription_id } = await readStripeAccount(services.database, getUser(request));
   if (subscription_id !== null) throw new ApiError('ALREADY_SUBSCRIBED');
 }
 
 /**
- * Begins a subscription.
- * @returns the address of Stripe's page to pay on; nothing changes before it is paid
- * @throws {ApiError} ALREADY_SUBSCRIBED, IDEMPOTENCY_MISMATCH, PAYMENTS_DISABLED also for a tier without a price
+ * Begins a subscription, which starts once it is paid.
+ * @returns the URL of Stripe's payment page
+ * @throws {ApiError} ALREADY_SUBSCRIBED, IDEMPOTENCY_MISMATCH, PAYMENTS_DISABLED also for a tier that is not for sale
  */
 export async function beginCheckout(
   services: PaymentServices,
   request: FastifyRequest,
   tier: PaidTier,
 ): Promise<string> {
-  const account = await stripeAccount(services.database, getUser(request));
+  const account = await readStripeAccount(services.database, getUser(request));
   const payments = requirePayments(services);
   const price = requirePrice(payments, tier);
   if (account.subscription_id !== null) throw new ApiError('ALREADY_SUBSCRIBED');
@@ -65,11 +64,12 @@ export async function beginCheckout(
 }
 
 /**
- * The address of Stripe's page on which a person looks after invoices and means of payment.
- * @throws {ApiError} SUBSCRIPTION_NOT_FOUND for somebody Stripe does not know
+ * Opens Stripe's page for a person's invoices and payment methods.
+ * @returns its URL
+ * @throws {ApiError} SUBSCRIPTION_NOT_FOUND for a person Stripe does not know
  */
 export async function openPortal(services: PaymentServices, request: FastifyRequest): Promise<string> {
-  const { customer_id: customer } = await stripeAccount(services.database, getUser(request));
+  const { customer_id: customer } = await readStripeAccount(services.database, getUser(request));
   const { stripe, returnUrl: return_url } = requirePayments(services);
   if (customer === null) throw new ApiError('SUBSCRIPTION_NOT_FOUND');
   const open = () =>

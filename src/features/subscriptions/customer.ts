@@ -1,38 +1,38 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { Caller } from '../../platform/database/client/caller.js';
-import { AnyResult, type Database } from '../../platform/database/client/database.js';
-import { ApiError } from '../../platform/errors.js';
-import type { PaymentServices, Payments } from './payments.js';
-import { callStripe, isMissing } from './stripe-errors.js';
+import type { Database } from '../../platform/database/client/database.js';
+import type { Payments } from './payments.js';
+import { callStripe, isMissing } from './stripe-calls.js';
 
-const AttachStripeCustomerSchema = Type.String();
+const CustomerIdSchema = Type.String();
 
 const AccountSchema = Type.Object({
   user_id: Type.String(),
   email: Type.String(),
   customer_id: Type.Union([Type.String(), Type.Null()]),
-  /** Null where no subscription runs. */
+  /** Null if no subscription is running. */
   subscription_id: Type.Union([Type.String(), Type.Null()]),
   version: Type.Integer(),
 });
-/** Who a person is at Stripe. */
+/** A person as Stripe knows them. */
 export type StripeAccount = Static<typeof AccountSchema>;
 
 /**
- * Who the caller is at Stripe.
+ * Reads who the caller is at Stripe.
  * @throws {DatabaseError} INVALID_TOKEN
  */
-export async function stripeAccount(database: Database, caller: Caller): Promise<StripeAccount> {
-  return await database.call('get_stripe_account', { p_caller: caller }, AccountSchema);
+export async function readStripeAccount(database: Database, caller: Caller): Promise<StripeAccount> {
+  return database.call('get_stripe_account', { p_caller: caller }, AccountSchema);
 }
 
+/** Creates the caller's customer at Stripe and attaches it to their account; returns the id of the one attached. */
 async function createCustomer(
   database: Database,
   { stripe }: Payments,
   caller: Caller,
   { user_id, email, customer_id, version }: StripeAccount,
 ): Promise<string> {
-  // One customer a person: of requests at once all get the same, and the version is another one after it was replaced.
+  // One customer a person: concurrent requests share this key, and the version differs once a customer was replaced.
   const idempotencyKey = `customer:${user_id}:${version}`;
   const customer = await stripe.customers.create({ email, metadata: { user_id } }, { idempotencyKey });
   const attached = {
@@ -40,12 +40,10 @@ async function createCustomer(
     p_customer_id: customer.id,
     ...(customer_id !== null && { p_replaces: customer_id }),
   };
-  return await database.call('attach_stripe_customer', attached, AttachStripeCustomerSchema);
+  return database.call('attach_stripe_customer', attached, CustomerIdSchema);
 }
 
-/**
- * Does something with the caller's customer at Stripe, who is made where there is none, or where somebody deleted them there.
- */
+/** Acts on the caller's customer at Stripe; creates the customer first if there is none, or if it was deleted there. */
 export async function withCustomer<T>(
   database: Database,
   payments: Payments,
@@ -62,33 +60,4 @@ export async function withCustomer<T>(
       return act(await createCustomer(database, payments, caller, account));
     }
   });
-}
-
-async function deleteCustomer({ stripe }: Payments, { customer_id, subscription_id }: StripeAccount): Promise<void> {
-  const goneIsFine = (error: unknown) => {
-    if (!isMissing(error)) throw error;
-  };
-  if (subscription_id !== null) {
-    const idempotencyKey = `end:${subscription_id}`;
-    await stripe.subscriptions.cancel(subscription_id, {}, { idempotencyKey }).catch(goneIsFine);
-  }
-  // With the customer ends all else that could still be charged: a checkout that is open, a subscription not known here yet.
-  if (customer_id !== null) {
-    await stripe.customers.del(customer_id, {}, { idempotencyKey: `delete:${customer_id}` }).catch(goneIsFine);
-  }
-}
-
-/**
- * Ends everything a person could be charged for, before their account is deleted. Whoever never paid needs no Stripe.
- * @throws {ApiError} SERVICE_UNAVAILABLE while Stripe cannot be reached, PAYMENTS_DISABLED where its keys were taken away while
- *   a subscription runs: the account stays, so that nobody goes on paying for one that is gone
- */
-export async function cancelBilling({ database, payments }: PaymentServices, caller: Caller): Promise<void> {
-  const account = await stripeAccount(database, caller);
-  const { customer_id, subscription_id } = account;
-  if (customer_id === null) return;
-  if (payments !== undefined) await callStripe(() => deleteCustomer(payments, account));
-  else if (subscription_id !== null) throw new ApiError('PAYMENTS_DISABLED');
-  const customer = { p_caller: caller, p_customer_id: customer_id };
-  await database.call('detach_stripe_customer', customer, AnyResult);
 }

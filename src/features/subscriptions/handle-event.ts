@@ -1,47 +1,54 @@
 import type { Database } from '../../platform/database/client/database.js';
 import { applyInvoice, applySubscription, fetchInvoice, type Outcome } from './apply.js';
 import type { Payments } from './payments.js';
-import { paidInvoiceOf, pointerOf, stateOf, subjectOf } from './stripe-objects.js';
+import {
+  parsePaidInvoice,
+  parseRelatedSubscription,
+  parseSubscription,
+  parseSubscriptionRef,
+} from './stripe-objects.js';
 import type { WebhookEvent } from './webhook-event.js';
 
 type Handler = (database: Database, payments: Payments, event: WebhookEvent) => Promise<Outcome | 'ignored'>;
 
-const noteOf = ({ id, type, created }: WebhookEvent) => ({ id, type, created });
+/** Returns what SQL functions record of an event. */
+const toNote = ({ id, type, created }: WebhookEvent) => ({ id, type, created });
 
-/** The event brings the state itself. */
-const subscriptionChanged: Handler = async (database, payments, event) => {
+/** Applies the state an event carries. */
+const applySubscriptionEvent: Handler = async (database, payments, event) => {
   const { object } = event.data;
-  const known = stateOf(object, payments) ?? pointerOf(object);
-  return known === undefined ? 'ignored' : applySubscription(database, payments, known, { event: noteOf(event) });
+  const known = parseSubscription(object, payments) ?? parseSubscriptionRef(object);
+  return known === undefined ? 'ignored' : applySubscription(database, payments, known, { event: toNote(event) });
 };
 
-/** The event only says that a subscription has another state now. */
-const somethingChanged: Handler = async (database, payments, event) => {
-  const known = subjectOf(event.data.object);
-  return known === undefined ? 'ignored' : applySubscription(database, payments, known, { event: noteOf(event) });
+/** Fetches and applies the state of the subscription an event is about. */
+const refreshSubscription: Handler = async (database, payments, event) => {
+  const known = parseRelatedSubscription(event.data.object);
+  return known === undefined ? 'ignored' : applySubscription(database, payments, known, { event: toNote(event) });
 };
 
-const invoicePaid: Handler = async (database, payments, event) => {
+/** Grants what the paid invoice of an event is worth. */
+const applyPaidInvoice: Handler = async (database, payments, event) => {
   const { object } = event.data;
-  const invoice = paidInvoiceOf(object, payments) ?? (object.id && (await fetchInvoice(payments, object.id)));
-  return invoice ? (await applyInvoice(database, invoice, noteOf(event))).outcome : 'ignored';
+  const invoice = parsePaidInvoice(object, payments) ?? (object.id && (await fetchInvoice(payments, object.id)));
+  return invoice ? (await applyInvoice(database, invoice, toNote(event))).outcome : 'ignored';
 };
 
 const HANDLERS: Readonly<Record<string, Handler>> = {
-  'checkout.session.completed': somethingChanged,
-  'customer.subscription.created': subscriptionChanged,
-  'customer.subscription.updated': subscriptionChanged,
-  'customer.subscription.deleted': subscriptionChanged,
-  'customer.subscription.paused': subscriptionChanged,
-  'customer.subscription.resumed': subscriptionChanged,
-  'invoice.paid': invoicePaid,
-  'invoice.payment_failed': somethingChanged,
+  'checkout.session.completed': refreshSubscription,
+  'customer.subscription.created': applySubscriptionEvent,
+  'customer.subscription.updated': applySubscriptionEvent,
+  'customer.subscription.deleted': applySubscriptionEvent,
+  'customer.subscription.paused': applySubscriptionEvent,
+  'customer.subscription.resumed': applySubscriptionEvent,
+  'invoice.paid': applyPaidInvoice,
+  'invoice.payment_failed': refreshSubscription,
 };
 
 /**
- * Lets an event take effect, once however often it is delivered.
- * @returns what became of it; ignored for one of another type, or about something else than a subscription
- * @throws {ApiError} SERVICE_UNAVAILABLE where something had to be fetched and Stripe is out of reach
+ * Applies an event, once however often it is delivered.
+ * @returns the outcome; ignored for an event of another type, or about something other than a subscription
+ * @throws {ApiError} SERVICE_UNAVAILABLE if something had to be fetched and Stripe cannot be reached
  */
 export async function handleEvent(
   database: Database,

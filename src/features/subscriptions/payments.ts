@@ -2,12 +2,23 @@ import Stripe from 'stripe';
 import type { Config } from '../../config/config.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
-import { createPrices, type PaidTier, type Prices } from './prices.js';
 
-/** The version of Stripe's API the code is written for; the package's types are of the same. */
+/** The tiers that are sold, the lower one first. */
+export const PAID_TIERS = ['pro', 'premium'] as const;
+export type PaidTier = (typeof PAID_TIERS)[number];
+
+/** The version of Stripe's API this code is written for, and that of the package's types. */
 const API_VERSION = '2026-10-28.endive';
 const TIMEOUT_MS = 10_000;
 const RETRIES = 1;
+
+/** Maps tiers to Stripe's prices, and back. */
+export interface Prices {
+  /** Returns the price a tier is sold at; undefined if it is not for sale. */
+  readonly findPrice: (tier: PaidTier) => string | undefined;
+  /** Returns the tier a price is or was for; undefined for a price of something else. */
+  readonly findTier: (price: string) => PaidTier | undefined;
+}
 
 /** Stripe, and what this server sells there. */
 export interface Payments {
@@ -15,15 +26,23 @@ export interface Payments {
   readonly prices: Prices;
   /** Signing secret of the webhook endpoint. */
   readonly webhookSecret: string;
-  /** Whether the key moves real money; events must say the same. */
+  /** True if the key moves real money; events must agree. */
   readonly livemode: boolean;
-  /** Days a tier stays in force after a payment failed. */
+  /** Days a tier stays in force after a failed payment. */
   readonly graceDays: number;
-  /** Where Stripe's pages send people back to. */
+  /** URL that Stripe's pages send people back to. */
   readonly returnUrl: string;
 }
 
-/** Builds the client of Stripe where the configuration has its keys; Stripe is not called yet. */
+/** Builds the look-up of prices from the lists the configuration names, whose first price is the one for sale. */
+function createPrices(lists: Readonly<Record<PaidTier, readonly string[]>>): Prices {
+  return {
+    findPrice: (tier) => lists[tier][0],
+    findTier: (price) => PAID_TIERS.find((tier) => lists[tier].includes(price)),
+  };
+}
+
+/** Builds the client of Stripe if the configuration has its keys; Stripe is not called yet. */
 export function createPayments(config: Config['stripe']): Payments | undefined {
   if (config === undefined) return undefined;
   const { protocol, hostname, port } = new URL(config.apiBase);
@@ -45,14 +64,14 @@ export function createPayments(config: Config['stripe']): Payments | undefined {
   };
 }
 
-/** What acting at Stripe for somebody takes. */
+/** The services that acting at Stripe for a person needs. */
 export interface PaymentServices {
   readonly database: Database;
   readonly payments: Payments | undefined;
 }
 
 /**
- * Stripe, for a route that needs it.
+ * Returns Stripe, for a route that needs it.
  * @throws {ApiError} PAYMENTS_DISABLED without keys
  */
 export function requirePayments({ payments }: Pick<PaymentServices, 'payments'>): Payments {
@@ -61,11 +80,11 @@ export function requirePayments({ payments }: Pick<PaymentServices, 'payments'>)
 }
 
 /**
- * The price a tier is sold at.
- * @throws {ApiError} PAYMENTS_DISABLED for a tier that is not for sale
+ * Returns the price a tier is sold at.
+ * @throws {ApiError} PAYMENTS_DISABLED if the tier is not for sale
  */
 export function requirePrice({ prices }: Payments, tier: PaidTier): string {
-  const price = prices.priceOf(tier);
+  const price = prices.findPrice(tier);
   if (price !== undefined) return price;
   throw new ApiError('PAYMENTS_DISABLED', { sentence: 'This tier is not for sale on this server' });
 }

@@ -1,20 +1,24 @@
 import type { FastifyPluginAsync } from 'fastify';
+import { requireUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
 import type { Payments } from './payments.js';
-import { subscriptionRoutes } from './routes.js';
+import { subscriptionRoutes } from './subscription-routes.js';
 import { webhookRoutes } from './webhook-routes.js';
 
 /** What subscriptions need from the application. */
 export interface SubscriptionsOptions {
   readonly database: Database;
   readonly callerDatabase: CallerDatabase;
-  /** Stripe; undefined where it is not set up. */
+  /** Stripe; undefined if it is not set up. */
   readonly payments: Payments | undefined;
 }
 
-/** Contract 5, subscriptions: plans paid at Stripe, and the tokens they grant. */
+/** Serves contract 5, subscriptions: plans paid at Stripe, and the tokens they grant. */
 export const subscriptions: FastifyPluginAsync<SubscriptionsOptions> = async (app, options) => {
-  await app.register(subscriptionRoutes, options);
+  await app.register(async (scope) => {
+    requireUser(scope);
+    await scope.register(subscriptionRoutes, options);
+  });
   await app.register(webhookRoutes, options);
 };

@@ -8,7 +8,7 @@ export const EndSubscriptionQuerySchema = Type.Object(
   {
     now: Type.Boolean({
       default: false,
-      description: 'At once, instead of at the end of the period that is paid for.',
+      description: 'At once instead of at the end of the paid period.',
     }),
   },
   { additionalProperties: false },
@@ -17,26 +17,26 @@ export const EndSubscriptionQuerySchema = Type.Object(
 const Time = (description: string) => Type.Union([Type.String(), Type.Null()], { description });
 
 export const SubscriptionSchema = Type.Object({
-  tier: Type.String({ description: 'free, pro or premium: the tier whose limits hold now.' }),
+  tier: Type.String({ description: 'free, pro or premium: the tier whose limits apply now.' }),
   status: Type.String({
     description: 'none, or as Stripe calls it: active, trialing, past_due, unpaid, paused, incomplete, canceled, …',
   }),
   subscribed_tier: Type.Union([Type.String(), Type.Null()], {
-    description: 'The tier last subscribed to, also where it is no longer in force.',
+    description: 'The tier last subscribed to, even if it is no longer in force.',
   }),
   current_period_start: Time('Start of the period being billed.'),
-  current_period_end: Time('Its end.'),
+  current_period_end: Time('End of the period being billed.'),
   cancel_at_period_end: Type.Boolean(),
   grace_ends_at: Time('While a payment is overdue: until when the tier stays in force.'),
   usage: Type.Object({
-    since: Type.String({ description: 'When counting began: with the period, or for free with the month (UTC).' }),
+    since: Type.String({ description: 'Start of the count: of the period, or for the free tier of the month (UTC).' }),
     monthly_tokens: Type.Integer({ description: 'Tokens a paid month adds to the balance.' }),
     tokens_granted: Type.Integer({ description: 'Tokens the subscription has added since.' }),
     tokens_used: Type.Integer({ description: 'Tokens debited from the balance since.' }),
-    tokens_left: Type.Integer({ description: 'Tokens left in the balance, whatever they came from.' }),
+    tokens_left: Type.Integer({ description: 'Tokens left in the balance, wherever they came from.' }),
     devices: Type.Integer({ description: 'Linked devices.' }),
     device_limit: Type.Union([Type.Integer(), Type.Null()], {
-      description: 'How many there may be; null for any number.',
+      description: 'Most devices that can be linked; null for any number.',
     }),
   }),
 });
@@ -46,7 +46,7 @@ export const CheckoutSchema = Type.Object({
 });
 
 export const PortalSchema = Type.Object({
-  portal_url: Type.String({ description: 'Where to send the browser: invoices, means of payment, cancelling.' }),
+  portal_url: Type.String({ description: 'Where to send the browser for invoices, payment methods and cancelling.' }),
 });
 
 export const ReceivedEventSchema = Type.Object({ received: Type.Literal(true) });

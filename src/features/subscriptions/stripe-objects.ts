@@ -2,8 +2,8 @@ import { type Static, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { Payments } from './payments.js';
 
-// What is read of Stripe's objects, in the shape of the pinned API version. A webhook endpoint may have been made for another
-// version, so an object that does not fit is no error: it is fetched.
+// Only the fields we read of Stripe's objects, in the shape of the pinned API version. A webhook endpoint may have been
+// created for another version, so an object that does not fit is not an error: it is fetched.
 
 const IdSchema = Type.String({ pattern: '^[A-Za-z0-9_]{1,255}$' });
 /** Epoch seconds. */
@@ -57,18 +57,19 @@ const InvoiceSchema = Type.Object({
 });
 
 /** A checkout session; an invoice of earlier versions looks alike. */
-const PointerSchema = Type.Object({ subscription: ReferenceSchema, customer: ReferenceSchema });
-const InvoicePointerSchema = Type.Pick(InvoiceSchema, ['customer', 'parent']);
-const OwnPointerSchema = Type.Pick(SubscriptionSchema, ['id', 'customer']);
+const SessionRefSchema = Type.Object({ subscription: ReferenceSchema, customer: ReferenceSchema });
+const InvoiceRefSchema = Type.Pick(InvoiceSchema, ['customer', 'parent']);
+const SubscriptionIdentitySchema = Type.Pick(SubscriptionSchema, ['id', 'customer']);
 
 const subscriptions = TypeCompiler.Compile(SubscriptionSchema);
 const invoices = TypeCompiler.Compile(InvoiceSchema);
-const pointers = TypeCompiler.Compile(PointerSchema);
-const invoicePointers = TypeCompiler.Compile(InvoicePointerSchema);
-const ownPointers = TypeCompiler.Compile(OwnPointerSchema);
+const sessionRefs = TypeCompiler.Compile(SessionRefSchema);
+const invoiceRefs = TypeCompiler.Compile(InvoiceRefSchema);
+const identities = TypeCompiler.Compile(SubscriptionIdentitySchema);
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-const idOf = (reference: Static<typeof ReferenceSchema>) => (typeof reference === 'string' ? reference : reference.id);
+/** Returns the id of an object that is given by its id, or expanded. */
+const toId = (reference: Static<typeof ReferenceSchema>) => (typeof reference === 'string' ? reference : reference.id);
 
 /** A subscription as SQL functions take it (`p_state`); times in epoch seconds. */
 export type SubscriptionState = {
@@ -77,7 +78,7 @@ export type SubscriptionState = {
   readonly user_id: string | null;
   readonly created: number;
   readonly status: string;
-  /** Null for a price that is none of ours. */
+  /** Null if the price is not one of ours. */
   readonly tier: string | null;
   readonly period_start: number;
   readonly period_end: number;
@@ -85,7 +86,7 @@ export type SubscriptionState = {
   readonly grace_days: number;
 };
 
-/** Which subscription an object is about, to ask for its state. */
+/** Refers to a subscription, to fetch its state. */
 export type SubscriptionRef = Pick<SubscriptionState, 'subscription_id' | 'customer_id'>;
 
 /** A paid invoice as SQL functions take it (`p_invoice`); times in epoch seconds. */
@@ -93,7 +94,7 @@ export type PaidInvoice = {
   readonly invoice_id: string;
   readonly customer_id: string;
   readonly subscription_id: string;
-  /** What is charged (sign 1), credited (-1) or free (0), of prices of ours. */
+  /** Lines that charge (sign 1), credit (-1) or are free (0), of our prices only. */
   readonly lines: {
     readonly tier: string;
     readonly sign: number;
@@ -103,40 +104,41 @@ export type PaidInvoice = {
   }[];
 };
 
-/** The item of a subscription that says its tier; of none of ours the first one. */
-export function itemOf(
+/** Returns the item of a subscription that names its tier, or the first one if none has one of our prices. */
+export function findTierItem(
   object: unknown,
   { prices }: Payments,
 ): Static<typeof SubscriptionSchema>['items']['data'][number] | undefined {
   if (!subscriptions.Check(object)) return undefined;
   const { data } = object.items;
-  return data.find((item) => prices.tierOf(item.price.id) !== undefined) ?? data[0];
+  return data.find((item) => prices.findTier(item.price.id) !== undefined) ?? data[0];
 }
 
-/** Reads a subscription; undefined for what has another shape. */
-export function stateOf(object: unknown, payments: Payments): SubscriptionState | undefined {
-  const item = itemOf(object, payments);
+/** Parses a subscription; undefined for an object of another shape. */
+export function parseSubscription(object: unknown, payments: Payments): SubscriptionState | undefined {
+  const item = findTierItem(object, payments);
   if (item === undefined || !subscriptions.Check(object)) return undefined;
   const user_id = object.metadata?.['user_id'] ?? '';
   return {
     subscription_id: object.id,
-    customer_id: idOf(object.customer),
+    customer_id: toId(object.customer),
     user_id: UUID.test(user_id) ? user_id : null,
     created: object.created,
     status: object.status,
-    tier: payments.prices.tierOf(item.price.id) ?? null,
+    tier: payments.prices.findTier(item.price.id) ?? null,
     period_start: item.current_period_start,
     period_end: item.current_period_end,
-    // Stripe's own pages may set the date instead of the flag.
+    // Stripe's own pages may set this date instead of the flag.
     cancels: object.cancel_at_period_end || typeof object.cancel_at === 'number',
     grace_days: payments.graceDays,
   };
 }
 
-function linesOf(lines: readonly Static<typeof LineSchema>[], { prices }: Payments): PaidInvoice['lines'] {
+/** Returns the lines of an invoice that have one of our prices. */
+function parseLines(lines: readonly Static<typeof LineSchema>[], { prices }: Payments): PaidInvoice['lines'] {
   return lines.flatMap(({ amount, period, pricing, parent }) => {
     const price = pricing?.price_details?.price;
-    const tier = price === undefined ? undefined : prices.tierOf(idOf(price));
+    const tier = price === undefined ? undefined : prices.findTier(toId(price));
     if (tier === undefined) return [];
     const details = parent?.subscription_item_details ?? parent?.invoice_item_details;
     const proration = details?.proration ?? false;
@@ -144,26 +146,27 @@ function linesOf(lines: readonly Static<typeof LineSchema>[], { prices }: Paymen
   });
 }
 
-/** Reads a paid invoice of a subscription; undefined for what has another shape, or more lines than it lists. */
-export function paidInvoiceOf(object: unknown, payments: Payments): PaidInvoice | undefined {
+/** Parses a paid invoice of a subscription; undefined for another shape, or if it has more lines than it lists. */
+export function parsePaidInvoice(object: unknown, payments: Payments): PaidInvoice | undefined {
   if (!invoices.Check(object) || object.lines.has_more) return undefined;
   return {
     invoice_id: object.id,
-    customer_id: idOf(object.customer),
-    subscription_id: idOf(object.parent.subscription_details.subscription),
-    lines: linesOf(object.lines.data, payments),
+    customer_id: toId(object.customer),
+    subscription_id: toId(object.parent.subscription_details.subscription),
+    lines: parseLines(object.lines.data, payments),
   };
 }
 
-/** Reads which subscription a subscription is, whatever else it says. */
-export function pointerOf(object: unknown): SubscriptionRef | undefined {
-  return ownPointers.Check(object) ? { subscription_id: object.id, customer_id: idOf(object.customer) } : undefined;
+/** Parses only the ids of a subscription, whatever shape the rest of it has. */
+export function parseSubscriptionRef(object: unknown): SubscriptionRef | undefined {
+  return identities.Check(object) ? { subscription_id: object.id, customer_id: toId(object.customer) } : undefined;
 }
 
-/** Reads which subscription a checkout session or an invoice is about; undefined for one about none. */
-export function subjectOf(object: unknown): SubscriptionRef | undefined {
-  if (pointers.Check(object)) return { subscription_id: idOf(object.subscription), customer_id: idOf(object.customer) };
-  if (!invoicePointers.Check(object)) return undefined;
+/** Parses which subscription a checkout session or an invoice belongs to; undefined if it belongs to none. */
+export function parseRelatedSubscription(object: unknown): SubscriptionRef | undefined {
+  if (sessionRefs.Check(object))
+    return { subscription_id: toId(object.subscription), customer_id: toId(object.customer) };
+  if (!invoiceRefs.Check(object)) return undefined;
   const { subscription } = object.parent.subscription_details;
-  return { subscription_id: idOf(subscription), customer_id: idOf(object.customer) };
+  return { subscription_id: toId(subscription), customer_id: toId(object.customer) };
 }

@@ -4,7 +4,7 @@ import Stripe from 'stripe';
 import { ApiError } from '../../platform/errors.js';
 import type { Payments } from './payments.js';
 
-/** How far a signature's time may be from now, in both directions. */
+/** Largest difference between a signature's time and now, in either direction. */
 const TOLERANCE_SECONDS = 300;
 
 const { StripeSignatureVerificationError } = Stripe.errors;
@@ -17,32 +17,32 @@ const EventSchema = Type.Object({
   data: Type.Object({ object: Type.Object({ id: Type.Optional(Type.String()) }) }),
 });
 const events = TypeCompiler.Compile(EventSchema);
-/** An event as it arrives; what it is about has the shape of the endpoint's API version. */
+/** An event as it arrives; its object has the shape of the endpoint's API version. */
 export type WebhookEvent = Static<typeof EventSchema>;
 
-/** The one time a signature header names, in epoch seconds. */
+/** Parses the time of a signature header, in epoch seconds; undefined unless there is exactly one. */
 function parseSignatureTime(header: string): number | undefined {
   const [time, ...others] = header.split(',').filter((item) => item.startsWith('t='));
   return time !== undefined && others.length === 0 && /^t=\d{1,12}$/.test(time) ? Number(time.slice(2)) : undefined;
 }
 
-/** Checks the signature, and only then reads the body. */
+/** Verifies the signature, and only then parses the body. */
 function verifySignature({ stripe, webhookSecret }: Payments, header: string, body: Buffer): unknown {
   const time = parseSignatureTime(header);
-  // The package refuses what is too old, and takes anything from the future.
+  // The package rejects signatures that are too old, but accepts any from the future.
   if (time === undefined || time - Date.now() / 1000 > TOLERANCE_SECONDS) throw new ApiError('INVALID_SIGNATURE');
   try {
     return stripe.webhooks.constructEvent(body, header, webhookSecret, TOLERANCE_SECONDS);
   } catch (error) {
-    // Without a cause: the package's errors hold header and body.
+    // Without a cause, as the package's errors contain header and body.
     throw new ApiError(error instanceof StripeSignatureVerificationError ? 'INVALID_SIGNATURE' : 'VALIDATION_FAILED');
   }
 }
 
 /**
- * The event a webhook request brings, once it is known to be Stripe's, of now, and of the mode of our key.
+ * Verifies that a webhook request is Stripe's, recent, and of our key's mode, and returns its event.
  * @param header `Stripe-Signature`
- * @param body the bytes as they came, which are what is signed
+ * @param body the bytes as they arrived, as the signature covers them
  * @throws {ApiError} INVALID_SIGNATURE, VALIDATION_FAILED, LIVEMODE_MISMATCH
  */
 export function verifyEvent(payments: Payments, header: unknown, body: unknown): WebhookEvent {

@@ -7,7 +7,7 @@ import { verifyEvent } from './webhook-event.js';
 
 const BODY_LIMIT_BYTES = 1024 * 1024;
 
-/** `POST /subscriptions/webhook`, called by Stripe. In a scope of its own, as the signature is of the body's very bytes. */
+/** Serves `POST /subscriptions/webhook` to Stripe, in its own scope, as the signature covers the raw bytes of the body. */
 export const webhookRoutes: FastifyPluginAsyncTypebox<PaymentServices> = async (app, services) => {
   describeRoutes(app, { tags: ['Subscriptions'] });
   app.removeAllContentTypeParsers();
@@ -21,7 +21,7 @@ export const webhookRoutes: FastifyPluginAsyncTypebox<PaymentServices> = async (
         requirePayments(services);
       },
       schema: {
-        summary: "Where Stripe sends its events, signed with the endpoint's secret",
+        summary: "Receive an event of Stripe's, signed with the endpoint's secret",
         response: { 200: ReceivedEventSchema },
       },
     },

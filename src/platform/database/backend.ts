@@ -10,25 +10,25 @@ import { openDirectApi } from './direct/direct-api.js';
 import { superviseEmbedded } from './embedded/embedded.js';
 import { migrate } from './migrations/migrations.js';
 
-/** Longest wait for an answer of a Data API over the network. */
+/** Longest wait for an answer of a Data API over the network, in milliseconds. */
 const CALL_TIMEOUT_MS = 15_000;
-/** Never resolved: supabase-js wants a URL, the direct Data API answers without a network. */
+/** Placeholder that is never resolved: supabase-js needs a URL, but the direct Data API uses no network. */
 const DIRECT_URL = 'http://direct.invalid';
 
 /** The database as the server uses it. */
 export interface Backend {
-  /** Acts as `service_role`: may execute the server's functions, and nothing else. */
+  /** Acts as `service_role`, which may execute the server's functions and nothing else. */
   readonly database: Database;
   /** Acts in a person's own name, under row-level security. */
   readonly callerDatabase: CallerDatabase;
   /** The key client tokens are signed with. */
   readonly jwtSecret: string;
-  /** True where Postgres came with the server, so that the server may generate what is missing. */
+  /** True if the server runs its own Postgres, so that it may generate missing secrets. */
   readonly embedded: boolean;
   readonly close: () => Promise<void>;
 }
 
-/** Where the backend reports what happens while it runs. */
+/** Where the backend reports problems while it runs. */
 export interface BackendLog {
   readonly warn: (details: object, message: string) => void;
 }
@@ -43,7 +43,7 @@ export async function openDirect(
   connectionString: string,
   log: BackendLog,
 ): Promise<Pick<Backend, 'database' | 'callerDatabase' | 'close'>> {
-  // Database tokens are made and checked by this process only, so their key never leaves it.
+  // Only this process signs and checks these database tokens, so their key never leaves it.
   const secret = randomBytes(32).toString('base64url');
   const jwtSecret = new TextEncoder().encode(secret);
   const api = openDirectApi({
@@ -67,6 +67,7 @@ async function openSupabase(
   return { database, callerDatabase: createCallerDatabase(asUsers, minter), close: async () => {} };
 }
 
+/** Sets the password of the login role of API calls. */
 async function setPassword(adminUrl: string, password: string): Promise<void> {
   const client = new pg.Client({ connectionString: adminUrl });
   await client.connect();

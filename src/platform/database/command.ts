@@ -5,18 +5,18 @@ import { type Backend, openDataApi, openDirect } from './backend.js';
 import { openEmbedded } from './embedded/embedded.js';
 import { migrate } from './migrations/migrations.js';
 
-/** A database an operator's command works on, with its migrations applied. */
+/** Database an operator's command works on, with its migrations applied. */
 export interface CommandDatabase {
-  /** Connection string with the right to do everything. */
+  /** Connection string of a role with all privileges. */
   readonly adminUrl: string;
-  /** Migrations applied just now. */
+  /** Migrations that opening it has just applied. */
   readonly applied: readonly string[];
   readonly close: () => Promise<void>;
 }
 
 /**
- * Opens the database the server would use: DATABASE_URL, or the embedded one, beside a running server or alone.
- * @throws {StartupError} with SUPABASE_URL only, as its Data API cannot run commands
+ * Opens the database the server would use: DATABASE_URL, or the embedded one, whether or not the server is running.
+ * @throws {StartupError} if only SUPABASE_URL is set, as its Data API cannot run commands
  */
 export async function openForCommand(): Promise<CommandDatabase> {
   const database = parseDatabaseConfig(process.env);
@@ -34,7 +34,7 @@ export async function openForCommand(): Promise<CommandDatabase> {
   return { adminUrl, applied: await migrate(adminUrl), close: embedded.close };
 }
 
-/** Opens the server's database, whichever set-up it has, for commands that only call its functions. */
+/** Opens the server's database in any set-up, for commands that only call its functions. */
 export async function openClientForCommand(): Promise<Pick<Backend, 'database' | 'close'>> {
   const database = parseDatabaseConfig(process.env);
   if (database.kind === 'supabase') {
@@ -51,14 +51,13 @@ export async function openClientForCommand(): Promise<Pick<Backend, 'database' |
   };
 }
 
-/** Runs a command's body: reads `.env` first and prints what an operator can act on as one line, with exit code 1. */
+/** Runs a command's body with `.env` read; prints an error as one line where an operator can act on it, and exits with 1. */
 export async function runCommand(body: () => Promise<void>): Promise<void> {
   try {
     loadEnvironmentFile();
     await body();
   } catch (error) {
     process.exitCode = 1;
-    process.stderr.write(`${explanationOf(error)}
-`);
+    process.stderr.write(`${explanationOf(error)}\n`);
   }
 }

@@ -5,8 +5,12 @@ import type { Readiness } from './readiness.js';
 
 const tags = ['Health'];
 const StatusSchema = Type.Object({ status: Type.String() });
-const liveness = { tags, summary: 'Liveness', response: { 200: StatusSchema } };
-const readinessSchema = { tags, summary: 'Readiness', response: { 200: StatusSchema, ...errors(429, 500, 503) } };
+const liveness = { tags, summary: 'Check that the process answers', response: { 200: StatusSchema } };
+const readinessSchema = {
+  tags,
+  summary: 'Check that the server can do its work',
+  response: { 200: StatusSchema, ...errors(429, 500, 503) },
+};
 
 /** Serves liveness (the process answers) and readiness (the database does, too). */
 export const healthRoutes: FastifyPluginAsyncTypebox<{ readiness: Readiness }> = async (app, { readiness }) => {

@@ -1,11 +1,11 @@
 import type { FastifyInstance, RouteOptions } from 'fastify';
 
-/** The prefix under which the API can be called besides the root, so that a client's base URL may end in it or not. */
+/** Serves the API below this prefix too, so that a client's base URL may end in it or not. */
 const API_PREFIX = '/api';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** True for the routes of the API. */
+    /** True for routes of the API. */
     isApi?: boolean;
   }
 }

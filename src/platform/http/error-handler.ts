@@ -3,18 +3,19 @@ import type { Socket } from 'node:net';
 import type { FastifyError, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { DatabaseError } from '../database/client/database-error.js';
-import { ApiError, apiErrorOf, type ErrorCode } from '../errors.js';
+import { ApiError, type ErrorCode, toApiError } from '../errors.js';
 
 const RETRY_AFTER_SECONDS = 1;
 
-/** Fastify's own refusals, by its error code. */
+/** Maps Fastify's own refusals, by its error codes. */
 const FRAMEWORK_ERRORS: Readonly<Record<string, ErrorCode>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'PAYLOAD_TOO_LARGE',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'UNSUPPORTED_MEDIA_TYPE',
   FST_ERR_CTP_EMPTY_TYPE: 'UNSUPPORTED_MEDIA_TYPE',
 };
 
-function validationErrorOf(error: FastifyError): ApiError {
+/** Returns the first thing a schema found wrong as a sentence. */
+function toValidationError(error: FastifyError): ApiError {
   const [first] = error.validation ?? [];
   const path = first?.instancePath.slice(1).replaceAll('/', '.') ?? '';
   const subject = path === '' ? (error.validationContext ?? 'request') : path;
@@ -24,42 +25,46 @@ function validationErrorOf(error: FastifyError): ApiError {
   });
 }
 
-/** Any error as one of the closed list. */
-export function apiErrorFor(error: FastifyError | Error): ApiError {
+/** Returns any error as one of the closed list. */
+export function normalizeError(error: FastifyError | Error): ApiError {
   if (error instanceof ApiError) return error;
-  if (error instanceof DatabaseError) return apiErrorOf(error);
+  if (error instanceof DatabaseError) return toApiError(error);
   if (!('code' in error)) return new ApiError('INTERNAL_ERROR', { cause: error });
-  if (error.validation) return validationErrorOf(error);
+  if (error.validation) return toValidationError(error);
   const known = FRAMEWORK_ERRORS[error.code];
   if (known !== undefined) return new ApiError(known, { cause: error });
   const isClientFault = error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500;
   return new ApiError(isClientFault ? 'VALIDATION_FAILED' : 'INTERNAL_ERROR', { cause: error });
 }
 
-/** Whether an error is somebody's to mend here; that a feature is not set up is not. */
+/** Tells whether the server is at fault; a feature that is not set up is no fault. */
 function isFault({ statusCode, code }: ApiError): boolean {
   return statusCode >= 500 && !code.endsWith('_DISABLED');
 }
 
-/** Answers any error with its status and the one error body, or the body of another wire format. */
+/**
+ * Answers any error with its status and the one error body.
+ *
+ * @param toBody builds the body of another wire format instead
+ */
 export function answerError(
   error: FastifyError | Error,
   request: FastifyRequest,
   reply: FastifyReply,
-  bodyOf: (error: ApiError) => object = (apiError) => apiError.toBody(),
+  toBody: (error: ApiError) => object = (apiError) => apiError.toBody(),
 ) {
-  const apiError = apiErrorFor(error);
+  const apiError = normalizeError(error);
   if (isFault(apiError)) request.log.error({ err: apiError.cause ?? apiError }, 'request failed');
   const retryAfter =
     apiError.extras['retry_after'] ?? (apiError.code === 'SERVICE_UNAVAILABLE' ? RETRY_AFTER_SECONDS : undefined);
   if (typeof retryAfter === 'number') reply.header('retry-after', retryAfter);
   if (apiError.statusCode === 401) reply.header('www-authenticate', 'Bearer');
-  // Where the URL cannot be read no hook has run that would have set it.
+  // No hook has set it where the URL could not be parsed.
   reply.header('x-request-id', request.id);
-  return reply.code(apiError.statusCode).send(bodyOf(apiError));
+  return reply.code(apiError.statusCode).send(toBody(apiError));
 }
 
-/** Answers bytes that are not HTTP, where there is no request yet to reply to. */
+/** Answers bytes that are not HTTP, on the bare socket, as there is no request to reply to. */
 export function answerMalformed(_error: Error, socket: Socket): void {
   if (!socket.writable) return;
   const body = JSON.stringify(
@@ -74,5 +79,5 @@ const errorHandler: FastifyPluginAsync = async (app) => {
   app.setNotFoundHandler((request, reply) => answerError(new ApiError('NOT_FOUND'), request, reply));
 };
 
-/** Turns every error into the one error body; what is internal stays in the log. */
+/** Turns every error into the one error body; internal details stay in the log. */
 export default fp(errorHandler, { name: 'error-handler' });

@@ -1,6 +1,6 @@
 import { type TSchema, Type } from '@sinclair/typebox';
 
-/** The one error body: the same sentence under three names, a code, and what the contract adds. */
+/** Describes the one error body: the same sentence under three names, a code, and what the contract adds. */
 export const ErrorSchema = Type.Object(
   { error: Type.String(), code: Type.String(), message: Type.String(), detail: Type.String() },
   { additionalProperties: true, description: 'An error: one sentence under three names, and a stable code.' },

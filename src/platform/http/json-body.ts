@@ -3,16 +3,16 @@ import fp from 'fastify-plugin';
 import { ApiError } from '../errors.js';
 
 const MAX_DEPTH = 32;
-/** Text Postgres cannot store: NUL, and UTF-16 surrogates without their partner. */
+/** Tells whether Postgres can store a text: NUL and lone UTF-16 surrogates it cannot. */
 const isStorable = (text: string) => !text.includes('\0') && text.isWellFormed();
 
-/** Why a value cannot be stored or is too deep, as a sentence; undefined for a good one. */
-export function problemOf(value: unknown, depth = 0): string | undefined {
+/** Returns a sentence that says why a value cannot be stored or is nested too deep; undefined for a good one. */
+export function findProblem(value: unknown, depth = 0): string | undefined {
   if (typeof value === 'string') return isStorable(value) ? undefined : 'text must not contain NUL or lone surrogates';
   if (typeof value !== 'object' || value === null) return undefined;
   if (depth === MAX_DEPTH) return `the body must not be nested deeper than ${MAX_DEPTH} levels`;
   for (const [key, member] of Object.entries(value)) {
-    const problem = isStorable(key) ? problemOf(member, depth + 1) : 'names must not contain NUL or lone surrogates';
+    const problem = isStorable(key) ? findProblem(member, depth + 1) : 'names must not contain NUL or lone surrogates';
     if (problem !== undefined) return problem;
   }
   return undefined;
@@ -21,7 +21,7 @@ export function problemOf(value: unknown, depth = 0): string | undefined {
 const jsonBody: FastifyPluginAsync = async (app) => {
   const parse = app.getDefaultJsonParser('error', 'error');
 
-  // A body without a content type is JSON too: some extensions' HTTP clients send none.
+  // Some extensions' HTTP clients send JSON without a content type.
   app.addHook('onRequest', async (request) => {
     const { headers } = request;
     const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
@@ -29,11 +29,11 @@ const jsonBody: FastifyPluginAsync = async (app) => {
   });
 
   app.removeAllContentTypeParsers();
-  // `fetch` labels a string body text/plain where its caller names no type, as contract 3's sample does.
+  // `fetch` labels a string body text/plain unless its caller names a type; contract 3's sample names none.
   app.addContentTypeParser<string>(['application/json', 'text/plain'], { parseAs: 'string' }, (request, body, done) => {
     parse(request, body, (error, value) => {
       if (error) return done(new ApiError('INVALID_JSON', { cause: error }));
-      const problem = problemOf(value);
+      const problem = findProblem(value);
       return problem === undefined ? done(null, value) : done(new ApiError('VALIDATION_FAILED', { sentence: problem }));
     });
   });

@@ -1,16 +1,16 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { ApiError } from '../errors.js';
-import { problemOf } from './json-body.js';
+import { findProblem } from './json-body.js';
 
-/** The query parameters every list takes. */
+/** Query parameters of every list. */
 export const PageQuery = {
   limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
-  cursor: Type.Optional(Type.String({ maxLength: 1_000, description: 'next_cursor of the page before.' })),
+  cursor: Type.Optional(Type.String({ maxLength: 1_000, description: 'The next_cursor of the previous page.' })),
 };
 export const PageQuerySchema = Type.Object(PageQuery, { additionalProperties: false });
 
-/** Where the next page begins, as every list answers it beside its rows. */
+/** Cursor of the next page, which every list answers beside its rows. */
 export const NextCursor = Type.Union([
   Type.String({ description: 'Where the next page begins; null on the last one.' }),
   Type.Null(),
@@ -34,7 +34,7 @@ export interface Page<Row> {
   readonly next_cursor: string | null;
 }
 
-/** Packs where a page's last row stands into an opaque cursor; null where the page is not full. */
+/** Encodes the position of a page's last row as an opaque cursor; null for a page that is not full. */
 export function encodeCursor<Row>(
   rows: readonly Row[],
   limit: number,
@@ -49,7 +49,7 @@ export function encodeCursor<Row>(
  * Reads one page of a list.
  *
  * @param schema the shape of a row's position, as the cursor holds it
- * @param read reads at most `limit` rows after a position; from the start where there is none
+ * @param read reads at most `limit` rows after a position; from the start if there is none
  * @param toPosition returns the position of a row
  * @throws {ApiError} VALIDATION_FAILED for a cursor this server did not give out
  */
@@ -64,8 +64,8 @@ export async function paginate<Row, Schema extends TSchema>(
 }
 
 /**
- * Unpacks a cursor this server gave out.
- * @throws {ApiError} VALIDATION_FAILED for anything else
+ * Decodes a cursor into the position it stands for; undefined for none.
+ * @throws {ApiError} VALIDATION_FAILED for a cursor this server did not give out
  */
 export function decodeCursor<Schema extends TSchema>(
   schema: Schema,
@@ -73,7 +73,7 @@ export function decodeCursor<Schema extends TSchema>(
 ): Static<Schema> | undefined {
   if (cursor === undefined) return undefined;
   const position = parseCursor(cursor);
-  if (problemOf(position) === undefined && Value.Check(schema, position)) return position;
+  if (findProblem(position) === undefined && Value.Check(schema, position)) return position;
   throw new ApiError('VALIDATION_FAILED', { sentence: 'cursor is not valid' });
 }
 

@@ -1,13 +1,13 @@
 import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify';
 import { ErrorSchema } from './error-schema.js';
 
-/** What the routes of a scope have in common in the OpenAPI document. */
+/** OpenAPI fields shared by the routes of a scope. */
 export interface RouteDefaults {
   readonly tags?: readonly string[];
   readonly security?: readonly Readonly<Record<string, readonly string[]>>[];
 }
 
-/** Methods whose requests bring no body. */
+/** Methods whose requests have no body. */
 const BODILESS = ['GET', 'HEAD'];
 
 /** Returns the error statuses any route of its kind can answer with. */

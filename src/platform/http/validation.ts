@@ -2,24 +2,24 @@ import { Ajv, type Options } from 'ajv';
 import formats from 'ajv-formats';
 import type { FastifySchemaCompiler } from 'fastify';
 import { ApiError } from '../errors.js';
-import { problemOf } from './json-body.js';
+import { findProblem } from './json-body.js';
 
 const OPTIONS: Options = { useDefaults: true, removeAdditional: false, allErrors: false, allowUnionTypes: true };
 
-/** Ids as Postgres reads them: ajv's own format lets a `urn:uuid:` in front through. */
+/** Ids as Postgres reads them: ajv's own format also accepts the prefix `urn:uuid:`. */
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 const strict = formats.default(new Ajv({ ...OPTIONS, coerceTypes: false })).addFormat('uuid', UUID);
 const coercing = formats.default(new Ajv({ ...OPTIONS, coerceTypes: true })).addFormat('uuid', UUID);
 
-/** Whether ajv made an infinite number of a text: it converts `1e400` and then applies no bounds to it. */
+/** Tells whether ajv turned a text into an infinite number: it converts `1e400` and then checks no bounds. */
 const isInfinite = (value: unknown) => typeof value === 'number' && !Number.isFinite(value);
 
-/** Validates a query string: all text, so what is declared as a number is converted. */
+/** Compiles the validator of a query string, which converts its texts to the declared types. */
 function compileQuery(schema: object) {
   const validate = coercing.compile<Record<string, unknown>>(schema);
   return (query: unknown) => {
-    const problem = problemOf(query);
+    const problem = findProblem(query);
     if (problem !== undefined) return { error: new ApiError('VALIDATION_FAILED', { sentence: problem }) };
     if (!validate(query)) return { error: validate.errors ?? [] };
     const infinite = Object.keys(query).find((name) => isInfinite(query[name]));
@@ -28,6 +28,6 @@ function compileQuery(schema: object) {
   };
 }
 
-/** Validates JSON as it is; only query strings are converted to the declared types. */
+/** Compiles validators: JSON is taken as it is, only query strings are converted to the declared types. */
 export const validatorCompiler: FastifySchemaCompiler<object> = ({ schema, httpPart }) =>
   httpPart === 'querystring' ? compileQuery(schema) : strict.compile(schema);

@@ -2,8 +2,8 @@ import t from 'tap';
 import { adminRoutes, logInAsAdmin, sendTo } from '../../helpers/admin.js';
 import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
 
-/** Everything an admin can change, as one text. */
-async function stateOf(server: TestServer): Promise<string> {
+/** Reads everything an admin can change, as one text. */
+async function readState(server: TestServer): Promise<string> {
   const rows = await server.database.sql<{ state: string }>(`
     select jsonb_build_array(
       (select jsonb_agg(b order by b.subject_id) from balances b), (select jsonb_agg(d order by d.id) from devices d),
@@ -29,10 +29,10 @@ t.test('no token, a device token and forged admin tokens change nothing on any a
     'several audiences': sign({ aud: ['admin', 'device'] }),
     'another version': sign({ ver: 2 }),
     'an unknown admin': sign({ sub: device.id }),
-    'an id that is none': sign({ sub: 'x'.repeat(36) }),
+    'an invalid id': sign({ sub: 'x'.repeat(36) }),
     'a cut token': admin.token.slice(0, -2),
   };
-  const before = await stateOf(server);
+  const before = await readState(server);
   for (const route of adminRoutes(device.id)) {
     for (const [name, token] of Object.entries(tokens)) {
       const response = await sendTo(server, token, route);
@@ -40,7 +40,7 @@ t.test('no token, a device token and forged admin tokens change nothing on any a
       t.match(response.json(), { code: /^(MISSING|INVALID)_TOKEN$/ });
     }
   }
-  t.equal(await stateOf(server), before, 'nothing changed');
+  t.equal(await readState(server), before, 'nothing changed');
 
   for (const route of adminRoutes(device.id)) {
     const response = await sendTo(server, admin.token, route);

@@ -58,7 +58,7 @@ function endpoint(
 
 const headers = { 'content-type': 'application/json', authorization: `Bearer ${admin.token}` };
 
-t.test('every bad body is refused on every admin route, with a status the route declares', async (t) => {
+t.test('every admin route rejects every bad body with a status it declares', async (t) => {
   const before = await checksumsOf(server.database);
   for (const route of ENDPOINTS) {
     const declared = await declaredStatuses(server, route);
@@ -73,7 +73,7 @@ t.test('every bad body is refused on every admin route, with a status the route 
   t.strictSame(await checksumsOf(server.database), before, 'no table changed');
 });
 
-t.test('the corpus is made of bodies that are accepted but for one thing', async (t) => {
+t.test('each body of the corpus would be accepted but for one fault', async (t) => {
   for (const { method, path, body } of ENDPOINTS) {
     const response = await server.app.inject({ method, url: `/api${path}`, headers, payload: body ?? {} });
     t.match(String(response.statusCode), /^20[01]$/, `${method} ${path}`);
@@ -81,7 +81,7 @@ t.test('the corpus is made of bodies that are accepted but for one thing', async
   await server.verifyLedger(t);
 });
 
-t.test('unknown ids and ids that are none are refused', async (t) => {
+t.test('unknown and invalid ids are refused', async (t) => {
   const fresh = await logInAsAdmin(server, 'second');
   for (const [id, status] of [
     [randomUUID(), 404],

@@ -55,7 +55,7 @@ t.test('crossed transfers between 20 devices by 50 clients at once keep the tota
   await server.verifyLedger(t);
 });
 
-/** Debits the devices without pause until told to stop; answers the statuses seen. */
+/** Debits the devices without pause until stopped; returns the statuses seen. */
 function debitWithoutPause(devices: readonly TestDevice[], clients: number) {
   let stopped = false;
   const statuses: number[] = [];

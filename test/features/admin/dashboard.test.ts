@@ -13,7 +13,7 @@ t.before(async () => {
   admin = await logInAsAdmin(server);
 });
 
-t.test('the dashboard shows totals, each device and its usage, days and the top devices', async (t) => {
+t.test('the dashboard shows totals, each device with its usage, usage by day and the top devices', async (t) => {
   const busy = await server.registerDevice();
   const quiet = await server.registerDevice();
   const [user] = await server.database.sql<{ id: string }>(
@@ -59,7 +59,7 @@ t.test('the dashboard shows totals, each device and its usage, days and the top 
   await server.verifyLedger(t);
 });
 
-t.test('pages follow each other without gap or repetition, in every order, also among equals', async (t) => {
+t.test('pages follow each other without gap or repetition, in every order, even among equal values', async (t) => {
   await Promise.all(Array.from({ length: 23 }, () => server.registerDevice()));
   for (const sort of ['created', '-created', 'name', '-name', 'used', '-remaining', 'allocated', '-last_seen']) {
     const seen: string[] = [];
@@ -88,7 +88,7 @@ t.test('search finds part of a name, an e-mail address or an id, and takes wildc
   t.strictSame(await find('%%'), []);
 });
 
-t.test('cursors and query values that make no sense are refused', async (t) => {
+t.test('invalid cursors and query values are refused', async (t) => {
   const forged = (position: object) => Buffer.from(JSON.stringify(position)).toString('base64url');
   const id = '00000000-0000-4000-8000-000000000000';
   for (const query of [

@@ -41,7 +41,7 @@ t.test('a wrong password and an unknown name get the same answer', async (t) => 
   t.match(wrong.json(), { code: 'INVALID_CREDENTIALS' });
 });
 
-t.test('an address that keeps guessing is told to wait, before any hashing', async (t) => {
+t.test('an address that keeps guessing is told to wait before any hashing', async (t) => {
   const statuses: number[] = [];
   for (let n = 0; n < 25; n += 1) statuses.push((await logIn(`guess-${n}`, 'wrong password')).statusCode);
   t.strictSame(new Set(statuses.slice(0, 20)), new Set([401]));
@@ -69,7 +69,7 @@ t.test('strangers who guess from everywhere cannot lock out an admin at a known 
   t.equal((await logIn('root', PASSWORD, '198.51.100.7')).statusCode, 200, 'the admin gets in');
 });
 
-t.test('a new password ends every earlier token at once and answers a new one', async (t) => {
+t.test('a new password ends every earlier token at once and returns a new one', async (t) => {
   const admin = await logInAsAdmin(server, 'changing');
   const second = (await logIn('changing', PASSWORD)).json<{ token: string }>().token;
   const wrong = await admin.as('POST', '/api/admin/password', { current_password: 'nope', new_password: 'longer one' });
@@ -114,7 +114,7 @@ t.test("a removed admin's token dies at once, and the last admin cannot be remov
   t.match(await command('remove', 'root'), { changed: false, admins: [{ username: 'root' }] });
 });
 
-t.test('many log-ins at once are queued or told to come back, never an error', async (t) => {
+t.test('many concurrent log-ins are queued or told to come back, and never fail', async (t) => {
   const responses = await Promise.all(
     Array.from({ length: 150 }, (_, n) => logIn(`guess-${n}`, 'wrong password', `10.0.${n}.1`)),
   );

@@ -21,7 +21,7 @@ t.before(async () => {
   admin = await logInAsAdmin(server);
 });
 
-t.test('every act leaves who, what, before and after and the request id', async (t) => {
+t.test('every action records who did what, the values before and after, and the request id', async (t) => {
   const device = await server.registerDevice();
   await admin.as('POST', '/api/admin/allocate', { device_id: device.id, tokens: 20 }, { 'x-request-id': 'req-1' });
   await admin.as('POST', '/api/admin/block-device', { device_id: device.id, blocked: true });
@@ -33,7 +33,7 @@ t.test('every act leaves who, what, before and after and the request id', async 
   await server.verifyLedger(t);
 });
 
-t.test('a refused act leaves nothing', async (t) => {
+t.test('a refused action leaves no record', async (t) => {
   const device = await server.registerDevice();
   const count = () => server.database.sql('select count(*) from audit_log');
   const before = await count();
@@ -46,7 +46,7 @@ t.test('a refused act leaves nothing', async (t) => {
   await server.verifyLedger(t);
 });
 
-t.test('the audit log and the ledger are append-only, for their owner too', async (t) => {
+t.test('the audit log and the ledger are append-only, even for their owner', async (t) => {
   for (const table of ['audit_log', 'ledger_entries']) {
     for (const statement of [`delete from ${table}`, `update ${table} set actor = 'x'`, `truncate ${table}`]) {
       await t.rejects(server.database.sql(statement), /append-only/, statement);
@@ -54,7 +54,7 @@ t.test('the audit log and the ledger are append-only, for their owner too', asyn
   }
 });
 
-t.test('audit pages follow each other', async (t) => {
+t.test('pages of the audit log follow each other', async (t) => {
   const all = (await admin.as('GET', '/api/admin/audit?limit=200')).json<AuditPage>();
   const paged: string[] = [];
   let cursor = '';
@@ -69,7 +69,7 @@ t.test('audit pages follow each other', async (t) => {
   );
 });
 
-t.test('verify answers every check, and finds a balance that was tampered with', async (t) => {
+t.test('verification reports every check, and finds a balance that was tampered with', async (t) => {
   const device = await server.registerDevice();
   const sound = await admin.as('GET', '/api/admin/ledger/verify');
   t.match(sound.json(), { ok: true });

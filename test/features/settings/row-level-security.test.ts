@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
 import { createApiKey, registerUser, sendWith, type TestUser } from '../../helpers/accounts.js';
-import { isRefused, openDatabaseRoles, writesOf } from '../../helpers/db/database-roles.js';
+import { buildWrites, isRefused, openDatabaseRoles } from '../../helpers/db/database-roles.js';
 import { checksumsOf, PREFIXES } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { createSettingsClient } from '../../helpers/settings.js';
@@ -69,7 +69,7 @@ t.test('nobody writes past the functions, in any way, not even the server', asyn
   for (const role of ['anon', 'authenticated', 'service_role']) {
     const accepted: string[] = [];
     for (const table of tables) {
-      for (const statement of writesOf(table)) {
+      for (const statement of buildWrites(table)) {
         if (!isRefused(await runAs(role, ada.claims, statement))) accepted.push(statement);
       }
     }

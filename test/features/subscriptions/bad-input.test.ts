@@ -12,7 +12,7 @@ import {
   PREFIXES,
 } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { openCustomer, openSubscriber, subscriptionOf } from '../../helpers/subscriptions.js';
+import { openCustomer, openSubscriber, readSubscription } from '../../helpers/subscriptions.js';
 import { signUp } from '../../helpers/tracker.js';
 
 const stripe = await openStripe(t);
@@ -45,7 +45,7 @@ t.test('every bad body is refused, Stripe is not asked, and nothing changes', as
   t.strictSame(await checksumsOf(server.database), before);
 });
 
-t.test('queries, keys and bodies that are not taken are refused, and nothing ends', async (t) => {
+t.test('invalid queries, keys and bodies are refused, and nothing ends', async (t) => {
   const before = await checksumsOf(server.database);
   const asked = stripe.requests.length;
   for (const query of ['now=yes', 'now=1', 'now=', 'now=true&now=false', 'later=true', 'now=true&x=1', 'now=%00']) {
@@ -75,7 +75,7 @@ t.test('queries, keys and bodies that are not taken are refused, and nothing end
   t.strictSame(await checksumsOf(server.database), before);
 });
 
-t.test("without a person's token nothing is told and nothing is done", async (t) => {
+t.test("without a person's token nothing is shown and nothing is done", async (t) => {
   const device = await server.registerDevice();
   const admin = await logInAsAdmin(server);
   const tracker = await signUp(server, user.email);
@@ -104,12 +104,12 @@ t.test("without a person's token nothing is told and nothing is done", async (t)
   t.equal(stripe.requests.length, asked);
 });
 
-t.test('people see and change what is theirs, whoever else has a subscription', async (t) => {
+t.test('people see and change only their own subscription', async (t) => {
   const other = await openSubscriber(server, stripe);
   await other.user.as('DELETE', '/api/subscriptions?now=true');
-  t.match(await subscriptionOf(other.user), { tier: 'free', status: 'canceled' });
-  t.match(await subscriptionOf(subscriber), { tier: 'pro', status: 'active' });
-  t.match(await subscriptionOf(user), { tier: 'free', status: 'none' });
+  t.match(await readSubscription(other.user), { tier: 'free', status: 'canceled' });
+  t.match(await readSubscription(subscriber), { tier: 'pro', status: 'active' });
+  t.match(await readSubscription(user), { tier: 'free', status: 'none' });
   t.equal(stripe.subscriptions.get(subscription.id)?.status, 'active');
   t.equal((await user.as('DELETE', '/api/subscriptions')).statusCode, 404);
   await server.verifyLedger(t);

@@ -3,18 +3,18 @@ import { DAY, nowSeconds, PRICE_PREMIUM, PRICE_PRO } from '../../helpers/fakes/s
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import {
-  askedDuring,
   assertFromUs,
   openCustomer,
   openSubscriber,
-  subscriptionOf,
+  readSubscription,
+  recordRequests,
 } from '../../helpers/subscriptions.js';
 
 const stripe = await openStripe(t);
 const environment: Record<string, string> = { ...stripe.environment, PUBLIC_URL: 'https://tokens.example.com/' };
 const server = await openTestServer(t, { environment });
 
-const asked = (act: () => Promise<unknown>) => askedDuring(stripe, act);
+const asked = (act: () => Promise<unknown>) => recordRequests(stripe, act);
 
 t.test('a higher tier is charged for the rest of the period at once, a lower one credited', async (t) => {
   const { user, subscription } = await openSubscriber(server, stripe);
@@ -61,10 +61,10 @@ t.test('a change that cannot be paid changes nothing', async (t) => {
   t.equal(response.statusCode, 402);
   t.match(response.json(), { code: 'PAYMENT_FAILED' });
   t.notMatch(response.payload, /4242|declined/, 'in our own words');
-  t.match(await subscriptionOf(user), { tier: 'pro', status: 'active' });
+  t.match(await readSubscription(user), { tier: 'pro', status: 'active' });
 });
 
-t.test('it ends with its period, or at once, and goes on when a tier is chosen before', async (t) => {
+t.test('a subscription ends with its period or at once, and goes on if a tier is chosen before that', async (t) => {
   const { user, subscription } = await openSubscriber(server, stripe, { periodStart: nowSeconds() - DAY });
   const path = `/v1/subscriptions/${subscription.id}`;
   const [end] = await asked(async () => {
@@ -77,7 +77,7 @@ t.test('it ends with its period, or at once, and goes on when a tier is chosen b
 
   const [, resume] = await asked(() => user.as('PUT', '/api/subscriptions', { tier: 'pro' }));
   assertFromUs(t, resume, { cancel_at_period_end: 'false' });
-  t.match(await subscriptionOf(user), { tier: 'pro', cancel_at_period_end: false });
+  t.match(await readSubscription(user), { tier: 'pro', cancel_at_period_end: false });
 
   const [now] = await asked(async () => {
     const response = await user.as('DELETE', '/api/subscriptions?now=true');
@@ -87,9 +87,9 @@ t.test('it ends with its period, or at once, and goes on when a tier is chosen b
   assertFromUs(t, now, {});
 });
 
-t.test("an end that was set on Stripe's own pages is shown, and taken back", async (t) => {
+t.test("an end set on Stripe's own pages is shown, and can be undone", async (t) => {
   const { user, subscription } = await openSubscriber(server, stripe, { cancelAt: nowSeconds() + DAY });
-  t.match(await subscriptionOf(user), { cancel_at_period_end: true });
+  t.match(await readSubscription(user), { cancel_at_period_end: true });
   const [, resume] = await asked(() => user.as('PUT', '/api/subscriptions', { tier: 'pro' }));
   t.match(resume, { path: `/v1/subscriptions/${subscription.id}`, form: { cancel_at: '' } });
 });
@@ -114,7 +114,7 @@ t.test(
         t.notMatch(response.payload, /stripe|Down/i);
       }
     }
-    t.match(await subscriptionOf(user), { tier: 'pro', status: 'active', cancel_at_period_end: false });
+    t.match(await readSubscription(user), { tier: 'pro', status: 'active', cancel_at_period_end: false });
     t.equal(stripe.subscriptions.get(subscription.id)?.status, 'active');
   },
 );

@@ -5,20 +5,20 @@ import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { PREFIXES } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import {
-  askedDuring,
   assertFromUs,
   openCustomer,
   openSubscriber,
-  subscriptionOf,
+  readSubscription,
+  recordRequests,
 } from '../../helpers/subscriptions.js';
 
 const stripe = await openStripe(t);
 const environment: Record<string, string> = { ...stripe.environment, PUBLIC_URL: 'https://tokens.example.com/' };
 const server = await openTestServer(t, { environment });
 
-const asked = (act: () => Promise<unknown>) => askedDuring(stripe, act);
+const asked = (act: () => Promise<unknown>) => recordRequests(stripe, act);
 
-t.test('choosing a tier makes a customer and a page to pay on, with both prefixes and credentials', async (t) => {
+t.test('choosing a tier creates a customer and a payment page, with both prefixes and credentials', async (t) => {
   const user = await registerUser(server);
   const token = await createApiKey(user);
   const [customer, ...others] = await asked(async () => {
@@ -50,10 +50,10 @@ t.test('choosing a tier makes a customer and a page to pay on, with both prefixe
       cancel_url: 'https://tokens.example.com/dashboard',
     });
   }
-  t.match(await subscriptionOf(user), { tier: 'free', status: 'none', subscribed_tier: null }, 'nothing is paid yet');
+  t.match(await readSubscription(user), { tier: 'free', status: 'none', subscribed_tier: null }, 'nothing is paid yet');
 });
 
-t.test('requests at once make one customer', async (t) => {
+t.test('concurrent requests create one customer', async (t) => {
   const user = await registerUser(server);
   const before = stripe.customers.size;
   const answers = await Promise.all(
@@ -80,7 +80,7 @@ t.test('an Idempotency-Key is passed on, for its owner and this write only', asy
   t.notOk(keys.some((key) => String(key).includes('mine')));
 });
 
-t.test('a customer somebody deleted at Stripe is made anew', async (t) => {
+t.test('a customer deleted at Stripe is created again', async (t) => {
   const { user, customer } = await openCustomer(server);
   stripe.customers.delete(customer);
   t.equal((await user.as('POST', '/api/subscriptions', { tier: 'pro' })).statusCode, 201);
@@ -92,7 +92,7 @@ t.test('a customer somebody deleted at Stripe is made anew', async (t) => {
   t.ok(stripe.customers.has(row?.id ?? ''));
 });
 
-t.test('whoever has a running subscription changes it instead of paying for a second one', async (t) => {
+t.test('a person with a running subscription cannot pay for a second one', async (t) => {
   const { user } = await openSubscriber(server, stripe, { status: 'past_due' });
   const response = await user.as('POST', '/api/subscriptions', { tier: 'pro' });
   t.equal(response.statusCode, 409);
@@ -101,7 +101,7 @@ t.test('whoever has a running subscription changes it instead of paying for a se
   t.equal((await former.as('POST', '/api/subscriptions', { tier: 'pro' })).statusCode, 201);
 });
 
-t.test('whoever paid a moment ago, and was not told of yet, does not pay again', async (t) => {
+t.test('a person who paid a moment ago, and whose event has not arrived, cannot pay again', async (t) => {
   const { user, customer } = await openCustomer(server);
   const subscription = subscriptionObject({ customer, userId: user.id });
   stripe.subscriptions.set(subscription.id, subscription);
@@ -112,10 +112,10 @@ t.test('whoever paid a moment ago, and was not told of yet, does not pay again',
   });
   t.match(requests[0], { method: 'GET', path: '/v1/subscriptions', form: { customer, limit: '10' } });
   t.notOk(requests.some(({ method }) => method === 'POST'));
-  t.match(await subscriptionOf(user), { tier: 'pro', status: 'active' }, 'and is told now');
+  t.match(await readSubscription(user), { tier: 'pro', status: 'active' }, 'and is told now');
 });
 
-t.test("the portal is Stripe's, and only for those it knows", async (t) => {
+t.test("the portal is Stripe's page, and only open to people it knows", async (t) => {
   const { user, customer } = await openCustomer(server);
   const [session] = await asked(async () => {
     const response = await user.as('POST', '/api/subscriptions/portal');
@@ -126,7 +126,7 @@ t.test("the portal is Stripe's, and only for those it knows", async (t) => {
   assertFromUs(t, session, { customer, return_url: 'https://tokens.example.com/dashboard' });
 });
 
-t.test('without a subscription there is nothing to change, to end or to look after', async (t) => {
+t.test('without a subscription there is nothing to change, end or manage', async (t) => {
   const user = await registerUser(server);
   const made = await asked(async () => {
     for (const [method, url, payload] of [
@@ -140,7 +140,7 @@ t.test('without a subscription there is nothing to change, to end or to look aft
     }
   });
   t.strictSame(made, [], 'Stripe is not asked');
-  t.match(await subscriptionOf(user), {
+  t.match(await readSubscription(user), {
     tier: 'free',
     status: 'none',
     subscribed_tier: null,
@@ -151,7 +151,7 @@ t.test('without a subscription there is nothing to change, to end or to look aft
   });
 });
 
-t.test('without keys every write is 503, and everybody is free', async (t) => {
+t.test('without keys every write is 503, and everybody has the free tier', async (t) => {
   const bare = await openTestServer(t);
   const user = await registerUser(bare);
   for (const [method, url, payload] of [
@@ -165,7 +165,7 @@ t.test('without keys every write is 503, and everybody is free', async (t) => {
     t.equal(response.statusCode, 503, `${method} ${url}`);
     t.match(response.json(), { code: 'PAYMENTS_DISABLED' });
   }
-  t.match(await subscriptionOf(user), { tier: 'free', status: 'none' });
+  t.match(await readSubscription(user), { tier: 'free', status: 'none' });
 });
 
 t.test('a tier without a price is not for sale; an earlier price is still honoured', async (t) => {
@@ -173,7 +173,7 @@ t.test('a tier without a price is not for sale; an earlier price is still honour
   const prices = { ...proOnly, STRIPE_PRICE_PRO: `price_new, ${PRICE_PRO}`, JWT_SECRET: 'y'.repeat(32) };
   const other = await openTestServer(t, { environment: prices, database: server.database });
   const { user } = await openSubscriber(other, stripe);
-  t.match(await subscriptionOf(user), { tier: 'pro' });
+  t.match(await readSubscription(user), { tier: 'pro' });
   const refused = await user.as('PUT', '/api/subscriptions', { tier: 'premium' });
   t.equal(refused.statusCode, 503);
   t.match(refused.json(), { code: 'PAYMENTS_DISABLED' });

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { invoiceOf } from '../../helpers/fakes/stripe-invoices.js';
+import { createInvoice } from '../../helpers/fakes/stripe-invoices.js';
 import {
   checkoutSessionObject,
   type EventObject,
@@ -24,7 +24,7 @@ async function call<Answer>(url: string, body: object, headers: Record<string, s
   return answer;
 }
 
-/** Delivers an event; 0 where no answer came. */
+/** Delivers an event; returns its status, or 0 if no answer came. */
 async function deliver(url: string, event: EventObject): Promise<number> {
   const { payload, header } = signed(event);
   const headers = { 'content-type': 'application/json', 'stripe-signature': header };
@@ -35,7 +35,7 @@ async function deliver(url: string, event: EventObject): Promise<number> {
   );
 }
 
-/** A person who has paid, though nobody was told yet. */
+/** Registers a person who has paid, but whose events have not arrived. */
 async function payer(url: string, { sql }: ServerDirectory) {
   const account = { email: 'payer@example.com', password: 'correct horse battery staple' };
   const { token, user } = await call<{ token: string; user: { id: string } }>(`${url}/api/auth/register`, account);
@@ -46,27 +46,27 @@ async function payer(url: string, { sql }: ServerDirectory) {
   return { user, subscription };
 }
 
-const effectsOf = ({ sql }: ServerDirectory) =>
+const readEffects = ({ sql }: ServerDirectory) =>
   sql(
     `select (select array_agg(amount::integer) from public.ledger_entries where kind = 'subscription') as grants,
             (select array_agg(status) from public.subscriptions) as statuses,
             (select count(*)::integer from private.stripe_events) as events`,
   );
 
-/** Kills the server while an event is on its way to its effect, starts it again and has the event sent again. */
+/** Kills the server while it handles an event, starts it again and sends the event again. */
 async function assertCompletedOnce(
   t: Test,
   interrupt: (
     directory: ServerDirectory,
   ) => Promise<{ readonly underWay: () => Promise<void>; readonly release: () => Promise<void> }>,
-  eventOf: (payment: Awaited<ReturnType<typeof payer>>) => EventObject,
+  toEvent: (payment: Awaited<ReturnType<typeof payer>>) => EventObject,
   effects: object,
 ): Promise<void> {
   const directory = await openDirectory(t);
   const { environment } = stripe;
   const server = startServer(t, { cwd: directory.path, environment });
   const url = await server.ready();
-  const event = eventOf(await payer(url, directory));
+  const event = toEvent(await payer(url, directory));
   const { underWay, release } = await interrupt(directory);
   const delivered = deliver(url, event);
   await underWay();
@@ -77,7 +77,7 @@ async function assertCompletedOnce(
 
   const again = await startServer(t, { cwd: directory.path, environment }).ready();
   t.strictSame(await Promise.all([1, 2, 3].map(() => deliver(again, event))), [200, 200, 200]);
-  t.strictSame(await effectsOf(directory), [effects]);
+  t.strictSame(await readEffects(directory), [effects]);
   await assertLedger(t, directory.sql);
 }
 
@@ -96,12 +96,12 @@ t.test('a server killed in the middle of a grant grants once when the event is s
         },
       };
     },
-    ({ subscription }) => eventObject('invoice.paid', invoiceOf(subscription)),
+    ({ subscription }) => eventObject('invoice.paid', createInvoice(subscription)),
     { grants: [5_000_000], statuses: ['none'], events: 1 },
   );
 });
 
-t.test('a server killed while it asks Stripe applies the state once when the event is sent again', async (t) => {
+t.test('a server killed during a request to Stripe applies the state once when the event is sent again', async (t) => {
   await assertCompletedOnce(
     t,
     async () => {

@@ -2,7 +2,7 @@ import t from 'tap';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
 import { accountLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
-import { invoiceOf } from '../../helpers/fakes/stripe-invoices.js';
+import { createInvoice } from '../../helpers/fakes/stripe-invoices.js';
 import {
   checkoutSessionObject,
   eventObject,
@@ -12,29 +12,29 @@ import {
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import {
-  askedDuring,
   assertFromUs,
   deliver,
   openCustomer,
   openSubscriber,
-  subscriptionOf,
+  readSubscription,
+  recordRequests,
 } from '../../helpers/subscriptions.js';
 
 const stripe = await openStripe(t);
 const server = await openTestServer(t, { environment: stripe.environment });
 const { database } = server;
 
-const rowsOf = (user: string) =>
+const listRows = (user: string) =>
   database.sql(
     `select user_id from subscriptions where user_id = $1 union all select user_id from subscription_grants where user_id = $1`,
     [user],
   );
 
-t.test('deleting an account ends its subscription at Stripe first, and all that is personal goes', async (t) => {
+t.test('deleting an account ends its subscription at Stripe first, and removes all personal data', async (t) => {
   const { user, customer, subscription } = await openSubscriber(server, stripe);
-  await deliver(server, eventObject('invoice.paid', invoiceOf(subscription)));
-  t.equal((await rowsOf(user.id)).length, 2);
-  const requests = await askedDuring(stripe, async () => {
+  await deliver(server, eventObject('invoice.paid', createInvoice(subscription)));
+  t.equal((await listRows(user.id)).length, 2);
+  const requests = await recordRequests(stripe, async () => {
     t.equal((await user.as('DELETE', '/api/users/me')).statusCode, 200);
   });
   t.match(requests, [
@@ -43,19 +43,19 @@ t.test('deleting an account ends its subscription at Stripe first, and all that 
   ]);
   for (const request of requests) assertFromUs(t, request, {});
   t.equal(stripe.subscriptions.get(subscription.id)?.status, 'canceled');
-  t.strictSame(await rowsOf(user.id), []);
+  t.strictSame(await listRows(user.id), []);
   await server.verifyLedger(t);
 
   // What Stripe tells afterwards finds nobody.
   const late = [
     eventObject('customer.subscription.deleted', { ...subscription, status: 'canceled' }),
-    eventObject('invoice.paid', invoiceOf(subscription)),
+    eventObject('invoice.paid', createInvoice(subscription)),
   ];
   for (const event of late) t.equal((await deliver(server, event)).statusCode, 200);
   await server.verifyLedger(t);
 });
 
-t.test('with an API key and an open checkout, the customer is deleted all the same', async (t) => {
+t.test('with an API key and an open checkout, the customer is still deleted', async (t) => {
   const { user, customer } = await openCustomer(server);
   const key = await createApiKey(user);
   t.equal((await sendWith(server, key, 'DELETE', '/api/users/me')).statusCode, 200);
@@ -70,19 +70,19 @@ t.test('while Stripe is down nothing is deleted, and the next try does it', asyn
   t.equal(refused.statusCode, 503);
   t.match(refused.json(), { code: 'SERVICE_UNAVAILABLE' });
   t.equal((await user.as('GET', '/api/users/me')).statusCode, 200);
-  t.match(await subscriptionOf(user), { tier: 'pro', status: 'active' });
+  t.match(await readSubscription(user), { tier: 'pro', status: 'active' });
   t.equal((await user.as('DELETE', '/api/users/me')).statusCode, 200);
   t.equal(stripe.subscriptions.get(subscription.id)?.status, 'canceled');
 });
 
-t.test('what Stripe has ended already is no obstacle', async (t) => {
+t.test('what Stripe has already ended does not stop a deletion', async (t) => {
   const { user, customer, subscription } = await openSubscriber(server, stripe);
   stripe.subscriptions.set(subscription.id, { ...subscription, status: 'canceled' });
   stripe.customers.delete(customer);
   t.equal((await user.as('DELETE', '/api/users/me')).statusCode, 200);
 });
 
-t.test('whoever never paid needs no Stripe', async (t) => {
+t.test('deleting somebody who never paid needs no Stripe', async (t) => {
   const user = await registerUser(server);
   stripe.setTrouble(503);
   const response = await user.as('DELETE', '/api/users/me');
@@ -90,7 +90,7 @@ t.test('whoever never paid needs no Stripe', async (t) => {
   t.equal(response.statusCode, 200);
 });
 
-t.test('where the keys were taken away, only an account whose subscription runs stays', async (t) => {
+t.test('if the keys were removed, only accounts with a running subscription stay', async (t) => {
   const { user } = await openSubscriber(server, stripe);
   const { user: former } = await openSubscriber(server, stripe, { status: 'canceled' });
   const bare = await openTestServer(t, { database, environment: { JWT_SECRET: 'z'.repeat(32) } });
@@ -103,12 +103,12 @@ t.test('where the keys were taken away, only an account whose subscription runs 
     const { token } = session.json<{ token: string }>();
     t.equal((await sendWith(bare, token, 'DELETE', '/api/users/me')).statusCode, status);
   }
-  t.match(await subscriptionOf(user), { tier: 'pro' });
+  t.match(await readSubscription(user), { tier: 'pro' });
 });
 
-t.test('whoever subscribes while the account is being deleted keeps it, and is not charged for nothing', async (t) => {
+t.test('subscribing during a deletion keeps the account, so that nobody is charged for nothing', async (t) => {
   const { user, customer } = await openCustomer(server);
-  const caller = { id: user.id, session_id: await sessionOf(user.id) };
+  const caller = { id: user.id, session_id: await findSession(user.id) };
   const deletion = server.backend.database.call('delete_account', { p_caller: caller }, AnyResult);
   await t.rejects(deletion, { code: 'PT409', message: 'SUBSCRIPTION_RUNNING' });
   t.equal((await user.as('GET', '/api/users/me')).statusCode, 200);
@@ -116,20 +116,20 @@ t.test('whoever subscribes while the account is being deleted keeps it, and is n
   stripe.subscriptions.set(subscription.id, subscription);
   const session = checkoutSessionObject(subscription, user.id);
   await deliver(server, eventObject('checkout.session.completed', session));
-  t.match(await subscriptionOf(user), { tier: 'pro' });
+  t.match(await readSubscription(user), { tier: 'pro' });
   await server.verifyLedger(t);
 });
 
-async function sessionOf(user: string): Promise<string> {
+async function findSession(user: string): Promise<string> {
   const [row] = await database.sql<{ id: string }>('select id from private.sessions where user_id = $1', [user]);
   return row?.id ?? '';
 }
 
-t.test('deletions, payments and checkouts at once end without an account, or with one that is in order', async (t) => {
+t.test('concurrent deletions, payments and checkouts end without an account, or with a consistent one', async (t) => {
   for (let round = 0; round < 5; round += 1) {
     const { user, subscription } = await openSubscriber(server, stripe);
     const begin = (n: number) => [
-      deliver(server, eventObject('invoice.paid', invoiceOf(subscription))),
+      deliver(server, eventObject('invoice.paid', createInvoice(subscription))),
       deliver(server, eventObject('customer.subscription.updated', subscription, { created: nowSeconds() + n })),
       user.as('GET', '/api/subscriptions'),
       user.as('POST', '/api/subscriptions', { tier: 'pro' }),
@@ -143,7 +143,7 @@ t.test('deletions, payments and checkouts at once end without an account, or wit
       statuses.filter((status) => ![200, 201, 401, 409].includes(status)),
       [],
     );
-    if ((await user.as('GET', '/api/users/me')).statusCode === 401) t.strictSame(await rowsOf(user.id), []);
+    if ((await user.as('GET', '/api/users/me')).statusCode === 401) t.strictSame(await listRows(user.id), []);
     else t.equal((await user.as('DELETE', '/api/users/me')).statusCode, 200);
   }
   await server.verifyLedger(t);
@@ -151,7 +151,7 @@ t.test('deletions, payments and checkouts at once end without an account, or wit
 
 t.test('the export holds the subscription and what was granted for it', async (t) => {
   const { user, customer, subscription } = await openSubscriber(server, stripe);
-  const invoice = invoiceOf(subscription);
+  const invoice = createInvoice(subscription);
   await deliver(server, eventObject('invoice.paid', invoice));
   const exported = (await user.as('GET', '/api/users/me/export')).json<object>();
   t.match(exported, {

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { invoiceObject, invoiceOf } from '../../helpers/fakes/stripe-invoices.js';
+import { createInvoice, invoiceObject } from '../../helpers/fakes/stripe-invoices.js';
 import {
   checkoutSessionObject,
   DAY,
@@ -13,7 +13,7 @@ import {
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { checksumsOf } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { deliver, grantsOf, openCustomer, openSubscriber, subscriptionOf } from '../../helpers/subscriptions.js';
+import { deliver, listGrants, openCustomer, openSubscriber, readSubscription } from '../../helpers/subscriptions.js';
 
 const stripe = await openStripe(t);
 const server = await openTestServer(t, { environment: stripe.environment });
@@ -27,13 +27,13 @@ async function assertTaken(t: Test, events: readonly EventObject[]): Promise<voi
   }
 }
 
-t.test('a finished checkout and a failed payment have the state fetched', async (t) => {
+t.test('a finished checkout and a failed payment make the server fetch the state', async (t) => {
   const { user, customer } = await openCustomer(server);
   const subscription = subscriptionObject({ customer, userId: user.id });
   stripe.subscriptions.set(subscription.id, subscription);
   const session = checkoutSessionObject(subscription, user.id);
   await assertTaken(t, [eventObject('checkout.session.completed', session, { created: nowSeconds() - 100 })]);
-  t.match(await subscriptionOf(user), { tier: 'pro', status: 'active' });
+  t.match(await readSubscription(user), { tier: 'pro', status: 'active' });
 
   const overdue = subscriptionObject({
     id: subscription.id,
@@ -42,9 +42,9 @@ t.test('a finished checkout and a failed payment have the state fetched', async 
     status: 'past_due',
   });
   stripe.subscriptions.set(overdue.id, overdue);
-  const invoice = { ...invoiceOf(overdue), status: 'open' };
+  const invoice = { ...createInvoice(overdue), status: 'open' };
   await assertTaken(t, [eventObject('invoice.payment_failed', invoice, { created: nowSeconds() - 50 })]);
-  t.match(await subscriptionOf(user), { tier: 'pro', status: 'past_due' });
+  t.match(await readSubscription(user), { tier: 'pro', status: 'past_due' });
 });
 
 t.test('paused and resumed subscriptions lose and regain their tier', async (t) => {
@@ -52,16 +52,16 @@ t.test('paused and resumed subscriptions lose and regain their tier', async (t) 
   const facts = { id: subscription.id, customer, created: subscription.created };
   const paused = subscriptionObject({ ...facts, status: 'paused' });
   await assertTaken(t, [eventObject('customer.subscription.paused', paused, { created: nowSeconds() - 20 })]);
-  t.match(await subscriptionOf(user), { tier: 'free', status: 'paused', subscribed_tier: 'pro' });
+  t.match(await readSubscription(user), { tier: 'free', status: 'paused', subscribed_tier: 'pro' });
   const resumed = subscriptionObject(facts);
   await assertTaken(t, [eventObject('customer.subscription.resumed', resumed, { created: nowSeconds() - 10 })]);
-  t.match(await subscriptionOf(user), { tier: 'pro', status: 'active' });
+  t.match(await readSubscription(user), { tier: 'pro', status: 'active' });
 });
 
-t.test("an object in the shape of another API version is fetched in this server's", async (t) => {
+t.test('an object in the shape of another API version is fetched again in ours', async (t) => {
   const { user, customer } = await openCustomer(server);
   const subscription = subscriptionObject({ customer, userId: user.id });
-  const invoice = invoiceOf(subscription);
+  const invoice = createInvoice(subscription);
   stripe.subscriptions.set(subscription.id, subscription);
   stripe.invoices.set(invoice.id, invoice);
   // As it was before 2025-03-31: the period on the subscription, the subscription on the invoice.
@@ -72,7 +72,7 @@ t.test("an object in the shape of another API version is fetched in this server'
     eventObject('customer.subscription.created', oldSubscription),
     eventObject('invoice.paid', oldInvoice),
   ]);
-  t.match(await subscriptionOf(user), { tier: 'pro', usage: { tokens_granted: 5_000_000 } });
+  t.match(await readSubscription(user), { tier: 'pro', usage: { tokens_granted: 5_000_000 } });
   t.equal(stripe.requestsFor('GET', `/v1/invoices/${invoice.id}`).length, 1);
   t.match(stripe.requestsFor('GET', `/v1/invoices/${invoice.id}`)[0]?.headers, {
     'stripe-version': '2026-10-28.endive',
@@ -92,29 +92,29 @@ t.test(
     stripe.setTrouble(undefined);
     t.equal(response.statusCode, 503);
     t.match(response.json(), { code: 'SERVICE_UNAVAILABLE' });
-    t.match(await subscriptionOf(user), { tier: 'free', status: 'none' });
+    t.match(await readSubscription(user), { tier: 'free', status: 'none' });
     await assertTaken(t, [event]);
-    t.match(await subscriptionOf(user), { tier: 'pro' });
+    t.match(await readSubscription(user), { tier: 'pro' });
   },
 );
 
-t.test('events of strangers, of other types and about other things are taken, and nothing changes', async (t) => {
+t.test('events of strangers, of other types and about other things are accepted and change nothing', async (t) => {
   const { user, customer, subscription } = await openSubscriber(server, stripe);
   const stranger = subscriptionObject({ customer: stripeId('cus') });
   const mistaken = subscriptionObject({ customer, userId: '00000000-0000-4000-8000-000000000000' });
   const other = subscriptionObject({ customer, price: 'price_of_something_else' });
-  const oneOff = { ...invoiceOf(subscription), parent: null };
+  const oneOff = { ...createInvoice(subscription), parent: null };
   const foreign = invoiceObject({
     customer,
     subscription: other.id,
     lines: [{ price: 'price_of_something_else', start: nowSeconds(), end: nowSeconds() + DAY }],
   });
-  stripe.invoices.set(oneOff.id, invoiceOf(subscription));
+  stripe.invoices.set(oneOff.id, createInvoice(subscription));
   const before = await checksumsOf(database);
   await assertTaken(t, [
     eventObject('customer.subscription.created', stranger),
-    eventObject('invoice.paid', invoiceOf(stranger)),
-    eventObject('invoice.payment_failed', invoiceOf(stranger)),
+    eventObject('invoice.paid', createInvoice(stranger)),
+    eventObject('invoice.payment_failed', createInvoice(stranger)),
     eventObject('checkout.session.completed', checkoutSessionObject(stranger, user.id)),
     eventObject('checkout.session.completed', { ...checkoutSessionObject(stranger, user.id), subscription: null }),
     eventObject('customer.subscription.updated', mistaken),
@@ -125,34 +125,34 @@ t.test('events of strangers, of other types and about other things are taken, an
   ]);
   t.strictSame(await checksumsOf(database), before);
   await assertTaken(t, [eventObject('customer.subscription.created', other), eventObject('invoice.paid', foreign)]);
-  t.match(await subscriptionOf(user), { tier: 'pro', status: 'active' });
-  t.strictSame(await grantsOf(server, user), []);
+  t.match(await readSubscription(user), { tier: 'pro', status: 'active' });
+  t.strictSame(await listGrants(server, user), []);
   await server.verifyLedger(t);
 });
 
-t.test('of two subscriptions of one person the one that runs counts, and both are paid for', async (t) => {
+t.test('if a person has two subscriptions, the running one counts, and both are granted for', async (t) => {
   const { user, customer, subscription: first } = await openSubscriber(server, stripe);
   const second = subscriptionObject({ customer, userId: user.id, price: PRICE_PREMIUM, created: first.created + 100 });
   stripe.subscriptions.set(second.id, second);
   await assertTaken(t, [
     eventObject('customer.subscription.created', second, { created: nowSeconds() - 2_000 }),
-    eventObject('invoice.paid', invoiceOf(first)),
-    eventObject('invoice.paid', invoiceOf(second)),
+    eventObject('invoice.paid', createInvoice(first)),
+    eventObject('invoice.paid', createInvoice(second)),
   ]);
-  t.match(await subscriptionOf(user), { tier: 'premium' });
-  t.strictSame((await grantsOf(server, user)).sort(), [20_000_000, 5_000_000]);
+  t.match(await readSubscription(user), { tier: 'premium' });
+  t.strictSame((await listGrants(server, user)).sort(), [20_000_000, 5_000_000]);
   const ended = { ...second, status: 'canceled' };
   await assertTaken(t, [
     eventObject('customer.subscription.deleted', ended),
     eventObject('customer.subscription.updated', first, { created: nowSeconds() - 5_000 }),
   ]);
-  t.match(await subscriptionOf(user), { tier: 'pro', status: 'active' }, 'the one that still runs');
+  t.match(await readSubscription(user), { tier: 'pro', status: 'active' }, 'the one that still runs');
   stripe.subscriptions.set(second.id, ended);
   await assertTaken(t, [
     eventObject('customer.subscription.deleted', ended),
     eventObject('customer.subscription.updated', second, { created: nowSeconds() - 1_500 }),
   ]);
-  t.match(await subscriptionOf(user), { tier: 'pro', status: 'active' }, 'whatever comes late of the other one');
+  t.match(await readSubscription(user), { tier: 'pro', status: 'active' }, 'whatever comes late of the other one');
   await server.verifyLedger(t);
 });
 

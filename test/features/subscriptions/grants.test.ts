@@ -1,10 +1,10 @@
 import t from 'tap';
 import { logInAsAdmin } from '../../helpers/admin.js';
-import { invoiceObject, invoiceOf, type LineFacts } from '../../helpers/fakes/stripe-invoices.js';
+import { createInvoice, invoiceObject, type LineFacts } from '../../helpers/fakes/stripe-invoices.js';
 import { DAY, eventObject, nowSeconds, PRICE_PREMIUM, PRICE_PRO } from '../../helpers/fakes/stripe-objects.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { deliver, grantsOf, openSubscriber, subscriptionOf } from '../../helpers/subscriptions.js';
+import { deliver, listGrants, openSubscriber, readSubscription } from '../../helpers/subscriptions.js';
 import { recordUses } from '../../helpers/usage.js';
 
 const stripe = await openStripe(t);
@@ -30,7 +30,7 @@ t.test("each paid period grants its tier's tokens once, through the ledger", asy
   const subscriber = await openSubscriber(server, stripe, PERIOD);
   for (const n of [0, 1, 2]) await pay(subscriber, [month(n)]);
   await pay(subscriber, [month(1)]);
-  t.strictSame(await grantsOf(server, subscriber.user), [5_000_000, 5_000_000, 5_000_000]);
+  t.strictSame(await listGrants(server, subscriber.user), [5_000_000, 5_000_000, 5_000_000]);
   const entries = (await subscriber.user.as('GET', '/api/users/me/ledger')).json<{ entries: object[] }>().entries;
   t.match(entries[0], { kind: 'subscription', amount: 5_000_000, provenance: 'system' });
   t.match(entries.at(-1), { kind: 'grant', amount: 1_000_000 });
@@ -40,12 +40,12 @@ t.test("each paid period grants its tier's tokens once, through the ledger", asy
 
 t.test('the same invoice by several events, and several invoices for the same period, grant once', async (t) => {
   const subscriber = await openSubscriber(server, stripe, PERIOD);
-  const invoice = invoiceOf(subscriber.subscription);
+  const invoice = createInvoice(subscriber.subscription);
   const events = Array.from({ length: 20 }, () => eventObject('invoice.paid', invoice));
-  const others = Array.from({ length: 20 }, () => eventObject('invoice.paid', invoiceOf(subscriber.subscription)));
+  const others = Array.from({ length: 20 }, () => eventObject('invoice.paid', createInvoice(subscriber.subscription)));
   const answers = await Promise.all([...events, ...others].map((event) => deliver(server, event)));
   t.ok(answers.every(({ statusCode }) => statusCode === 200));
-  t.strictSame(await grantsOf(server, subscriber.user), [5_000_000]);
+  t.strictSame(await listGrants(server, subscriber.user), [5_000_000]);
   await server.verifyLedger(t);
 });
 
@@ -61,9 +61,9 @@ t.test(
       const subscriber = await openSubscriber(server, stripe, { ...PERIOD, price: PRICE_PREMIUM });
       const payments = [() => pay(subscriber, [month(0)]), () => pay(subscriber, upgrade, 'subscription_update')];
       for (const payment of order.startsWith('paid') ? payments.reverse() : payments) await payment();
-      t.strictSame((await grantsOf(server, subscriber.user)).sort(), [5_000_000, 7_500_000], order);
+      t.strictSame((await listGrants(server, subscriber.user)).sort(), [5_000_000, 7_500_000], order);
       await pay(subscriber, [month(1, PRICE_PREMIUM)]);
-      t.strictSame((await grantsOf(server, subscriber.user)).at(-1), 20_000_000);
+      t.strictSame((await listGrants(server, subscriber.user)).at(-1), 20_000_000);
     }
     await server.verifyLedger(t);
   },
@@ -81,7 +81,7 @@ t.test('what a downgrade credits lowers the next grants, and no grant is ever ne
   await pay(subscriber, [...credit, month(1)]);
   await pay(subscriber, [month(2)]);
   await pay(subscriber, [month(3)]);
-  t.strictSame(await grantsOf(server, subscriber.user), [20_000_000, 1_500_000]);
+  t.strictSame(await listGrants(server, subscriber.user), [20_000_000, 1_500_000]);
   const rows = await database.sql(
     'select net_tokens::integer as net, granted_tokens::integer as granted from subscription_grants where user_id = $1 order by period_start',
     [subscriber.user.id],
@@ -110,7 +110,7 @@ t.test('up and down again within a period gains nothing', async (t) => {
     month(1),
   ]);
   for (const n of [2, 3]) await pay(subscriber, [month(n)]);
-  const total = (await grantsOf(server, subscriber.user)).reduce((sum, tokens) => sum + tokens, 0);
+  const total = (await listGrants(server, subscriber.user)).reduce((sum, tokens) => sum + tokens, 0);
   t.equal(total, 4 * 5_000_000, 'what four months are worth');
   await server.verifyLedger(t);
 });
@@ -119,11 +119,11 @@ t.test('a trial, and prices of something else, grant nothing; a discount does no
   const subscriber = await openSubscriber(server, stripe, { ...PERIOD, status: 'trialing' });
   await pay(subscriber, [{ ...month(0), amount: 0 }], 'subscription_create');
   await pay(subscriber, [{ ...month(1), price: 'price_of_something_else' }]);
-  t.strictSame(await grantsOf(server, subscriber.user), []);
-  t.match(await subscriptionOf(subscriber.user), { tier: 'pro', status: 'trialing' });
+  t.strictSame(await listGrants(server, subscriber.user), []);
+  t.match(await readSubscription(subscriber.user), { tier: 'pro', status: 'trialing' });
   const invoice = invoiceObject({ ...subscriber, subscription: subscriber.subscription.id, lines: [month(1)] });
   await deliver(server, eventObject('invoice.paid', { ...invoice, total: 0, amount_paid: 0 }));
-  t.strictSame(await grantsOf(server, subscriber.user), [5_000_000]);
+  t.strictSame(await listGrants(server, subscriber.user), [5_000_000]);
   await server.verifyLedger(t);
 });
 
@@ -136,7 +136,7 @@ t.test('an invoice of more lines than an event lists is read to its end', async 
   stripe.invoices.set(invoice.id, invoice);
   stripe.failOnce('GET', `/v1/invoices/${invoice.id}`, [200, cut]);
   t.equal((await deliver(server, eventObject('invoice.paid', cut))).statusCode, 200);
-  t.strictSame(await grantsOf(server, subscriber.user), [5_000_000]);
+  t.strictSame(await listGrants(server, subscriber.user), [5_000_000]);
   await server.verifyLedger(t);
 });
 
@@ -150,7 +150,7 @@ t.test('a plan that is edited is worth its new tokens from the next invoice on',
   t.equal((await deliver(server, eventObject('invoice.paid', free))).statusCode, 200);
   await pay(subscriber, [month(1)]);
   await setTokens(5_000_000);
-  t.strictSame(await grantsOf(server, subscriber.user), [7_000]);
+  t.strictSame(await listGrants(server, subscriber.user), [7_000]);
   await server.verifyLedger(t);
 });
 
@@ -159,7 +159,7 @@ t.test('a pool that is too small loses no paid period; it goes over, and gives n
   const subscriber = await openSubscriber(server, stripe, PERIOD);
   await admin.as('PUT', '/api/admin/budget', { subject_kind: 'user', total: 1_000 });
   await pay(subscriber, [month(0)]);
-  t.strictSame(await grantsOf(server, subscriber.user), [5_000_000]);
+  t.strictSame(await listGrants(server, subscriber.user), [5_000_000]);
   const refused = await admin.as('POST', '/api/admin/allocate', { user_id: subscriber.user.id, tokens: 1 });
   t.match(refused.json(), { code: 'BUDGET_EXCEEDED', remaining: 0 });
   await admin.as('PUT', '/api/admin/budget', { subject_kind: 'user', total: null });
@@ -177,9 +177,9 @@ t.test('a balance that can hold no more takes what it can, so that the event is 
     await admin.as('POST', '/api/admin/allocate', { user_id: subscriber.user.id, tokens });
   }
   await pay(subscriber, [month(0)]);
-  t.strictSame(await grantsOf(server, subscriber.user), [300]);
+  t.strictSame(await listGrants(server, subscriber.user), [300]);
   await pay(subscriber, [month(1)]);
-  t.strictSame(await grantsOf(server, subscriber.user), [300]);
+  t.strictSame(await listGrants(server, subscriber.user), [300]);
   await server.verifyLedger(t);
 });
 
@@ -194,7 +194,7 @@ t.test('the usage beside a subscription counts from the very start of its period
   await recordUses(database, { ...own, count: 1, cost: 30, at: at(600) });
   await recordUses(database, { ...own, count: 2, cost: 2, at: at(DAY) });
   await recordUses(database, { ...own, source: 'extension', count: 5, at: at(DAY) });
-  const { usage } = await subscriptionOf(subscriber.user);
+  const { usage } = await readSubscription(subscriber.user);
   t.strictSame(usage, {
     since: new Date(periodStart * 1000).toISOString().replace('.000Z', '+00:00'),
     monthly_tokens: 5_000_000,

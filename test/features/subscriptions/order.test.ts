@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import type { TestUser } from '../../helpers/accounts.js';
 import { accountLock, meetAtLock, poolLock } from '../../helpers/db/meet-at-lock.js';
-import { invoiceOf } from '../../helpers/fakes/stripe-invoices.js';
+import { createInvoice } from '../../helpers/fakes/stripe-invoices.js';
 import {
   type EventObject,
   eventObject,
@@ -13,21 +13,21 @@ import {
 } from '../../helpers/fakes/stripe-objects.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { deliver, grantsOf, openCustomer, openSubscriber, subscriptionOf } from '../../helpers/subscriptions.js';
+import { deliver, listGrants, openCustomer, openSubscriber, readSubscription } from '../../helpers/subscriptions.js';
 
 const stripe = await openStripe(t);
 const server = await openTestServer(t, { environment: stripe.environment });
 const { database } = server;
 
-const fetchesOf = ({ id }: SubscriptionObject) => stripe.requestsFor('GET', `/v1/subscriptions/${id}`).length;
+const countFetches = ({ id }: SubscriptionObject) => stripe.requestsFor('GET', `/v1/subscriptions/${id}`).length;
 
-function permutationsOf<T>(items: readonly T[]): T[][] {
+function permute<T>(items: readonly T[]): T[][] {
   if (items.length === 0) return [[]];
-  return items.flatMap((item, n) => permutationsOf(items.toSpliced(n, 1)).map((rest) => [item, ...rest]));
+  return items.flatMap((item, n) => permute(items.toSpliced(n, 1)).map((rest) => [item, ...rest]));
 }
 
-/** What is known of a person's subscription here, but for when and how often it was written. */
-async function stateOf(user: TestUser) {
+/** Reads a person's subscription as stored here, except when and how often it was written. */
+async function readState(user: TestUser) {
   const [row] = await database.sql(
     `select tier, status, current_period_start, current_period_end, cancel_at_period_end, grace_ends_at, started_at
        from subscriptions where user_id = $1`,
@@ -44,8 +44,8 @@ async function assertTaken(t: Test, events: readonly EventObject[]): Promise<voi
   }
 }
 
-/** The life of a subscription: made, paid, to be ended, ended; each with the object as it was then. */
-async function lifeOf(at: (n: number) => number) {
+/** Creates the events of a subscription's life: created, paid, about to end, ended; each with the object as it was then. */
+async function openLifecycle(at: (n: number) => number) {
   const { user, customer } = await openCustomer(server);
   const created = nowSeconds() - 5_000;
   const facts = { id: stripeId('sub'), customer, userId: user.id, created };
@@ -57,7 +57,7 @@ async function lifeOf(at: (n: number) => number) {
   stripe.subscriptions.set(ended.id, ended);
   const events = [
     eventObject('customer.subscription.created', made, { created: at(0) }),
-    eventObject('invoice.paid', invoiceOf(made), { created: at(1) }),
+    eventObject('invoice.paid', createInvoice(made), { created: at(1) }),
     eventObject('customer.subscription.updated', updated, { created: at(2) }),
     eventObject('customer.subscription.deleted', ended, { created: at(3) }),
   ] as const;
@@ -70,19 +70,19 @@ for (const [title, at] of [
 ] as const) {
   t.test(`in every order of arrival, events that happened ${title} end in the same state and one grant`, async (t) => {
     const states = new Set<string>();
-    const orders = permutationsOf([0, 1, 2, 3]);
+    const orders = permute([0, 1, 2, 3]);
     t.equal(orders.length, 24);
     for (const order of orders) {
-      const { user, events } = await lifeOf(at);
+      const { user, events } = await openLifecycle(at);
       await assertTaken(
         t,
         order.flatMap((n) => events[n] ?? []),
       );
       states.add(
-        JSON.stringify({ ...(await stateOf(user)), started_at: 0, current_period_start: 0, current_period_end: 0 }),
+        JSON.stringify({ ...(await readState(user)), started_at: 0, current_period_start: 0, current_period_end: 0 }),
       );
-      t.strictSame(await grantsOf(server, user), [5_000_000], order.join());
-      t.match(await subscriptionOf(user), { tier: 'free', status: 'canceled', cancel_at_period_end: true });
+      t.strictSame(await listGrants(server, user), [5_000_000], order.join());
+      t.match(await readSubscription(user), { tier: 'free', status: 'canceled', cancel_at_period_end: true });
     }
     t.equal(states.size, 1, [...states].join());
     await server.verifyLedger(t);
@@ -90,21 +90,21 @@ for (const [title, at] of [
 }
 
 t.test('the same events 50 times in parallel take effect once', async (t) => {
-  const { user, events } = await lifeOf((n) => nowSeconds() - 1_000 + n);
+  const { user, events } = await openLifecycle((n) => nowSeconds() - 1_000 + n);
   const paid = events[1];
   const answers = await meetAtLock(database, poolLock('user', 3), () =>
     Promise.all(Array.from({ length: 50 }, () => deliver(server, paid))),
   );
   t.ok(answers.every(({ statusCode }) => statusCode === 200));
-  t.strictSame(await grantsOf(server, user), [5_000_000]);
+  t.strictSame(await listGrants(server, user), [5_000_000]);
 
   const everything = Array.from({ length: 50 }, () => events).flat();
   const mixed = await meetAtLock(database, accountLock(user.id, 3), () =>
     Promise.all(everything.map((event) => deliver(server, event))),
   );
   t.ok(mixed.every(({ statusCode }) => statusCode === 200));
-  t.strictSame(await grantsOf(server, user), [5_000_000]);
-  t.match(await subscriptionOf(user), { tier: 'free', status: 'canceled' });
+  t.strictSame(await listGrants(server, user), [5_000_000]);
+  t.match(await readSubscription(user), { tier: 'free', status: 'canceled' });
   const noted = await database.sql('select id from private.stripe_events where id = any ($1)', [
     events.map(({ id }) => id),
   ]);
@@ -117,30 +117,30 @@ t.test(
   async (t) => {
     const second = nowSeconds() - 500;
     const { user, customer, subscription } = await openSubscriber(server, stripe, {}, second);
-    t.match(await subscriptionOf(user), { tier: 'pro', status: 'active' });
+    t.match(await readSubscription(user), { tier: 'pro', status: 'active' });
     const facts = { id: subscription.id, customer, created: subscription.created };
     const older = subscriptionObject({ ...facts, price: PRICE_PREMIUM, cancelAtPeriodEnd: true });
     const newer = subscriptionObject({ ...facts, price: PRICE_PREMIUM });
     await assertTaken(t, [eventObject('customer.subscription.updated', older, { created: second - 1 })]);
-    t.match(await subscriptionOf(user), { tier: 'pro', cancel_at_period_end: false });
+    t.match(await readSubscription(user), { tier: 'pro', cancel_at_period_end: false });
     await assertTaken(t, [eventObject('customer.subscription.updated', newer, { created: second + 1 })]);
-    t.match(await subscriptionOf(user), { tier: 'premium', subscribed_tier: 'premium' });
-    t.equal(fetchesOf(subscription), 0);
+    t.match(await readSubscription(user), { tier: 'premium', subscribed_tier: 'premium' });
+    t.equal(countFetches(subscription), 0);
   },
 );
 
-t.test('of two states of one second the one Stripe has is applied', async (t) => {
+t.test('of two states within one second, the one Stripe has is applied', async (t) => {
   const second = nowSeconds() - 500;
   const { user, customer, subscription } = await openSubscriber(server, stripe, {}, second);
   const facts = { id: subscription.id, customer, created: subscription.created };
   stripe.subscriptions.set(subscription.id, subscriptionObject({ ...facts, cancelAtPeriodEnd: true }));
   const other = subscriptionObject({ ...facts, status: 'incomplete' });
   await assertTaken(t, [eventObject('customer.subscription.updated', other, { created: second })]);
-  t.match(await subscriptionOf(user), { tier: 'pro', status: 'active', cancel_at_period_end: true });
-  t.equal(fetchesOf(subscription), 1);
+  t.match(await readSubscription(user), { tier: 'pro', status: 'active', cancel_at_period_end: true });
+  t.equal(countFetches(subscription), 1);
 });
 
-t.test('what was fetched is not applied where a newer state came in meanwhile; it is fetched anew', async (t) => {
+t.test('a fetched state is fetched again instead of applied if a newer one arrived meanwhile', async (t) => {
   const second = nowSeconds() - 500;
   const { user, customer, subscription } = await openSubscriber(server, stripe, {}, second);
   const facts = { id: subscription.id, customer, created: subscription.created };
@@ -152,8 +152,8 @@ t.test('what was fetched is not applied where a newer state came in meanwhile; i
   };
   const other = subscriptionObject({ ...facts, cancelAtPeriodEnd: true });
   await assertTaken(t, [eventObject('customer.subscription.updated', other, { created: second })]);
-  t.match(await subscriptionOf(user), { tier: 'free', status: 'canceled' });
-  t.equal(fetchesOf(subscription), 2);
+  t.match(await readSubscription(user), { tier: 'free', status: 'canceled' });
+  t.equal(countFetches(subscription), 2);
 });
 
 t.end();

@@ -2,7 +2,7 @@ import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { openStripe, SECRET_KEY, WEBHOOK_SECRET } from '../../helpers/fakes/stripe-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { openCustomer, subscriptionOf } from '../../helpers/subscriptions.js';
+import { openCustomer, readSubscription } from '../../helpers/subscriptions.js';
 
 const stripe = await openStripe(t);
 const lines: string[] = [];
@@ -11,7 +11,7 @@ const environment = { ...stripe.environment, LOG_LEVEL: 'trace' };
 const server = await openTestServer(t, { environment, log });
 const { user } = await openCustomer(server);
 
-t.test('a Stripe that does not answer is given up', async (t) => {
+t.test('a request that Stripe does not answer times out', async (t) => {
   stripe.setTrouble('hang');
   const response = await user.as('POST', '/api/subscriptions/portal');
   stripe.setTrouble(undefined);
@@ -22,16 +22,16 @@ t.test('a Stripe that does not answer is given up', async (t) => {
   t.equal(first?.headers['idempotency-key'], second?.headers['idempotency-key'], 'and asked again under the same key');
 });
 
-t.test('a Stripe that cannot be reached leaves everything else as it is', async (t) => {
+t.test('everything else works while Stripe cannot be reached', async (t) => {
   const nowhere = { ...environment, STRIPE_API_BASE: 'http://127.0.0.1:9' };
   const cutOff = await openTestServer(t, { environment: nowhere, database: server.database, log });
   const guest = await registerUser(cutOff);
   const response = await guest.as('POST', '/api/subscriptions', { tier: 'pro' });
   t.equal(response.statusCode, 503);
-  t.match(await subscriptionOf(guest), { tier: 'free', status: 'none' });
+  t.match(await readSubscription(guest), { tier: 'free', status: 'none' });
 });
 
-t.test('its words and our secrets are not in the log', async (t) => {
+t.test("neither Stripe's words nor our secrets are in the log", async (t) => {
   const quoting = {
     type: 'invalid_request_error',
     message: `Invalid API Key provided: ${SECRET_KEY} of ${user.email}`,

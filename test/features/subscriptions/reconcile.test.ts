@@ -4,7 +4,7 @@ import { startMaintenance } from '../../../src/jobs/maintenance.js';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { createLogger } from '../../../src/platform/logging.js';
 import { accountLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
-import { invoiceOf } from '../../helpers/fakes/stripe-invoices.js';
+import { createInvoice } from '../../helpers/fakes/stripe-invoices.js';
 import {
   DAY,
   eventObject,
@@ -17,7 +17,7 @@ import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { checksumsOf } from '../../helpers/http/bad-input.js';
 import { runScript } from '../../helpers/http/run-script.js';
 import { openTestServer, testEnvironment } from '../../helpers/http/test-server.js';
-import { deliver, grantsOf, openCustomer, openSubscriber, subscriptionOf } from '../../helpers/subscriptions.js';
+import { deliver, listGrants, openCustomer, openSubscriber, readSubscription } from '../../helpers/subscriptions.js';
 import { untilTrue } from '../../helpers/until.js';
 
 const stripe = await openStripe(t);
@@ -34,17 +34,17 @@ async function sync(...args: string[]): Promise<string> {
   return stdout;
 }
 
-/** Puts a paid subscription of a person at Stripe, of which nobody tells. */
+/** Gives a person a paid subscription at Stripe without delivering any event. */
 async function subscribeUnheard(facts: Partial<SubscriptionFacts> = {}) {
   const { user, customer } = await openCustomer(server);
   const subscription = subscriptionObject({ customer, userId: user.id, ...facts });
-  const invoice = invoiceOf(subscription);
+  const invoice = createInvoice(subscription);
   stripe.subscriptions.set(subscription.id, subscription);
   stripe.invoices.set(invoice.id, invoice);
   return { user, customer, subscription, invoice };
 }
 
-t.test('what webhooks did not tell is made up for, and a second time changes nothing', async (t) => {
+t.test('reconciling makes up for lost webhooks, and repeating it changes nothing', async (t) => {
   const unheard = await subscribeUnheard();
   const changed = await openSubscriber(server, stripe);
   const facts = { customer: changed.customer, created: changed.subscription.created };
@@ -55,13 +55,17 @@ t.test('what webhooks did not tell is made up for, and a second time changes not
   // Of these nobody is here.
   const stranger = subscriptionObject({ customer: 'cus_stranger' });
   stripe.subscriptions.set(stranger.id, stranger);
-  const strangers = invoiceOf(stranger);
+  const strangers = createInvoice(stranger);
   stripe.invoices.set(strangers.id, strangers);
 
   t.match(await sync(), /^4 subscriptions, 3 of them changed; 2 paid invoices, 1 of them granted now\n$/);
-  t.match(await subscriptionOf(unheard.user), { tier: 'pro', status: 'active', usage: { tokens_granted: 5_000_000 } });
-  t.match(await subscriptionOf(changed.user), { tier: 'premium' });
-  t.match(await subscriptionOf(ended.user), { tier: 'free', status: 'canceled' });
+  t.match(await readSubscription(unheard.user), {
+    tier: 'pro',
+    status: 'active',
+    usage: { tokens_granted: 5_000_000 },
+  });
+  t.match(await readSubscription(changed.user), { tier: 'premium' });
+  t.match(await readSubscription(ended.user), { tier: 'free', status: 'canceled' });
 
   const before = await checksumsOf(database);
   t.match(await sync('--days', '400'), /, 0 of them changed; 2 paid invoices, 0 of them granted now\n$/);
@@ -69,14 +73,14 @@ t.test('what webhooks did not tell is made up for, and a second time changes not
   await server.verifyLedger(t);
 });
 
-t.test('events that come after all change nothing any more', async (t) => {
+t.test('events that arrive after all change nothing', async (t) => {
   const { user, subscription, invoice } = await subscribeUnheard();
   const ended = { ...subscription, status: 'canceled' };
   stripe.subscriptions.set(subscription.id, ended);
   const old = nowSeconds() - DAY;
   await deliver(server, eventObject('customer.subscription.created', subscription, { created: old }));
   await sync();
-  t.match(await subscriptionOf(user), { tier: 'free', status: 'canceled' });
+  t.match(await readSubscription(user), { tier: 'free', status: 'canceled' });
   for (const event of [
     eventObject('customer.subscription.updated', subscription, { created: old + 100 }),
     eventObject('invoice.paid', invoice),
@@ -84,28 +88,28 @@ t.test('events that come after all change nothing any more', async (t) => {
   ]) {
     t.equal((await deliver(server, event)).statusCode, 200);
   }
-  t.match(await subscriptionOf(user), { tier: 'free', status: 'canceled' });
-  t.strictSame(await grantsOf(server, user), [5_000_000]);
+  t.match(await readSubscription(user), { tier: 'free', status: 'canceled' });
+  t.strictSame(await listGrants(server, user), [5_000_000]);
   await server.verifyLedger(t);
 });
 
-t.test("every page is read, of Stripe's lists and of what runs here", async (t) => {
+t.test("every page is read, of Stripe's lists and of running subscriptions here", async (t) => {
   const { user, customer } = await openCustomer(server);
   const mine = subscriptionObject({ customer, userId: user.id });
   const strangers = Array.from({ length: 230 }, () => subscriptionObject({ customer: 'cus_stranger' }));
   for (const one of [...strangers, mine]) {
     stripe.subscriptions.set(one.id, one);
-    const invoice = invoiceOf(one);
+    const invoice = createInvoice(one);
     stripe.invoices.set(invoice.id, invoice);
   }
   await sync();
-  t.match(await subscriptionOf(user), { tier: 'pro', usage: { tokens_granted: 5_000_000 } });
+  t.match(await readSubscription(user), { tier: 'pro', usage: { tokens_granted: 5_000_000 } });
   for (const { id } of [...strangers, mine]) stripe.subscriptions.delete(id);
   await sync();
-  t.match(await subscriptionOf(user), { tier: 'pro' }, 'one Stripe does not know has not ended');
+  t.match(await readSubscription(user), { tier: 'pro' }, 'one Stripe does not know has not ended');
 });
 
-t.test('deliveries and comparisons at once grant once', async (t) => {
+t.test('concurrent deliveries and comparisons grant once', async (t) => {
   const { user, subscription, invoice } = await subscribeUnheard();
   const begin = () =>
     Promise.all([
@@ -114,12 +118,12 @@ t.test('deliveries and comparisons at once grant once', async (t) => {
       deliver(server, eventObject('customer.subscription.created', subscription)),
     ]);
   await meetAtLock(database, accountLock(user.id, 3), () => Promise.all(Array.from({ length: 4 }, begin)));
-  t.strictSame(await grantsOf(server, user), [5_000_000]);
-  t.match(await subscriptionOf(user), { tier: 'pro' });
+  t.strictSame(await listGrants(server, user), [5_000_000]);
+  t.match(await readSubscription(user), { tier: 'pro' });
   await server.verifyLedger(t);
 });
 
-t.test('servers compare by themselves, once an hour among them, and old events are forgotten', async (t) => {
+t.test('servers compare on their own, once an hour among them, and forget old events', async (t) => {
   const { user } = await subscribeUnheard();
   const config = parseConfig(environment);
   await database.sql(
@@ -129,7 +133,7 @@ t.test('servers compare by themselves, once an hour among them, and old events a
   const lists = () => stripe.requestsFor('GET', '/v1/subscriptions').length;
   const before = lists();
   const stops = [1, 2, 3].map(() => startMaintenance(server.backend.database, config, createLogger('silent')));
-  await untilTrue(async () => (await subscriptionOf(user)).tier === 'pro');
+  await untilTrue(async () => (await readSubscription(user)).tier === 'pro');
   for (const stop of stops) stop();
   const pages = lists() - before;
   t.ok(pages >= 1);
@@ -143,7 +147,7 @@ t.test('servers compare by themselves, once an hour among them, and old events a
   await server.verifyLedger(t);
 });
 
-t.test('the command says what is missing, and that Stripe does not answer', async (t) => {
+t.test('the command reports a missing configuration, and an unreachable Stripe', async (t) => {
   const { STRIPE_SECRET_KEY: _key, ...keyless } = environment;
   for (const [args, variables, sentence] of [
     [[], keyless, /^STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET are not set\n$/],

@@ -1,33 +1,36 @@
 import t from 'tap';
-import { invoiceOf } from '../../helpers/fakes/stripe-invoices.js';
+import { createInvoice } from '../../helpers/fakes/stripe-invoices.js';
 import { eventObject, nowSeconds, subscriptionObject } from '../../helpers/fakes/stripe-objects.js';
 import { openStripe, WEBHOOK_SECRET } from '../../helpers/fakes/stripe-server.js';
 import { checksumsOf, PREFIXES } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import {
   deliver,
-  grantsOf,
+  listGrants,
   openCustomer,
   openSubscriber,
   post,
-  signatureOf,
+  readSubscription,
   signed,
-  subscriptionOf,
+  signPayload,
 } from '../../helpers/subscriptions.js';
 
 const stripe = await openStripe(t);
 const server = await openTestServer(t, { environment: stripe.environment });
 const { user, customer, subscription } = await openSubscriber(server, stripe);
-const paid = eventObject('invoice.paid', invoiceOf(subscription));
+const paid = eventObject('invoice.paid', createInvoice(subscription));
 const { payload } = signed(paid);
 
-t.test('what is not signed by Stripe, for this endpoint, of now, and as it was sent, changes nothing', async (t) => {
+t.test('a body that Stripe did not sign, for this endpoint, recently and unchanged, changes nothing', async (t) => {
   const before = await checksumsOf(server.database);
   const now = nowSeconds();
   const headerAt = (timestamp: number, secret = WEBHOOK_SECRET) => signed(paid, { timestamp, secret }).header;
   const good = headerAt(now);
   const [time = '', signature = ''] = good.split(',');
-  const altered = JSON.stringify({ ...paid, data: { object: { ...invoiceOf(subscription), customer: 'cus_other' } } });
+  const altered = JSON.stringify({
+    ...paid,
+    data: { object: { ...createInvoice(subscription), customer: 'cus_other' } },
+  });
   const refused: readonly (readonly [title: string, payload: string, header: string | undefined])[] = [
     ['no signature', payload, undefined],
     ['an empty one', payload, ''],
@@ -54,7 +57,7 @@ t.test('what is not signed by Stripe, for this endpoint, of now, and as it was s
   t.strictSame(await checksumsOf(server.database), before);
 });
 
-t.test('what is signed, but no event of this mode, changes nothing', async (t) => {
+t.test('a signed body that is no event of this mode changes nothing', async (t) => {
   const before = await checksumsOf(server.database);
   for (const [code, body] of [
     ['LIVEMODE_MISMATCH', JSON.stringify({ ...paid, livemode: true })],
@@ -72,14 +75,14 @@ t.test('what is signed, but no event of this mode, changes nothing', async (t) =
     ['VALIDATION_FAILED', payload.slice(0, -1)],
     ['VALIDATION_FAILED', 'event'],
   ] as const) {
-    const response = await post(server, body, signatureOf(body));
+    const response = await post(server, body, signPayload(body));
     t.equal(response.statusCode, 400, body.slice(0, 60));
     t.match(response.json(), { code });
   }
   t.strictSame(await checksumsOf(server.database), before);
 });
 
-t.test('objects in events that are not what they should be are taken or fetched, never believed', async (t) => {
+t.test('malformed objects in events are ignored or fetched, never trusted', async (t) => {
   const before = await checksumsOf(server.database);
   const wrong = [null, 1, '', 'x'.repeat(300), '\u0000', [], {}, -1, 1e300];
   const fields = [
@@ -105,7 +108,7 @@ t.test('objects in events that are not what they should be are taken or fetched,
   t.ok(events.length > 0, 'those that could be told to be older were noted');
   const after = await checksumsOf(server.database);
   t.strictSame({ ...after, 'public.subscriptions': '' }, { ...before, 'public.subscriptions': '' });
-  t.match(await subscriptionOf(user), { tier: 'pro', status: 'active' });
+  t.match(await readSubscription(user), { tier: 'pro', status: 'active' });
 });
 
 t.test('five minutes are allowed in both directions, and one good signature among several is enough', async (t) => {
@@ -113,14 +116,14 @@ t.test('five minutes are allowed in both directions, and one good signature amon
   const own = subscriptionObject({ customer: person.customer, userId: person.user.id });
   for (const [offset, event] of [
     [-290, eventObject('customer.subscription.created', own)],
-    [290, eventObject('invoice.paid', invoiceOf(own))],
+    [290, eventObject('invoice.paid', createInvoice(own))],
   ] as const) {
     t.equal((await deliver(server, event, { timestamp: nowSeconds() + offset })).statusCode, 200);
   }
-  t.match(await subscriptionOf(person.user), { tier: 'pro', usage: { tokens_granted: 5_000_000 } });
+  t.match(await readSubscription(person.user), { tier: 'pro', usage: { tokens_granted: 5_000_000 } });
   const rolled = signed(paid).header.replace('v1=', `v1=${'0'.repeat(64)},v1=`);
   t.equal((await post(server, payload, rolled)).statusCode, 200, 'as while a secret is being rolled');
-  t.strictSame(await grantsOf(server, user), [5_000_000]);
+  t.strictSame(await listGrants(server, user), [5_000_000]);
   await server.verifyLedger(t);
 });
 
@@ -135,7 +138,7 @@ t.test('a live key takes live events only', async (t) => {
   t.equal((await deliver(server, real)).statusCode, 400, 'and a test key test events only');
 });
 
-t.test('bodies may be as large as Stripe makes them, up to 1 MiB, and must be JSON', async (t) => {
+t.test("bodies may be as large as Stripe's, up to 1 MiB, and must be JSON", async (t) => {
   const large = eventObject('customer.created', { id: customer, padding: 'x'.repeat(900 * 1024) });
   t.equal((await deliver(server, large)).statusCode, 200);
   const tooLarge = eventObject('customer.created', { padding: 'x'.repeat(1024 * 1024) });

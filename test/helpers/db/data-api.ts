@@ -8,7 +8,7 @@ import {
 } from '../../../src/platform/database/direct/direct-api.js';
 import { type OwnedTestDatabase, openTestCluster, openTestDatabase, type TestDatabase } from './test-database.js';
 
-/** What a Data API call answered. */
+/** The answer to a Data API call. */
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
@@ -26,15 +26,15 @@ export interface TestDataApi<Database extends TestDatabase = TestDatabase> {
   readonly open: (options: Partial<DirectApiOptions>) => DirectApi;
   /** Signs a token as the server would. */
   readonly sign: (claims: JWTPayload) => Promise<string>;
-  /** Calls a function, as `service_role` unless another token, or null for none, is given. */
+  /** Calls a function, by default as `service_role`; null is no token. */
   readonly call: (name: string, args?: object, token?: string | null) => Promise<Answer>;
 }
 
-/** Address of a function; the host is never resolved. */
+/** Returns the URL of a function; the host is never resolved. */
 export const rpcUrl = (name: string) => `http://direct.invalid/rest/v1/rpc/${name}`;
 
 /** Reads a response into an answer. */
-export async function answerOf(response: Response): Promise<Answer> {
+export async function readAnswer(response: Response): Promise<Answer> {
   const text = await response.text();
   const body: unknown = text === '' ? undefined : JSON.parse(text);
   return { status: response.status, headers: response.headers, text, body };
@@ -47,7 +47,7 @@ export async function post(
   body: RequestInit['body'],
   headers: Record<string, string> = {},
 ): Promise<Answer> {
-  return answerOf(await fetch(rpcUrl(name), { method: 'POST', headers, body: body ?? null }));
+  return readAnswer(await fetch(rpcUrl(name), { method: 'POST', headers, body: body ?? null }));
 }
 
 /**

@@ -15,13 +15,13 @@ export interface Relation {
 
 /** A database as its API roles see it. */
 export interface DatabaseRoles {
-  /** Runs one statement as an API role with claims, and takes it back. */
+  /** Runs one statement as an API role with claims, and rolls it back. */
   readonly runAs: (role: string, claims: Claims, statement: string) => Promise<Outcome>;
-  /** Every table, partition and view of a schema of ours. */
+  /** Every table, partition and view of our schemas. */
   readonly relations: readonly Relation[];
   /** The columns of a relation `authenticated` may read. */
   readonly readableColumns: (relation: Relation) => Promise<string[]>;
-  /** What each of a relation's rows says to somebody with these claims who reads all they may; or the SQLSTATE. */
+  /** Reads every row and column of a relation that somebody with these claims may read; or returns the SQLSTATE. */
   readonly visible: (relation: Relation, claims: Claims) => Promise<string[] | string>;
 }
 
@@ -71,14 +71,14 @@ export async function openDatabaseRoles(t: Test, database: TestDatabase): Promis
   };
 }
 
-/** One statement for every way to write to a relation. */
-export function writesOf({ name, columns }: Relation): string[] {
+/** Builds a statement for every way to write to a relation. */
+export function buildWrites({ name, columns }: Relation): string[] {
   const updates = columns.map((column) => `update ${name} set ${column} = ${column}`);
   return [`insert into ${name} default values`, ...updates, `delete from ${name}`, `truncate ${name}`];
 }
 
 /**
- * Refused for want of a privilege, or before privileges are looked at: a view that cannot be written (55000),
+ * Tells whether a statement was refused for lack of a privilege, or before privileges are checked: a view that cannot be written (55000),
  * a generated id (428C9), a trigger's function (0A000), a view truncated (42809).
  */
 export function isRefused(outcome: Outcome): boolean {

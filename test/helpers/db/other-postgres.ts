@@ -34,7 +34,7 @@ export async function openOtherPostgres(t: Test): Promise<string> {
   await mkdir(directory, { mode: 0o700 });
   await writeFile(passwordFile, password, { mode: 0o600 });
   const runner = await chooseRunner(directory);
-  await Promise.all([parent, directory, passwordFile].map(runner.own));
+  await Promise.all([parent, directory, passwordFile].map(runner.chown));
   const run = (program: string, ...args: string[]) => runner.run(join(PROGRAMS, program), ['-D', directory, ...args]);
   await run('initdb', '-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${passwordFile}`, '-E', 'UTF8', '--locale=C');
   const port = await freePort();

@@ -9,6 +9,7 @@ export interface LineFacts {
   readonly end: number;
 }
 
+/** Builds a line of an invoice. */
 export function lineObject(
   subscription: string,
   { price = PRICE_PRO, amount, proration = false, start, end }: LineFacts,
@@ -49,7 +50,7 @@ export function lineObject(
   };
 }
 
-/** A paid invoice; what it is for is in its parent, as it is since version 2025-03-31. */
+/** Builds an invoice, paid by default; its parent names the subscription, as since version 2025-03-31. */
 export function invoiceObject(facts: {
   readonly id?: string;
   readonly customer: string;
@@ -94,8 +95,8 @@ export function invoiceObject(facts: {
 }
 export type InvoiceObject = ReturnType<typeof invoiceObject>;
 
-/** The invoice of a subscription's present period. */
-export function invoiceOf(subscription: SubscriptionObject, id = stripeId('in')): InvoiceObject {
+/** Creates the paid invoice of a subscription's current period. */
+export function createInvoice(subscription: SubscriptionObject, id = stripeId('in')): InvoiceObject {
   const [item] = subscription.items.data;
   const line = {
     price: item?.price.id ?? PRICE_PRO,

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
-// Objects of Stripe's API as its documentation shows them for version 2026-10-28.endive. What nobody here reads is left as it
-// is for a subscription by card, without tax and discounts.
+// Objects of Stripe's API as its documentation shows them for version 2026-10-28.endive. Fields nobody here reads have the
+// values of a subscription paid by card, without tax or discounts.
 
 export const API_VERSION = '2026-10-28.endive';
 export const PRICE_PRO = 'price_1SProMonthly';
@@ -9,12 +9,12 @@ export const PRICE_PREMIUM = 'price_1SPremiumMonthly';
 /** What a month costs, in cents. */
 export const AMOUNTS: Readonly<Record<string, number>> = { [PRICE_PRO]: 1_000, [PRICE_PREMIUM]: 3_000 };
 
-/** A new id as Stripe makes them. */
+/** Creates an id that looks like Stripe's. */
 export const stripeId = (prefix: string) => `${prefix}_${randomBytes(12).toString('hex')}`;
 export const nowSeconds = () => Math.floor(Date.now() / 1000);
 export const DAY = 86_400;
 
-/** What tells one subscription from another. */
+/** Fields in which test subscriptions differ. */
 export interface SubscriptionFacts {
   readonly id?: string;
   readonly customer: string;
@@ -48,7 +48,7 @@ function priceObject(id: string) {
   };
 }
 
-/** A subscription; the period is on its item, as it is since version 2025-03-31. */
+/** Builds a subscription; its item has the period, as since version 2025-03-31. */
 export function subscriptionObject(facts: SubscriptionFacts) {
   const { id = stripeId('sub'), created = nowSeconds() - DAY, price = PRICE_PRO, status = 'active' } = facts;
   const periodStart = facts.periodStart ?? created;
@@ -106,7 +106,7 @@ export function subscriptionObject(facts: SubscriptionFacts) {
 }
 export type SubscriptionObject = ReturnType<typeof subscriptionObject>;
 
-/** A finished checkout session. */
+/** Builds a completed checkout session. */
 export function checkoutSessionObject(subscription: SubscriptionObject, userId: string) {
   return {
     id: stripeId('cs_test'),
@@ -128,7 +128,7 @@ export function checkoutSessionObject(subscription: SubscriptionObject, userId: 
   };
 }
 
-/** An event about an object. */
+/** Builds an event about an object. */
 export function eventObject(
   type: string,
   object: object,

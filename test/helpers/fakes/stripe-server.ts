@@ -24,21 +24,21 @@ export interface StripeRequest {
 
 type Answer = readonly [status: number, body: object];
 
-/** Stripe's API on this machine, as much of it as is used. */
+/** Fake of the part of Stripe's API that the server uses. */
 export interface StripeServer {
-  /** What the server under test is told of it. */
+  /** Environment that points the server under test to it. */
   readonly environment: Record<string, string>;
   readonly requests: readonly StripeRequest[];
-  /** The requests for a method and a path, so far. */
+  /** Returns the requests for a method and a path so far. */
   readonly requestsFor: (method: string, path: string) => StripeRequest[];
   readonly customers: Map<string, { readonly id: string; readonly email: string }>;
   readonly subscriptions: Map<string, SubscriptionObject>;
   readonly invoices: Map<string, InvoiceObject>;
-  /** What every request is answered with from now on: a status, `hang`, or undefined for what is right. */
+  /** Answers every request from now on with a status, or lets it `hang`; undefined answers properly again. */
   setTrouble: (trouble: number | 'hang' | undefined) => void;
-  /** What the next request for a method and a path is answered with. */
+  /** Sets the answer to the next request for a method and a path. */
   readonly failOnce: (method: string, path: string, answer: Answer) => void;
-  /** Is awaited before a subscription is answered that was read already. */
+  /** Awaited after a subscription was read and before it is answered. */
   beforeAnswering: ((id: string) => Promise<void>) | undefined;
 }
 
@@ -48,13 +48,13 @@ const refusal = (status: number, error: object): Answer => [
 ];
 const missing = (param: string) => refusal(404, { code: 'resource_missing', param, message: `No such ${param}` });
 
-async function formOf(request: IncomingMessage, url: URL): Promise<Record<string, string>> {
+async function readForm(request: IncomingMessage, url: URL): Promise<Record<string, string>> {
   let body = '';
   for await (const chunk of request) body += String(chunk);
   return Object.fromEntries([...url.searchParams, ...new URLSearchParams(body)]);
 }
 
-function listOf(
+function toPage(
   path: string,
   data: readonly { readonly id: string }[],
   form: Readonly<Record<string, string>>,
@@ -65,19 +65,19 @@ function listOf(
   return [200, { object: 'list', data: page, has_more: start + page.length < data.length, url: path }];
 }
 
-/** Starts it; it ends with the test. */
+/** Starts the fake; it stops with the test. */
 export async function openStripe(t: Test): Promise<StripeServer> {
   const requests: StripeRequest[] = [];
   const answered = new Map<string, { readonly request: string; readonly answer: Answer }>();
   const failures = new Map<string, Answer>();
   let trouble: number | 'hang' | undefined;
 
-  const runningOf = (customer?: string) =>
+  const listRunning = (customer?: string) =>
     [...stripe.subscriptions.values()].filter(
       (one) => one.status !== 'canceled' && (customer === undefined || one.customer === customer),
     );
-  const customerOf = (id = '') => (stripe.customers.has(id) ? undefined : missing('customer'));
-  const updated = (id: string, form: Readonly<Record<string, string>>): Answer => {
+  const checkCustomer = (id = '') => (stripe.customers.has(id) ? undefined : missing('customer'));
+  const update = (id: string, form: Readonly<Record<string, string>>): Answer => {
     const present = stripe.subscriptions.get(id);
     if (present === undefined || present.status === 'canceled') return missing('id');
     const [item] = present.items.data;
@@ -95,7 +95,7 @@ export async function openStripe(t: Test): Promise<StripeServer> {
     stripe.subscriptions.set(id, changed);
     return [200, changed];
   };
-  const ended = (id: string): Answer => {
+  const cancel = (id: string): Answer => {
     const present = stripe.subscriptions.get(id);
     if (present === undefined || present.status === 'canceled') return missing('id');
     const canceled = { ...present, status: 'canceled', canceled_at: nowSeconds(), ended_at: nowSeconds() };
@@ -113,43 +113,43 @@ export async function openStripe(t: Test): Promise<StripeServer> {
       }
       case 'DELETE customers':
         if (!stripe.customers.delete(id)) return missing('id');
-        for (const [sub, { customer }] of stripe.subscriptions) if (customer === id) ended(sub);
+        for (const [sub, { customer }] of stripe.subscriptions) if (customer === id) cancel(sub);
         return [200, { id, object: 'customer', deleted: true }];
       case 'POST checkout': {
         const url = `https://checkout.stripe.com/c/pay/${stripeId('cs_test')}`;
-        return customerOf(form['customer']) ?? [200, { id: stripeId('cs_test'), object: 'checkout.session', url }];
+        return checkCustomer(form['customer']) ?? [200, { id: stripeId('cs_test'), object: 'checkout.session', url }];
       }
       case 'POST billing_portal': {
         const url = `https://billing.stripe.com/p/session/${stripeId('bps')}`;
-        return customerOf(form['customer']) ?? [200, { id: stripeId('bps'), object: 'billing_portal.session', url }];
+        return checkCustomer(form['customer']) ?? [200, { id: stripeId('bps'), object: 'billing_portal.session', url }];
       }
       case 'GET subscriptions': {
-        if (id === '') return listOf(path, runningOf(form['customer']), form);
+        if (id === '') return toPage(path, listRunning(form['customer']), form);
         const subscription = stripe.subscriptions.get(id);
         return subscription === undefined ? missing('id') : [200, subscription];
       }
       case 'POST subscriptions':
-        return updated(id, form);
+        return update(id, form);
       case 'DELETE subscriptions':
-        return ended(id);
+        return cancel(id);
       case 'GET invoices': {
         if (id === '')
-          return listOf(
+          return toPage(
             path,
             [...stripe.invoices.values()].filter(({ status }) => status === form['status']),
             form,
           );
         const invoice = stripe.invoices.get(id);
         if (invoice === undefined) return missing('id');
-        return action === 'lines' ? listOf(path, invoice.lines.data, form) : [200, invoice];
+        return action === 'lines' ? toPage(path, invoice.lines.data, form) : [200, invoice];
       }
       default:
         return refusal(404, { message: `Unrecognized request URL (${method}: ${path})` });
     }
   };
 
-  /** The same key gets the same answer, and another request under it none. */
-  const answerOf = ({ method, path, form, headers }: StripeRequest): Answer => {
+  /** Answers a repeated key with the first answer; rejects a different request under the same key. */
+  const answerOnce = ({ method, path, form, headers }: StripeRequest): Answer => {
     const failure = failures.get(`${method} ${path}`);
     failures.delete(`${method} ${path}`);
     if (failure !== undefined) return failure;
@@ -170,11 +170,11 @@ export async function openStripe(t: Test): Promise<StripeServer> {
   const handle = async (request: IncomingMessage, response: ServerResponse) => {
     const url = new URL(request.url ?? '', 'http://127.0.0.1');
     const { headers, method = '' } = request;
-    const asked = { method, path: url.pathname, form: await formOf(request, url), headers };
+    const asked = { method, path: url.pathname, form: await readForm(request, url), headers };
     requests.push(asked);
     if (trouble === 'hang') return;
     const [status, body] =
-      trouble === undefined ? answerOf(asked) : refusal(trouble, { type: 'api_error', message: 'Down' });
+      trouble === undefined ? answerOnce(asked) : refusal(trouble, { type: 'api_error', message: 'Down' });
     if (/^\/v1\/subscriptions\/./.test(url.pathname)) await stripe.beforeAnswering?.(url.pathname);
     response
       .writeHead(status, { 'content-type': 'application/json', 'request-id': stripeId('req') })

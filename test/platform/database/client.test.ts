@@ -3,9 +3,9 @@ import t from 'tap';
 import { createDatabaseClient } from '../../../src/platform/database/client/client.js';
 import { AnyResult, createDatabase } from '../../../src/platform/database/client/database.js';
 import { DatabaseError } from '../../../src/platform/database/client/database-error.js';
-import { answerOf, openTestDataApi } from '../../helpers/db/data-api.js';
+import { openTestDataApi, readAnswer } from '../../helpers/db/data-api.js';
 
-/** Functions the server has, replaced by ones that fail or answer as a test wants; sequences count even what is rolled back. */
+/** Replaces functions of the server by ones that fail or answer as a test wants; sequences count even what is rolled back. */
 const data = await openTestDataApi(
   t,
   `create sequence public.attempts;
@@ -46,7 +46,7 @@ async function attempts(): Promise<number> {
 
 const maintain = () => database.call('maintain', {}, AnyResult);
 
-async function failureOf(call: Promise<unknown>): Promise<DatabaseError> {
+async function catchDatabaseError(call: Promise<unknown>): Promise<DatabaseError> {
   const error: unknown = await call.then(
     () => undefined,
     (reason: unknown) => reason,
@@ -63,7 +63,7 @@ t.test('supabase-js calls a function through the direct Data API and gets its da
   t.equal(await database.call('has_admin', {}, AnyResult), false, 'false is data');
 });
 
-t.test('supabase-js is told what failed', async (t) => {
+t.test('supabase-js gets the error of a call that failed', async (t) => {
   await plan('PT402', 1);
   const { data: nothing, error, status } = await client.rpc('maintain');
   t.equal(nothing, null);
@@ -71,14 +71,14 @@ t.test('supabase-js is told what failed', async (t) => {
   t.match(error, { code: 'PT402', message: 'planned', details: 'attempt 1' });
 });
 
-t.test('what only PostgREST offers is an error, not another answer', async (t) => {
+t.test('features only PostgREST has are an error, not another answer', async (t) => {
   t.match(await client.rpc('verify_ledger').limit(1), { status: 400, error: { code: 'PGRST100' } });
   t.match(await client.rpc('verify_ledger').single(), { status: 406, error: { code: 'PGRST107' } });
   t.match(await client.rpc('verify_ledger', {}, { get: true }), { status: 405, error: { code: 'PGRST101' } });
   // The client's types know no tables, so these are sent as supabase-js sends `.from('devices')`.
   const headers = { authorization: `Bearer ${await data.sign({ role: 'service_role' })}` };
   const table = (query: string, init: RequestInit) =>
-    data.fetch(`http://direct.invalid/rest/v1/devices${query}`, { headers, ...init }).then(answerOf);
+    data.fetch(`http://direct.invalid/rest/v1/devices${query}`, { headers, ...init }).then(readAnswer);
   t.match(await table('?select=*', { method: 'GET' }), { status: 404, body: { code: 'PGRST125' } });
   const body = JSON.stringify({ fingerprint_hash: 'x', name: 'x' });
   t.match(await table('', { method: 'POST', body }), { status: 404 });
@@ -95,14 +95,14 @@ t.test('a serialization failure or a deadlock is tried again, three times', asyn
 t.test('the fourth serialization failure or deadlock in a row is a failure', async (t) => {
   for (const code of ['40001', '40P01']) {
     await plan(code, 100);
-    const failure = await failureOf(maintain());
+    const failure = await catchDatabaseError(maintain());
     t.match(failure, { code, status: 500, message: 'planned', details: 'attempt 4' });
     t.ok(failure.isTransient && failure.isUnavailable);
     t.equal(await attempts(), 4);
   }
 });
 
-t.test('nothing else is tried again, as it may have been done', async (t) => {
+t.test('no other error is tried again, as the call may have committed', async (t) => {
   for (const code of [
     '57014',
     '57P01',
@@ -117,25 +117,25 @@ t.test('nothing else is tried again, as it may have been done', async (t) => {
     'XX000',
   ]) {
     await plan(code, 1);
-    t.match(await failureOf(maintain()), { code, details: 'attempt 1' });
+    t.match(await catchDatabaseError(maintain()), { code, details: 'attempt 1' });
     t.equal(await attempts(), 1, code);
   }
 });
 
 t.test('null where data was expected is a failure', async (t) => {
-  const failure = await failureOf(database.call('meter_devices', { p_items: null }, AnyResult));
+  const failure = await catchDatabaseError(database.call('meter_devices', { p_items: null }, AnyResult));
   t.match(failure, { message: 'empty answer' });
   t.equal(failure.code, '');
   t.equal(failure.isUnavailable, true);
 });
 
-t.test('a database out of reach is an outage, tried once', async (t) => {
+t.test('an unreachable database is an outage, tried once', async (t) => {
   let calls = 0;
   const refusing = createDatabaseClient('http://127.0.0.1:9', 'key', async () => {
     calls += 1;
     throw new TypeError('fetch failed');
   });
-  const failure = await failureOf(createDatabase(refusing).call('has_admin', {}, AnyResult));
+  const failure = await catchDatabaseError(createDatabase(refusing).call('has_admin', {}, AnyResult));
   t.equal(failure.isUnavailable, true);
   t.equal(failure.isTransient, false);
   t.equal(calls, 1);

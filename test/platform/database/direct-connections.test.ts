@@ -27,7 +27,7 @@ async function terminate(pids: readonly { pid: number }[]): Promise<void> {
   for (const { pid } of pids) await data.database.sql('select pg_terminate_backend($1, 5000)', [pid]);
 }
 
-/** Holds the lock `wait_for_lock` waits for until it is let go. */
+/** Holds the lock that `wait_for_lock` waits for until it is released. */
 async function holdLock(): Promise<() => Promise<void>> {
   const client = new pg.Client({ connectionString: data.database.adminUrl });
   await client.connect();
@@ -77,7 +77,7 @@ t.test('a call that finds no free connection in time is 504 PGRST003, and one th
   t.equal((await callOn(api, 'ok')).body, 'ok');
 });
 
-t.test('a connection that falls silent is given up: 503, and the next call gets another', async (t) => {
+t.test('a connection that falls silent is closed: 503, and the next call gets another', async (t) => {
   const api = data.open({ poolSize: 1, statementTimeoutMs: 500 });
   const pid = Number((await callOn(api, 'backend')).body);
   process.kill(pid, 'SIGSTOP');
@@ -89,12 +89,15 @@ t.test('a connection that falls silent is given up: 503, and the next call gets 
   }
 });
 
-t.test('a pool serves many more calls at once than it has connections, and opens no more than told', async (t) => {
-  const api = data.open({ poolSize: 3 });
-  const answers = await Promise.all(Array.from({ length: 60 }, () => callOn(api, 'backend')));
-  t.ok(answers.every(({ status }) => status === 200));
-  t.equal(new Set(answers.map(({ body }) => body)).size <= 3, true);
-});
+t.test(
+  'a pool serves many more calls at once than it has connections, and opens no more than configured',
+  async (t) => {
+    const api = data.open({ poolSize: 3 });
+    const answers = await Promise.all(Array.from({ length: 60 }, () => callOn(api, 'backend')));
+    t.ok(answers.every(({ status }) => status === 200));
+    t.equal(new Set(answers.map(({ body }) => body)).size <= 3, true);
+  },
+);
 
 t.test(
   'a wrong password, a role Postgres lacks and an unused port are 503, never a refusal of the caller',

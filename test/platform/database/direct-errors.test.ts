@@ -1,5 +1,5 @@
 import t from 'tap';
-import { answerOf, openTestDataApi, post, rpcUrl } from '../../helpers/db/data-api.js';
+import { openTestDataApi, post, readAnswer, rpcUrl } from '../../helpers/db/data-api.js';
 
 /** PostgREST's documentation, "Errors". */
 const data = await openTestDataApi(
@@ -107,18 +107,18 @@ t.test('another path than a function’s is 404 PGRST125', async (t) => {
   const names = ['a.b', 'public.as_integer', 'a/b', 'as_integer/', 'A', '1', 'a%20b', 'a"b', 'a;b', '..%2fas_integer'];
   for (const path of [...paths, ...names.map((name) => `/rest/v1/rpc/${name}`)]) {
     const response = await data.fetch(`http://direct.invalid${path}`, { method: 'POST', headers, body: '{"p":1}' });
-    t.match(await answerOf(response), { status: 404, body: { code: 'PGRST125' } }, path);
+    t.match(await readAnswer(response), { status: 404, body: { code: 'PGRST125' } }, path);
   }
 });
 
 t.test('another method than POST is 405 PGRST101, a query string 400 PGRST100', async (t) => {
   for (const method of ['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', undefined]) {
     const response = await data.fetch(rpcUrl('as_integer'), { ...(method !== undefined && { method }), headers });
-    t.match(await answerOf(response), { status: 405, body: { code: 'PGRST101' } }, method ?? 'none');
+    t.match(await readAnswer(response), { status: 405, body: { code: 'PGRST101' } }, method ?? 'none');
   }
   for (const query of ['?p=1', '?select=p', '?limit=1']) {
     const response = await data.fetch(rpcUrl('as_integer') + query, { method: 'POST', headers, body: '{"p":1}' });
-    t.match(await answerOf(response), { status: 400, body: { code: 'PGRST100' } }, query);
+    t.match(await readAnswer(response), { status: 400, body: { code: 'PGRST100' } }, query);
   }
 });
 

@@ -25,7 +25,7 @@ function send(endpoint: Endpoint, url: string, payload: string, headers: Record<
   return server.app.inject({ method: endpoint.method, url, headers, ...(payload !== '' && { payload }) });
 }
 
-t.test('the corpus is made of bodies that are accepted but for one thing', async (t) => {
+t.test('each body of the corpus would be accepted but for one fault', async (t) => {
   for (const endpoint of endpoints) {
     const body = endpoint.body && JSON.stringify(endpoint.body);
     const response = await send(endpoint, endpoint.path, body ?? '', headers);
@@ -37,7 +37,7 @@ t.test('the corpus is made of bodies that are accepted but for one thing', async
   await server.verifyLedger(t);
 });
 
-t.test('every bad body is refused on every route, with a status the route declares', async (t) => {
+t.test('every route rejects every bad body with a status it declares', async (t) => {
   const before = await checksumsOf(server.database);
   for (const { endpoint, url } of writes) {
     const declared = await declaredStatuses(server, endpoint);
@@ -64,7 +64,7 @@ t.test('every body that is not labelled JSON is refused with 415', async (t) => 
   t.strictSame(await checksumsOf(server.database), before, 'no table changed');
 });
 
-t.test('a missing or garbled token is 401 before anything else is looked at', async (t) => {
+t.test('a missing or garbled token is 401 before anything else is checked', async (t) => {
   const before = await checksumsOf(server.database);
   const garbled = ['', 'Bearer', 'Bearer ', 'Bearer x', 'Bearer a.b.c', `Basic ${device.token}`, device.token];
   const json = { 'content-type': 'application/json' };
@@ -95,7 +95,7 @@ t.test('another method on a known path is refused with the error body', async (t
   t.strictSame(await checksumsOf(server.database), before, 'no table changed');
 });
 
-t.test('ids and paths that make no sense are refused with the error body', async (t) => {
+t.test('invalid ids and paths are refused with the error body', async (t) => {
   const before = await checksumsOf(server.database);
   const ids = ['not-a-uuid', '%00', '%ED%A0%80', '%2e%2e', "'--", 'x'.repeat(100), 'x'.repeat(5_000), '', '%20', '%zz'];
   const body = { model_type: 'gpt-5' };

@@ -39,7 +39,7 @@ async function register(payload: object): Promise<{ device_id: string; device_to
 
 const { device_id: id, device_token: token } = await register({ ...registration, enrollment_key });
 
-/** Calls every route with secrets in every place that takes one; answers the statuses seen. */
+/** Calls every route with secrets in every place that takes one; returns the statuses seen. */
 async function exercise(authorization: string): Promise<Set<number>> {
   const statuses = new Set<number>();
   const headers = { authorization, cookie: `session=${CANARY}`, 'x-api-key': CANARY };

@@ -16,7 +16,7 @@ const document = response.json<{ openapi: string; paths: Record<string, Record<s
 const ALWAYS = ['429', '500', '503'];
 const UNAUTHORIZED = ['401', ...ALWAYS];
 const BODY = ['400', '413', '415'];
-/** What each route may answer. */
+/** Statuses each route may answer with. */
 const STATUSES: Readonly<Record<string, readonly string[]>> = {
   'get /': ['200'],
   'get /healthz': ['200'],

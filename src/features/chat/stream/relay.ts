@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { FastifyBaseLogger } from 'fastify';
 import { DatabaseError } from '../../../platform/database/client/database-error.js';
-import { ApiError, apiErrorOf } from '../../../platform/errors.js';
+import { ApiError, toApiError } from '../../../platform/errors.js';
 import type { Hold, Settlement, UsageReport } from '../metering/chat-meter.js';
 import type { HoldExtender } from '../metering/hold-extender.js';
 import { type Settle, ZERO_USAGE } from '../metering/settlement.js';
@@ -54,9 +54,9 @@ interface Relay extends Answer {
 /** How long upstream may take to close its stream after the end mark, so that its connection can be used again. */
 const DRAIN_MS = 1_000;
 
-function toApiError(error: unknown): ApiError {
+function toStreamError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
-  return error instanceof DatabaseError ? apiErrorOf(error) : new ApiError('UPSTREAM_FAILED', { cause: error });
+  return error instanceof DatabaseError ? toApiError(error) : new ApiError('UPSTREAM_FAILED', { cause: error });
 }
 
 /** Counts one event and passes it on; returns why the stream may not go on, if so. */
@@ -121,7 +121,7 @@ async function readStream(relay: Relay): Promise<StopReason | undefined> {
     reason = await pipeEvents(relay, pieces);
     isComplete = reason === undefined && !client.isGone();
   } catch (error) {
-    if (!client.isGone() || abortSignal.aborted) reason = { kind: 'fault', error: toApiError(error) };
+    if (!client.isGone() || abortSignal.aborted) reason = { kind: 'fault', error: toStreamError(error) };
   } finally {
     abortSignal.removeEventListener('abort', stop);
     body.on('error', () => {});
@@ -148,7 +148,7 @@ export async function relayStream(relay: Relay): Promise<void> {
     await client.write(format.finalEvents({ stopReason, report, settlement }));
   } catch (error) {
     log.error({ err: error }, 'a stream is not settled yet');
-    const fault: StopReason = { kind: 'fault', error: toApiError(error) };
+    const fault: StopReason = { kind: 'fault', error: toStreamError(error) };
     await client.write(format.finalEvents({ stopReason: fault, report, settlement: undefined }));
   } finally {
     client.end();

@@ -4,12 +4,12 @@ import type { Caller } from './caller.js';
 import type { Arguments, Database, FunctionName } from './database.js';
 import type { TokenMinter } from './token-minter.js';
 
-/** The database as one person sees it: row-level security answers with their rows only. */
+/** The database as one person sees it: row-level security limits every answer to their rows. */
 export interface CallerDatabase {
   /**
-   * Calls a SQL function in a person's own name and returns what it answered, checked against a schema.
+   * Calls a SQL function as this person and returns its answer, checked against a schema.
    * @throws {DatabaseError} as {@link Database.call}
-   * @throws {ApiError} USER_DATA_DISABLED where no key is set to sign database tokens with
+   * @throws {ApiError} USER_DATA_DISABLED if no key is set to sign database tokens with
    */
   readonly call: <Name extends FunctionName, Schema extends TSchema>(
     caller: Caller,
@@ -25,7 +25,7 @@ function toClaims(caller: Caller): Record<string, string> {
   return { role: 'authenticated', sub: caller.id, ...credential };
 }
 
-/** Builds the database as its users see it, over a database and a maker of database tokens. */
+/** Builds the database as its users see it, over a database and a minter of database tokens. */
 export function createCallerDatabase(database: Database, mintToken: TokenMinter | undefined): CallerDatabase {
   return {
     call: async (caller, name, args, schema) => {

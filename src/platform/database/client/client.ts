@@ -1,11 +1,12 @@
 import { createClient } from '@supabase/supabase-js';
 import type { Database } from './types.js';
 
+/** A supabase-js client of schema `public`. */
 export type DatabaseClient = ReturnType<typeof createClient<Database, 'public'>>;
 
 /**
- * supabase-js builds a realtime client at once, which on Node 20 ends in an error unless it is given a transport.
- * Realtime is not used here, so this one never connects.
+ * Stands in for a WebSocket and never connects. supabase-js creates a realtime client right away, which throws on Node 20
+ * unless it is given a transport; we do not use realtime.
  */
 class NoRealtime {
   readonly CONNECTING = 0;
@@ -26,9 +27,9 @@ class NoRealtime {
 }
 
 /**
- * Builds a supabase-js client that acts with one key. It is shared by all requests and holds no session.
+ * Builds a supabase-js client that acts with one key. All requests share it; it holds no session.
  *
- * @param fetch what carries the calls: the direct Data API's, or the global one for PostgREST
+ * @param fetch sends the calls: the direct Data API's, or the global one for PostgREST
  */
 export function createDatabaseClient(url: string, key: string, fetch: typeof globalThis.fetch): DatabaseClient {
   return createClient<Database, 'public'>(url, key, {
@@ -38,7 +39,7 @@ export function createDatabaseClient(url: string, key: string, fetch: typeof glo
   });
 }
 
-/** Builds a `fetch` that gives up after a while, unless the call brings a signal: supabase-js itself would wait for ever. */
+/** Builds a `fetch` that times out after `timeoutMs`, unless the call has its own signal: supabase-js itself never times out. */
 export function fetchWithTimeout(timeoutMs: number): typeof globalThis.fetch {
   return (input, init) => fetch(input, { ...init, signal: init?.signal ?? AbortSignal.timeout(timeoutMs) });
 }

@@ -1,10 +1,10 @@
-/** An error the Data API answered instead of a result. */
+/** Carries the error the Data API answered instead of a result. */
 export class DatabaseError extends Error {
-  /** HTTP status of the answer, 0 where none came. */
+  /** HTTP status of the answer, 0 if none came. */
   readonly status: number;
-  /** SQLSTATE, or a `PGRST…` code, or empty where no answer came. */
+  /** SQLSTATE, or a `PGRST…` code, or empty if no answer came. */
   readonly code: string;
-  /** `detail` of the database's error, JSON where our own functions raised it. */
+  /** `detail` of the database's error, JSON if our own functions raised it. */
   readonly details: string | null;
 
   constructor(answer: {

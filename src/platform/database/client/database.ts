@@ -18,7 +18,7 @@ export interface CallOptions {
   readonly token?: string;
 }
 
-/** Accepts whatever a function returned, where nobody reads it. */
+/** Accepts any answer, for calls whose answer nobody reads. */
 export const AnyResult = Type.Unknown();
 
 /** Longest wait for the few calls that look at everything, in milliseconds. */

@@ -6,11 +6,11 @@ import type { TokenKey } from '../../../config/config.js';
 import { StartupError } from '../../startup-error.js';
 
 const LIFETIME_SECONDS = 300;
-/** A remembered token has a minute left at least. */
-const REMEMBERED_MS = (LIFETIME_SECONDS - 60) * 1_000;
-const TOKENS_REMEMBERED = 10_000;
+/** A cached token is good for at least one more minute. */
+const CACHE_TTL_MS = (LIFETIME_SECONDS - 60) * 1_000;
+const MAX_CACHED_TOKENS = 10_000;
 
-/** Makes a database token: what the Data API believes of who is asking. */
+/** Mints a database token: the claims the Data API trusts about who is asking. */
 export type TokenMinter = (claims: Readonly<Record<string, string>>) => Promise<string>;
 
 interface Signature {
@@ -27,12 +27,13 @@ const PrivateKeySchema = Type.Object({
   kid: Type.Optional(Type.String()),
 });
 
-async function signatureOf(tokenKey: TokenKey): Promise<Signature> {
+/** Imports the key tokens are signed with. @throws {StartupError} when it cannot be used */
+async function importSigningKey(tokenKey: TokenKey): Promise<Signature> {
   if ('secret' in tokenKey) return { header: { alg: 'HS256' }, key: new TextEncoder().encode(tokenKey.secret) };
   try {
     const jwk: unknown = JSON.parse(tokenKey.jwk);
     Value.Assert(PrivateKeySchema, jwk);
-    // Only what makes the key: Supabase's own keys also name uses that Web Cryptography refuses for a private key.
+    // Only the members that make the key: Supabase's own keys also list uses Web Cryptography refuses for a private key.
     const { kty, crv, d, x, y, kid } = jwk;
     const key = await importJWK({ kty, crv, d, x, y }, 'ES256');
     return { header: { alg: 'ES256', ...(kid !== undefined && { kid }) }, key };
@@ -42,23 +43,23 @@ async function signatureOf(tokenKey: TokenKey): Promise<Signature> {
 }
 
 /**
- * Builds a maker of short-lived database tokens (RFC 7519), as a Supabase project signs its own. Tokens are remembered
- * by their claims.
+ * Builds the minter of short-lived database tokens (RFC 7519), signed as a Supabase project signs its own. Tokens are
+ * cached by their claims.
  * @throws {StartupError} when the key cannot be used
  */
 export async function createTokenMinter(tokenKey: TokenKey): Promise<TokenMinter> {
-  const { header, key } = await signatureOf(tokenKey);
-  const remembered = new LRUCache<string, string>({ max: TOKENS_REMEMBERED, ttl: REMEMBERED_MS });
+  const { header, key } = await importSigningKey(tokenKey);
+  const cache = new LRUCache<string, string>({ max: MAX_CACHED_TOKENS, ttl: CACHE_TTL_MS });
   return async (claims) => {
     const name = JSON.stringify(claims);
-    const known = remembered.get(name);
+    const known = cache.get(name);
     if (known !== undefined) return known;
     const token = await new SignJWT(claims)
       .setProtectedHeader({ ...header, typ: 'JWT' })
       .setIssuedAt()
       .setExpirationTime(`${LIFETIME_SECONDS}s`)
       .sign(key);
-    remembered.set(name, token);
+    cache.set(name, token);
     return token;
   };
 }

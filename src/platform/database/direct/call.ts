@@ -1,19 +1,19 @@
 import pg from 'pg';
 import type { CallableFunction } from './catalog.js';
 import type { Caller } from './claims.js';
-import { DataApiFailure } from './failure.js';
-import { statusOfSqlstate } from './sqlstate.js';
+import { DataApiError } from './data-api-error.js';
+import { toHttpStatus } from './sqlstate.js';
 
 const { escapeIdentifier, escapeLiteral } = pg;
 
-/** By its text only does the pool tell a wait for a free connection from one for Postgres itself. */
+/** The pool's only sign that all its connections are busy, rather than Postgres itself being slow, is this text. */
 const NO_FREE_CONNECTION = 'timeout exceeded when trying to connect';
 
 /**
- * The query that calls a function with its arguments as one JSON object in `$1`, converted by Postgres to the
- * declared types, and that answers the JSON text PostgREST would.
+ * Builds the query that calls a function and returns the JSON text PostgREST would. Its arguments are one JSON object in
+ * `$1`, which Postgres converts to the declared types.
  */
-function callSql(fn: CallableFunction, given: readonly string[]): string {
+function buildCall(fn: CallableFunction, given: readonly string[]): string {
   const used = fn.arguments.filter(({ name }) => given.includes(name));
   const columns = used.map(({ name, type }) => `${escapeIdentifier(name)} ${type}`).join(', ');
   const named = used.map(({ name, variadic }) => {
@@ -36,36 +36,41 @@ function callSql(fn: CallableFunction, given: readonly string[]): string {
   }
 }
 
-function failureOf(error: unknown, caller: Caller): DataApiFailure {
+/** Translates an error of the driver into the one PostgREST answers. */
+function toDataApiError(error: unknown, caller: Caller): DataApiError {
   if (error instanceof pg.DatabaseError && error.code !== undefined) {
-    return new DataApiFailure(statusOfSqlstate(error.code, caller.role !== 'anon'), error.code, error.message, {
+    return new DataApiError(toHttpStatus(error.code, caller.role !== 'anon'), error.code, error.message, {
       details: error.detail ?? null,
       hint: error.hint ?? null,
     });
   }
-  return new DataApiFailure(503, 'PGRST001', 'Database client error', { details: messageOf(error) });
+  return new DataApiError(503, 'PGRST001', 'Database client error', { details: readMessage(error) });
 }
 
-function messageOf(error: unknown): string | null {
+function readMessage(error: unknown): string | null {
   return error instanceof Error ? error.message : null;
 }
 
+/**
+ * Takes a connection from the pool.
+ * @throws {DataApiError} 504 PGRST003 if none became free in time, 503 PGRST000 if Postgres cannot be reached
+ */
 async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
   try {
     return await pool.connect();
   } catch (error) {
-    if (messageOf(error) === NO_FREE_CONNECTION) {
-      throw new DataApiFailure(504, 'PGRST003', 'Timed out acquiring connection from connection pool.');
+    if (readMessage(error) === NO_FREE_CONNECTION) {
+      throw new DataApiError(504, 'PGRST003', 'Timed out acquiring connection from connection pool.');
     }
-    throw new DataApiFailure(503, 'PGRST000', 'Could not connect with the database', { details: messageOf(error) });
+    throw new DataApiError(503, 'PGRST000', 'Could not connect with the database', { details: readMessage(error) });
   }
 }
 
-/** How much longer than the statement time-out an answer may take, in milliseconds, before Postgres counts as silent. */
-export const SILENCE_MS = 2_000;
+/** Time the answer may take beyond the statement time-out, in milliseconds, before the connection counts as dead. */
+export const RESPONSE_MARGIN_MS = 2_000;
 
-/** Hands a connection back after a failure; one that may still be at work, or is broken, is closed instead. */
-async function recover(client: pg.PoolClient, error: unknown): Promise<void> {
+/** Returns a connection to the pool after an error; closes it instead if it is broken or may still be busy. */
+async function releaseAfterError(client: pg.PoolClient, error: unknown): Promise<void> {
   if (!(error instanceof pg.DatabaseError)) return client.release(true);
   await client.query('rollback').then(
     () => client.release(),
@@ -74,13 +79,13 @@ async function recover(client: pg.PoolClient, error: unknown): Promise<void> {
 }
 
 /**
- * Calls one function as the caller, in a transaction of its own: read-only for stable and immutable functions,
- * role and claims set for this transaction only. The body travels as a parameter, so that no statement carries
- * an argument into the database's log.
+ * Calls one function as the caller, in its own transaction: read-only for stable and immutable functions, with role and
+ * claims set for this transaction only. The body is sent as a parameter, so that no argument shows up in a statement in
+ * the database's log.
  *
- * @param defaultTimeoutMs statement time-out, in milliseconds, where the function sets none for itself
+ * @param defaultTimeoutMs statement time-out in milliseconds, unless the function sets its own
  * @returns the answer's JSON text, `null` for a function that returns nothing
- * @throws {DataApiFailure} with the status and code PostgREST answers
+ * @throws {DataApiError} with the status and code PostgREST answers
  */
 export async function callFunction(
   pool: pg.Pool,
@@ -97,14 +102,18 @@ export async function callFunction(
         `set local role ${escapeIdentifier(caller.role)}; ` +
         `select set_config('request.jwt.claims', ${escapeLiteral(caller.claims)}, true)`,
     );
-    // Postgres ends a slow statement itself; the time-out of the query is for one that went silent.
-    const call = { text: callSql(fn, request.given), values: [request.body], query_timeout: timeoutMs + SILENCE_MS };
+    // Postgres cancels a slow statement itself; the query's time-out is for a connection that went silent.
+    const call = {
+      text: buildCall(fn, request.given),
+      values: [request.body],
+      query_timeout: timeoutMs + RESPONSE_MARGIN_MS,
+    };
     const { rows } = await client.query<{ body: string | null }>(call);
     await client.query('commit');
     client.release();
     return fn.returns === 'void' ? null : (rows[0]?.body ?? 'null');
   } catch (error) {
-    await recover(client, error);
-    throw failureOf(error, caller);
+    await releaseAfterError(client, error);
+    throw toDataApiError(error, caller);
   }
 }

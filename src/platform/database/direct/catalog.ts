@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { DataApiFailure } from './failure.js';
+import { DataApiError } from './data-api-error.js';
 
 /** A named argument of a function. */
 export interface Argument {
@@ -9,21 +9,21 @@ export interface Argument {
   readonly variadic: boolean;
 }
 
-/** What the Data API must know of a function to call it. */
+/** A function as the Data API needs it to call it. */
 export interface CallableFunction {
   readonly name: string;
   readonly arguments: readonly Argument[];
   readonly readOnly: boolean;
-  /** The time-out the function sets for itself, in milliseconds. */
+  /** Statement time-out the function sets for itself, in milliseconds. */
   readonly timeoutMs: number | undefined;
-  /** `scalar`: one value; `row`: one object; `values` and `rows`: a list of them; `void`: nothing. */
+  /** Shape of the answer. `scalar`: one value; `row`: one object; `values`, `rows`: a list of them; `void`: nothing. */
   readonly returns: 'scalar' | 'row' | 'values' | 'rows' | 'void';
 }
 
 /**
- * Functions of the exposed schema that can be called by name: all inputs named, no triggers. Outputs may stand
- * between the inputs in `proargnames`, never in `proargtypes`; defaults belong to the last inputs. A function with
- * output columns returns an object even where it is only one.
+ * Lists the functions of the exposed schema that can be called by name: all inputs named, no triggers. `proargnames` may
+ * hold outputs between the inputs, `proargtypes` never does; defaults belong to the last inputs. A function with output
+ * columns returns an object even if it has only one.
  */
 const FUNCTIONS_SQL = `
   select p.proname as name,
@@ -59,34 +59,35 @@ interface FunctionRow {
   arguments: Argument[];
 }
 
-function returnsOf(row: FunctionRow): CallableFunction['returns'] {
+function toReturnKind(row: FunctionRow): CallableFunction['returns'] {
   if (row.returns_void) return 'void';
   if (row.set_returning) return row.composite ? 'rows' : 'values';
   return row.composite ? 'row' : 'scalar';
 }
 
-function callable(row: FunctionRow): CallableFunction {
+function toCallable(row: FunctionRow): CallableFunction {
   return {
     name: row.name,
     arguments: row.arguments,
     readOnly: row.read_only,
     timeoutMs: row.timeout_ms ?? undefined,
-    returns: returnsOf(row),
+    returns: toReturnKind(row),
   };
 }
 
+/** Tells whether a function can be called with exactly these named arguments. */
 function accepts(candidate: CallableFunction, given: readonly string[]): boolean {
   const known = candidate.arguments.map((argument) => argument.name);
   const required = candidate.arguments.filter((argument) => !argument.optional);
   return given.every((name) => known.includes(name)) && required.every(({ name }) => given.includes(name));
 }
 
-function signatureOf(candidate: CallableFunction): string {
+function formatSignature(candidate: CallableFunction): string {
   const parameters = candidate.arguments.map(({ name, type }) => `${name} => ${type}`);
   return `public.${candidate.name}(${parameters.join(', ')})`;
 }
 
-/** The functions of schema `public`, read once and again when a call names one that is not known. */
+/** Remembers the functions of schema `public`; reads them again when a call names an unknown one. */
 export class FunctionCatalog {
   readonly #pool: pg.Pool;
   #functions: Promise<readonly CallableFunction[]> | undefined;
@@ -97,46 +98,46 @@ export class FunctionCatalog {
 
   /**
    * Finds the function that takes exactly these named arguments.
-   * @throws {DataApiFailure} 404 PGRST202 where none does, 300 PGRST203 where several do, 503 PGRST002 where the
+   * @throws {DataApiError} 404 PGRST202 if none does, 300 PGRST203 if several do, 503 PGRST002 if the
    *   database cannot be asked
    */
   async resolve(name: string, given: readonly string[]): Promise<CallableFunction> {
-    const known = await this.#matching(name, given);
-    const found = known.length > 0 ? known : await this.#reloaded(name, given);
+    const known = await this.#match(name, given);
+    const found = known.length > 0 ? known : await this.#reloadAndMatch(name, given);
     const [match] = found;
     if (match === undefined) {
       const parameters = given.length > 0 ? `(${given.join(', ')})` : ' without parameters';
-      throw new DataApiFailure(
+      throw new DataApiError(
         404,
         'PGRST202',
         `Could not find the function public.${name}${parameters} in the schema cache`,
       );
     }
     if (found.length > 1) {
-      const candidates = found.map(signatureOf).join(', ');
-      throw new DataApiFailure(300, 'PGRST203', `Could not choose the best candidate function between: ${candidates}`);
+      const candidates = found.map(formatSignature).join(', ');
+      throw new DataApiError(300, 'PGRST203', `Could not choose the best candidate function between: ${candidates}`);
     }
     return match;
   }
 
-  async #matching(name: string, given: readonly string[]): Promise<CallableFunction[]> {
+  async #match(name: string, given: readonly string[]): Promise<CallableFunction[]> {
     this.#functions ??= this.#load();
     const functions = await this.#functions;
     return functions.filter((candidate) => candidate.name === name && accepts(candidate, given));
   }
 
-  async #reloaded(name: string, given: readonly string[]): Promise<CallableFunction[]> {
+  async #reloadAndMatch(name: string, given: readonly string[]): Promise<CallableFunction[]> {
     this.#functions = undefined;
-    return this.#matching(name, given);
+    return this.#match(name, given);
   }
 
   async #load(): Promise<readonly CallableFunction[]> {
     try {
       const { rows } = await this.#pool.query<FunctionRow>(FUNCTIONS_SQL);
-      return rows.map(callable);
+      return rows.map(toCallable);
     } catch (error) {
       this.#functions = undefined;
-      throw new DataApiFailure(503, 'PGRST002', 'Could not query the database for the schema cache', {
+      throw new DataApiError(503, 'PGRST002', 'Could not query the database for the schema cache', {
         details: error instanceof Error ? error.message : null,
       });
     }

@@ -1,5 +1,5 @@
 import { type JWTPayload, errors as joseErrors, jwtVerify } from 'jose';
-import { DataApiFailure } from './failure.js';
+import { DataApiError } from './data-api-error.js';
 
 /** Roles a token may name. Anything else, the login role included, is refused before Postgres is asked. */
 const ROLES = ['anon', 'authenticated', 'service_role'] as const;
@@ -22,7 +22,7 @@ function isRole(value: unknown): value is Role {
 
 function callerOf(payload: JWTPayload): Caller {
   const role = payload['role'] ?? 'anon';
-  if (!isRole(role)) throw new DataApiFailure(403, '42501', `permission denied to set role "${String(role)}"`);
+  if (!isRole(role)) throw new DataApiError(403, '42501', `permission denied to set role "${String(role)}"`);
   return { role, claims: JSON.stringify({ ...payload, role }) };
 }
 
@@ -30,18 +30,18 @@ async function verify(token: string, secret: Uint8Array): Promise<JWTPayload> {
   const options = { algorithms: ['HS256'], clockTolerance: CLOCK_SKEW_SECONDS };
   const { payload } = await jwtVerify(token, secret, options);
   if ((payload.iat ?? 0) > Date.now() / 1000 + CLOCK_SKEW_SECONDS) {
-    throw new DataApiFailure(401, 'PGRST303', 'JWT issued at future');
+    throw new DataApiError(401, 'PGRST303', 'JWT issued at future');
   }
   return payload;
 }
 
-function rejected(error: unknown): DataApiFailure {
-  if (error instanceof DataApiFailure) return error;
-  if (error instanceof joseErrors.JWTExpired) return new DataApiFailure(401, 'PGRST303', 'JWT expired');
+function rejected(error: unknown): DataApiError {
+  if (error instanceof DataApiError) return error;
+  if (error instanceof joseErrors.JWTExpired) return new DataApiError(401, 'PGRST303', 'JWT expired');
   if (error instanceof joseErrors.JWTClaimValidationFailed) {
-    return new DataApiFailure(401, 'PGRST303', 'JWT claims validation failed');
+    return new DataApiError(401, 'PGRST303', 'JWT claims validation failed');
   }
-  return new DataApiFailure(401, 'PGRST301', 'JWT could not be decoded or verified');
+  return new DataApiError(401, 'PGRST301', 'JWT could not be decoded or verified');
 }
 
 /**
@@ -49,7 +49,7 @@ function rejected(error: unknown): DataApiFailure {
  * No bearer token, or one without a role, is the role `anon`. A verified token is remembered until it expires, as the server uses few.
  *
  * @param secret the key database tokens are signed with
- * @returns a function from the header's value to the caller; it throws a {@link DataApiFailure}
+ * @returns a function from the header's value to the caller; it throws a {@link DataApiError}
  *   (401 PGRST301 not decodable or foreign, 401 PGRST303 expired or not yet valid, 403 a role not on the list)
  */
 export function createCallerCheck(secret: Uint8Array): (authorization: string | null) => Promise<Caller> {

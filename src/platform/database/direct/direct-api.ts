@@ -1,24 +1,26 @@
 import pg from 'pg';
-import { callFunction, SILENCE_MS } from './call.js';
+import { callFunction, RESPONSE_MARGIN_MS } from './call.js';
 import { FunctionCatalog } from './catalog.js';
 import { createCallerCheck } from './claims.js';
-import { DataApiFailure } from './failure.js';
+import { DataApiError } from './data-api-error.js';
 
+/** How to reach Postgres, and how long to wait for it. */
 export interface DirectApiOptions {
   /** Postgres connection string; its role must be a member of anon, authenticated and service_role. */
   readonly connectionString: string;
   /** Key database tokens are signed with (HS256). */
   readonly jwtSecret: Uint8Array;
-  /** Most connections to Postgres; 10 unless told. */
+  /** Most connections to Postgres; 10 by default. */
   readonly poolSize?: number;
-  /** Statement time-out in milliseconds; 10,000 unless told. */
+  /** Statement time-out in milliseconds; 10,000 by default. */
   readonly statementTimeoutMs?: number;
-  /** Longest wait for a connection in milliseconds; 5,000 unless told. */
+  /** Longest wait for a connection in milliseconds; 5,000 by default. */
   readonly connectionTimeoutMs?: number;
-  /** Told of connections that broke while idle. */
+  /** Called for each connection that breaks while idle. */
   readonly onConnectionError?: (error: Error) => void;
 }
 
+/** The direct Data API, as supabase-js takes it. */
 export interface DirectApi {
   readonly fetch: typeof globalThis.fetch;
   readonly close: () => Promise<void>;
@@ -26,50 +28,52 @@ export interface DirectApi {
 
 const RPC_PATH = /^\/rest\/v1\/rpc\/([a-z_][a-z0-9_]*)$/;
 
-function functionNameOf(input: string | URL | Request, method: string | undefined): string {
+/** Parses the name of the called function from the URL; rejects every other request. */
+function parseFunctionName(input: string | URL | Request, method: string | undefined): string {
   const url = new URL(input instanceof Request ? input.url : input);
   const name = RPC_PATH.exec(url.pathname)?.[1];
-  if (name === undefined) throw new DataApiFailure(404, 'PGRST125', 'Invalid path specified in request URL');
-  if (method !== 'POST') throw new DataApiFailure(405, 'PGRST101', 'Only POST is supported on RPC');
-  if (url.search !== '') throw new DataApiFailure(400, 'PGRST100', 'Query parameters are not supported on RPC');
+  if (name === undefined) throw new DataApiError(404, 'PGRST125', 'Invalid path specified in request URL');
+  if (method !== 'POST') throw new DataApiError(405, 'PGRST101', 'Only POST is supported on RPC');
+  if (url.search !== '') throw new DataApiError(400, 'PGRST100', 'Query parameters are not supported on RPC');
   return name;
 }
 
-/** Refuses what would give the answer another shape or meaning. */
-function refuseUnsupported(headers: Headers): void {
+/** Rejects headers that would give the answer another shape or meaning. */
+function rejectUnsupported(headers: Headers): void {
   const accepted = headers.get('accept') ?? '*/*';
   if (!/(^|,)\s*(application\/json|\*\/\*)\s*(;|,|$)/.test(accepted)) {
-    throw new DataApiFailure(406, 'PGRST107', `None of these media types are available: ${accepted}`);
+    throw new DataApiError(406, 'PGRST107', `None of these media types are available: ${accepted}`);
   }
   const type = headers.get('content-type') ?? 'application/json';
   if (!/^application\/json\s*(;|$)/.test(type)) {
-    throw new DataApiFailure(400, 'PGRST102', `Content-Type not acceptable: ${type}`);
+    throw new DataApiError(400, 'PGRST102', `Content-Type not acceptable: ${type}`);
   }
   const schema = headers.get('content-profile') ?? 'public';
-  if (schema !== 'public') throw new DataApiFailure(406, 'PGRST106', `Invalid schema: ${schema}`);
+  if (schema !== 'public') throw new DataApiError(406, 'PGRST106', `Invalid schema: ${schema}`);
 }
 
-function parse(text: string): unknown {
+function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new DataApiFailure(400, 'PGRST102', 'Empty or invalid json');
+    throw new DataApiError(400, 'PGRST102', 'Empty or invalid json');
   }
 }
 
-function argumentsOf(body: unknown): { given: string[]; body: string } {
+/** Parses the body's named arguments; the body itself goes to Postgres unchanged. */
+function parseArguments(body: unknown): { given: string[]; body: string } {
   const text = body === undefined || body === null || body === '' ? '{}' : body;
-  if (typeof text !== 'string') throw new DataApiFailure(400, 'PGRST102', 'Only text is supported as the body');
-  const parsed = parse(text);
+  if (typeof text !== 'string') throw new DataApiError(400, 'PGRST102', 'Only text is supported as the body');
+  const parsed = parseJson(text);
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    throw new DataApiFailure(400, 'PGRST102', 'All object keys must match');
+    throw new DataApiError(400, 'PGRST102', 'All object keys must match');
   }
   return { given: Object.keys(parsed), body: text };
 }
 
 /**
- * The direct Data API: a `fetch` for supabase-js that answers `POST /rest/v1/rpc/<function>` as PostgREST does,
- * straight from Postgres. Everything else PostgREST offers is refused, never guessed.
+ * Opens the direct Data API: a `fetch` for supabase-js that answers `POST /rest/v1/rpc/<function>` as PostgREST does,
+ * straight from Postgres. It rejects everything else PostgREST offers.
  * Follows PostgREST's documentation, "Functions as RPC", "Errors", "Transactions" and "Authentication".
  */
 export function openDirectApi(options: DirectApiOptions): DirectApi {
@@ -78,25 +82,25 @@ export function openDirectApi(options: DirectApiOptions): DirectApi {
     connectionString: options.connectionString,
     max: options.poolSize ?? 10,
     connectionTimeoutMillis: options.connectionTimeoutMs ?? 5_000,
-    query_timeout: statementTimeoutMs + SILENCE_MS,
+    query_timeout: statementTimeoutMs + RESPONSE_MARGIN_MS,
     keepAlive: true,
-    // An idle connection is no reason for a process to live on.
+    // Idle connections must not keep the process alive.
     allowExitOnIdle: true,
     application_name: 'tokenledger',
   });
-  // Without a listener a connection that breaks while idle would end the process.
+  // Without a listener, a connection that breaks while idle would crash the process.
   pool.on('error', (error) => options.onConnectionError?.(error));
-  // The same while it is in use, when the pool does not listen; there the call in progress fails with the reason.
+  // The same holds for a connection in use, where the pool does not listen; the call in progress reports the error.
   pool.on('connect', (client) => client.on('error', () => {}));
   const catalog = new FunctionCatalog(pool);
-  const callerOf = createCallerCheck(options.jwtSecret);
+  const authenticate = createCallerCheck(options.jwtSecret);
 
   const answer: typeof globalThis.fetch = async (input, init) => {
-    const name = functionNameOf(input, init?.method);
+    const name = parseFunctionName(input, init?.method);
     const headers = new Headers(init?.headers);
-    const caller = await callerOf(headers.get('authorization'));
-    refuseUnsupported(headers);
-    const request = argumentsOf(init?.body);
+    const caller = await authenticate(headers.get('authorization'));
+    rejectUnsupported(headers);
+    const request = parseArguments(init?.body);
     const fn = await catalog.resolve(name, request.given);
     const body = await callFunction(pool, caller, fn, request, statementTimeoutMs);
     if (body === null) return new Response(null, { status: 204 });
@@ -108,7 +112,7 @@ export function openDirectApi(options: DirectApiOptions): DirectApi {
       try {
         return await answer(input, init);
       } catch (error) {
-        if (error instanceof DataApiFailure) return error.toResponse();
+        if (error instanceof DataApiError) return error.toResponse();
         throw error;
       }
     },

@@ -1,5 +1,5 @@
 /**
- * PostgREST's translation of Postgres error codes into HTTP statuses, longest prefix first.
+ * Maps Postgres error codes to HTTP statuses as PostgREST does, longest prefix first.
  * Source: PostgREST documentation, "Errors", table "HTTP Status Codes".
  */
 const STATUS_BY_PREFIX: readonly (readonly [prefix: string, status: number])[] = [
@@ -31,16 +31,15 @@ const STATUS_BY_PREFIX: readonly (readonly [prefix: string, status: number])[] =
   ['42883', 404],
   ['42P01', 404],
   ['42P17', 500],
-  // Not a status: what PostgREST takes for control over the whole answer, and refuses in any other shape than its own.
+  // Not an SQLSTATE: asks PostgREST to take the whole answer from the error, which it refuses in any shape but its own.
   ['PGRST', 500],
 ];
 
 /**
- * HTTP status for a Postgres error.
- * `PTxyz`, raised by our own functions, is the status xyz, 500 where that is none; a missing privilege is 401 for a caller
- * without a token and 403 for one with a token.
+ * Returns the HTTP status of a Postgres error. `PTxyz`, raised by our own functions, is the status xyz, or 500 if that is
+ * no status; a missing privilege is 401 for a caller without a token and 403 for one with a token.
  */
-export function statusOfSqlstate(sqlstate: string, authenticated: boolean): number {
+export function toHttpStatus(sqlstate: string, authenticated: boolean): number {
   if (sqlstate.startsWith('PT')) return /^[2-5][0-9]{2}$/.test(sqlstate.slice(2)) ? Number(sqlstate.slice(2)) : 500;
   if (sqlstate === '42501') return authenticated ? 403 : 401;
   return STATUS_BY_PREFIX.find(([prefix]) => sqlstate.startsWith(prefix))?.[1] ?? 400;

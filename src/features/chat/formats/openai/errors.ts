@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { ApiError, ErrorCode } from '../../../../platform/errors.js';
-import { answerError, apiErrorFor } from '../../../../platform/http/error-handler.js';
+import { answerError, normalizeError } from '../../../../platform/http/error-handler.js';
 
 /** Our codes as OpenAI's clients know them; the others are sent in lower case. */
 const CODES: Partial<Record<ErrorCode, string>> = {
@@ -29,7 +29,7 @@ export function toOpenAiError(error: ApiError): { error: Record<string, unknown>
  * another attempt would fail as well, a header keeps OpenAI's own clients from making one.
  */
 export function answerOpenAiError(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply) {
-  const apiError = apiErrorFor(error);
+  const apiError = normalizeError(error);
   if (apiError.code !== 'INSUFFICIENT_TOKENS') return answerError(apiError, request, reply, toOpenAiError);
   return reply.code(429).header('x-should-retry', 'false').send(toOpenAiError(apiError));
 }

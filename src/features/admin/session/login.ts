@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox';
-import type { Actor } from '../../auth/guards/admin-guard.js';
-import { hashNewPassword, verifyPassword } from '../../auth/passwords.js';
-import { TokenVersionSchema } from '../../auth/tokens/claims.js';
-import { AnyResult, type Database } from '../../platform/database/client/database.js';
-import { ApiError } from '../../platform/errors.js';
+import type { Actor } from '../../../auth/guards/admin-guard.js';
+import { hashNewPassword, verifyPassword } from '../../../auth/passwords.js';
+import { TokenVersionSchema } from '../../../auth/tokens/claims.js';
+import { AnyResult, type Database } from '../../../platform/database/client/database.js';
+import { ApiError } from '../../../platform/errors.js';
 
 const BeginAdminLoginSchema = Type.Union([
   Type.Object({ allowed: Type.Literal(false), retry_after: Type.Integer() }),
@@ -17,8 +17,8 @@ const BeginAdminLoginSchema = Type.Union([
 const AdminCredentialsSchema = Type.Object({ username: Type.String(), password_hash: Type.String() });
 
 /**
- * Checks an admin's name and password; an unknown name takes as long as a wrong password.
- * @throws {ApiError} INVALID_CREDENTIALS, RATE_LIMITED before any hashing
+ * Verifies an admin's name and password; an unknown name takes as long as a wrong password.
+ * @throws {ApiError} INVALID_CREDENTIALS; RATE_LIMITED, before any hashing
  */
 export async function logIn(
   database: Database,
@@ -36,8 +36,8 @@ export async function logIn(
 
 /**
  * Changes the calling admin's password, which ends all their tokens.
- * @returns the version new tokens carry
- * @throws {ApiError} INVALID_CREDENTIALS when the current password is wrong, PASSWORD_TOO_COMMON
+ * @returns the version that new tokens must have
+ * @throws {ApiError} INVALID_CREDENTIALS if the current password is wrong, PASSWORD_TOO_COMMON
  */
 export async function changePassword(
   database: Database,

@@ -1,8 +1,8 @@
 import { type FastifyPluginAsyncTypebox, type Static, Type } from '@fastify/type-provider-typebox';
-import { type Actor, getActor, requireAdmin } from '../../auth/guards/admin-guard.js';
-import type { Database } from '../../platform/database/client/database.js';
-import { errors } from '../../platform/http/error-schema.js';
-import { describeRoutes } from '../../platform/http/route-defaults.js';
+import { type Actor, getActor } from '../../../auth/guards/admin-guard.js';
+import type { Database } from '../../../platform/database/client/database.js';
+import { errors } from '../../../platform/http/error-schema.js';
+import { describeRoutes } from '../../../platform/http/route-defaults.js';
 import {
   BlockDeviceSchema,
   DeletedDeviceSchema,
@@ -13,12 +13,14 @@ import {
 
 type Change = { readonly p_blocked: boolean } | { readonly p_name: string } | { readonly p_rotate: true };
 
-/** Block, rotate, rename and remove devices; each takes effect on the device's very next request. */
+/**
+ * Serves changes to devices, each of which takes effect on the device's very next request; the scope it is registered in
+ * must require an admin.
+ */
 export const managedDeviceRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
   describeRoutes(app, { tags: ['Admin: devices'] });
-  requireAdmin(app);
 
-  const update = async (actor: Actor, id: string, change: Change): Promise<Static<typeof ManagedDeviceSchema>> =>
+  const update = (actor: Actor, id: string, change: Change): Promise<Static<typeof ManagedDeviceSchema>> =>
     database.call('update_device', { p_actor: actor, p_device_id: id, ...change }, ManagedDeviceSchema);
 
   app.post(
@@ -37,7 +39,7 @@ export const managedDeviceRoutes: FastifyPluginAsyncTypebox<{ database: Database
     '/admin/devices/:id/rotate',
     {
       schema: {
-        summary: "Invalidate the device's tokens",
+        summary: "Invalidate a device's tokens",
         params: DeviceParamsSchema,
         body: Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })]),
         response: { 200: ManagedDeviceSchema, ...errors(404) },
@@ -68,9 +70,9 @@ export const managedDeviceRoutes: FastifyPluginAsyncTypebox<{ database: Database
         response: { 200: DeletedDeviceSchema, ...errors(404) },
       },
     },
-    async (request) => {
+    (request) => {
       const target = { p_actor: getActor(request), p_device_id: request.params.id };
-      return await database.call('delete_device', target, DeletedDeviceSchema);
+      return database.call('delete_device', target, DeletedDeviceSchema);
     },
   );
 };

@@ -1,8 +1,8 @@
-import { Type } from '@sinclair/typebox';
-import { EmailSchema } from '../../auth/email.js';
-import { PasswordSchema } from '../../auth/passwords.js';
-import { DisplayNameSchema, UserSchema } from '../../auth/user-schema.js';
-import { NextCursor, PageQuery } from '../../platform/http/pagination.js';
+import { type Static, Type } from '@sinclair/typebox';
+import { EmailSchema } from '../../../auth/email.js';
+import { PasswordSchema } from '../../../auth/passwords.js';
+import { DisplayNameSchema, UserSchema } from '../../../auth/user-schema.js';
+import { NextCursor, PageQuery } from '../../../platform/http/pagination.js';
 
 export const CreateUserSchema = Type.Object(
   {
@@ -12,6 +12,7 @@ export const CreateUserSchema = Type.Object(
   },
   { additionalProperties: false },
 );
+export type CreateUser = Static<typeof CreateUserSchema>;
 
 export const UsersQuerySchema = Type.Object(
   {
@@ -20,10 +21,11 @@ export const UsersQuerySchema = Type.Object(
   },
   { additionalProperties: false },
 );
+export type UsersQuery = Static<typeof UsersQuerySchema>;
 
 export const UsersSchema = Type.Object({
   success: Type.Literal(true),
-  count: Type.Integer({ description: 'All that match, not only this page.' }),
+  count: Type.Integer({ description: 'Number of all matches, not only of this page.' }),
   users: Type.Array(UserSchema),
   next_cursor: NextCursor,
 });

@@ -1,8 +1,8 @@
-/** Statuses HTTP allows no body for. */
+/** Statuses whose responses have no body (RFC 9110). */
 const BODILESS: readonly number[] = [204, 205, 304];
 
-/** An error answer of the Data API: its HTTP status and PostgREST's error body. */
-export class DataApiFailure extends Error {
+/** Carries an error answer of the Data API: its HTTP status and PostgREST's error body. */
+export class DataApiError extends Error {
   readonly status: number;
   readonly code: string;
   readonly details: string | null;
@@ -15,14 +15,14 @@ export class DataApiFailure extends Error {
     extra: { details?: string | null; hint?: string | null } = {},
   ) {
     super(message);
-    this.name = 'DataApiFailure';
+    this.name = 'DataApiError';
     this.status = status;
     this.code = code;
     this.details = extra.details ?? null;
     this.hint = extra.hint ?? null;
   }
 
-  /** The answer as PostgREST would send it. */
+  /** Returns the response PostgREST would send. */
   toResponse(): Response {
     const headers = new Headers({ 'content-type': 'application/json; charset=utf-8' });
     if (this.status === 401) headers.set('www-authenticate', 'Bearer');

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { Static } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
-import { getUser, requireUser } from '../../auth/guards/user-guard.js';
+import { getUser } from '../../auth/guards/user-guard.js';
 import { accountLimit } from '../../auth/limits/rate-limits.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
@@ -16,22 +16,21 @@ import {
   SubscriptionSchema,
 } from './schemas.js';
 
-/** A person's subscription: `GET`, `POST`, `PUT` and `DELETE /subscriptions`, `POST /subscriptions/portal`. */
+/** Serves a person's subscription to them; the scope it is registered in must guard it. */
 export const subscriptionRoutes: FastifyPluginAsyncTypebox<SubscriptionsOptions> = async (app, services) => {
   describeRoutes(app, { tags: ['Subscriptions'] });
-  requireUser(app);
-  const mySubscription = async (request: FastifyRequest): Promise<Static<typeof SubscriptionSchema>> =>
+  const readSubscription = async (request: FastifyRequest): Promise<Static<typeof SubscriptionSchema>> =>
     services.callerDatabase.call(getUser(request), 'my_subscription', {}, SubscriptionSchema);
 
   app.get(
     '/subscriptions',
     {
       schema: {
-        summary: 'The tier in force, the subscription behind it, and what was used of it',
+        summary: 'Read the tier in force, the subscription behind it, and its usage',
         response: { 200: SubscriptionSchema },
       },
     },
-    mySubscription,
+    readSubscription,
   );
 
   app.post(
@@ -39,7 +38,7 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<SubscriptionsOptions>
     {
       onRequest: accountLimit(app),
       schema: {
-        summary: "Begin a subscription: answers the address of Stripe's page to pay on",
+        summary: "Begin a subscription; returns the URL of Stripe's payment page",
         body: ChooseTierSchema,
         response: { 201: CheckoutSchema, ...errors(409, 422) },
       },
@@ -56,14 +55,14 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<SubscriptionsOptions>
     {
       onRequest: accountLimit(app),
       schema: {
-        summary: 'Change the tier of a running subscription, with proration, or keep it from ending',
+        summary: 'Change the tier of a running subscription, with proration, and keep it from ending',
         body: ChooseTierSchema,
         response: { 200: SubscriptionSchema, ...errors(402, 404, 422) },
       },
     },
     async (request) => {
       await changeTier(services, request, request.body.tier);
-      return mySubscription(request);
+      return readSubscription(request);
     },
   );
 
@@ -72,14 +71,14 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<SubscriptionsOptions>
     {
       onRequest: accountLimit(app),
       schema: {
-        summary: 'End the subscription with the period that is paid for, or at once',
+        summary: 'End the subscription with the paid period, or at once',
         querystring: EndSubscriptionQuerySchema,
         response: { 200: SubscriptionSchema, ...errors(404) },
       },
     },
     async (request) => {
       await endSubscription(services, request, request.query.now);
-      return mySubscription(request);
+      return readSubscription(request);
     },
   );
 
@@ -88,7 +87,7 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<SubscriptionsOptions>
     {
       onRequest: accountLimit(app),
       schema: {
-        summary: "The address of Stripe's page for invoices, means of payment and cancelling",
+        summary: "Open Stripe's page for invoices, payment methods and cancelling; returns its URL",
         response: { 201: PortalSchema, ...errors(404) },
       },
     },

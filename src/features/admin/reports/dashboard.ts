@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
-import type { Actor } from '../../auth/guards/admin-guard.js';
-import type { Database } from '../../platform/database/client/database.js';
-import { decodeCursor, encodeCursor } from '../../platform/http/pagination.js';
+import type { Actor } from '../../../auth/guards/admin-guard.js';
+import type { Database } from '../../../platform/database/client/database.js';
+import { decodeCursor, encodeCursor } from '../../../platform/http/pagination.js';
 import {
   type DashboardQuery,
   DashboardQuerySchema,
@@ -10,7 +10,7 @@ import {
   ListedDeviceSchema,
   TopDeviceSchema,
   type UsageSchema,
-} from './report-schemas.js';
+} from './dashboard-schemas.js';
 
 const DashboardRowsSchema = Type.Object({
   budget: DashboardSchema.properties.budget,
@@ -27,19 +27,20 @@ const PositionSchema = Type.Object({
 
 type Usage = Static<typeof UsageSchema>;
 
+/** Adds up the usage of days. */
 function sumUsage(days: readonly Usage[]): Usage {
   const sum = (field: keyof Usage) => days.reduce((total, day) => total + day[field], 0);
   return { events: sum('events'), prompts: sum('prompts'), total_tokens: sum('total_tokens'), cost: sum('cost') };
 }
 
-/** The admin's dashboard: pools, one page of devices, usage of 30 days, the devices that used most. */
+/** Reads the admin's dashboard: pools, one page of devices, usage of 30 days, and the devices that used most. */
 export async function readDashboard(
   database: Database,
   actor: Actor,
   { limit, sort, q, cursor }: DashboardQuery,
 ): Promise<Static<typeof DashboardSchema>> {
   const position = decodeCursor(PositionSchema, cursor);
-  // A cursor continues the order it was given out in.
+  // A cursor continues in the order of the page it came with.
   const order = position?.sort ?? sort;
   const read = await database.call(
     'dashboard',

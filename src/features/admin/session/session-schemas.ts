@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import { PasswordSchema, TypedPasswordSchema } from '../../auth/passwords.js';
+import { PasswordSchema, TypedPasswordSchema } from '../../../auth/passwords.js';
 
 export const AdminLoginSchema = Type.Object(
   {

@@ -1,7 +1,7 @@
-import type { Actor } from '../../auth/guards/admin-guard.js';
-import type { Database } from '../../platform/database/client/database.js';
-import { ApiError } from '../../platform/errors.js';
-import { type Allocate, AllocatedSchema } from './budget-schemas.js';
+import type { Actor } from '../../../auth/guards/admin-guard.js';
+import type { Database } from '../../../platform/database/client/database.js';
+import { ApiError } from '../../../platform/errors.js';
+import { type Allocate, AllocatedSchema } from './allocation-schemas.js';
 
 interface Target {
   readonly kind: 'device' | 'user';
@@ -9,8 +9,11 @@ interface Target {
   readonly from: string | undefined;
 }
 
-/** Who gets the tokens: a device or a user, from the pool or from another of the same kind. */
-function targetOf(body: Allocate): Target {
+/**
+ * Parses who gets the tokens: a device or a user, from the pool or from another of the same kind.
+ * @throws {ApiError} VALIDATION_FAILED
+ */
+function parseTarget(body: Allocate): Target {
   const { device_id, user_id, from_device_id, from_user_id } = body;
   if (device_id !== undefined && user_id === undefined && from_user_id === undefined) {
     return { kind: 'device', id: device_id, from: from_device_id };
@@ -26,14 +29,15 @@ function targetOf(body: Allocate): Target {
 /**
  * Gives tokens from the pool, takes unused ones back, or moves them.
  * @param key idempotency key, private to the admin
- * @throws {ApiError} VALIDATION_FAILED; the database raises BUDGET_EXCEEDED, INSUFFICIENT_TOKENS and the like
+ * @throws {ApiError} VALIDATION_FAILED
+ * @throws {DatabaseError} BUDGET_EXCEEDED, INSUFFICIENT_TOKENS and others
  */
 export async function allocate(database: Database, actor: Actor, body: Allocate, key: string | undefined) {
-  const target = targetOf(body);
+  const target = parseTarget(body);
   if (body.tokens === 0 || (target.from !== undefined && body.tokens < 0)) {
     throw new ApiError('VALIDATION_FAILED', { sentence: 'tokens must not be 0, and positive to transfer' });
   }
-  return await database.call(
+  return database.call(
     'allocate',
     {
       p_actor: actor,

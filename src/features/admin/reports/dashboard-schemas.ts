@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { NextCursor, PageQuery } from '../../platform/http/pagination.js';
-import { BudgetSchema } from './budget-schemas.js';
+import { NextCursor, PageQuery } from '../../../platform/http/pagination.js';
+import { BudgetSchema } from '../budget/budget-schemas.js';
 
 const NullableText = Type.Union([Type.String(), Type.Null()]);
 const SORTS = ['created', 'name', 'allocated', 'used', 'remaining', 'last_seen'] as const;
@@ -61,33 +61,5 @@ export const DashboardSchema = Type.Object({
     last_30_days: UsageSchema,
     by_day: Type.Array(DayUsageSchema, { description: 'Days in UTC, today last.' }),
   }),
-  top_devices: Type.Array(TopDeviceSchema, { description: 'The ten that used most in this period.' }),
+  top_devices: Type.Array(TopDeviceSchema, { description: 'The ten devices that used most in this period.' }),
 });
-
-export const VerifiedLedgerSchema = Type.Object({
-  ok: Type.Boolean(),
-  checks: Type.Array(
-    Type.Object({
-      name: Type.String(),
-      ok: Type.Boolean(),
-      checked: Type.Integer(),
-      discrepancies: Type.Array(Type.Object({ subject: NullableText, stated: Type.Unknown(), proven: Type.Unknown() })),
-    }),
-  ),
-});
-
-export const AuditQuerySchema = Type.Object(
-  { ...PageQuery, target: Type.Optional(Type.String({ minLength: 1, maxLength: 300 })) },
-  { additionalProperties: false },
-);
-export const AuditEntrySchema = Type.Object({
-  id: Type.Integer(),
-  actor: Type.String(),
-  action: Type.String(),
-  target: NullableText,
-  before: Type.Unknown(),
-  after: Type.Unknown(),
-  request_id: NullableText,
-  created_at: Type.String(),
-});
-export const AuditSchema = Type.Object({ entries: Type.Array(AuditEntrySchema), next_cursor: NextCursor });

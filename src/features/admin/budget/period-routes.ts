@@ -1,0 +1,56 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { getActor } from '../../../auth/guards/admin-guard.js';
+import type { Database } from '../../../platform/database/client/database.js';
+import { errors } from '../../../platform/http/error-schema.js';
+import { PageQuerySchema } from '../../../platform/http/pagination.js';
+import { describeRoutes } from '../../../platform/http/route-defaults.js';
+import {
+  PeriodDevicesSchema,
+  PeriodParamsSchema,
+  PeriodsSchema,
+  ResetMonthlySchema,
+  ResetSchema,
+} from './period-schemas.js';
+import { listPeriodDevices, listPeriods, resetMonthly } from './periods.js';
+
+/** Serves the budget periods of devices; the scope it is registered in must require an admin. */
+export const periodRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
+  describeRoutes(app, { tags: ['Admin: budget'] });
+
+  app.post(
+    '/admin/reset-monthly',
+    {
+      schema: {
+        summary: 'Close the budget period and give every device the default',
+        body: ResetMonthlySchema,
+        response: { 200: ResetSchema, ...errors(403, 409) },
+      },
+    },
+    (request) => resetMonthly(database, getActor(request), request.body.default_tokens, request.body.force),
+  );
+
+  app.get(
+    '/admin/periods',
+    {
+      schema: {
+        summary: 'List the budget periods, newest first',
+        querystring: PageQuerySchema,
+        response: { 200: PeriodsSchema },
+      },
+    },
+    (request) => listPeriods(database, getActor(request), request.query),
+  );
+
+  app.get(
+    '/admin/periods/:number',
+    {
+      schema: {
+        summary: 'List what each device had and used in a closed period',
+        params: PeriodParamsSchema,
+        querystring: PageQuerySchema,
+        response: { 200: PeriodDevicesSchema },
+      },
+    },
+    (request) => listPeriodDevices(database, getActor(request), Number(request.params.number), request.query),
+  );
+};

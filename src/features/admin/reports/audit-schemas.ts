@@ -1,0 +1,23 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { NextCursor, PageQuery } from '../../../platform/http/pagination.js';
+
+const NullableText = Type.Union([Type.String(), Type.Null()]);
+
+export const AuditQuerySchema = Type.Object(
+  { ...PageQuery, target: Type.Optional(Type.String({ minLength: 1, maxLength: 300 })) },
+  { additionalProperties: false },
+);
+export type AuditQuery = Static<typeof AuditQuerySchema>;
+
+const AuditEntrySchema = Type.Object({
+  id: Type.Integer(),
+  actor: Type.String(),
+  action: Type.String(),
+  target: NullableText,
+  before: Type.Unknown(),
+  after: Type.Unknown(),
+  request_id: NullableText,
+  created_at: Type.String(),
+});
+export const AuditEntriesSchema = Type.Array(AuditEntrySchema);
+export const AuditSchema = Type.Object({ entries: AuditEntriesSchema, next_cursor: NextCursor });

@@ -1,0 +1,43 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { getActor } from '../../../auth/guards/admin-guard.js';
+import { UserSchema } from '../../../auth/user-schema.js';
+import { errors } from '../../../platform/http/error-schema.js';
+import { describeRoutes } from '../../../platform/http/route-defaults.js';
+import type { AdminOptions } from '../plugin.js';
+import { CreateUserSchema, UsersQuerySchema, UsersSchema } from './user-schemas.js';
+import { createUser, listUsers } from './users.js';
+
+/** Serves the list of accounts and their creation; the scope it is registered in must require an admin. */
+export const userRoutes: FastifyPluginAsyncTypebox<AdminOptions> = async (app, { database, defaultUserTokens }) => {
+  describeRoutes(app, { tags: ['Admin: users'] });
+
+  // Contract 4 has the list at `/users`.
+  for (const path of ['/admin/users', '/users']) {
+    app.get(
+      path,
+      {
+        schema: {
+          summary: 'List accounts with their balances, newest first',
+          querystring: UsersQuerySchema,
+          response: { 200: UsersSchema },
+        },
+      },
+      (request) => listUsers(database, getActor(request), request.query),
+    );
+  }
+
+  app.post(
+    '/admin/users',
+    {
+      schema: {
+        summary: 'Create an account, with or without a password',
+        body: CreateUserSchema,
+        response: { 201: UserSchema, ...errors(409) },
+      },
+    },
+    async (request, reply) => {
+      const user = await createUser(database, getActor(request), request.body, defaultUserTokens);
+      return reply.code(201).send(user);
+    },
+  );
+};

@@ -1,0 +1,61 @@
+import type { Config } from '../../config/config.js';
+import type { Caller } from '../../platform/database/client/caller.js';
+import { AnyResult, type Database } from '../../platform/database/client/database.js';
+import { ApiError } from '../../platform/errors.js';
+import { readStripeAccount, type StripeAccount } from './customer.js';
+import { createPayments, type PaymentServices, type Payments } from './payments.js';
+import { type Reconciled, reconcileWhenDue } from './reconcile.js';
+import { callStripe, isMissing } from './stripe-calls.js';
+
+/** Billing as the rest of the application uses it. */
+export interface Billing {
+  /** Stripe, for the routes of subscriptions; undefined if it is not set up. */
+  readonly payments: Payments | undefined;
+  /**
+   * Cancels everything a person could be charged for, before their account is deleted. Needs no Stripe for people who
+   * never paid.
+   * @throws {ApiError} SERVICE_UNAVAILABLE while Stripe cannot be reached, PAYMENTS_DISABLED if its keys were removed
+   *   while a subscription is running: the account stays, so that nobody goes on paying for one that is gone
+   */
+  readonly cancel: (caller: Caller) => Promise<void>;
+  /**
+   * Compares subscriptions and invoices with Stripe, unless a server has done so within the last hour.
+   * @returns undefined if no comparison was due, or Stripe is not set up
+   * @throws {ApiError} SERVICE_UNAVAILABLE
+   */
+  readonly reconcileWhenDue: () => Promise<Reconciled | undefined>;
+}
+
+async function deleteCustomer({ stripe }: Payments, { customer_id, subscription_id }: StripeAccount): Promise<void> {
+  const ignoreMissing = (error: unknown) => {
+    if (!isMissing(error)) throw error;
+  };
+  if (subscription_id !== null) {
+    const idempotencyKey = `end:${subscription_id}`;
+    await stripe.subscriptions.cancel(subscription_id, {}, { idempotencyKey }).catch(ignoreMissing);
+  }
+  // Deleting the customer also ends what is not known here: an open checkout, or a subscription begun a moment ago.
+  if (customer_id !== null) {
+    await stripe.customers.del(customer_id, {}, { idempotencyKey: `delete:${customer_id}` }).catch(ignoreMissing);
+  }
+}
+
+async function cancelBilling({ database, payments }: PaymentServices, caller: Caller): Promise<void> {
+  const account = await readStripeAccount(database, caller);
+  const { customer_id, subscription_id } = account;
+  if (customer_id === null) return;
+  if (payments !== undefined) await callStripe(() => deleteCustomer(payments, account));
+  else if (subscription_id !== null) throw new ApiError('PAYMENTS_DISABLED');
+  const customer = { p_caller: caller, p_customer_id: customer_id };
+  await database.call('detach_stripe_customer', customer, AnyResult);
+}
+
+/** Builds billing over a database; Stripe is not called yet. */
+export function createBilling(database: Database, config: Config['stripe']): Billing {
+  const payments = createPayments(config);
+  return {
+    payments,
+    cancel: (caller) => cancelBilling({ database, payments }, caller),
+    reconcileWhenDue: async () => payments && reconcileWhenDue(database, payments),
+  };
+}
