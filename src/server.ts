@@ -9,7 +9,7 @@ import { type Backend, openBackend } from './platform/database/backend.js';
 import { createReadiness, schemaProblem } from './platform/health/readiness.js';
 import { createLogger } from './platform/logging.js';
 import { shutDown, stopRequested } from './platform/shutdown.js';
-import { explanationOf, StartupError, systemCodeOf } from './platform/startup-error.js';
+import { formatFatalError, StartupError, systemCodeOf } from './platform/startup-error.js';
 
 async function listen(app: FastifyInstance, config: Config): Promise<string> {
   try {
@@ -82,7 +82,7 @@ async function main(): Promise<void> {
 main().then(
   () => process.exit(0),
   (error: unknown) => {
-    process.stderr.write(`${explanationOf(error)}
+    process.stderr.write(`${formatFatalError(error)}
 `);
     process.exit(1);
   },
