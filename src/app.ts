@@ -47,9 +47,9 @@ import { healthRoutes } from './platform/health/routes.js';
 import { corsOptions } from './platform/http/cors.js';
 import errorHandler, { answerError, answerMalformed } from './platform/http/error-handler.js';
 import jsonBody from './platform/http/json-body.js';
-import { trustedProxies } from './platform/http/trusted-proxies.js';
+import { parseTrustedProxies } from './platform/http/trusted-proxies.js';
 import { validatorCompiler } from './platform/http/validation.js';
-import logging, { requestIdOf } from './platform/logging.js';
+import logging, { toRequestId } from './platform/logging.js';
 import mail from './platform/mail/outbox.js';
 import docs from './platform/openapi.js';
 import type { Services } from './services.js';
@@ -75,8 +75,8 @@ export async function buildApp(
   const app = Fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
-    genReqId: (request) => requestIdOf(request.headers['x-request-id']),
-    trustProxy: trustedProxies(config.TRUST_PROXY),
+    genReqId: (request) => toRequestId(request.headers['x-request-id']),
+    trustProxy: parseTrustedProxies(config.TRUST_PROXY),
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: 30_000,
     keepAliveTimeout: 72_000,

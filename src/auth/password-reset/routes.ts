@@ -3,7 +3,7 @@ import { publicUrlOf } from '../../config/config.js';
 import { callDatabase } from '../../platform/database/client/client.js';
 import { shapeOf } from '../../platform/database/client/shape.js';
 import { errors } from '../../platform/http/error-schema.js';
-import { outboxOf } from '../../platform/mail/outbox.js';
+import { requireOutbox } from '../../platform/mail/outbox.js';
 import type { Services } from '../../services.js';
 import { accountLimit } from '../limits/rate-limits.js';
 import { hashNewPassword } from '../passwords.js';
@@ -35,7 +35,7 @@ export const passwordResetRoutes: FastifyPluginAsyncTypebox<Services> = async (a
       },
     },
     async (request, reply) => {
-      const outbox = outboxOf(app);
+      const outbox = requireOutbox(app);
       const token = randomToken();
       const reset = { p_email: normalEmail(request.body.email), p_token_hash: digestOf(token) };
       const { mail_to } = requestOf(await callDatabase(() => database.rpc('request_password_reset', reset)));

@@ -4,7 +4,7 @@ import { callDatabase } from '../../platform/database/client/client.js';
 import { shapeOf } from '../../platform/database/client/shape.js';
 import { ApiError } from '../../platform/errors.js';
 import type { Services } from '../../services.js';
-import { networkOf } from '../limits/address.js';
+import { toNetwork } from '../limits/address.js';
 import { hashNewPassword, verifyPassword } from '../passwords.js';
 import { digestOf } from '../tokens/opaque-token.js';
 import { type LoginSchema, normalEmail, type RegisterSchema } from './schemas.js';
@@ -70,7 +70,7 @@ export async function logIn(
   credentials: Static<typeof LoginSchema>,
 ): Promise<StartedSession> {
   const { database } = services;
-  const p_address = networkOf(request);
+  const p_address = toNetwork(request);
   const subject = { p_email: normalEmail(credentials.email), p_address };
   const attempt = attemptOf(await callDatabase(() => database.rpc('begin_user_login', subject)));
   if (!attempt.allowed) throw new ApiError('RATE_LIMITED', { extras: { retry_after: attempt.retry_after } });

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { ADMIN_TOKEN_SECONDS, actorOf, issueAdminToken, requireAdmin } from '../../auth/guards/admin-guard.js';
-import { networkOf } from '../../auth/limits/address.js';
+import { toNetwork } from '../../auth/limits/address.js';
 import { errors } from '../../platform/http/error-schema.js';
 import type { Services } from '../../services.js';
 import { changePassword, logIn } from './login.js';
@@ -21,7 +21,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { da
       },
     },
     async (request) => {
-      const admin = await logIn(database, request.body, networkOf(request));
+      const admin = await logIn(database, request.body, toNetwork(request));
       return { token: issueAdminToken(app, admin), expires_in: ADMIN_TOKEN_SECONDS };
     },
   );

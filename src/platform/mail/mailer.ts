@@ -1,6 +1,7 @@
+import { isIP } from 'node:net';
 import type { FastifyBaseLogger } from 'fastify';
+import { createTransport } from 'nodemailer';
 import type { Config } from '../../config/config.js';
-import { smtpMailer } from './smtp.js';
 
 /** A mail to one person; the sender is the configuration's. */
 export interface MailMessage {
@@ -21,11 +22,76 @@ export interface Mailer {
   readonly send: (message: MailMessage, signal: AbortSignal) => Promise<void>;
 }
 
+type SmtpConfig = Pick<Config, 'SMTP_URL' | 'SENDGRID_API_KEY' | 'FROM_EMAIL'>;
+
+const SENDGRID = { host: 'smtp.sendgrid.net', port: 465, secure: true } as const;
+const TIMEOUTS = {
+  dnsTimeout: 5_000,
+  connectionTimeout: 5_000,
+  greetingTimeout: 10_000,
+  socketTimeout: 10_000,
+  socketCloseTimeout: 1_000,
+} as const;
+
+/** Nobody out of office shall answer (RFC 3834). */
+const AUTOMATIC = { 'Auto-Submitted': 'auto-generated' } as const;
+/** SendGrid would lead links through a host of its own, secrets and all, and put an image into the mail. */
+const UNTRACKED = {
+  'X-SMTPAPI': JSON.stringify({
+    filters: { clicktrack: { settings: { enable: 0 } }, opentrack: { settings: { enable: 0 } } },
+  }),
+} as const;
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '[::1]' || (isIP(host) === 4 && host.startsWith('127.'));
+}
+
+/** A login is never sent in clear to another machine, unless the URL ends in `?requireTLS=false`. */
+function needsTls(url: URL): boolean {
+  const isOptional = url.searchParams.get('requireTLS') === 'false';
+  return url.protocol === 'smtp:' && url.username !== '' && !isLoopback(url.hostname) && !isOptional;
+}
+
+/**
+ * Returns how the mail server is reached, as nodemailer takes it, and the headers every mail carries; undefined where
+ * none is configured.
+ */
+export function toSmtpSettings({ SMTP_URL, SENDGRID_API_KEY }: SmtpConfig) {
+  const options = { ...TIMEOUTS, logger: false, disableFileAccess: true, disableUrlAccess: true };
+  if (SMTP_URL !== undefined) {
+    const encryption = needsTls(new URL(SMTP_URL)) && { requireTLS: true };
+    return { options: { ...options, ...encryption, url: SMTP_URL }, headers: AUTOMATIC };
+  }
+  if (SENDGRID_API_KEY !== undefined) {
+    const auth = { user: 'apikey', pass: SENDGRID_API_KEY };
+    return { options: { ...options, ...SENDGRID, auth }, headers: { ...AUTOMATIC, ...UNTRACKED } };
+  }
+  return undefined;
+}
+
+/**
+ * Delivers by SMTP, a connection for each mail.
+ * @returns undefined where no mail server is configured
+ */
+export function createSmtpMailer(config: SmtpConfig): Mailer | undefined {
+  const settings = toSmtpSettings(config);
+  if (settings === undefined) return undefined;
+  const transport = createTransport(settings.options);
+  const from = config.FROM_EMAIL;
+  return {
+    send: async ({ to, subject, text, html }, signal) => {
+      // As an object an address is one address, whatever characters it has.
+      const recipient = { name: '', address: to };
+      await transport.sendMail({ from, to: recipient, subject, text, html, headers: settings.headers, signal });
+    },
+  };
+}
+
 /**
  * Prints mail instead of sending it. The only place where a secret is logged, the link in the mail: whoever tries the
  * embedded server has no mail server, and reads nobody's log but their own.
  */
-function printingMailer(log: FastifyBaseLogger): Mailer {
+function createPrintingMailer(log: FastifyBaseLogger): Mailer {
   return {
     send: async ({ to, subject, text }) => {
       log.warn(
@@ -41,5 +107,5 @@ function printingMailer(log: FastifyBaseLogger): Mailer {
  * @returns undefined where mail is disabled
  */
 export function createMailer(config: Config, embedded: boolean, log: FastifyBaseLogger): Mailer | undefined {
-  return smtpMailer(config) ?? (embedded ? printingMailer(log) : undefined);
+  return createSmtpMailer(config) ?? (embedded ? createPrintingMailer(log) : undefined);
 }

@@ -1,8 +1,7 @@
 import t from 'tap';
 import { resetMessage } from '../../../src/auth/password-reset/message.js';
 import { readConfig } from '../../../src/config/config.js';
-import { createMailer } from '../../../src/platform/mail/mailer.js';
-import { smtpMailer, smtpSettings } from '../../../src/platform/mail/smtp.js';
+import { createMailer, createSmtpMailer, toSmtpSettings } from '../../../src/platform/mail/mailer.js';
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
 import { keepingLogger } from '../../helpers/http/log-lines.js';
 
@@ -12,7 +11,7 @@ const signal = new AbortController().signal;
 
 t.test('both versions of a mail arrive as they are, with the configured sender', async (t) => {
   const smtp = await openSmtpServer(t);
-  await smtpMailer({ SMTP_URL: smtp.url, FROM_EMAIL })?.send(message, signal);
+  await createSmtpMailer({ SMTP_URL: smtp.url, FROM_EMAIL })?.send(message, signal);
   const mail = await smtp.mail(1);
   t.match({ from: mail.from, to: mail.to }, { from: FROM_EMAIL, to: [message.to] });
   t.equal(mail.text.replaceAll('\r\n', '\n').trimEnd(), message.text.trimEnd());
@@ -22,7 +21,7 @@ t.test('both versions of a mail arrive as they are, with the configured sender',
 
 t.test('an address is one recipient and no header, whatever it is made of', async (t) => {
   const smtp = await openSmtpServer(t);
-  const mailer = smtpMailer({ SMTP_URL: smtp.url, FROM_EMAIL });
+  const mailer = createSmtpMailer({ SMTP_URL: smtp.url, FROM_EMAIL });
   const addresses = [
     'a,victim@example.com',
     'a;b@example.com',
@@ -50,7 +49,7 @@ t.test('what stands in a link is escaped in HTML', async (t) => {
 });
 
 t.test('SendGrid is reached by its SMTP, and leads no link through its own hosts', async (t) => {
-  const settings = smtpSettings({ SENDGRID_API_KEY: 'SG.key', FROM_EMAIL });
+  const settings = toSmtpSettings({ SENDGRID_API_KEY: 'SG.key', FROM_EMAIL });
   t.match(settings?.options, {
     host: 'smtp.sendgrid.net',
     port: 465,
@@ -67,7 +66,7 @@ t.test('SendGrid is reached by its SMTP, and leads no link through its own hosts
 
 t.test('a login goes to another machine only encrypted, unless the URL says otherwise', async (t) => {
   const demanded = (SMTP_URL: string) => {
-    const { options } = smtpSettings({ SMTP_URL, FROM_EMAIL }) ?? {};
+    const { options } = toSmtpSettings({ SMTP_URL, FROM_EMAIL }) ?? {};
     return options !== undefined && 'requireTLS' in options;
   };
   t.ok(demanded('smtp://user:secret@mail.example'));
@@ -86,7 +85,7 @@ t.test('a login goes to another machine only encrypted, unless the URL says othe
 
 t.test('encryption that is demanded and not offered ends the attempt before anything is said', async (t) => {
   const smtp = await openSmtpServer(t);
-  const mailer = smtpMailer({ SMTP_URL: `${smtp.url}?requireTLS=true`, FROM_EMAIL });
+  const mailer = createSmtpMailer({ SMTP_URL: `${smtp.url}?requireTLS=true`, FROM_EMAIL });
   await t.rejects(mailer?.send(message, signal) ?? Promise.resolve(), { code: 'ETLS' });
   t.equal(smtp.mails.length, 0);
 });
