@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { CsvError, parse } from 'csv-parse';
-import { systemCodeOf } from '../../src/platform/startup-error.js';
+import { toSystemCode } from '../../src/platform/startup-error.js';
 import { UsageError } from '../command-line.js';
 
 /** Files of any origin: only how many records there are matters, not what they hold. */
@@ -24,7 +24,7 @@ export async function countRows(file: string): Promise<number> {
       for await (const _record of parsed) records += 1;
     });
   } catch (error) {
-    const reason = error instanceof CsvError ? error.message : systemCodeOf(error);
+    const reason = error instanceof CsvError ? error.message : toSystemCode(error);
     throw new UsageError(`--file ${file} cannot be read (${reason ?? 'unknown reason'})`);
   }
   if (records < 2) throw new UsageError(`--file ${file} has no rows below its header`);

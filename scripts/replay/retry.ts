@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { errors } from 'undici';
-import { systemCodeOf } from '../../src/platform/startup-error.js';
+import { toSystemCode } from '../../src/platform/startup-error.js';
 import type { Reply } from './connections.js';
 
 const ATTEMPTS = 10;
@@ -28,7 +28,7 @@ function pauseAfter(attempt: number, reply: Reply | undefined): number {
 
 function describeFailure(error: unknown): string {
   if (error instanceof errors.UndiciError) return error.message;
-  return systemCodeOf(error) ?? (error instanceof Error ? error.message : String(error));
+  return toSystemCode(error) ?? (error instanceof Error ? error.message : String(error));
 }
 
 /**

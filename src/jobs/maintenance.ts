@@ -1,15 +1,8 @@
-import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from '../config/config.js';
-import { reconcile } from '../features/chat/reconcile.js';
-import { createUpstream } from '../features/chat/upstream.js';
-import { createPayments } from '../features/subscriptions/payments.js';
-import { reconcileWhenDue } from '../features/subscriptions/reconcile.js';
 import { callDatabase, type DatabaseClient, longCall } from '../platform/database/client/client.js';
 import type { Json } from '../platform/database/client/types.js';
 
-const INTERVAL_MS = 60_000;
-
-/** One round of the database's own maintenance, as the configuration wants it; answers what it did. */
+/** Runs one round of the database's own maintenance, as the configuration wants it, and returns what it did. */
 export function maintain(database: DatabaseClient, config: Config): Promise<Json> {
   return callDatabase(() =>
     database
@@ -19,29 +12,4 @@ export function maintain(database: DatabaseClient, config: Config): Promise<Json
       })
       .abortSignal(longCall()),
   );
-}
-
-/**
- * Runs maintenance now and every minute: the database's own, then what only others know, Stripe and the upstream of chat.
- * Any number of servers may do so at once.
- * @returns stops the timer
- */
-export function startMaintenance(database: DatabaseClient, config: Config, log: FastifyBaseLogger): () => void {
-  const upstream = createUpstream(config);
-  const payments = createPayments(config);
-  const attempt = (what: string, work: () => Promise<unknown>) =>
-    work().catch((error: unknown) => log.warn({ err: error }, `${what} failed`));
-  const run = async () => {
-    await attempt('maintenance', () => maintain(database, config));
-    if (upstream !== undefined) await attempt('correcting estimates', () => reconcile(database, upstream));
-    if (payments !== undefined) {
-      await attempt('comparing subscriptions with Stripe', () => reconcileWhenDue(database, payments));
-    }
-  };
-  void run();
-  const timer = setInterval(run, INTERVAL_MS);
-  return () => {
-    clearInterval(timer);
-    void upstream?.close();
-  };
 }

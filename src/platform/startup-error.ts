@@ -8,8 +8,8 @@ export class StartupError extends Error {
   }
 }
 
-/** The system's code of an error (`ENOENT`, `EADDRINUSE`, …), or undefined. */
-export function systemCodeOf(error: unknown): string | undefined {
+/** Returns the system's code of an error (`ENOENT`, `EADDRINUSE`, …), or undefined. */
+export function toSystemCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 

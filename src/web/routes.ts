@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import { PROJECT_ROOT } from '../platform/project-root.js';
-import { systemCodeOf } from '../platform/startup-error.js';
+import { toSystemCode } from '../platform/startup-error.js';
 
 /** Every page: a folder of `src/web`, served at the path of its name. */
 const PAGES = ['dashboard', 'reset-password'] as const;
@@ -59,7 +59,7 @@ export const pageRoutes: FastifyPluginAsync<{ folder?: string }> = async (
     try {
       await servePage(app, folder, page);
     } catch (error) {
-      if (systemCodeOf(error) === undefined) throw error;
+      if (toSystemCode(error) === undefined) throw error;
       app.log.warn({ page }, 'this page is missing: run "npm run build"');
     }
   }

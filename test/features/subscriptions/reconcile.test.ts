@@ -1,6 +1,6 @@
 import t from 'tap';
+import { startBackgroundJobs } from '../../../src/background-jobs.js';
 import { readConfig } from '../../../src/config/config.js';
-import { startMaintenance } from '../../../src/jobs/maintenance.js';
 import { createLogger } from '../../../src/platform/logging.js';
 import { invoiceOf } from '../../helpers/fakes/stripe-invoices.js';
 import {
@@ -125,7 +125,7 @@ t.test('servers compare by themselves, once an hour among them, and old events a
   );
   const lists = () => stripe.requestsFor('GET', '/v1/subscriptions').length;
   const before = lists();
-  const stops = [1, 2, 3].map(() => startMaintenance(server.backend.database, config, createLogger('silent')));
+  const stops = [1, 2, 3].map(() => startBackgroundJobs(server.backend.database, config, createLogger('silent')));
   await untilTrue(async () => (await subscriptionOf(user)).tier === 'pro');
   for (const stop of stops) stop();
   const pages = lists() - before;
