@@ -53,7 +53,7 @@ import logging, { toRequestId } from './platform/logging.js';
 import mail from './platform/mail/outbox.js';
 import docs from './platform/openapi.js';
 import type { Services } from './services.js';
-import { pageRoutes } from './web/routes.js';
+import { pageRoutes } from './web/plugin.js';
 
 const BODY_LIMIT_BYTES = 64 * 1024;
 
