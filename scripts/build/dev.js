@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { watch } from 'node:fs';
 import { join } from 'node:path';
 import { copyPages } from './copy-pages.js';
-import { PROJECT_ROOT } from './sources.js';
-import { BuildError, findProgram, runStep } from './steps.js';
+import { hashSources, PROJECT_ROOT } from './sources.js';
+import { BuildError, dropStaleNotes, findProgram, runStep } from './steps.js';
 
 const SIGNALS = ['SIGINT', 'SIGTERM'];
 /** Editors save a file in several steps. */
@@ -36,6 +36,7 @@ function start(program, args) {
 await runStep(async () => {
   const compiler = findDevelopmentProgram('typescript', 'bin/tsc');
   const runner = findDevelopmentProgram('tsx', 'dist/cli.mjs');
+  await dropStaleNotes((await hashSources()) ?? {});
   await keepPagesCopied();
   const pages = start(compiler, ['-p', 'src/web', '--watch', '--preserveWatchOutput']);
   const server = start(runner, ['watch', '--clear-screen=false', 'src/server.ts']);

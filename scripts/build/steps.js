@@ -42,6 +42,13 @@ async function readManifest() {
   }
 }
 
+/** Makes the compiler start afresh when output of it is missing, as it would believe its notes of the last run. */
+export async function dropStaleNotes(sources) {
+  const compiled = Object.keys(sources).filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'));
+  if (compiled.every((path) => existsSync(join(DIST, path.replace(/ts$/, 'js'))))) return;
+  await Promise.all(['.tsbuildinfo', '.tsbuildinfo-web'].map((notes) => rm(join(DIST, notes), { force: true })));
+}
+
 /** Removes what was compiled from sources that are gone. */
 async function removeOrphans(before, now) {
   const gone = Object.keys(before).filter((path) => path.endsWith('.ts') && !(path in now));
@@ -58,8 +65,7 @@ export async function build() {
   if (compiler === undefined) throw new BuildError('TypeScript is not installed: run "npm ci", then "npm run build"');
   const [before, sources] = [await readManifest(), (await hashSources()) ?? {}];
   await rm(MANIFEST, { force: true });
-  // The compiler would take its own notes for the truth where the files are gone.
-  if (!existsSync(SERVER)) await rm(join(DIST, '.tsbuildinfo'), { force: true });
+  await dropStaleNotes(sources);
   await removeOrphans(before, sources);
   const codes = await Promise.all(PROJECTS.map((project) => run(compiler, ['-p', project])));
   if (codes.some((code) => code !== 0)) throw new BuildError('The sources do not compile');
