@@ -14,7 +14,13 @@ const floor = (name, floors) => ({
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
   forbidden: [
-    { name: 'no-cycles', comment: 'Files that import each other cannot be read alone.', severity: 'error', from: {}, to: { circular: true } },
+    {
+      name: 'no-cycles',
+      comment: 'Files that import each other cannot be read alone.',
+      severity: 'error',
+      from: {},
+      to: { circular: true },
+    },
     floor('config', ['platform/', 'auth/', 'metering/', 'features/', 'jobs/', 'web/', ...app]),
     floor('platform', ['auth/', 'metering/', 'features/', 'jobs/', 'web/', ...app]),
     floor('auth', ['metering/', 'features/', 'jobs/', 'web/', ...app]),
@@ -53,6 +59,9 @@ module.exports = {
     doNotFollow: { path: 'node_modules' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'require', 'node', 'default', 'types'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'require', 'node', 'default', 'types'],
+    },
   },
 };

@@ -20,12 +20,12 @@ import { documentBelowApiPrefix, stripApiPrefix } from './platform/http/api-pref
 import { corsOptions } from './platform/http/cors.js';
 import errorHandler, { answerError, answerMalformed } from './platform/http/error-handler.js';
 import jsonBody from './platform/http/json-body.js';
-import { trustedProxies } from './platform/http/trusted-proxies.js';
+import { parseTrustedProxies } from './platform/http/trusted-proxies.js';
 import { validatorCompiler } from './platform/http/validation.js';
-import logging, { requestIdOf } from './platform/logging.js';
+import logging, { toRequestId } from './platform/logging.js';
 import mail from './platform/mail/outbox.js';
 import openapi from './platform/openapi.js';
-import { pageRoutes } from './web/routes.js';
+import { pageRoutes } from './web/plugin.js';
 
 const BODY_LIMIT_BYTES = 64 * 1024;
 
@@ -37,9 +37,9 @@ function createServer(config: Config['http'], logger: FastifyBaseLogger): Fastif
   const app = Fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
-    genReqId: (request) => requestIdOf(request.headers['x-request-id']),
+    genReqId: (request) => toRequestId(request.headers['x-request-id']),
     rewriteUrl: (request) => stripApiPrefix(request.url ?? '/'),
-    trustProxy: trustedProxies(config.trustProxy),
+    trustProxy: parseTrustedProxies(config.trustProxy),
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: 30_000,
     keepAliveTimeout: 72_000,

@@ -1,21 +1,21 @@
 import type { FastifyInstance } from 'fastify';
 import { buildApp } from './app.js';
+import { startBackgroundJobs } from './background-jobs.js';
 import { type Config, parseConfig } from './config/config.js';
 import { loadEnvironmentFile } from './config/environment-file.js';
 import { ensureFirstAdmin } from './features/admin/first-admin.js';
-import { startMaintenance } from './jobs/maintenance.js';
 import { adminNotice, welcome } from './platform/banner.js';
 import { type Backend, openBackend } from './platform/database/backend.js';
 import { createReadiness, schemaProblem } from './platform/health/readiness.js';
 import { createLogger } from './platform/logging.js';
-import { shutDown, stopRequested } from './platform/shutdown.js';
-import { explanationOf, StartupError, systemCodeOf } from './platform/startup-error.js';
+import { shutDown, shutdownSignal } from './platform/shutdown.js';
+import { formatFatalError, StartupError, toSystemCode } from './platform/startup-error.js';
 
 async function listen(app: FastifyInstance, config: Config): Promise<string> {
   try {
     return await app.listen({ host: config.http.host, port: config.http.port });
   } catch (error) {
-    const code = systemCodeOf(error);
+    const code = toSystemCode(error);
     if (code === undefined) throw error;
     const reason = code === 'EADDRINUSE' ? 'is already in use' : `cannot be listened on (${code})`;
     throw new StartupError(`PORT ${config.http.port} on ${config.http.host} ${reason}; set another PORT or HOST`, {
@@ -24,7 +24,10 @@ async function listen(app: FastifyInstance, config: Config): Promise<string> {
   }
 }
 
-/** @returns stops serving: no new work, running requests finish, then the database is let go */
+/**
+ * Serves until it is told to stop.
+ * @returns stops serving: no new work, running requests finish, then the database is let go
+ */
 async function serve(
   config: Config,
   backend: Backend,
@@ -44,14 +47,14 @@ async function serve(
   const readiness = createReadiness(backend.database);
   const app = await buildApp(config, backend, log, readiness);
   const url = await listen(app, config);
-  const stopMaintenance = startMaintenance(backend.database, config, log);
+  const stopJobs = startBackgroundJobs(backend.database, config, log);
   process.stdout.write(welcome(config.http.isPublicUrlSet ? config.http.publicUrl : url));
   // PM2 waits for this before it stops the process this one replaces.
   process.send?.('ready');
 
   return async () => {
     readiness.drain();
-    stopMaintenance();
+    stopJobs();
     await shutDown(app);
     await backend.close();
   };
@@ -74,16 +77,16 @@ async function main(): Promise<void> {
   // Whoever reads our output may go away (`npm start | head`): that is no reason to die.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   // Heard from the beginning: a start that is interrupted finishes and then stops, and leaves no Postgres behind.
-  const requested = stopRequested();
+  const stopping = shutdownSignal();
   const stop = await start();
-  await requested;
+  await stopping;
   await stop();
 }
 
 main().then(
   () => process.exit(0),
   (error: unknown) => {
-    process.stderr.write(`${explanationOf(error)}
+    process.stderr.write(`${formatFatalError(error)}
 `);
     process.exit(1);
   },

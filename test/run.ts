@@ -37,6 +37,6 @@ if (tests.length === 0) throw new Error('name a test file or a folder of tests')
 // What was compiled from a source that is gone must not hide that it is missing.
 if (command !== 'one') await rm(join(PROJECT_ROOT, 'dist'), { recursive: true, force: true });
 await compile();
-await runNode(['dist/scripts/copy-pages.js']);
+await runNode(['scripts/build/copy-pages.js']);
 const passed = await (command === 'one' ? runEach(tests) : runTestFiles(tests));
 process.exitCode = passed ? 0 : 1;

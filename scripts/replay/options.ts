@@ -1,12 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { parseArgs } from 'node:util';
+import { parseCommandLine, parseWholeNumber, UsageError } from '../command-line.js';
 
 export const USAGE =
   'Usage: npm run replay -- --file trace.csv [--url http://127.0.0.1:3000] [--devices 40] [--concurrency 64]' +
   ' [--model gpt-5] [--limit rows] [--run id-to-resume]';
-
-/** Arguments that make no sense: answered with {@link USAGE} and exit code 2. */
-export class UsageError extends Error {}
 
 /** What to replay, where and how. */
 export interface ReplayOptions {
@@ -22,36 +19,7 @@ export interface ReplayOptions {
   readonly run: string;
 }
 
-const DEFAULTS = { url: 'http://127.0.0.1:3000', devices: '40', concurrency: '64', model: 'gpt-5' };
-
-function parse(args: readonly string[]) {
-  const text = { type: 'string' } as const;
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        url: { ...text, default: DEFAULTS.url },
-        file: text,
-        devices: { ...text, default: DEFAULTS.devices },
-        concurrency: { ...text, default: DEFAULTS.concurrency },
-        model: { ...text, default: DEFAULTS.model },
-        limit: text,
-        run: text,
-        help: { type: 'boolean', short: 'h' },
-      },
-    }).values;
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
-}
-
-function wholeNumber(name: string, text: string, most: number): number {
-  const value = /^\d+$/.test(text) ? Number(text) : 0;
-  if (value < 1 || value > most) throw new UsageError(`--${name} must be a whole number from 1 to ${most}`);
-  return value;
-}
-
-function apiAddress(text: string): URL {
+function parseApiUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol)) {
     throw new UsageError('--url must be an address like http://127.0.0.1:3000');
@@ -61,27 +29,36 @@ function apiAddress(text: string): URL {
   return new URL(path.endsWith('/api') ? path : `${path}/api`, url);
 }
 
-function matching(name: string, text: string, pattern: RegExp, rule: string): string {
+function requireMatch(name: string, text: string, pattern: RegExp, rule: string): string {
   if (!pattern.test(text)) throw new UsageError(`--${name} must be ${rule}`);
   return text;
 }
 
 /**
- * Reads the command line; undefined where help is asked for.
+ * Parses the command line.
  * @throws {UsageError} naming the first argument that is wrong
  */
-export function readOptions(args: readonly string[]): ReplayOptions | undefined {
-  const values = parse(args);
-  if (values.help === true) return undefined;
+export function parseOptions(args: readonly string[]): ReplayOptions {
+  const text = { type: 'string' } as const;
+  const { values } = parseCommandLine(args, {
+    url: { ...text, default: 'http://127.0.0.1:3000' },
+    file: text,
+    devices: { ...text, default: '40' },
+    concurrency: { ...text, default: '64' },
+    model: { ...text, default: 'gpt-5' },
+    limit: text,
+    run: text,
+  });
   if (values.file === undefined || values.file === '') throw new UsageError('--file is missing');
   return {
-    api: apiAddress(values.url),
+    api: parseApiUrl(values.url),
     file: values.file,
-    devices: wholeNumber('devices', values.devices, 100_000),
-    concurrency: wholeNumber('concurrency', values.concurrency, 10_000),
-    model: matching('model', values.model, /^(?=.*\S).{1,200}$/, 'a name of up to 200 characters'),
-    limit: values.limit === undefined ? Number.MAX_SAFE_INTEGER : wholeNumber('limit', values.limit, 1_000_000_000),
-    run: matching(
+    devices: parseWholeNumber('devices', values.devices, 100_000),
+    concurrency: parseWholeNumber('concurrency', values.concurrency, 10_000),
+    model: requireMatch('model', values.model, /^(?=.*\S).{1,200}$/, 'a name of up to 200 characters'),
+    limit:
+      values.limit === undefined ? Number.MAX_SAFE_INTEGER : parseWholeNumber('limit', values.limit, 1_000_000_000),
+    run: requireMatch(
       'run',
       values.run ?? randomUUID(),
       /^[\w.-]{1,100}$/,

@@ -1,8 +1,9 @@
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
+import pMap from 'p-map';
 import type { Connections } from './connections.js';
-import { forEachNumber, refusalOf } from './devices.js';
+import { toRefusalCode } from './devices.js';
 import type { ReplayOptions } from './options.js';
-import { type Outcome, sendPatiently } from './patience.js';
+import { type Outcome, sendWithRetries } from './retry.js';
 
 /** What happened so far. */
 export interface Tally {
@@ -18,13 +19,12 @@ export interface Tally {
   readonly latency: RecordableHistogram;
 }
 
-export function newTally(): Tally {
+export function createTally(): Tally {
   return { sent: 0, recorded: 0, retried: 0, refused: new Map(), problem: undefined, latency: createHistogram() };
 }
 
-/** Prompts that have their final answer. */
-export function answeredOf(tally: Tally): number {
-  return [...tally.refused.values()].reduce((sum, count) => sum + count, tally.recorded);
+export function countRefused(tally: Tally): number {
+  return [...tally.refused.values()].reduce((sum, count) => sum + count, 0);
 }
 
 function note(tally: Tally, { reply, latencyMs, problem }: Outcome): void {
@@ -37,13 +37,18 @@ function note(tally: Tally, { reply, latencyMs, problem }: Outcome): void {
     tally.recorded += 1;
     return;
   }
-  const code = refusalOf(reply);
+  const code = toRefusalCode(reply);
   tally.refused.set(code, (tally.refused.get(code) ?? 0) + 1);
+}
+
+/** Yields the numbers of the rows, until the run is given up. */
+function* rowNumbers(rows: number, tally: Tally): Generator<number> {
+  for (let row = 0; row < rows && tally.problem === undefined; row += 1) yield row;
 }
 
 /**
  * Records one prompt per row, spread over the devices in turn, as fast as the server takes them. A row's device and
- * idempotency key follow from its number and the run alone. Where a prompt gets no answer at all the rest is left out:
+ * idempotency key follow from its number and the run alone. Once a prompt gets no answer at all the rest is left out:
  * the server is gone, and the run can be resumed.
  */
 export async function sendPrompts(
@@ -55,16 +60,16 @@ export async function sendPrompts(
 ): Promise<void> {
   const body = JSON.stringify({ model_type: options.model });
   const devices = tokens.map((token) => ({ authorization: `Bearer ${token}` }));
-  await forEachNumber(rows, options.concurrency, async (row) => {
-    if (tally.problem !== undefined) return;
+  const sendRow = async (row: number) => {
     const headers = { ...devices[row % devices.length], 'idempotency-key': `${options.run}-${row + 1}` };
     const send = () => {
       tally.sent += 1;
       return connections.post('/usage/log', headers, body);
     };
-    const outcome = await sendPatiently(send, () => {
+    const outcome = await sendWithRetries(send, connections.closed, () => {
       tally.retried += 1;
     });
     note(tally, outcome);
-  });
+  };
+  await pMap(rowNumbers(rows, tally), sendRow, { concurrency: options.concurrency });
 }

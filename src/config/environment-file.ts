@@ -1,4 +1,4 @@
-import { StartupError, systemCodeOf } from '../platform/startup-error.js';
+import { StartupError, toSystemCode } from '../platform/startup-error.js';
 
 /**
  * Adds the variables of `.env` in the working directory to the environment; variables already set win.
@@ -8,7 +8,7 @@ export function loadEnvironmentFile(): void {
   try {
     process.loadEnvFile('.env');
   } catch (error) {
-    const code = systemCodeOf(error);
+    const code = toSystemCode(error);
     if (code !== 'ENOENT')
       throw new StartupError(`.env cannot be read (${code ?? 'unknown reason'})`, { cause: error });
   }

@@ -1,9 +1,9 @@
-/** What the first start tells, once: the only time the generated password is shown. */
+/** Formats what the first start tells, once: the only time the generated password is shown. */
 export function adminNotice(username: string, password: string): string {
   return `\nAdmin login, shown only this once:\n  username: ${username}\n  password: ${password}\n`;
 }
 
-/** Where the server is and a command to try it with. */
+/** Formats where the server is, and a command to try it with. */
 export function welcome(address: string): string {
   const url = address.replace(/\/+$/, '');
   return `

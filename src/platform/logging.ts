@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { createRequire } from 'node:module';
 import type { FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
@@ -22,33 +23,44 @@ const CREDENTIALS = [
 ];
 const DEPTHS = ['', '*', '*.*', '*.*.*'];
 
-function pathOf(depth: string, name: string): string {
+function toPath(depth: string, name: string): string {
   if (name.startsWith('"')) return `${depth}[${name}]`;
   return depth === '' ? name : `${depth}.${name}`;
 }
 
-/** Pino's options: credentials are replaced wherever they may turn up in a logged object. */
-function loggerOptions(level: string): LoggerOptions {
+/** Builds pino's options: credentials are replaced wherever they may turn up in a logged object. */
+function toLoggerOptions(level: string): LoggerOptions {
   return {
     level,
     redact: {
       // The details of a database error quote the row it refused.
-      paths: ['err.details', ...DEPTHS.flatMap((depth) => CREDENTIALS.map((name) => pathOf(depth, name)))],
+      paths: ['err.details', ...DEPTHS.flatMap((depth) => CREDENTIALS.map((name) => toPath(depth, name)))],
       censor: '[redacted]',
     },
   };
 }
 
-/** The process's logger: one JSON line an event, on standard output unless told where. */
+/** Formats log lines for people; they went through redaction before. */
+function openTerminal(): DestinationStream {
+  // Loaded here, as few servers have a terminal.
+  const pretty: typeof import('pino-pretty') = createRequire(import.meta.url)('pino-pretty');
+  return pretty({ ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', singleLine: true, sync: true });
+}
+
+/**
+ * Creates the process's logger. Unless told where, it writes to standard output: one JSON line an event, or lines for
+ * people when that is a terminal.
+ */
 export function createLogger(level: string, destination?: DestinationStream): Logger {
-  const options = loggerOptions(level);
-  return destination === undefined ? pino(options) : pino(options, destination);
+  const options = toLoggerOptions(level);
+  const output = destination ?? (process.stdout.isTTY ? openTerminal() : undefined);
+  return output === undefined ? pino(options) : pino(options, output);
 }
 
 const ACCEPTABLE_ID = /^[\w.:-]{1,128}$/;
 
-/** The caller's `x-request-id` where it is harmless, or a new one. */
-export function requestIdOf(given: string | string[] | undefined): string {
+/** Returns the caller's `x-request-id` where it is harmless, or a new one. */
+export function toRequestId(given: string | string[] | undefined): string {
   return typeof given === 'string' && ACCEPTABLE_ID.test(given) ? given : randomUUID();
 }
 
@@ -70,5 +82,5 @@ const logging: FastifyPluginAsync = async (app) => {
   });
 };
 
-/** Request ids on every answer, and one log line each. */
+/** Puts a request id on every answer, and logs one line each. */
 export default fp(logging, { name: 'logging' });

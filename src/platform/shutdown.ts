@@ -2,28 +2,28 @@ import cluster from 'node:cluster';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 
-const DRAIN_LIMIT_MS = 45_000;
-const FAREWELL_LIMIT_MS = 2_000;
-const IDLE_CHECK_MS = 50;
+const SHUTDOWN_LIMIT_MS = 45_000;
+const DRAIN_CONNECTIONS_MS = 2_000;
+const POLL_INTERVAL_MS = 50;
 
 /**
- * Resolves when the process shall stop: at SIGTERM or SIGINT, or at the end of the npm that started it. The handlers
- * stay, as npm passes on a Ctrl-C the terminal delivered already: the second one changes nothing.
+ * Resolves when the process is to stop: at SIGTERM or SIGINT, or at the end of the npm that started it. The handlers
+ * stay, as npm passes on a Ctrl-C that the terminal has delivered already: the second one changes nothing.
  */
-export function stopRequested(): Promise<void> {
+export function shutdownSignal(): Promise<void> {
   return new Promise((resolve) => {
     const stop = () => {
-      setTimeout(() => process.exit(1), DRAIN_LIMIT_MS).unref();
+      setTimeout(() => process.exit(1), SHUTDOWN_LIMIT_MS).unref();
       resolve();
     };
     process.on('SIGTERM', stop);
     process.on('SIGINT', stop);
-    if (process.env['npm_lifecycle_event'] !== undefined) onParentEnd(stop);
+    if (process.env['npm_lifecycle_event'] !== undefined) watchParent(stop);
   });
 }
 
-/** npm hands signals to the shell it started us in, and some shells keep them: their end is our signal. */
-function onParentEnd(stop: () => void): void {
+/** Takes the end of the shell npm started us in for a signal: npm hands signals to it, and some shells keep them. */
+function watchParent(stop: () => void): void {
   const parent = process.ppid;
   const timer = setInterval(() => {
     if (process.ppid === parent) return;
@@ -36,12 +36,13 @@ function onParentEnd(stop: () => void): void {
  * Lets clients end their connections: the next answer on each says `Connection: close`. Closing them ourselves would
  * cut off requests that are on their way.
  */
-async function farewell(app: FastifyInstance): Promise<void> {
+async function drainConnections(app: FastifyInstance): Promise<void> {
   const open = () => new Promise<number>((found) => app.server.getConnections((_error, count) => found(count)));
-  for (const end = Date.now() + FAREWELL_LIMIT_MS; (await open()) > 0 && Date.now() < end; ) await delay(IDLE_CHECK_MS);
+  const end = Date.now() + DRAIN_CONNECTIONS_MS;
+  while ((await open()) > 0 && Date.now() < end) await delay(POLL_INTERVAL_MS);
 }
 
-/** Under PM2 connections may still be on their way to this process: they go back, to be given to another one. */
+/** Leaves PM2's cluster: connections on their way to this process go back, to be given to another one. */
 async function leaveCluster(): Promise<void> {
   const { worker } = cluster;
   if (worker === undefined || !worker.isConnected()) return;
@@ -53,7 +54,7 @@ async function leaveCluster(): Promise<void> {
 
 /** Closes the application; a connection that becomes idle meanwhile would otherwise be kept for its next request. */
 async function close(app: FastifyInstance): Promise<void> {
-  const timer = setInterval(() => app.server.closeIdleConnections(), IDLE_CHECK_MS);
+  const timer = setInterval(() => app.server.closeIdleConnections(), POLL_INTERVAL_MS);
   await app.close();
   clearInterval(timer);
 }
@@ -63,7 +64,7 @@ async function close(app: FastifyInstance): Promise<void> {
  * The caller has said already that it is not ready for new ones.
  */
 export async function shutDown(app: FastifyInstance): Promise<void> {
-  await farewell(app);
+  await drainConnections(app);
   await close(app);
   await leaveCluster();
 }

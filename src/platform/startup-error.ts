@@ -8,12 +8,12 @@ export class StartupError extends Error {
   }
 }
 
-/** The system's code of an error (`ENOENT`, `EADDRINUSE`, …), or undefined. */
-export function systemCodeOf(error: unknown): string | undefined {
+/** Returns the system's code of an error (`ENOENT`, `EADDRINUSE`, …), or undefined. */
+export function toSystemCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
-/** What to print of an error that ends the process: one line for the operator, everything where we did not expect it. */
-export function explanationOf(error: unknown): string {
+/** Formats an error that ends the process: one line for the operator, everything where we did not expect it. */
+export function formatFatalError(error: unknown): string {
   return error instanceof StartupError ? error.message : inspect(error);
 }

@@ -1,6 +1,7 @@
 import t from 'tap';
+import { startBackgroundJobs } from '../../src/background-jobs.js';
 import { parseConfig } from '../../src/config/config.js';
-import { maintain, startMaintenance } from '../../src/jobs/maintenance.js';
+import { maintain } from '../../src/jobs/maintenance.js';
 import { createLogger } from '../../src/platform/logging.js';
 import { createApiKey, registerUser } from '../helpers/accounts.js';
 import { openTestServer, testEnvironment } from '../helpers/http/test-server.js';
@@ -26,7 +27,7 @@ t.test('a server looks after the database as soon as it starts', async (t) => {
   const device = await server.registerDevice();
   await server.as(device, 'POST', '/api/devices/check-can-use', { model_type: 'gpt-5', reserve: true });
   await server.database.sql(`update reservations set expires_at = now() - interval '1 second'`);
-  const stop = startMaintenance(database, configured({}), createLogger('silent'));
+  const stop = startBackgroundJobs(database, configured({}), createLogger('silent'));
   const reserved = () =>
     server.database.sql<{ reserved: string }>('select reserved from balances where subject_id = $1', [device.id]);
   await untilTrue(async () => (await reserved())[0]?.reserved === '0');

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import t from 'tap';
-import { readOptions, UsageError } from '../../scripts/replay/options.js';
+import { UsageError } from '../../scripts/command-line.js';
+import { parseOptions } from '../../scripts/replay/options.js';
 import { runScript } from '../helpers/http/run-script.js';
 
 const FILE = ['--file', 'trace.csv'];
@@ -21,14 +22,14 @@ const WRONG: readonly (readonly [what: string, args: readonly string[], reason: 
 
 for (const [what, args, reason] of WRONG) {
   t.test(`${what} is refused with the reason`, async (t) => {
-    const error = t.throws(() => readOptions(args));
+    const error = t.throws(() => parseOptions(args));
     t.ok(error instanceof UsageError);
     t.match(error, { message: reason });
   });
 }
 
 t.test('the API is found below the address of the server, or is the address itself', async (t) => {
-  const found = (url: string) => readOptions([...FILE, '--url', url])?.api.href;
+  const found = (url: string) => parseOptions([...FILE, '--url', url]).api.href;
   t.equal(found('http://127.0.0.1:3000'), 'http://127.0.0.1:3000/api');
   t.equal(found('http://127.0.0.1:3000/api/'), 'http://127.0.0.1:3000/api');
   t.equal(found('https://example.com/tokens/'), 'https://example.com/tokens/api');
@@ -44,7 +45,7 @@ const COMMANDS: readonly (readonly [what: string, args: readonly string[], reaso
 
 for (const [what, args, reason] of COMMANDS) {
   t.test(`${what} ends the command with the reason, the usage line and exit code 2`, async (t) => {
-    const { code, stdout, stderr } = await runScript(t, 'replay', args);
+    const { code, stdout, stderr } = await runScript(t, 'replay/main', args);
     t.equal(code, 2);
     t.equal(stdout, '');
     const [said, usage, end, ...more] = stderr.split('\n');
@@ -55,7 +56,7 @@ for (const [what, args, reason] of COMMANDS) {
 }
 
 t.test('--help prints the usage line', async (t) => {
-  const { code, stdout, stderr } = await runScript(t, 'replay', ['--help']);
+  const { code, stdout, stderr } = await runScript(t, 'replay/main', ['--help']);
   t.equal(code, 0);
   t.match(stdout, /^Usage: npm run replay -- --file .*\n$/);
   t.equal(stderr, '');

@@ -59,7 +59,7 @@ t.test('prompts whose answer is lost, and those refused in passing, are sent aga
     return troubles[seen.size % troubles.length] ?? 'through';
   });
   const before = await countEvents();
-  const result = await runScript(t, 'replay', ['--url', url, '--file', trace(t), '--devices', '4']);
+  const result = await runScript(t, 'replay/main', ['--url', url, '--file', trace(t), '--devices', '4']);
   t.equal(result.code, 0, result.stderr);
   t.match(result.stdout, /^sent +108$/m);
   t.match(result.stdout, /^recorded +60$/m);
@@ -79,13 +79,13 @@ t.test('a run whose server goes away is given up, and resumed it charges only wh
   const run = randomUUID();
   const args = ['--file', trace(t), '--devices', '4', '--run', run];
   const before = await countEvents();
-  const broken = await runScript(t, 'replay', ['--url', url, ...args]);
+  const broken = await runScript(t, 'replay/main', ['--url', url, ...args]);
   t.equal(broken.code, 1);
   t.equal(broken.stderr, `Given up: no answer (HTTP 503). To resume, run the same command with --run ${run}\n`);
   t.match(broken.stdout, /^recorded +19$/m);
   t.equal((await countEvents()) - before, 20, 'the use whose answer was lost is recorded, too');
 
-  const resumed = await runScript(t, 'replay', ['--url', await server.listen(), ...args]);
+  const resumed = await runScript(t, 'replay/main', ['--url', await server.listen(), ...args]);
   t.equal(resumed.code, 0, resumed.stderr);
   t.match(resumed.stdout, /^recorded +60$/m);
   t.equal((await countEvents()) - before, ROWS);

@@ -40,7 +40,7 @@ t.test(
     const args = ['--url', url, '--file', TRACE, '--devices', '40', '--concurrency', '64', '--run', run];
     const total = 'select count(*)::integer as events, sum(cost)::integer as cost from usage_events';
 
-    const first = await runScript(t, 'replay', args);
+    const first = await runScript(t, 'replay/main', args);
     t.equal(first.code, 0, first.stderr);
     t.match(first.stdout, /^recorded +8,819$/m);
     t.match(first.stdout, /^refused +0$/m);
@@ -49,7 +49,7 @@ t.test(
     t.strictSame(await server.database.sql(total), [{ events: ROWS, cost: ROWS }]);
     await server.verifyLedger(t);
 
-    const second = await runScript(t, 'replay', args);
+    const second = await runScript(t, 'replay/main', args);
     t.equal(second.code, 0, second.stderr);
     t.match(second.stdout, /^recorded +8,819$/m, 'every prompt is answered again');
     t.strictSame(await server.database.sql(total), [{ events: ROWS, cost: ROWS }], 'and nothing is added');
@@ -73,7 +73,7 @@ t.test('a run without an id is a run of its own', async (t) => {
   const args = ['--url', `${url}/api/`, '--file', traceOf(t, 6), '--devices', '2', '--model', 'claude-opus-4.5'];
   const runs: string[] = [];
   for (let n = 0; n < 2; n += 1) {
-    const { code, stdout, stderr } = await runScript(t, 'replay', args);
+    const { code, stdout, stderr } = await runScript(t, 'replay/main', args);
     t.equal(code, 0, stderr);
     runs.push(/^Run (\S+):/.exec(stdout)?.[1] ?? '');
   }
@@ -92,12 +92,12 @@ t.test('one row is one prompt, whatever its quotes hold', async (t) => {
   const text = '\uFEFFprompt,tokens\r\n"two\r\nlines, and ""quotes""",1\r\n\r\nplain,2\r\nlast,3';
   const file = join(t.testdir({ 'quoted.csv': text }), 'quoted.csv');
   const run = randomUUID();
-  const all = await runScript(t, 'replay', ['--url', url, '--file', file, '--run', run]);
+  const all = await runScript(t, 'replay/main', ['--url', url, '--file', file, '--run', run]);
   t.equal(all.code, 0, all.stderr);
   t.equal(await eventsOf(run), 3);
 
   const limited = randomUUID();
-  const some = await runScript(t, 'replay', ['--url', url, '--file', file, '--limit', '2', '--run', limited]);
+  const some = await runScript(t, 'replay/main', ['--url', url, '--file', file, '--limit', '2', '--run', limited]);
   t.equal(some.code, 0, some.stderr);
   t.equal(await eventsOf(limited), 2, '--limit takes the first rows');
   await server.verifyLedger(t);
@@ -106,7 +106,7 @@ t.test('one row is one prompt, whatever its quotes hold', async (t) => {
 t.test('refused prompts are counted by their code and are no failure', async (t) => {
   const poor = await listenWith(t, { DEFAULT_DEVICE_TOKENS: '5' });
   const run = randomUUID();
-  const result = await runScript(t, 'replay', [
+  const result = await runScript(t, 'replay/main', [
     ...['--url', poor, '--file', traceOf(t, 14), '--devices', '2', '--run', run],
   ]);
   t.equal(result.code, 0, result.stderr);
@@ -118,7 +118,7 @@ t.test('refused prompts are counted by their code and are no failure', async (t)
 
 t.test('a server that lets no device in ends the run with one line', async (t) => {
   const closed = await listenWith(t, { DEVICE_ENROLLMENT: 'key', ENROLLMENT_KEY: 'only-for-friends' });
-  const result = await runScript(t, 'replay', ['--url', closed, '--file', traceOf(t, 3)]);
+  const result = await runScript(t, 'replay/main', ['--url', closed, '--file', traceOf(t, 3)]);
   t.equal(result.code, 1);
   t.match(result.stderr, /^\S+\/api does not register devices \(ENROLLMENT_KEY_INVALID\)\n$/);
   await server.verifyLedger(t);

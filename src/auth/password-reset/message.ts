@@ -1,4 +1,4 @@
-import { escapeHtml } from '../../platform/mail/escape-html.js';
+import escapeHtml from 'escape-html';
 import type { MailMessage } from '../../platform/mail/mailer.js';
 
 const SUBJECT = 'Set a new password';

@@ -2,7 +2,7 @@ import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typ
 import type { Database } from '../../platform/database/client/database.js';
 import { AnyResult } from '../../platform/database/client/database.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
-import { outboxOf } from '../../platform/mail/outbox.js';
+import { requireOutbox } from '../../platform/mail/outbox.js';
 import { normalizeEmail } from '../email.js';
 import { accountLimit } from '../limits/rate-limits.js';
 import { hashNewPassword } from '../passwords.js';
@@ -36,7 +36,7 @@ export const passwordResetRoutes: FastifyPluginAsyncTypebox<{ database: Database
       },
     },
     async (request, reply) => {
-      const outbox = outboxOf(app);
+      const outbox = requireOutbox(app);
       const token = createOpaqueToken();
       const reset = { p_email: normalizeEmail(request.body.email), p_token_hash: sha256Hex(token) };
       const { mail_to } = await database.call('request_password_reset', reset, RequestPasswordResetSchema);

@@ -1,3 +1,4 @@
+import { type Options, stringify } from 'csv-stringify/sync';
 import type { ListedUsage } from './schemas.js';
 
 /** Columns of the file, in order; they are fields of {@link ListedUsage}. */
@@ -21,23 +22,21 @@ const COLUMNS = [
 /** Reads the page after a row, or the first. An empty page is the end. */
 export type ReadPage = (after: ListedUsage | undefined) => Promise<readonly ListedUsage[]>;
 
-/** One cell (RFC 4180). Text a spreadsheet would take for a formula is given a quote in front. */
-function cellOf(value: string | number | null): string {
-  const text = typeof value === 'string' && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value ?? '');
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
-
-function lineOf(event: ListedUsage): string {
-  return `${COLUMNS.map((column) => cellOf(event[column])).join(',')}\r\n`;
-}
+/** RFC 4180, with a quote in front of text that a spreadsheet would take for a formula. */
+const FORMAT: Options = {
+  columns: COLUMNS,
+  record_delimiter: 'windows',
+  quote_record_delimiter: true,
+  escape_formulas: true,
+};
 
 /**
- * Usage events as CSV with a header line, page by page: only one page is in memory at a time.
+ * Yields usage events as CSV with a header line, page by page: only one page is in memory at a time.
  * @throws {DatabaseError} in the middle of it, when the database goes away or the session ends
  */
 export async function* usageCsv(first: readonly ListedUsage[], readPage: ReadPage): AsyncGenerator<string> {
-  yield `${COLUMNS.join(',')}\r\n`;
+  yield stringify([], { ...FORMAT, header: true });
   for (let page = first; page.length > 0; page = await readPage(page.at(-1))) {
-    yield page.map(lineOf).join('');
+    yield stringify([...page], FORMAT);
   }
 }

@@ -1,6 +1,6 @@
 import { parseDatabaseConfig } from '../../config/config.js';
 import { loadEnvironmentFile } from '../../config/environment-file.js';
-import { explanationOf, StartupError } from '../startup-error.js';
+import { formatFatalError, StartupError } from '../startup-error.js';
 import { type Backend, openDataApi, openDirect } from './backend.js';
 import { openEmbedded } from './embedded/embedded.js';
 import { migrate } from './migrations/migrations.js';
@@ -58,6 +58,6 @@ export async function runCommand(body: () => Promise<void>): Promise<void> {
     await body();
   } catch (error) {
     process.exitCode = 1;
-    process.stderr.write(`${explanationOf(error)}\n`);
+    process.stderr.write(`${formatFatalError(error)}\n`);
   }
 }

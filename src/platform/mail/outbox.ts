@@ -30,13 +30,13 @@ export interface Outbox {
 /** What nodemailer's errors have besides their message, which quotes what mail servers say, addresses included. */
 const REPORTED = ['name', 'code', 'originalCode', 'command', 'responseCode'] as const;
 
-/** What may be logged of a failed delivery. */
-function failureOf(error: unknown): Record<string, unknown> {
+/** Returns what may be logged of a failed delivery. */
+function toLoggedFailure(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return {};
   return Object.fromEntries(REPORTED.flatMap((name) => (name in error ? [[name, Reflect.get(error, name)]] : [])));
 }
 
-/** Whether the mail server refused for good (RFC 5321, 4.2.1), so that another attempt is of no use. */
+/** Returns whether the mail server refused for good (RFC 5321, 4.2.1), so that another attempt is of no use. */
 function isPermanent(error: unknown): boolean {
   return error instanceof Error && 'permanent' in error && error.permanent === true;
 }
@@ -54,7 +54,7 @@ export function openOutbox(mailer: Mailer, log: FastifyBaseLogger, patience = PA
       } catch (error) {
         const pause = patience.retryDelays[attempt - 1];
         const goesOn = pause !== undefined && !isPermanent(error) && !closing.signal.aborted;
-        log.warn({ failure: failureOf(error), attempt }, goesOn ? 'mail failed; trying again' : 'mail given up');
+        log.warn({ failure: toLoggedFailure(error), attempt }, goesOn ? 'mail failed; trying again' : 'mail given up');
         if (!goesOn) return;
         await delay(pause, undefined, { signal: closing.signal }).catch(() => {});
       }
@@ -79,10 +79,10 @@ export function openOutbox(mailer: Mailer, log: FastifyBaseLogger, patience = PA
 }
 
 /**
- * Where mail is posted.
+ * Returns where mail is posted.
  * @throws {ApiError} MAIL_DISABLED without a mail server
  */
-export function outboxOf(app: FastifyInstance): Outbox {
+export function requireOutbox(app: FastifyInstance): Outbox {
   const outbox = app.getDecorator<Outbox | undefined>(OUTBOX);
   if (outbox === undefined) throw new ApiError('MAIL_DISABLED');
   return outbox;
@@ -95,5 +95,5 @@ const mail: FastifyPluginAsync<{ config: Config['mail']; embedded: boolean }> = 
   app.addHook('onClose', async () => outbox?.close());
 };
 
-/** One outbox for all features that send mail; the application closes when it is empty. */
+/** Opens one outbox for all features that send mail; the application closes when it is empty. */
 export default fp(mail, { name: 'mail' });

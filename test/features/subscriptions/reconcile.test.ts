@@ -1,6 +1,6 @@
 import t from 'tap';
+import { startBackgroundJobs } from '../../../src/background-jobs.js';
 import { parseConfig } from '../../../src/config/config.js';
-import { startMaintenance } from '../../../src/jobs/maintenance.js';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { createLogger } from '../../../src/platform/logging.js';
 import { accountLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
@@ -132,7 +132,7 @@ t.test('servers compare on their own, once an hour among them, and forget old ev
   );
   const lists = () => stripe.requestsFor('GET', '/v1/subscriptions').length;
   const before = lists();
-  const stops = [1, 2, 3].map(() => startMaintenance(server.backend.database, config, createLogger('silent')));
+  const stops = [1, 2, 3].map(() => startBackgroundJobs(server.backend.database, config, createLogger('silent')));
   await untilTrue(async () => (await readSubscription(user)).tier === 'pro');
   for (const stop of stops) stop();
   const pages = lists() - before;

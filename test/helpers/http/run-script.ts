@@ -5,6 +5,8 @@ import { text } from 'node:stream/consumers';
 import type { Test } from 'tap';
 import { PROJECT_ROOT } from '../../../src/platform/project-root.js';
 
+const SCRIPTS = join(PROJECT_ROOT, 'dist/scripts');
+
 /** How a command of the project ended. */
 export interface ScriptResult {
   readonly code: unknown;
@@ -12,15 +14,19 @@ export interface ScriptResult {
   readonly stderr: string;
 }
 
-/** Runs a built command with a clean environment, in a folder without an `.env`; it ends with the test. */
+/**
+ * Runs a built command with a clean environment, in a folder without an `.env`; it ends with the test.
+ * @param name an operators' command, or the path of another script below `scripts/`
+ */
 export async function runScript(
   t: Test,
   name: string,
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
 ): Promise<ScriptResult> {
-  const child = spawn(process.execPath, [join(PROJECT_ROOT, 'dist/scripts', `${name}.js`), ...args], {
-    cwd: join(PROJECT_ROOT, 'dist/scripts'),
+  const path = name.includes('/') ? name : `commands/${name}`;
+  const child = spawn(process.execPath, [join(SCRIPTS, `${path}.js`), ...args], {
+    cwd: SCRIPTS,
     env: { PATH: process.env['PATH'], ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -1,6 +1,6 @@
 import t from 'tap';
+import { createSmtpMailer } from '../../../src/platform/mail/mailer.js';
 import { openOutbox } from '../../../src/platform/mail/outbox.js';
-import { smtpMailer } from '../../../src/platform/mail/smtp.js';
 import { openSmtpServer, type SmtpServer } from '../../helpers/fakes/smtp-server.js';
 import { keepingLogger } from '../../helpers/http/log-lines.js';
 import { untilTrue } from '../../helpers/until.js';
@@ -11,7 +11,7 @@ const message = { to: EMAIL, subject: 'Hello', text: 'Hello\n', html: '<p>Hello<
 /** An outbox over a mail server that is impatient, and what it logs. */
 function openTestOutbox(smtp: SmtpServer, closeLimit = 10_000) {
   const { lines, logger } = keepingLogger();
-  const mailer = smtpMailer({ smtpUrl: smtp.url, from: 'noreply@tokens.example' });
+  const mailer = createSmtpMailer({ smtpUrl: smtp.url, from: 'noreply@tokens.example' });
   return { lines, outbox: openOutbox(mailer, logger, { retryDelays: [1, 1], closeLimit }) };
 }
 

@@ -1,8 +1,7 @@
 import t from 'tap';
 import { createResetMessage } from '../../../src/auth/password-reset/message.js';
 import { parseConfig } from '../../../src/config/config.js';
-import { createMailer } from '../../../src/platform/mail/mailer.js';
-import { smtpMailer, smtpSettings } from '../../../src/platform/mail/smtp.js';
+import { createMailer, createSmtpMailer, toSmtpSettings } from '../../../src/platform/mail/mailer.js';
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
 import { keepingLogger } from '../../helpers/http/log-lines.js';
 
@@ -12,7 +11,7 @@ const signal = new AbortController().signal;
 
 t.test('both versions of a mail arrive as they are, with the configured sender', async (t) => {
   const smtp = await openSmtpServer(t);
-  await smtpMailer({ smtpUrl: smtp.url, from }).send(message, signal);
+  await createSmtpMailer({ smtpUrl: smtp.url, from }).send(message, signal);
   const mail = await smtp.mail(1);
   t.match({ from: mail.from, to: mail.to }, { from, to: [message.to] });
   t.equal(mail.text.replaceAll('\r\n', '\n').trimEnd(), message.text.trimEnd());
@@ -22,7 +21,7 @@ t.test('both versions of a mail arrive as they are, with the configured sender',
 
 t.test('an address is one recipient and no header, whatever it is made of', async (t) => {
   const smtp = await openSmtpServer(t);
-  const mailer = smtpMailer({ smtpUrl: smtp.url, from });
+  const mailer = createSmtpMailer({ smtpUrl: smtp.url, from });
   const addresses = [
     'a,victim@example.com',
     'a;b@example.com',
@@ -54,7 +53,7 @@ t.test('what stands in a link is escaped in HTML', async (t) => {
 });
 
 t.test('SendGrid is reached by its SMTP, and leads no link through its own hosts', async (t) => {
-  const settings = smtpSettings({ sendGridApiKey: 'SG.key', from });
+  const settings = toSmtpSettings({ sendGridApiKey: 'SG.key', from });
   t.match(settings.options, {
     host: 'smtp.sendgrid.net',
     port: 465,
@@ -71,7 +70,7 @@ t.test('SendGrid is reached by its SMTP, and leads no link through its own hosts
 
 t.test('a login goes to another machine only encrypted, unless the URL says otherwise', async (t) => {
   const demanded = (smtpUrl: string) => {
-    const { options } = smtpSettings({ smtpUrl, from });
+    const { options } = toSmtpSettings({ smtpUrl, from });
     return 'requireTLS' in options;
   };
   t.ok(demanded('smtp://user:secret@mail.example'));
@@ -90,7 +89,7 @@ t.test('a login goes to another machine only encrypted, unless the URL says othe
 
 t.test('encryption that is demanded and not offered ends the attempt before anything is said', async (t) => {
   const smtp = await openSmtpServer(t);
-  const mailer = smtpMailer({ smtpUrl: `${smtp.url}?requireTLS=true`, from });
+  const mailer = createSmtpMailer({ smtpUrl: `${smtp.url}?requireTLS=true`, from });
   await t.rejects(mailer.send(message, signal), { code: 'ETLS' });
   t.equal(smtp.mails.length, 0);
 });

@@ -1,4 +1,5 @@
 import { type JWTPayload, errors as joseErrors, jwtVerify } from 'jose';
+import { LRUCache } from 'lru-cache';
 import { DataApiError } from './data-api-error.js';
 
 /** Roles a token may name. Anything else, the login role included, is refused before Postgres is asked. */
@@ -20,7 +21,7 @@ function isRole(value: unknown): value is Role {
   return ROLES.some((role) => role === value);
 }
 
-function callerOf(payload: JWTPayload): Caller {
+function toCaller(payload: JWTPayload): Caller {
   const role = payload['role'] ?? 'anon';
   if (!isRole(role)) throw new DataApiError(403, '42501', `permission denied to set role "${String(role)}"`);
   return { role, claims: JSON.stringify({ ...payload, role }) };
@@ -35,13 +36,19 @@ async function verify(token: string, secret: Uint8Array): Promise<JWTPayload> {
   return payload;
 }
 
-function rejected(error: unknown): DataApiError {
+function toDataApiError(error: unknown): DataApiError {
   if (error instanceof DataApiError) return error;
   if (error instanceof joseErrors.JWTExpired) return new DataApiError(401, 'PGRST303', 'JWT expired');
   if (error instanceof joseErrors.JWTClaimValidationFailed) {
     return new DataApiError(401, 'PGRST303', 'JWT claims validation failed');
   }
   return new DataApiError(401, 'PGRST301', 'JWT could not be decoded or verified');
+}
+
+/** Returns how long a token may be remembered, as the cache takes it: 0 is for ever. */
+function remainingMs({ exp }: JWTPayload): number {
+  if (exp === undefined) return 0;
+  return Math.max(1, (exp + CLOCK_SKEW_SECONDS) * 1_000 - Date.now());
 }
 
 /**
@@ -53,24 +60,22 @@ function rejected(error: unknown): DataApiError {
  *   (401 PGRST301 not decodable or foreign, 401 PGRST303 expired or not yet valid, 403 a role not on the list)
  */
 export function createCallerCheck(secret: Uint8Array): (authorization: string | null) => Promise<Caller> {
-  const verified = new Map<string, { caller: Caller; expiresAt: number }>();
+  // Tokens expire by the clock on the wall.
+  const verified = new LRUCache<string, Caller>({ max: CACHED_TOKENS, perf: Date });
   return async (authorization) => {
     if (authorization === null) return ANONYMOUS;
     const bearer = /^Bearer(?:\s+(.*))?$/i.exec(authorization);
     if (bearer === null) return ANONYMOUS;
     const token = bearer[1] ?? '';
     const known = verified.get(token);
-    if (known !== undefined && known.expiresAt > Date.now()) return known.caller;
+    if (known !== undefined) return known;
     try {
       const payload = await verify(token, secret);
-      const caller = callerOf(payload);
-      if (verified.size >= CACHED_TOKENS) verified.clear();
-      const expiresAt = ((payload.exp ?? Number.POSITIVE_INFINITY) + CLOCK_SKEW_SECONDS) * 1000;
-      verified.set(token, { caller, expiresAt });
+      const caller = toCaller(payload);
+      verified.set(token, caller, { ttl: remainingMs(payload) });
       return caller;
     } catch (error) {
-      verified.delete(token);
-      throw rejected(error);
+      throw toDataApiError(error);
     }
   };
 }

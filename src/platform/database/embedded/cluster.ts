@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
-import { StartupError, systemCodeOf } from '../../startup-error.js';
+import { StartupError, toSystemCode } from '../../startup-error.js';
 import { type Binaries, findBinaries } from './binaries.js';
 import { findRunningPort, isRunning, removeStalePidFile } from './postmaster.js';
 import { chooseRunner, type Runner } from './unprivileged.js';
@@ -48,7 +48,7 @@ async function initialize(directory: string, password: string, tools: Tools): Pr
       ...SETTINGS.flatMap((setting) => ['--set', setting]),
     ]);
     await rename(draft, directory).catch((error: unknown) => {
-      if (systemCodeOf(error) !== 'ENOTEMPTY' && systemCodeOf(error) !== 'EEXIST') throw error;
+      if (toSystemCode(error) !== 'ENOTEMPTY' && toSystemCode(error) !== 'EEXIST') throw error;
     });
   } finally {
     await rm(passwordFile, { force: true });

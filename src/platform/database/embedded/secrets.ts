@@ -3,7 +3,7 @@ import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { StartupError, systemCodeOf } from '../../startup-error.js';
+import { StartupError, toSystemCode } from '../../startup-error.js';
 
 const SecretsSchema = Type.Object({
   jwt_secret: Type.String({ minLength: 32 }),
@@ -30,7 +30,7 @@ async function readSecrets(file: string): Promise<EmbeddedSecrets | undefined> {
   try {
     return parseSecrets(await readFile(file, 'utf8'), file);
   } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return undefined;
+    if (toSystemCode(error) === 'ENOENT') return undefined;
     throw error;
   }
 }
@@ -42,7 +42,7 @@ async function createSecrets(file: string): Promise<void> {
     await writeFile(draft, JSON.stringify(generate()), { mode: 0o600, flush: true });
     await link(draft, file);
   } catch (error) {
-    if (systemCodeOf(error) !== 'EEXIST') throw error;
+    if (toSystemCode(error) !== 'EEXIST') throw error;
   } finally {
     await rm(draft, { force: true });
   }
@@ -61,7 +61,7 @@ export async function loadSecrets(dataDir: string): Promise<EmbeddedSecrets> {
     await createSecrets(file);
     return parseSecrets(await readFile(file, 'utf8'), file);
   } catch (error) {
-    const code = systemCodeOf(error);
+    const code = toSystemCode(error);
     if (code === undefined) throw error;
     throw new StartupError(`DATA_DIR ${dataDir} cannot be read and written (${code})`, { cause: error });
   }

@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import { PROJECT_ROOT } from '../platform/project-root.js';
-import { systemCodeOf } from '../platform/startup-error.js';
+import { toSystemCode } from '../platform/startup-error.js';
 
 /** Every page: a folder of `src/web`, served at the path of its name. */
 const PAGES = ['dashboard', 'reset-password'] as const;
@@ -24,7 +24,10 @@ const SECURITY_HEADERS = {
   'x-content-type-options': 'nosniff',
 } as const;
 
-/** Serves a file from memory. Browsers keep no document, and ask each time whether their other files are still the same. */
+/**
+ * Serves a file from memory. Browsers keep no document, and ask each time whether their other files are still the same: by
+ * a digest of the content, as times and sizes (what static file plugins use) differ between servers that serve the same.
+ */
 function serveFile(app: FastifyInstance, path: string, name: string, content: Buffer): void {
   const type = CONTENT_TYPES[extname(name)] ?? 'application/octet-stream';
   const etag = `"${createHash('sha256').update(content).digest('base64url')}"`;
@@ -46,7 +49,7 @@ async function servePage(app: FastifyInstance, folder: string, page: string): Pr
 }
 
 /**
- * The pages people see in a browser. What is served was compiled by `npm run build`, also when the server itself runs
+ * Serves the pages people see in a browser. What is served was compiled by `npm run build`, also when the server itself runs
  * from its sources; pages that were not are logged and not found.
  *
  * @param options.folder where the compiled pages are
@@ -59,7 +62,7 @@ export const pageRoutes: FastifyPluginAsync<{ folder?: string }> = async (
     try {
       await servePage(app, folder, page);
     } catch (error) {
-      if (systemCodeOf(error) === undefined) throw error;
+      if (toSystemCode(error) === undefined) throw error;
       app.log.warn({ page }, 'this page is missing: run "npm run build"');
     }
   }

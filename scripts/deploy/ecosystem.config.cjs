@@ -2,7 +2,7 @@ const { readFileSync } = require('node:fs');
 const { join } = require('node:path');
 const { parseEnv } = require('node:util');
 
-const root = join(__dirname, '..');
+const root = join(__dirname, '../..');
 
 /** The variables as the server will see them: those of the environment win over those of .env. */
 function variables() {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Fastify from 'fastify';
 import t from 'tap';
-import { pageRoutes } from '../../src/web/routes.js';
+import { pageRoutes } from '../../src/web/plugin.js';
 import { keepingLogger } from '../helpers/http/log-lines.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 
@@ -63,8 +63,8 @@ t.test('nothing else is served', async (t) => {
     '/reset-password/index.html',
     '/reset-password/page.ts',
     '/reset-password/tsconfig.json',
-    '/reset-password/..%2froutes.js',
-    '/reset-password/%2e%2e/routes.js',
+    '/reset-password/..%2fplugin.js',
+    '/reset-password/%2e%2e/plugin.js',
   ]) {
     t.equal((await get(path)).statusCode, 404, path);
   }

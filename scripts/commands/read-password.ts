@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 
-/** Asks for a password: unseen on a terminal, or the first line of what is piped in. */
+/** Reads a password: unseen on a terminal, or the first line of what is piped in. */
 export function readPassword(question: string): Promise<string> {
   const terminal = process.stdin.isTTY === true;
   if (terminal) process.stderr.write(question);

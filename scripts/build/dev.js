@@ -1,0 +1,50 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { watch } from 'node:fs';
+import { join } from 'node:path';
+import { copyPages } from './copy-pages.js';
+import { hashSources, PROJECT_ROOT } from './sources.js';
+import { BuildError, dropStaleNotes, findProgram, runStep } from './steps.js';
+
+const SIGNALS = ['SIGINT', 'SIGTERM'];
+/** Editors save a file in several steps. */
+const SETTLE_MS = 100;
+
+function findDevelopmentProgram(name, path) {
+  const program = findProgram(name, path);
+  if (program === undefined) throw new BuildError(`${name} is not installed: run "npm ci"`);
+  return program;
+}
+
+/** Copies the pages' documents and styles now and after each change. */
+async function keepPagesCopied() {
+  await copyPages();
+  let timer;
+  watch(join(PROJECT_ROOT, 'src/web'), { recursive: true }, () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      copyPages().catch((error) => process.stderr.write(`The pages were not copied: ${error.message}\n`));
+    }, SETTLE_MS);
+  });
+}
+
+function start(program, args) {
+  return spawn(process.execPath, [program, ...args], { cwd: PROJECT_ROOT, stdio: ['ignore', 'inherit', 'inherit'] });
+}
+
+// npm run dev: the server from its sources, started again after each change, and the pages compiled along with it.
+await runStep(async () => {
+  const compiler = findDevelopmentProgram('typescript', 'bin/tsc');
+  const runner = findDevelopmentProgram('tsx', 'dist/cli.mjs');
+  await dropStaleNotes((await hashSources()) ?? {});
+  await keepPagesCopied();
+  const pages = start(compiler, ['-p', 'src/web', '--watch', '--preserveWatchOutput']);
+  const server = start(runner, ['watch', '--clear-screen=false', 'src/server.ts']);
+
+  // Each ends the other; the server has the time it needs to finish its requests.
+  for (const signal of SIGNALS) process.on(signal, () => server.kill(signal));
+  pages.once('exit', () => server.kill('SIGTERM'));
+  const [code] = await once(server, 'exit');
+  pages.kill();
+  process.exit(code ?? 1);
+});

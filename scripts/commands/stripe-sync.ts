@@ -1,0 +1,37 @@
+import { parseStripeConfig } from '../../src/config/config.js';
+import { loadEnvironmentFile } from '../../src/config/environment-file.js';
+import { createPayments } from '../../src/features/subscriptions/payments.js';
+import { reconcile } from '../../src/features/subscriptions/reconcile.js';
+import { openClientForCommand } from '../../src/platform/database/command.js';
+import { StartupError } from '../../src/platform/startup-error.js';
+import { parseCommandLine, parseWholeNumber, runCommandLine, UsageError } from '../command-line.js';
+
+const USAGE =
+  'Usage: npm run stripe:sync [-- --days N] (invoices of the last N days, 1 to 1000; 40 unless told otherwise)';
+
+function parseDays(args: readonly string[]): number {
+  try {
+    const { values } = parseCommandLine(args, { days: { type: 'string', default: '40' } });
+    return parseWholeNumber('days', values.days, 1_000);
+  } catch (error) {
+    // Unlike elsewhere, the exit code of misuse is 1 and the usage comes first: who schedules this command knows it so.
+    throw error instanceof UsageError ? new StartupError(`${USAGE}\n${error.message}`) : error;
+  }
+}
+
+// npm run stripe:sync: makes up for webhooks that were lost, beside a running server or without one.
+await runCommandLine(USAGE, async (args) => {
+  const days = parseDays(args);
+  loadEnvironmentFile();
+  const payments = createPayments(parseStripeConfig(process.env));
+  if (payments === undefined) throw new StartupError('STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET are not set');
+  const { database, close } = await openClientForCommand();
+  try {
+    const { subscriptions, changed, invoices, granted } = await reconcile(database, payments, days);
+    process.stdout.write(
+      `${subscriptions} subscriptions, ${changed} of them changed; ${invoices} paid invoices, ${granted} of them granted now\n`,
+    );
+  } finally {
+    await close();
+  }
+});
