@@ -13,6 +13,7 @@ export interface Page {
 }
 
 const FENCED_BLOCK = /^ *```.*?^ *```$/gms;
+const BASH_BLOCK = /^```bash\n(.*?)^```$/gms;
 const INLINE_CODE = /`[^`\n]+`/g;
 const LINK = /\]\(([^)\s]+)\)/g;
 const HEADING = /^#{1,6} +(.+?) *$/gm;
@@ -41,6 +42,11 @@ function toAnchors(headings: readonly string[]): string[] {
 function toSource(path: string): string {
   const source = path.replace(/[./]+$/, '');
   return source.startsWith('dist/') ? source.slice('dist/'.length).replace(/\.js$/, '.ts') : source;
+}
+
+/** Returns the commands of a page: its blocks of bash, in order. */
+export function listCommands(markdown: string): string[] {
+  return findAll(markdown, BASH_BLOCK);
 }
 
 /** Reads what can be checked out of a page in Markdown, as GitHub shows it. */
