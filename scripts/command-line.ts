@@ -1,5 +1,5 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
-import { formatFatalError } from '../src/platform/startup-error.js';
+import { formatFatalError } from '../src/config/startup-error.js';
 
 /** Arguments that make no sense: reported with the usage line and exit code 2. */
 export class UsageError extends Error {}

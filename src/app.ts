@@ -3,6 +3,7 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } 
 import { createGoogleAccessTokens } from './auth/google-access-tokens.js';
 import { auth, authentication } from './auth/plugin.js';
 import type { Config } from './config/config.js';
+import { parseTrustedProxies } from './config/trusted-proxies.js';
 import { admin } from './features/admin/plugin.js';
 import { chat } from './features/chat/plugin.js';
 import { devices } from './features/devices/plugin.js';
@@ -20,7 +21,7 @@ import { documentBelowApiPrefix, stripApiPrefix } from './platform/http/api-pref
 import { corsOptions } from './platform/http/cors.js';
 import errorHandler, { answerError, answerMalformed } from './platform/http/error-handler.js';
 import jsonBody from './platform/http/json-body.js';
-import { parseTrustedProxies } from './platform/http/trusted-proxies.js';
+import { buildSerializer } from './platform/http/serialization.js';
 import { validatorCompiler } from './platform/http/validation.js';
 import logging, { toRequestId } from './platform/logging.js';
 import mail from './platform/mail/outbox.js';
@@ -47,6 +48,7 @@ function createServer(config: Config['http'], logger: FastifyBaseLogger): Fastif
     pluginTimeout: 60_000,
     // While closing, requests on open connections are still answered, with `Connection: close`.
     return503OnClosing: false,
+    schemaController: { compilersFactory: { buildSerializer } },
     frameworkErrors: answerError,
     clientErrorHandler: answerMalformed,
     http: { headersTimeout: 15_000, connectionsCheckingInterval: 5_000 },

@@ -3,13 +3,13 @@ import { buildApp } from './app.js';
 import { startBackgroundJobs } from './background-jobs.js';
 import { type Config, parseConfig } from './config/config.js';
 import { loadEnvironmentFile } from './config/environment-file.js';
+import { formatFatalError, StartupError, toSystemCode } from './config/startup-error.js';
 import { ensureFirstAdmin } from './features/admin/first-admin.js';
 import { adminNotice, welcome } from './platform/banner.js';
 import { type Backend, openBackend } from './platform/database/backend.js';
 import { createReadiness, schemaProblem } from './platform/health/readiness.js';
 import { createLogger } from './platform/logging.js';
 import { shutDown, shutdownSignal } from './platform/shutdown.js';
-import { formatFatalError, StartupError, toSystemCode } from './platform/startup-error.js';
 
 async function listen(app: FastifyInstance, config: Config): Promise<string> {
   try {

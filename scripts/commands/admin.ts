@@ -2,8 +2,8 @@ import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { hashNewPassword, PasswordSchema } from '../../src/auth/passwords.js';
 import { loadEnvironmentFile } from '../../src/config/environment-file.js';
+import { StartupError } from '../../src/config/startup-error.js';
 import { openClientForCommand } from '../../src/platform/database/command.js';
-import { StartupError } from '../../src/platform/startup-error.js';
 import { parseCommandLine, runCommandLine, UsageError } from '../command-line.js';
 import { readPassword } from './read-password.js';
 

@@ -1,9 +1,9 @@
 import { parseConfig } from '../../src/config/config.js';
 import { loadEnvironmentFile } from '../../src/config/environment-file.js';
+import { StartupError } from '../../src/config/startup-error.js';
 import { createUpstream } from '../../src/features/chat/openrouter/upstream.js';
 import { reconcile } from '../../src/features/chat/reconcile.js';
 import { openClientForCommand } from '../../src/platform/database/command.js';
-import { StartupError } from '../../src/platform/startup-error.js';
 import { parseCommandLine, runCommandLine } from '../command-line.js';
 
 const USAGE = 'Usage: npm run reconcile (corrects estimated chat requests to what OpenRouter counted)';

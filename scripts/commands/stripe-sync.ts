@@ -1,9 +1,9 @@
 import { parseStripeConfig } from '../../src/config/config.js';
 import { loadEnvironmentFile } from '../../src/config/environment-file.js';
+import { StartupError } from '../../src/config/startup-error.js';
 import { createPayments } from '../../src/features/subscriptions/payments.js';
 import { reconcile } from '../../src/features/subscriptions/reconcile.js';
 import { openClientForCommand } from '../../src/platform/database/command.js';
-import { StartupError } from '../../src/platform/startup-error.js';
 import { parseCommandLine, parseWholeNumber, runCommandLine, UsageError } from '../command-line.js';
 
 const USAGE =

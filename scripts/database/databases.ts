@@ -3,10 +3,10 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import { StartupError } from '../../src/config/startup-error.js';
 import { openCluster } from '../../src/platform/database/embedded/cluster.js';
 import { SUPABASE_DIRECTORY } from '../../src/platform/database/migrations/migration-files.js';
 import { migrate } from '../../src/platform/database/migrations/migrations.js';
-import { StartupError } from '../../src/platform/startup-error.js';
 import { makePoliciesRepeatable, readSchemaFiles, type SchemaFile } from './schema-files.js';
 
 /** Runs a body with a Postgres that is thrown away after it. */

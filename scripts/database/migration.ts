@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { StartupError } from '../../src/config/startup-error.js';
 import { runCommand } from '../../src/platform/database/command.js';
 import { readMigrations, SUPABASE_DIRECTORY } from '../../src/platform/database/migrations/migration-files.js';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
-import { StartupError } from '../../src/platform/startup-error.js';
 import { createMigratedDatabase, withThrowawayCluster } from './databases.js';
 import { generateTypes, TYPES_FILE } from './generate-types.js';
 import {

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { CsvError, parse } from 'csv-parse';
-import { toSystemCode } from '../../src/platform/startup-error.js';
+import { toSystemCode } from '../../src/config/startup-error.js';
 import { UsageError } from '../command-line.js';
 
 /** Files of any origin: only how many records there are matters, not what they hold. */

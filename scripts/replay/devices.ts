@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import pMap from 'p-map';
-import { StartupError } from '../../src/platform/startup-error.js';
+import { StartupError } from '../../src/config/startup-error.js';
 import type { Connections, Reply } from './connections.js';
 import type { ReplayOptions } from './options.js';
 import { sendWithRetries } from './retry.js';

@@ -1,4 +1,4 @@
-import { StartupError } from '../../src/platform/startup-error.js';
+import { StartupError } from '../../src/config/startup-error.js';
 import { runCommandLine } from '../command-line.js';
 import { openConnections } from './connections.js';
 import { countRows } from './count-rows.js';

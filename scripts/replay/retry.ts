@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { errors } from 'undici';
-import { toSystemCode } from '../../src/platform/startup-error.js';
+import { toSystemCode } from '../../src/config/startup-error.js';
 import type { Reply } from './connections.js';
 
 const ATTEMPTS = 10;

@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { namesProxies } from '../platform/http/trusted-proxies.js';
 import { type Environment, EnvironmentSchema } from './environment-schema.js';
 import { parseList } from './list.js';
 import { isRedirectList } from './redirect-uris.js';
+import { namesProxies } from './trusted-proxies.js';
 
 /** Variables that were given, valid or not. */
 type Given = Partial<Environment>;

@@ -1,4 +1,4 @@
-import { StartupError, toSystemCode } from '../platform/startup-error.js';
+import { StartupError, toSystemCode } from './startup-error.js';
 
 /**
  * Adds the variables of `.env` in the working directory to the environment; variables already set win.

@@ -1,8 +1,8 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { StartupError } from '../platform/startup-error.js';
 import { describeInvalid } from './contradictions.js';
 import { type Environment, EnvironmentSchema } from './environment-schema.js';
+import { StartupError } from './startup-error.js';
 
 export type Variables = Readonly<Record<string, string | undefined>>;
 

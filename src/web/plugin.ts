@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
+import { toSystemCode } from '../config/startup-error.js';
 import { PROJECT_ROOT } from '../platform/project-root.js';
-import { toSystemCode } from '../platform/startup-error.js';
 
 /** Every page: a folder of `src/web`, served at the path of its name. */
 const PAGES = ['dashboard', 'reset-password'] as const;

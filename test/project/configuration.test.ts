@@ -1,7 +1,7 @@
 import t from 'tap';
 import { parseConfig } from '../../src/config/config.js';
 import { EnvironmentSchema } from '../../src/config/environment-schema.js';
-import { StartupError } from '../../src/platform/startup-error.js';
+import { StartupError } from '../../src/config/startup-error.js';
 
 type Variables = Record<string, string>;
 

@@ -3,11 +3,12 @@ import type { Static } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import { getUser } from '../../auth/guards/user-guard.js';
 import { accountLimit } from '../../auth/limits/rate-limits.js';
+import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { changeTier, endSubscription } from './change.js';
 import { beginCheckout, openPortal } from './checkout.js';
-import type { SubscriptionsOptions } from './plugin.js';
+import type { PaymentServices } from './payments.js';
 import {
   CheckoutSchema,
   ChooseTierSchema,
@@ -16,8 +17,12 @@ import {
   SubscriptionSchema,
 } from './schemas.js';
 
+interface SubscriptionRoutesOptions extends PaymentServices {
+  readonly callerDatabase: CallerDatabase;
+}
+
 /** Serves a person's subscription to them; the scope it is registered in must guard it. */
-export const subscriptionRoutes: FastifyPluginAsyncTypebox<SubscriptionsOptions> = async (app, services) => {
+export const subscriptionRoutes: FastifyPluginAsyncTypebox<SubscriptionRoutesOptions> = async (app, services) => {
   describeRoutes(app, { tags: ['Subscriptions'] });
   const readSubscription = async (request: FastifyRequest): Promise<Static<typeof SubscriptionSchema>> =>
     services.callerDatabase.call(getUser(request), 'my_subscription', {}, SubscriptionSchema);

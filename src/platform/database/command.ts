@@ -1,6 +1,6 @@
 import { parseDatabaseConfig } from '../../config/config.js';
 import { loadEnvironmentFile } from '../../config/environment-file.js';
-import { formatFatalError, StartupError } from '../startup-error.js';
+import { formatFatalError, StartupError } from '../../config/startup-error.js';
 import { type Backend, openDataApi, openDirect } from './backend.js';
 import { openEmbedded } from './embedded/embedded.js';
 import { migrate } from './migrations/migrations.js';

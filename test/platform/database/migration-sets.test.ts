@@ -1,13 +1,13 @@
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { StartupError } from '../../../src/config/startup-error.js';
 import { createDatabaseClient } from '../../../src/platform/database/client/client.js';
 import { createDatabase } from '../../../src/platform/database/client/database.js';
 import { compareMigrations } from '../../../src/platform/database/migrations/compare.js';
 import { readMigrations } from '../../../src/platform/database/migrations/migration-files.js';
 import { migrate } from '../../../src/platform/database/migrations/migrations.js';
 import { schemaProblem } from '../../../src/platform/health/readiness.js';
-import { StartupError } from '../../../src/platform/startup-error.js';
 import { openTestDataApi } from '../../helpers/db/data-api.js';
 import { openMigrationFolder } from '../../helpers/db/migration-folder.js';
 

@@ -3,10 +3,10 @@ import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { exportJWK, exportPKCS8, generateKeyPair, jwtVerify } from 'jose';
 import t, { type Test } from 'tap';
 import { parseConfig } from '../../../src/config/config.js';
+import { StartupError } from '../../../src/config/startup-error.js';
 import { openBackend } from '../../../src/platform/database/backend.js';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { createLogger } from '../../../src/platform/logging.js';
-import { StartupError } from '../../../src/platform/startup-error.js';
 import { createApiKey, registerUser } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 

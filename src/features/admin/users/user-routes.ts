@@ -1,14 +1,23 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { getActor } from '../../../auth/guards/admin-guard.js';
 import { UserSchema } from '../../../auth/user-schema.js';
+import type { Database } from '../../../platform/database/client/database.js';
 import { errors } from '../../../platform/http/error-schema.js';
 import { describeRoutes } from '../../../platform/http/route-defaults.js';
-import type { AdminOptions } from '../plugin.js';
 import { CreateUserSchema, UsersQuerySchema, UsersSchema } from './user-schemas.js';
 import { createUser, listUsers } from './users.js';
 
+interface UserRoutesOptions {
+  readonly database: Database;
+  /** Tokens a new account starts with. */
+  readonly defaultUserTokens: number;
+}
+
 /** Serves the list of accounts and their creation; the scope it is registered in must require an admin. */
-export const userRoutes: FastifyPluginAsyncTypebox<AdminOptions> = async (app, { database, defaultUserTokens }) => {
+export const userRoutes: FastifyPluginAsyncTypebox<UserRoutesOptions> = async (
+  app,
+  { database, defaultUserTokens },
+) => {
   describeRoutes(app, { tags: ['Admin: users'] });
 
   // Contract 4 has the list at `/users`.

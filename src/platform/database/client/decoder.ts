@@ -1,5 +1,5 @@
 import { FormatRegistry, type Static, type TSchema } from '@sinclair/typebox';
-import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler';
 import { DatabaseError } from './database-error.js';
 
 /** TypeBox knows no formats by itself and refuses every text of an unknown one. */
@@ -15,8 +15,10 @@ export type Decoder<Schema extends TSchema> = (value: unknown) => Static<Schema>
  *   an outage, never a success
  */
 export function createDecoder<Schema extends TSchema>(schema: Schema): Decoder<Schema> {
-  const checker = TypeCompiler.Compile(schema);
+  let checker: TypeCheck<Schema> | undefined;
   return (value) => {
+    // With its first answer, as most processes never ask most functions.
+    checker ??= TypeCompiler.Compile(schema);
     if (checker.Check(value)) return value;
     throw DatabaseError.unexpected('unexpected answer');
   };

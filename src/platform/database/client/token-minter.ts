@@ -3,7 +3,7 @@ import { Value } from '@sinclair/typebox/value';
 import { type CryptoKey, importJWK, SignJWT } from 'jose';
 import { LRUCache } from 'lru-cache';
 import type { TokenKey } from '../../../config/config.js';
-import { StartupError } from '../../startup-error.js';
+import { StartupError } from '../../../config/startup-error.js';
 
 const LIFETIME_SECONDS = 300;
 /** A cached token is good for at least one more minute. */

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { StartupError } from '../../startup-error.js';
+import { StartupError } from '../../../config/startup-error.js';
 
 const BinariesSchema = Type.Object({ pg_ctl: Type.String(), initdb: Type.String() });
 

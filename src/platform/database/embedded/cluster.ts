@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
-import { StartupError, toSystemCode } from '../../startup-error.js';
+import { StartupError, toSystemCode } from '../../../config/startup-error.js';
 import { type Binaries, findBinaries } from './binaries.js';
 import { findRunningPort, isRunning, removeStalePidFile } from './postmaster.js';
 import { chooseRunner, type Runner } from './unprivileged.js';

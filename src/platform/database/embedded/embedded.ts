@@ -7,7 +7,7 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import { StartupError } from '../../startup-error.js';
+import { StartupError } from '../../../config/startup-error.js';
 import { findBinaries } from './binaries.js';
 import { type Cluster, openCluster } from './cluster.js';
 import { type EmbeddedSecrets, loadSecrets } from './secrets.js';

@@ -2,7 +2,7 @@ import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import { StartupError } from '../../startup-error.js';
+import { StartupError } from '../../../config/startup-error.js';
 
 /** SQLSTATE of a password Postgres does not accept. */
 const INVALID_PASSWORD = '28P01';

@@ -3,7 +3,7 @@ import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { StartupError, toSystemCode } from '../../startup-error.js';
+import { StartupError, toSystemCode } from '../../../config/startup-error.js';
 
 const SecretsSchema = Type.Object({
   jwt_secret: Type.String({ minLength: 32 }),

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { chown, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { StartupError } from '../../startup-error.js';
+import { StartupError } from '../../../config/startup-error.js';
 
 const run = promisify(execFile);
 

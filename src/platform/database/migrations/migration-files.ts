@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { StartupError } from '../../../config/startup-error.js';
 import { PROJECT_ROOT } from '../../project-root.js';
-import { StartupError } from '../../startup-error.js';
 import { parseRecord } from './checksum.js';
 import { findManifestProblems, parseManifest } from './manifest.js';
 

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
-import { StartupError } from '../../startup-error.js';
+import { StartupError } from '../../../config/startup-error.js';
 import { type AppliedMigration, compareMigrations } from './compare.js';
 import { type Migration, readMigrations, SUPABASE_DIRECTORY } from './migration-files.js';
 
