@@ -17,7 +17,7 @@ import { users } from './features/users/plugin.js';
 import type { Backend } from './platform/database/backend.js';
 import { createReadiness, type Readiness } from './platform/health/readiness.js';
 import { healthRoutes } from './platform/health/routes.js';
-import { documentBelowApiPrefix, stripApiPrefix } from './platform/http/api-prefix.js';
+import { markAsApi, rejectApiPrefix, stripApiPrefix } from './platform/http/api-prefix.js';
 import { corsOptions } from './platform/http/cors.js';
 import errorHandler, { answerError, answerMalformed } from './platform/http/error-handler.js';
 import jsonBody from './platform/http/json-body.js';
@@ -85,10 +85,11 @@ export async function buildApp(
   await app.register(cors, corsOptions(config.http.corsOrigins));
   await app.register(authentication, { database, config, secret });
   await app.register(mail, { config: config.mail, embedded: backend.embedded });
+
   await app.register(openapi, { config: config.http });
 
   await app.register(async (api) => {
-    documentBelowApiPrefix(api);
+    markAsApi(api);
     await api.register(auth, { database, config, secret, googleAccessTokens });
     await api.register(users, { database, callerDatabase, cancelBilling: billing.cancel });
     await api.register(settings, { database, callerDatabase, onDrain: readiness.onDrain });
@@ -100,7 +101,10 @@ export async function buildApp(
     await api.register(subscriptions, { database, callerDatabase, payments: billing.payments });
     await api.register(admin, { database, defaultUserTokens });
   });
-  await app.register(pageRoutes);
-  await app.register(healthRoutes, { readiness });
+  await app.register(async (root) => {
+    rejectApiPrefix(root);
+    await root.register(pageRoutes);
+    await root.register(healthRoutes, { readiness });
+  });
   return app;
 }

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import type { FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
+import { toCalledPath } from './http/api-prefix.js';
 
 /** Names whose values are credentials, in headers and in bodies alike. */
 const CREDENTIALS = [
@@ -70,10 +71,11 @@ const logging: FastifyPluginAsync = async (app) => {
   });
   // One line an answer. The route's pattern, not the URL: query strings may carry what must not be logged.
   app.addHook('onResponse', async (request, reply) => {
+    const { url } = request.routeOptions;
     request.log.info(
       {
         method: request.method,
-        route: request.routeOptions.url ?? null,
+        route: url === undefined ? null : toCalledPath(url, request.originalUrl),
         status: reply.statusCode,
         ms: reply.elapsedTime,
       },

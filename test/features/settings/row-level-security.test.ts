@@ -9,7 +9,7 @@ import { createSettingsClient } from '../../helpers/settings.js';
 const server = await openTestServer(t);
 const { database } = server;
 const { relations, runAs, visible } = await openDatabaseRoles(t, database);
-const tables = relations.filter(({ name }) => name.includes('.settings'));
+const tables = relations.filter(({ name }) => name.includes('.settings') || name === 'private.future_changes');
 const OPEN = ['public.settings', 'public.settings_entries', 'public.settings_versions'];
 
 /** Creates a person with a row in every table of settings, each with their id in it. */

@@ -9,8 +9,8 @@ import { addUp, type Counts, readCounts, skippedTests } from './tap-report.js';
 
 /** Later than tap gives up and tells which test it was. */
 const KILL_TIMEOUT_MS = (FILE_TIMEOUT_S + 10) * 1_000;
-/** Tests wait for processes and the database now and then: one file more than there are cores keeps those busy. */
-const JOBS = availableParallelism() + 1;
+/** Tests wait for processes, browsers and the database half of the time: twice as many files as cores keep those busy. */
+const JOBS = availableParallelism() * 2 + 1;
 /** Folders whose files take longest: started first, so that none runs alone at the end. */
 const SLOW_FOLDERS = ['test/server/', 'test/scripts/', 'test/web/'];
 
