@@ -1,7 +1,7 @@
 import type { TestDatabase } from './db/test-database.js';
 
 /** How a secret may be written: as it is, as hex or base64 of it, and as hex of the bytes it stands for. */
-function formsOf(secret: string): string[] {
+function listForms(secret: string): string[] {
   const bytes = Buffer.from(secret);
   const decoded = Buffer.from(secret, 'base64url');
   const forms = [secret, bytes.toString('hex'), bytes.toString('base64'), bytes.toString('base64url')];
@@ -20,7 +20,7 @@ export interface Canaries {
 export function openCanaries(): Canaries {
   const forms = new Map<string, string>();
   const remember = (secret: string) => {
-    for (const form of formsOf(secret)) forms.set(form, secret);
+    for (const form of listForms(secret)) forms.set(form, secret);
   };
   return {
     add: (secret) => {

@@ -73,7 +73,7 @@ export async function openDashboard(
 }
 
 /** Texts of the cells of a table, row by row. */
-export async function cellsOf({ page }: WatchedPage, table: string): Promise<string[][]> {
+export async function readCells({ page }: WatchedPage, table: string): Promise<string[][]> {
   const rows = await page.locator(`${table} tr`).all();
   return Promise.all(rows.map((row) => row.locator('th, td').allTextContents()));
 }

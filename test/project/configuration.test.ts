@@ -8,7 +8,7 @@ type Variables = Record<string, string>;
 const SECRET = 'a-secret-of-more-than-32-characters';
 
 /** The sentence a configuration is refused with, empty where it is accepted. */
-function refusalOf(variables: Variables): string {
+function readRefusal(variables: Variables): string {
   try {
     parseConfig(variables);
     return '';
@@ -95,13 +95,13 @@ t.test('numbers are read in full, and only as plain decimals', async (t) => {
   t.equal(parseConfig({ PORT: '65535' }).http.port, 65_535);
   t.equal(parseConfig({ DEFAULT_DEVICE_TOKENS: '1000000000000' }).devices.defaultTokens, 1_000_000_000_000);
   for (const value of ['1e3', '80.9', '0x50', 'true']) {
-    t.strictSame(namedIn(refusalOf({ PORT: value }), 'is not valid'), ['PORT'], `PORT=${value}`);
+    t.strictSame(namedIn(readRefusal({ PORT: value }), 'is not valid'), ['PORT'], `PORT=${value}`);
   }
 });
 
 t.test('a value that is not valid is refused by its name and what the variable is for, never printed', async (t) => {
   for (const [name, value] of INVALID) {
-    const refusal = refusalOf({ JWT_SECRET: SECRET, ...COMPANIONS[name], [name]: value });
+    const refusal = readRefusal({ JWT_SECRET: SECRET, ...COMPANIONS[name], [name]: value });
     t.strictSame(namedIn(refusal, 'is not valid'), [name], `${name} is refused`);
     t.match(refusal, /is not valid \(.{10,}\)/, `${name} is explained`);
     t.notOk(refusal.includes(value), `the value of ${name} stays out of the message`);
@@ -110,7 +110,7 @@ t.test('a value that is not valid is refused by its name and what the variable i
 
 t.test('all bad variables are named at once, in one line', async (t) => {
   const bad = Object.fromEntries(INVALID);
-  const refusal = refusalOf(bad);
+  const refusal = readRefusal(bad);
   t.strictSame(namedIn(refusal, 'is not valid').sort(), Object.keys(bad).sort());
   t.strictSame(namedIn(refusal, 'is missing'), ['SUPABASE_SECRET_KEY'], 'and what is missing with them');
   t.notOk(refusal.includes('\n'));
@@ -120,22 +120,22 @@ t.test('all bad variables are named at once, in one line', async (t) => {
 t.test('variables that contradict each other are refused', async (t) => {
   const direct = { DATABASE_URL: 'postgres://db.example.com/ledger' };
   const supabase = { SUPABASE_URL: 'https://project.supabase.example', SUPABASE_SECRET_KEY: 'key' };
-  t.match(refusalOf({ ...direct, ...supabase, JWT_SECRET: SECRET }), 'SUPABASE_URL and DATABASE_URL are both set');
-  t.strictSame(namedIn(refusalOf(direct), 'is missing'), ['JWT_SECRET']);
-  t.strictSame(namedIn(refusalOf({ SUPABASE_URL: supabase.SUPABASE_URL }), 'is missing'), [
+  t.match(readRefusal({ ...direct, ...supabase, JWT_SECRET: SECRET }), 'SUPABASE_URL and DATABASE_URL are both set');
+  t.strictSame(namedIn(readRefusal(direct), 'is missing'), ['JWT_SECRET']);
+  t.strictSame(namedIn(readRefusal({ SUPABASE_URL: supabase.SUPABASE_URL }), 'is missing'), [
     'SUPABASE_SECRET_KEY',
     'JWT_SECRET',
   ]);
-  t.strictSame(namedIn(refusalOf({ DEVICE_ENROLLMENT: 'key' }), 'is missing'), ['ENROLLMENT_KEY']);
-  t.strictSame(namedIn(refusalOf({ GITHUB_CLIENT_ID: 'id' }), 'is missing'), ['GITHUB_CLIENT_SECRET']);
-  t.strictSame(namedIn(refusalOf({ STRIPE_SECRET_KEY: 'sk_test_1' }), 'is missing'), ['STRIPE_WEBHOOK_SECRET']);
+  t.strictSame(namedIn(readRefusal({ DEVICE_ENROLLMENT: 'key' }), 'is missing'), ['ENROLLMENT_KEY']);
+  t.strictSame(namedIn(readRefusal({ GITHUB_CLIENT_ID: 'id' }), 'is missing'), ['GITHUB_CLIENT_SECRET']);
+  t.strictSame(namedIn(readRefusal({ STRIPE_SECRET_KEY: 'sk_test_1' }), 'is missing'), ['STRIPE_WEBHOOK_SECRET']);
   const prices = { STRIPE_PRICE_PRO: 'price_1, price_2', STRIPE_PRICE_PREMIUM: 'price_3,price_2' };
-  t.match(refusalOf(prices), 'STRIPE_PRICE_PRO and STRIPE_PRICE_PREMIUM name the same price');
+  t.match(readRefusal(prices), 'STRIPE_PRICE_PRO and STRIPE_PRICE_PREMIUM name the same price');
   for (const mail of [{ SMTP_URL: 'smtp://mail.example.com' }, { SENDGRID_API_KEY: 'key' }]) {
-    t.strictSame(namedIn(refusalOf(mail), 'is missing'), ['FROM_EMAIL', 'PUBLIC_URL']);
+    t.strictSame(namedIn(readRefusal(mail), 'is missing'), ['FROM_EMAIL', 'PUBLIC_URL']);
   }
   const both = { ...COMPANIONS['SMTP_URL'], SMTP_URL: 'smtp://mail.example.com', SENDGRID_API_KEY: 'key' };
-  t.match(refusalOf(both), 'SMTP_URL and SENDGRID_API_KEY are both set');
+  t.match(readRefusal(both), 'SMTP_URL and SENDGRID_API_KEY are both set');
 });
 
 t.test('what is set decides where the database is', async (t) => {

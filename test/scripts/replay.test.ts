@@ -12,7 +12,7 @@ const ROWS = 8_819;
 const server = await openTestServer(t, { environment: { DEFAULT_DEVICE_TOKENS: '1000000' } });
 const url = await server.listen();
 
-async function eventsOf(run: string): Promise<number> {
+async function countEvents(run: string): Promise<number> {
   const rows = await server.database.sql(
     `select e.id from usage_events e join devices d on d.id = e.device_id where d.name like 'replay-' || $1 || '-%'`,
     [run],
@@ -21,7 +21,7 @@ async function eventsOf(run: string): Promise<number> {
 }
 
 /** A file of so many rows. */
-function traceOf(t: Test, rows: number): string {
+function writeTrace(t: Test, rows: number): string {
   const lines = Array.from({ length: rows }, (_, n) => `${n},10\n`);
   return join(t.testdir({ 'trace.csv': `at,tokens\n${lines.join('')}` }), 'trace.csv');
 }
@@ -70,7 +70,7 @@ t.test(
 );
 
 t.test('a run without an id is a run of its own', async (t) => {
-  const args = ['--url', `${url}/api/`, '--file', traceOf(t, 6), '--devices', '2', '--model', 'claude-opus-4.5'];
+  const args = ['--url', `${url}/api/`, '--file', writeTrace(t, 6), '--devices', '2', '--model', 'claude-opus-4.5'];
   const runs: string[] = [];
   for (let n = 0; n < 2; n += 1) {
     const { code, stdout, stderr } = await runScript(t, 'replay/main', args);
@@ -79,8 +79,8 @@ t.test('a run without an id is a run of its own', async (t) => {
   }
   const [first = '', second = ''] = runs;
   t.not(first, second);
-  t.equal(await eventsOf(first), 6);
-  t.equal(await eventsOf(second), 6);
+  t.equal(await countEvents(first), 6);
+  t.equal(await countEvents(second), 6);
   const costs = await server.database.sql(`select distinct cost::integer from usage_events where model = $1`, [
     'claude-opus-4.5',
   ]);
@@ -94,12 +94,12 @@ t.test('one row is one prompt, whatever its quotes hold', async (t) => {
   const run = randomUUID();
   const all = await runScript(t, 'replay/main', ['--url', url, '--file', file, '--run', run]);
   t.equal(all.code, 0, all.stderr);
-  t.equal(await eventsOf(run), 3);
+  t.equal(await countEvents(run), 3);
 
   const limited = randomUUID();
   const some = await runScript(t, 'replay/main', ['--url', url, '--file', file, '--limit', '2', '--run', limited]);
   t.equal(some.code, 0, some.stderr);
-  t.equal(await eventsOf(limited), 2, '--limit takes the first rows');
+  t.equal(await countEvents(limited), 2, '--limit takes the first rows');
   await server.verifyLedger(t);
 });
 
@@ -107,18 +107,18 @@ t.test('refused prompts are counted by their code and are no failure', async (t)
   const poor = await listenWith(t, { DEFAULT_DEVICE_TOKENS: '5' });
   const run = randomUUID();
   const result = await runScript(t, 'replay/main', [
-    ...['--url', poor, '--file', traceOf(t, 14), '--devices', '2', '--run', run],
+    ...['--url', poor, '--file', writeTrace(t, 14), '--devices', '2', '--run', run],
   ]);
   t.equal(result.code, 0, result.stderr);
   t.match(result.stdout, /^recorded +10$/m);
   t.match(result.stdout, /^refused +4, INSUFFICIENT_TOKENS 4$/m);
-  t.equal(await eventsOf(run), 10);
+  t.equal(await countEvents(run), 10);
   await server.verifyLedger(t);
 });
 
 t.test('a server that lets no device in ends the run with one line', async (t) => {
   const closed = await listenWith(t, { DEVICE_ENROLLMENT: 'key', ENROLLMENT_KEY: 'only-for-friends' });
-  const result = await runScript(t, 'replay/main', ['--url', closed, '--file', traceOf(t, 3)]);
+  const result = await runScript(t, 'replay/main', ['--url', closed, '--file', writeTrace(t, 3)]);
   t.equal(result.code, 1);
   t.match(result.stderr, /^\S+\/api does not register devices \(ENROLLMENT_KEY_INVALID\)\n$/);
   await server.verifyLedger(t);

@@ -17,11 +17,11 @@ async function debitWaits(directory: ServerDirectory): Promise<true | undefined>
   return rows.length > 0 ? true : undefined;
 }
 
-const portOf = (url: string) => Number(new URL(url).port);
+const toPort = (url: string) => Number(new URL(url).port);
 
 function refusesConnections(url: string): Promise<true | undefined> {
   return new Promise((resolve) => {
-    const socket = connect(portOf(url), '127.0.0.1');
+    const socket = connect(toPort(url), '127.0.0.1');
     socket.once('connect', () => resolve(void socket.destroy()));
     socket.once('error', () => resolve(true));
   });
@@ -29,7 +29,7 @@ function refusesConnections(url: string): Promise<true | undefined> {
 
 /** A connection that has sent half a request: open, and not idle. */
 async function halfRequest(t: Test, url: string, path: string) {
-  const socket = connect(portOf(url), '127.0.0.1').setEncoding('utf8');
+  const socket = connect(toPort(url), '127.0.0.1').setEncoding('utf8');
   t.after(() => socket.destroy());
   await new Promise((connected) => socket.once('connect', connected));
   await new Promise<void>((written) => socket.write(`GET ${path} HTTP/1.1\r\nhost: x\r\n`, () => written()));

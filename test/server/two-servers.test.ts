@@ -6,9 +6,9 @@ import { type Answer, assertLedger, type Device, logUse, register, send } from '
 import { openDirectory, startServer } from '../helpers/http/server-process.js';
 import { testEnvironment } from '../helpers/http/test-server.js';
 
-const statusesOf = (answers: readonly (Answer | undefined)[]) => answers.map((answer) => answer?.status);
+const toStatuses = (answers: readonly (Answer | undefined)[]) => answers.map((answer) => answer?.status);
 const count = (answers: readonly (Answer | undefined)[], status: number) =>
-  statusesOf(answers).filter((found) => found === status).length;
+  toStatuses(answers).filter((found) => found === status).length;
 
 t.test('two servers on one database', async (t) => {
   const { path: cwd } = await openDirectory(t);
@@ -16,31 +16,31 @@ t.test('two servers on one database', async (t) => {
   const environment = testEnvironment(database);
   const servers = [1, 2].map(() => startServer(t, { cwd, environment }));
   const urls = await Promise.all(servers.map((server) => server.ready()));
-  const urlOf = (n: number) => urls[n % urls.length] ?? '';
+  const toUrl = (n: number) => urls[n % urls.length] ?? '';
   const spendInParallel = (device: Device, model: string) =>
     meetAtLock(database, balanceLock(device.id, 2), () =>
-      Promise.all(Array.from({ length: 200 }, (_, n) => logUse(urlOf(n), device, undefined, model))),
+      Promise.all(Array.from({ length: 200 }, (_, n) => logUse(toUrl(n), device, undefined, model))),
     );
 
   t.test('200 parallel uses over two servers of a device with 50 tokens succeed exactly 50 times', async (t) => {
-    const answers = await spendInParallel(await register(urlOf(0)), 'gpt-5');
+    const answers = await spendInParallel(await register(toUrl(0)), 'gpt-5');
     t.equal(count(answers, 200), 50);
     t.equal(count(answers, 403), 150);
     await assertLedger(t, database.sql);
   });
 
   t.test('a model that costs 3 fits 16 times into 50 tokens, over two servers, too', async (t) => {
-    const answers = await spendInParallel(await register(urlOf(1)), 'claude-opus-4.5');
+    const answers = await spendInParallel(await register(toUrl(1)), 'claude-opus-4.5');
     t.equal(count(answers, 200), 16);
     t.equal(count(answers, 403), 184);
     await assertLedger(t, database.sql);
   });
 
   t.test('one idempotency key through both servers at once is one event', async (t) => {
-    const device = await register(urlOf(0));
+    const device = await register(toUrl(0));
     const key = randomUUID();
     const answers = await meetAtLock(database, balanceLock(device.id, 2), () =>
-      Promise.all(Array.from({ length: 40 }, (_, n) => logUse(urlOf(n), device, key))),
+      Promise.all(Array.from({ length: 40 }, (_, n) => logUse(toUrl(n), device, key))),
     );
     t.equal(count(answers, 200), 40);
     t.equal(new Set(answers.map((answer) => JSON.stringify(answer?.body))).size, 1, 'all answers are equal');
@@ -53,7 +53,7 @@ t.test('two servers on one database', async (t) => {
     const fingerprint = randomUUID();
     const body = { device_name: 'Test', hardware_fingerprint: fingerprint };
     const answers = await meetAtLock(database, insertionLock('devices', 3), () =>
-      Promise.all(Array.from({ length: 20 }, (_, n) => send(urlOf(n), '/api/devices/register', { body }))),
+      Promise.all(Array.from({ length: 20 }, (_, n) => send(toUrl(n), '/api/devices/register', { body }))),
     );
     t.equal(count(answers, 201), 1);
     t.equal(count(answers, 200), 19);
@@ -62,7 +62,7 @@ t.test('two servers on one database', async (t) => {
   });
 
   t.test('100 callers over 30 devices and two servers in random order never deadlock', async (t) => {
-    const devices = await Promise.all(Array.from({ length: 30 }, (_, n) => register(urlOf(n))));
+    const devices = await Promise.all(Array.from({ length: 30 }, (_, n) => register(toUrl(n))));
     const random = (below: number) => Math.floor(Math.random() * below);
     const call = async (): Promise<(Answer | undefined)[]> => {
       const answers: (Answer | undefined)[] = [];
@@ -72,7 +72,7 @@ t.test('two servers on one database', async (t) => {
         const check = { path: '/api/devices/check-can-use', body: { model_type, reserve: true } };
         const use = { path: '/api/usage/log', body: { model_type } };
         const { path, body } = random(4) === 0 ? check : use;
-        answers.push(await send(urlOf(random(2)), path, { body, token: device.token }));
+        answers.push(await send(toUrl(random(2)), path, { body, token: device.token }));
       }
       return answers;
     };
@@ -81,7 +81,7 @@ t.test('two servers on one database', async (t) => {
     const answers = callers.flat();
     t.equal(answers.length, 1_500);
     t.strictSame(
-      statusesOf(answers).filter((status) => status !== 200 && status !== 403),
+      toStatuses(answers).filter((status) => status !== 200 && status !== 403),
       [],
       'nothing but successes and refusals',
     );

@@ -28,7 +28,7 @@ async function openShared(t: Test): Promise<string> {
 }
 
 /** Who a runner's programs are, to themselves and to the file system. */
-async function identityOf(t: Test, runner: Runner): Promise<{ self: number; owner: number }> {
+async function readIdentity(t: Test, runner: Runner): Promise<{ self: number; owner: number }> {
   const directory = join(await openShared(t), 'own');
   await mkdir(directory, { mode: 0o700 });
   await runner.chown(directory);
@@ -61,7 +61,7 @@ const unreachable = (await accountCanRunPostgres()) ? false : 'no other account 
 t.test('without root, Postgres runs as ourselves', { skip: isRoot && 'is root' }, async (t) => {
   const runner = await chooseRunner(await openShared(t));
   const uid = process.getuid?.();
-  t.strictSame(await identityOf(t, runner), { self: uid, owner: uid });
+  t.strictSame(await readIdentity(t, runner), { self: uid, owner: uid });
 });
 
 t.test(
@@ -69,14 +69,14 @@ t.test(
   { skip: noNamespaces },
   async (t) => {
     const runner = await chooseRunner(join(await openShared(t), 'new'));
-    t.strictSame(await identityOf(t, runner), { self: NOBODY, owner: 0 });
+    t.strictSame(await readIdentity(t, runner), { self: NOBODY, owner: 0 });
   },
 );
 
 t.test('where namespaces are not allowed, root falls back to an account', { skip: notRoot }, async (t) => {
   const directory = join(await openShared(t), 'new');
   const runner = await chooseRunner(directory, { namespaces: false, account: 'nobody' });
-  const { self, owner } = await identityOf(t, runner);
+  const { self, owner } = await readIdentity(t, runner);
   t.not(self, 0);
   t.equal(owner, self);
 });
@@ -87,7 +87,7 @@ t.test('data that belongs to an account stays with it', { skip: notRoot }, async
   await chown(directory, 12_345, 12_345);
   for (const namespaces of [true, false]) {
     const runner = await chooseRunner(directory, { namespaces });
-    t.strictSame(await identityOf(t, runner), { self: 12_345, owner: 12_345 });
+    t.strictSame(await readIdentity(t, runner), { self: 12_345, owner: 12_345 });
   }
 });
 

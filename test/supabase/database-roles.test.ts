@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
 import { buildWrites, isRefused, openDatabaseRoles } from '../helpers/db/database-roles.js';
-import { checksumsOf } from '../helpers/http/bad-input.js';
+import { readChecksums } from '../helpers/http/bad-input.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 
 const server = await openTestServer(t);
@@ -65,7 +65,7 @@ t.test('claims that name nobody, or somebody unknown, read nothing', async (t) =
 });
 
 t.test('no API role may write any table, partition or view, whatever its claims', async (t) => {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   t.ok(relations.length > 12, 'the partitions are among them');
   for (const role of ['anon', 'authenticated', 'service_role']) {
     const accepted: string[] = [];
@@ -82,7 +82,7 @@ t.test('no API role may write any table, partition or view, whatever its claims'
     }
     t.strictSame(accepted, [], role);
   }
-  t.strictSame(await checksumsOf(server.database), before);
+  t.strictSame(await readChecksums(server.database), before);
 });
 
 t.test('anon reads no table and executes no function', async (t) => {

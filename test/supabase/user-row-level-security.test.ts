@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import t from 'tap';
 import { createApiKey, registerUser, type TestUser } from '../helpers/accounts.js';
 import { buildWrites, type Claims, isRefused, type Outcome, openDatabaseRoles } from '../helpers/db/database-roles.js';
-import { checksumsOf } from '../helpers/http/bad-input.js';
+import { readChecksums } from '../helpers/http/bad-input.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 import { signUp } from '../helpers/tracker.js';
 
@@ -125,7 +125,7 @@ t.test('no column that holds a secret may be read, and nothing in the schema of 
 });
 
 t.test('no person writes anything in any way, not even to their own rows', async (t) => {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   for (const me of people) {
     for (const [credential, claims] of Object.entries(toClaims(me))) {
       const accepted: string[] = [];
@@ -139,7 +139,7 @@ t.test('no person writes anything in any way, not even to their own rows', async
       t.strictSame(accepted, [], credential);
     }
   }
-  t.strictSame(await checksumsOf(server.database), before);
+  t.strictSame(await readChecksums(server.database), before);
 });
 
 const RANGE = `(current_date - 1)::text, (current_date + 1)::text, 'UTC'`;

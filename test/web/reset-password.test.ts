@@ -38,7 +38,7 @@ async function testInBrowser(t: Test) {
     await press(watched, 'Enter');
   };
   /** What a screen reader says with a field, once it is known to be wrong. */
-  const problemOf = async ({ page }: WatchedPage, id: string) => {
+  const readProblem = async ({ page }: WatchedPage, id: string) => {
     await page.locator(`#${id}[aria-invalid=true]:focus`).waitFor();
     const ids = (await page.locator(`#${id}`).getAttribute('aria-describedby'))?.split(' ') ?? [];
     return page.locator(`#${ids.at(-1)}`).textContent();
@@ -87,13 +87,13 @@ async function testInBrowser(t: Test) {
     const watched = await openPage(t, browser);
     await watched.page.goto(link);
     await press(watched, 'Enter');
-    t.match(await problemOf(watched, 'password'), 'at least 8');
+    t.match(await readProblem(watched, 'password'), 'at least 8');
     await submit(watched, 'seven 7');
-    t.match(await problemOf(watched, 'password'), 'at least 8');
+    t.match(await readProblem(watched, 'password'), 'at least 8');
     await submit(watched, 'x'.repeat(257));
-    t.match(await problemOf(watched, 'password'), 'at most 256');
+    t.match(await readProblem(watched, 'password'), 'at most 256');
     await submit(watched, NEW_PASSWORD, `${NEW_PASSWORD}!`);
-    t.match(await problemOf(watched, 'repetition'), 'not the same');
+    t.match(await readProblem(watched, 'repetition'), 'not the same');
     t.equal(await watched.page.locator('#password').getAttribute('aria-invalid'), null);
     t.notOk(
       watched.requests.some((request) => request.startsWith('POST')),
@@ -101,7 +101,7 @@ async function testInBrowser(t: Test) {
     );
     await press(watched, 'Shift+Tab');
     await submit(watched, 'password123');
-    t.match(await problemOf(watched, 'password'), 'too common', "the server's own sentence");
+    t.match(await readProblem(watched, 'password'), 'too common', "the server's own sentence");
     await submit(watched, NEW_PASSWORD);
     await heading(watched, 'Your password is set');
     t.equal(await logInStatus(user.email, NEW_PASSWORD), 200);
@@ -166,7 +166,7 @@ async function testInBrowser(t: Test) {
         const { page } = watched;
         await page.goto(`${url}/reset-password#token=x`);
         await submit(watched, NEW_PASSWORD, 'another');
-        await problemOf(watched, 'repetition');
+        await readProblem(watched, 'repetition');
         const contrasts = await contrastsOn(page);
         t.ok(contrasts.length >= 8, 'texts, fields and buttons were found');
         t.strictSame(

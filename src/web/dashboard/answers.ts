@@ -16,27 +16,27 @@ export class ApiFailure extends Error {
 const UNEXPECTED = 'The server answered something this page does not understand. Load the page again.';
 
 /** A field of what may be an object. */
-export function fieldOf(value: unknown, name: string): unknown {
+export function readField(value: unknown, name: string): unknown {
   return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
 }
 
 /** @throws {ApiFailure} where the field is no text */
-export function textOf(value: unknown, name: string): string {
-  const field = fieldOf(value, name);
+export function readText(value: unknown, name: string): string {
+  const field = readField(value, name);
   if (typeof field === 'string') return field;
   throw new ApiFailure(UNEXPECTED, 'UNEXPECTED');
 }
 
 /** @throws {ApiFailure} where the field is no number */
-export function numberOf(value: unknown, name: string): number {
-  const field = fieldOf(value, name);
+export function readNumber(value: unknown, name: string): number {
+  const field = readField(value, name);
   if (typeof field === 'number') return field;
   throw new ApiFailure(UNEXPECTED, 'UNEXPECTED');
 }
 
 /** @throws {ApiFailure} where the field is no list */
-export function listOf(value: unknown, name: string): readonly unknown[] {
-  const field: unknown = fieldOf(value, name);
+export function readList(value: unknown, name: string): readonly unknown[] {
+  const field: unknown = readField(value, name);
   if (Array.isArray(field)) return field;
   throw new ApiFailure(UNEXPECTED, 'UNEXPECTED');
 }
@@ -52,13 +52,13 @@ export interface Sums {
 }
 
 /** Reads the sums of an event or of a row of a summary. */
-export function sumsOf(value: unknown): Sums {
+export function parseSums(value: unknown): Sums {
   return {
-    events: numberOf(value, 'events'),
-    sent: numberOf(value, 'input_tokens'),
-    received: numberOf(value, 'output_tokens'),
-    tokens: numberOf(value, 'total_tokens'),
-    debited: numberOf(value, 'cost'),
+    events: readNumber(value, 'events'),
+    sent: readNumber(value, 'input_tokens'),
+    received: readNumber(value, 'output_tokens'),
+    tokens: readNumber(value, 'total_tokens'),
+    debited: readNumber(value, 'cost'),
   };
 }
 
@@ -74,16 +74,16 @@ export interface UsageEvent {
   readonly tokens: number;
 }
 
-export function eventOf(value: unknown): UsageEvent {
-  const page = fieldOf(value, 'url');
+export function parseEvent(value: unknown): UsageEvent {
+  const page = readField(value, 'url');
   return {
-    at: new Date(textOf(value, 'occurred_at')),
-    provider: textOf(value, 'provider'),
-    model: textOf(value, 'model'),
-    source: textOf(value, 'source'),
+    at: new Date(readText(value, 'occurred_at')),
+    provider: readText(value, 'provider'),
+    model: readText(value, 'model'),
+    source: readText(value, 'source'),
     page: typeof page === 'string' ? page : '',
-    sent: numberOf(value, 'input_tokens'),
-    received: numberOf(value, 'output_tokens'),
-    tokens: numberOf(value, 'total_tokens'),
+    sent: readNumber(value, 'input_tokens'),
+    received: readNumber(value, 'output_tokens'),
+    tokens: readNumber(value, 'total_tokens'),
   };
 }

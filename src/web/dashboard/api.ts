@@ -1,4 +1,4 @@
-import { ApiFailure, fieldOf } from './answers.js';
+import { ApiFailure, readField } from './answers.js';
 
 const PATIENCE_MS = 30_000;
 const NO_ANSWER = 'The server did not answer. Check your connection and try again.';
@@ -15,10 +15,10 @@ export interface Call {
 }
 
 /** The sentence of a refusal; a gateway in between may have answered something else than JSON. */
-async function failureOf(response: Response): Promise<ApiFailure> {
+async function readFailure(response: Response): Promise<ApiFailure> {
   const body: unknown = await response.json().catch(() => undefined);
-  const sentence = fieldOf(body, 'message');
-  const code = fieldOf(body, 'code');
+  const sentence = readField(body, 'message');
+  const code = readField(body, 'code');
   return new ApiFailure(
     typeof sentence === 'string' ? sentence : `The server answered with an error (${response.status}).`,
     typeof code === 'string' ? code : '',
@@ -55,7 +55,7 @@ export async function send(path: string, call: Call): Promise<Response> {
   });
   const response = await answered(request);
   if (response.ok) return response;
-  throw await failureOf(response);
+  throw await readFailure(response);
 }
 
 /** Sends a request and reads its JSON. */

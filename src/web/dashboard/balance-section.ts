@@ -1,7 +1,7 @@
-import { ApiFailure, fieldOf, listOf, numberOf, sumsOf, textOf } from './answers.js';
+import { ApiFailure, parseSums, readField, readList, readNumber, readText } from './answers.js';
 import { element, make } from './dom.js';
 import { forecast, type MonthSoFar, usedUpAt } from './forecast.js';
-import { count, dateOf, monthName, roughCount } from './format.js';
+import { count, formatDate, monthName, roughCount } from './format.js';
 import { loadJson } from './session.js';
 import { daysQuery, thisMonth } from './time.js';
 
@@ -34,8 +34,8 @@ export interface Means {
 async function loadBalance(signal: AbortSignal): Promise<Balance | undefined> {
   try {
     const answer = await loadJson('users/me/balance', signal);
-    const [allocated, used] = [numberOf(answer, 'allocated'), numberOf(answer, 'used')];
-    return { allocated, used, reserved: numberOf(answer, 'reserved'), remaining: numberOf(answer, 'remaining') };
+    const [allocated, used] = [readNumber(answer, 'allocated'), readNumber(answer, 'used')];
+    return { allocated, used, reserved: readNumber(answer, 'reserved'), remaining: readNumber(answer, 'remaining') };
   } catch (error) {
     if (error instanceof ApiFailure && error.status === 404) return undefined;
     throw error;
@@ -45,13 +45,13 @@ async function loadBalance(signal: AbortSignal): Promise<Balance | undefined> {
 async function loadMonth(signal: AbortSignal): Promise<Month> {
   const days = thisMonth();
   const answer = await loadJson(`usage/summary?group_by=device&${daysQuery(days)}`, signal);
-  const own = listOf(answer, 'series').filter((row) => fieldOf(row, 'device') === null);
+  const own = readList(answer, 'series').filter((row) => readField(row, 'device') === null);
   return {
     name: monthName(days.from),
-    from: Date.parse(textOf(answer, 'from')),
-    to: Date.parse(textOf(answer, 'to')),
-    tokens: sumsOf(fieldOf(answer, 'totals')).tokens,
-    debited: own.reduce<number>((sum, row) => sum + sumsOf(row).debited, 0),
+    from: Date.parse(readText(answer, 'from')),
+    to: Date.parse(readText(answer, 'to')),
+    tokens: parseSums(readField(answer, 'totals')).tokens,
+    debited: own.reduce<number>((sum, row) => sum + parseSums(row).debited, 0),
   };
 }
 
@@ -89,7 +89,7 @@ function balanceForecast(month: MonthSoFar, remaining: number, now: number): str
   if (month.used === 0) return 'Nothing was debited this month, so there is no forecast for the balance.';
   if (expected === undefined) return 'The month is too young for a forecast of the balance.';
   const end = usedUpAt(month, remaining, now);
-  if (end !== undefined) return `At the pace of this month the balance is used up around ${dateOf(end)}.`;
+  if (end !== undefined) return `At the pace of this month the balance is used up around ${formatDate(end)}.`;
   const left = remaining - (expected - month.used);
   return `At the pace of this month about ${roughCount(expected)} are debited in all, and ${roughCount(left)} left at its end.`;
 }

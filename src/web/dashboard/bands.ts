@@ -26,7 +26,7 @@ export const OTHERS = SLOTS;
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
 /** The days of some cells, in order. */
-export function daysOf(cells: readonly DayCell[]): readonly string[] {
+export function listDays(cells: readonly DayCell[]): readonly string[] {
   return [...new Set(cells.map(({ day }) => day))].sort();
 }
 
@@ -60,7 +60,7 @@ export function createSlots(): (names: readonly string[]) => ReadonlyMap<string,
 }
 
 /** The bands of the chart, from the bottom up: the largest providers, and the others as one. */
-export function bandsOf(totals: readonly ProviderDays[], slots: ReadonlyMap<string, number>): readonly Band[] {
+export function createBands(totals: readonly ProviderDays[], slots: ReadonlyMap<string, number>): readonly Band[] {
   const own = totals.flatMap((band) => {
     const slot = slots.get(band.name);
     return slot === undefined ? [] : [{ ...band, slot }];
@@ -74,7 +74,7 @@ export function bandsOf(totals: readonly ProviderDays[], slots: ReadonlyMap<stri
 }
 
 /** The upper edge of each band on each day. */
-export function edgesOf(bands: readonly Band[]): readonly (readonly number[])[] {
+export function computeEdges(bands: readonly Band[]): readonly (readonly number[])[] {
   const height = (bands[0]?.values ?? []).map(() => 0);
   return bands.map(({ values }) =>
     values.map((value, day) => {

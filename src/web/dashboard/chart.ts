@@ -1,6 +1,6 @@
-import { type Band, edgesOf } from './bands.js';
+import { type Band, computeEdges } from './bands.js';
 import { monthDay, shortCount } from './format.js';
-import { fillOf, styleOf } from './pattern.js';
+import { createFill, readStyle } from './pattern.js';
 import uPlot from './uplot.js';
 
 const HEIGHT = 330;
@@ -21,9 +21,9 @@ function datedDays(count: number, width: number): number[] {
   return [...Array(count).keys()].filter((day) => (count - 1 - day) % step === 0);
 }
 
-function optionsOf(days: readonly string[], bands: readonly Band[], onDay: (day: number | undefined) => void) {
+function createOptions(days: readonly string[], bands: readonly Band[], onDay: (day: number | undefined) => void) {
   const bars = uPlot.paths.bars?.({ size: [0.78, 44] });
-  const axis = { stroke: styleOf('--quiet'), font: FONT, ticks: { show: false } };
+  const axis = { stroke: readStyle('--quiet'), font: FONT, ticks: { show: false } };
   return {
     width: 0,
     height: HEIGHT,
@@ -50,7 +50,7 @@ function optionsOf(days: readonly string[], bands: readonly Band[], onDay: (day:
       },
       {
         ...axis,
-        grid: { stroke: styleOf('--edge'), width: 1 },
+        grid: { stroke: readStyle('--edge'), width: 1 },
         size: 58,
         values: (_chart, splits) => splits.map(shortCount),
       },
@@ -60,8 +60,8 @@ function optionsOf(days: readonly string[], bands: readonly Band[], onDay: (day:
       {},
       ...[...bands].reverse().map(({ name, slot }) => ({
         label: name,
-        fill: ({ ctx }: uPlot) => fillOf(ctx, slot),
-        stroke: styleOf('--card'),
+        fill: ({ ctx }: uPlot) => createFill(ctx, slot),
+        stroke: readStyle('--card'),
         width: 1,
         ...(bars !== undefined && { paths: bars }),
         points: { show: false },
@@ -85,9 +85,9 @@ export function drawChart(
   bands: readonly Band[],
   onDay: (day: number | undefined) => void,
 ): Chart {
-  const edges = edgesOf(bands).map((values) => [...values]);
+  const edges = computeEdges(bands).map((values) => [...values]);
   const data: uPlot.AlignedData = [days.map((_, day) => day), ...edges.reverse()];
-  const chart = new uPlot({ ...optionsOf(days, bands, onDay), width: place.clientWidth }, data, place);
+  const chart = new uPlot({ ...createOptions(days, bands, onDay), width: place.clientWidth }, data, place);
   const observer = new ResizeObserver(() => chart.setSize({ width: place.clientWidth, height: HEIGHT }));
   observer.observe(place);
   return {

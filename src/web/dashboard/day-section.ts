@@ -1,9 +1,9 @@
-import { type Band, bandsOf } from './bands.js';
+import { type Band, createBands } from './bands.js';
 import { type Chart, drawChart } from './chart.js';
 import { dayTable } from './day-table.js';
 import { element, make } from './dom.js';
 import { count, weekday } from './format.js';
-import { swatchOf } from './pattern.js';
+import { createSwatch } from './pattern.js';
 import { today } from './time.js';
 import type { Use } from './use.js';
 
@@ -46,7 +46,7 @@ function show(day: number | undefined): void {
 export function redrawDays(): void {
   chart?.remove();
   legend.replaceChildren(
-    ...bands.map(({ slot, name }) => make('li', '', swatchOf(slot), make('span', 'name', name), make('b'))),
+    ...bands.map(({ slot, name }) => make('li', '', createSwatch(slot), make('span', 'name', name), make('b'))),
   );
   chart = days.length > 0 ? drawChart(place, days, bands, show) : undefined;
   show(undefined);
@@ -59,7 +59,7 @@ export function redrawDays(): void {
  */
 export function showDays(use: Pick<Use, 'days' | 'providers' | 'slots'>, range: string): void {
   days = use.days;
-  bands = bandsOf(use.providers, use.slots);
+  bands = createBands(use.providers, use.slots);
   rangeName = range;
   // In this order: a value beyond the maximum would be cut.
   cursor.max = String(days.length - 1);

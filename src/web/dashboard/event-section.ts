@@ -1,6 +1,6 @@
-import { eventOf, fieldOf, listOf, type UsageEvent } from './answers.js';
+import { parseEvent, readField, readList, type UsageEvent } from './answers.js';
 import { element, headerCell, make } from './dom.js';
-import { count, counted, dateOf, timeOf } from './format.js';
+import { count, counted, formatDate, formatTime } from './format.js';
 import { loadJson } from './session.js';
 
 const PAGE_ROWS = 20;
@@ -21,12 +21,12 @@ export interface EventPage {
 export async function loadEvents(query: string, signal: AbortSignal, after = ''): Promise<EventPage> {
   const place = after === '' ? '' : `&cursor=${encodeURIComponent(after)}`;
   const page = await loadJson(`usage?limit=${PAGE_ROWS}&${query}${place}`, signal);
-  const next = fieldOf(page, 'next_cursor');
-  return { events: listOf(page, 'usage').map(eventOf), cursor: typeof next === 'string' ? next : '' };
+  const next = readField(page, 'next_cursor');
+  return { events: readList(page, 'usage').map(parseEvent), cursor: typeof next === 'string' ? next : '' };
 }
 
 function row(event: UsageEvent): HTMLTableRowElement {
-  const when = make('time', '', make('span', '', dateOf(event.at)), ' ', make('small', '', timeOf(event.at)));
+  const when = make('time', '', make('span', '', formatDate(event.at)), ' ', make('small', '', formatTime(event.at)));
   when.dateTime = event.at.toISOString();
   const page = event.page.replace(/^https?:\/\//, '');
   const origin = make('small', '', [event.provider, event.source, page].filter(Boolean).join(' · '));

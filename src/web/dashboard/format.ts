@@ -37,9 +37,9 @@ export const monthName = (isoDate: string): string => month.format(Date.parse(is
 /** Jan 1 – 31, 2026 */
 export const dayRange = (from: string, to: string): string => dayOfYear.formatRange(Date.parse(from), Date.parse(to));
 /** Jan 31, of a moment where the browser is */
-export const dateOf = (moment: number | Date): string => date.format(moment);
+export const formatDate = (moment: number | Date): string => date.format(moment);
 /** 14:05, where the browser is */
-export const timeOf = (moment: Date): string => time.format(moment);
+export const formatTime = (moment: Date): string => time.format(moment);
 
 /** 1 event, 2 events */
 export function counted(value: number, one: string, many: string): string {

@@ -29,7 +29,7 @@ let days: Days = lastDays(30);
 let loading = new AbortController();
 
 /** A signal for the requests of one loading: a newer one stops them. */
-function signalOf({ signal }: AbortController): AbortSignal {
+function toSignal({ signal }: AbortController): AbortSignal {
   return AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]);
 }
 
@@ -86,7 +86,7 @@ async function load(): Promise<void> {
   loading.abort();
   loading = new AbortController();
   const current = loading;
-  const signal = signalOf(current);
+  const signal = toSignal(current);
   const length = rangeLength();
   days = lastDays(length);
   const query = daysQuery(days);
@@ -157,7 +157,7 @@ onClick(csv, async () => {
 onClick(more, async () => {
   const current = loading;
   try {
-    status.textContent = await showMoreEvents(daysQuery(days), signalOf(current));
+    status.textContent = await showMoreEvents(daysQuery(days), toSignal(current));
   } catch (error) {
     if (!current.signal.aborted) throw error;
   }

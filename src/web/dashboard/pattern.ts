@@ -4,7 +4,7 @@ import { OTHERS } from './bands.js';
 const TILE = 8;
 
 /** A custom property of the style sheet, which knows light from dark. */
-export function styleOf(name: string): string {
+export function readStyle(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
@@ -32,9 +32,9 @@ const LINES: readonly (readonly (readonly [x1: number, y1: number, x2: number, y
 ];
 
 function drawTile(tile: CanvasRenderingContext2D, slot: number): void {
-  tile.fillStyle = styleOf(`--series-${slot}`);
+  tile.fillStyle = readStyle(`--series-${slot}`);
   tile.fillRect(0, 0, TILE, TILE);
-  tile.strokeStyle = styleOf('--series-line');
+  tile.strokeStyle = readStyle('--series-line');
   tile.lineWidth = slot === OTHERS ? 2 : 1;
   tile.beginPath();
   for (const [x1, y1, x2, y2] of LINES[slot] ?? []) {
@@ -45,26 +45,26 @@ function drawTile(tile: CanvasRenderingContext2D, slot: number): void {
 }
 
 /** What to fill a provider's parts of a picture with, in device pixels. */
-export function fillOf(context: CanvasRenderingContext2D, slot: number): CanvasPattern | string {
+export function createFill(context: CanvasRenderingContext2D, slot: number): CanvasPattern | string {
   const size = Math.round(TILE * devicePixelRatio);
   const canvas = document.createElement('canvas');
   canvas.width = canvas.height = size;
   const tile = canvas.getContext('2d');
-  if (tile === null) return styleOf(`--series-${slot}`);
+  if (tile === null) return readStyle(`--series-${slot}`);
   tile.scale(size / TILE, size / TILE);
   drawTile(tile, slot);
-  return context.createPattern(canvas, 'repeat') ?? styleOf(`--series-${slot}`);
+  return context.createPattern(canvas, 'repeat') ?? readStyle(`--series-${slot}`);
 }
 
 /** A patch of a provider's colour and pattern, beside its name. */
-export function swatchOf(slot: number): HTMLCanvasElement {
+export function createSwatch(slot: number): HTMLCanvasElement {
   const swatch = document.createElement('canvas');
   swatch.className = 'swatch';
   swatch.setAttribute('aria-hidden', 'true');
   swatch.width = swatch.height = Math.round(2 * TILE * devicePixelRatio);
   const context = swatch.getContext('2d');
   if (context === null) return swatch;
-  context.fillStyle = fillOf(context, slot);
+  context.fillStyle = createFill(context, slot);
   context.fillRect(0, 0, swatch.width, swatch.height);
   return swatch;
 }

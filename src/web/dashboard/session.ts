@@ -1,4 +1,4 @@
-import { ApiFailure, fieldOf, textOf } from './answers.js';
+import { ApiFailure, readField, readText } from './answers.js';
 import { answered, type Call, send, sendForJson } from './api.js';
 
 /**
@@ -17,14 +17,14 @@ let renewal: Promise<string> | undefined;
 
 copies.addEventListener('message', ({ data }: MessageEvent<unknown>) => {
   const mine = sessionStorage.getItem(STORED);
-  if (mine !== null && fieldOf(data, 'used') === mine) sessionStorage.setItem(STORED, textOf(data, 'next'));
+  if (mine !== null && readField(data, 'used') === mine) sessionStorage.setItem(STORED, readText(data, 'next'));
 });
 
 /** Keeps the tokens of an answer; says whose they are. */
 function keep(answer: unknown): string {
-  accessToken = textOf(answer, 'token');
-  sessionStorage.setItem(STORED, textOf(answer, 'refresh_token'));
-  return textOf(fieldOf(answer, 'user'), 'email');
+  accessToken = readText(answer, 'token');
+  sessionStorage.setItem(STORED, readText(answer, 'refresh_token'));
+  return readText(readField(answer, 'user'), 'email');
 }
 
 function forget(): void {
@@ -37,7 +37,7 @@ async function exchange(): Promise<string> {
   if (used === null) throw new ApiFailure(ENDED, 'SESSION_ENDED', 401);
   try {
     const answer = await sendForJson('auth/refresh', { method: 'POST', body: { refresh_token: used } });
-    copies.postMessage({ used, next: textOf(answer, 'refresh_token') });
+    copies.postMessage({ used, next: readText(answer, 'refresh_token') });
     return keep(answer);
   } catch (error) {
     if (!(error instanceof ApiFailure && error.status === 401)) throw error;

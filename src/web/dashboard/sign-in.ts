@@ -1,4 +1,4 @@
-import { ApiFailure, textOf } from './answers.js';
+import { ApiFailure, readText } from './answers.js';
 import { sendForJson } from './api.js';
 import { element } from './dom.js';
 import { signIn } from './session.js';
@@ -72,7 +72,7 @@ export function listenForSignIn(onSignedIn: (email: string) => void): void {
     if (!check([email])) return;
     void attempt(async () => {
       const body = { email: email.value };
-      return textOf(await sendForJson('auth/forgot-password', { method: 'POST', body }), 'message');
+      return readText(await sendForJson('auth/forgot-password', { method: 'POST', body }), 'message');
     });
   });
 }

@@ -1,5 +1,5 @@
-import { fieldOf, listOf, type Sums, sumsOf, textOf } from './answers.js';
-import { createSlots, type DayCell, daysOf, type ProviderDays, providerTotals } from './bands.js';
+import { parseSums, readField, readList, readText, type Sums } from './answers.js';
+import { createSlots, type DayCell, listDays, type ProviderDays, providerTotals } from './bands.js';
 import { element, make } from './dom.js';
 import { count } from './format.js';
 import type { ModelSums } from './model-section.js';
@@ -18,8 +18,8 @@ export interface Use {
 
 const slotsFor = createSlots();
 
-function cellOf(row: unknown): DayCell {
-  return { day: textOf(row, 'day'), provider: textOf(row, 'provider'), tokens: sumsOf(row).tokens };
+function parseCell(row: unknown): DayCell {
+  return { day: readText(row, 'day'), provider: readText(row, 'provider'), tokens: parseSums(row).tokens };
 }
 
 /** Asks for the sums by day and provider, and by model. */
@@ -28,18 +28,18 @@ export async function loadUse(query: string, signal: AbortSignal): Promise<Use> 
     loadJson(`usage/summary?group_by=day,provider&${query}`, signal),
     loadJson(`usage/summary?group_by=provider,model&${query}`, signal),
   ]);
-  const cells = listOf(byDay, 'series').map(cellOf);
-  const days = daysOf(cells);
+  const cells = readList(byDay, 'series').map(parseCell);
+  const days = listDays(cells);
   const providers = providerTotals(cells, days);
   return {
-    totals: sumsOf(fieldOf(byDay, 'totals')),
+    totals: parseSums(readField(byDay, 'totals')),
     days,
     providers,
     slots: slotsFor(providers.map(({ name }) => name)),
-    models: listOf(byModel, 'series').map((row) => ({
-      ...sumsOf(row),
-      provider: textOf(row, 'provider'),
-      model: textOf(row, 'model'),
+    models: readList(byModel, 'series').map((row) => ({
+      ...parseSums(row),
+      provider: readText(row, 'provider'),
+      model: readText(row, 'model'),
     })),
   };
 }

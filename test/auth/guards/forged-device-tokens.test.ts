@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
-import { checksumsOf, endpointsOf, flawsOf, PREFIXES } from '../../helpers/http/bad-input.js';
+import { findFlaws, listEndpoints, PREFIXES, readChecksums } from '../../helpers/http/bad-input.js';
 import { forge, forgeAll, without } from '../../helpers/http/forged-tokens.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 
@@ -30,7 +30,7 @@ const FORGED: Readonly<Record<string, string>> = {
 };
 
 function answersTo(token: string) {
-  const endpoints = endpointsOf(device).filter(({ guarded }) => guarded);
+  const endpoints = listEndpoints(device).filter(({ guarded }) => guarded);
   const calls = PREFIXES.flatMap((prefix) =>
     endpoints.map(({ method, path, body }) => server.as({ ...device, token }, method, `${prefix}${path}`, body)),
   );
@@ -48,13 +48,13 @@ t.test('a token made by hand exactly as the server makes them is accepted', asyn
 
 for (const [title, token] of Object.entries(FORGED)) {
   t.test(`a token with ${title} is refused with 401 on every route, and nothing changes`, async (t) => {
-    const before = await checksumsOf(server.database);
+    const before = await readChecksums(server.database);
     for (const answer of await answersTo(token)) {
       t.equal(answer.statusCode, 401);
       t.match(answer.json(), { code: 'INVALID_TOKEN' });
-      t.strictSame(flawsOf(answer, title), []);
+      t.strictSame(findFlaws(answer, title), []);
     }
-    t.strictSame(await checksumsOf(server.database), before);
+    t.strictSame(await readChecksums(server.database), before);
   });
 }
 

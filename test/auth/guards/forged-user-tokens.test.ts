@@ -4,7 +4,7 @@ import { createApiKey, registerUser, type TestUser } from '../../helpers/account
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { openUpstream } from '../../helpers/fakes/openrouter.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
-import { checksumsOf, flawsOf } from '../../helpers/http/bad-input.js';
+import { findFlaws, readChecksums } from '../../helpers/http/bad-input.js';
 import { atRoot, type DocumentedRoute, documentedRoutes } from '../../helpers/http/documented-routes.js';
 import { forge, forgeAll, forgeLifetimes, without } from '../../helpers/http/forged-tokens.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
@@ -51,7 +51,7 @@ async function acceptedBy(refusing: readonly DocumentedRoute[], token: string, s
   for (const { name, request } of refusing) {
     for (const sent of [request(everySession), atRoot(request(everySession))]) {
       const response = await server.app.inject({ ...sent, headers: { authorization: `Bearer ${token}` } });
-      flaws.push(...flawsOf(response, name));
+      flaws.push(...findFlaws(response, name));
       if (response.statusCode !== status) flaws.push(`${name}: ${response.statusCode}`);
       const accepted = name.includes('/v1/') ? '"code":"invalid_api_key"' : `"code":"${code}"`;
       if (!response.payload.includes(accepted)) flaws.push(`${name}: ${response.payload}`);
@@ -62,10 +62,10 @@ async function acceptedBy(refusing: readonly DocumentedRoute[], token: string, s
 
 /** Asserts that a token is refused with 401 by every user route and with 403 by the tracker's, and changes nothing. */
 async function assertRefused(t: Test, token: string): Promise<void> {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   t.strictSame(await acceptedBy(userRoutes, token, 401, 'INVALID_TOKEN'), []);
   t.strictSame(await acceptedBy(trackerRoutes, token, 403, 'TRACKER_TOKEN_INVALID'), []);
-  t.strictSame(await checksumsOf(server.database), before, 'nothing changed');
+  t.strictSame(await readChecksums(server.database), before, 'nothing changed');
 }
 
 t.test('a token made by hand exactly as the server makes them opens every user route', async (t) => {
@@ -149,12 +149,12 @@ const FORGED_TRACKERS: Readonly<Record<string, string>> = {
 };
 
 t.test('every forged tracker token is refused by trackUsage with 403, and on every user route with 401', async (t) => {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   for (const [title, token] of Object.entries(FORGED_TRACKERS)) {
     t.strictSame(await acceptedBy(trackerRoutes, token, 403, 'TRACKER_TOKEN_INVALID'), [], title);
     t.strictSame(await acceptedBy(userRoutes, token, 401, 'INVALID_TOKEN'), [], title);
   }
-  t.strictSame(await checksumsOf(server.database), before, 'nothing changed');
+  t.strictSame(await readChecksums(server.database), before, 'nothing changed');
 });
 
 t.test('a genuine token opens the routes of its kind only', async (t) => {
@@ -167,14 +167,14 @@ t.test('a genuine token opens the routes of its kind only', async (t) => {
     ['refresh token', 'none', user.refreshToken],
   ];
   for (const [kind, scheme, token] of genuine) {
-    const before = await checksumsOf(server.database);
+    const before = await readChecksums(server.database);
     const closed = routes.filter(({ schemes }) => schemes.length > 0 && !schemes.includes(scheme));
     t.ok(closed.length > 0);
     const byTracker = closed.filter(({ schemes }) => schemes.includes('trackerToken'));
     const rest = closed.filter(({ schemes }) => !schemes.includes('trackerToken'));
     t.strictSame(await acceptedBy(rest, token, 401, 'INVALID_TOKEN'), [], `an ${kind} opens nothing else`);
     t.strictSame(await acceptedBy(byTracker, token, 403, 'TRACKER_TOKEN_INVALID'), [], kind);
-    t.strictSame(await checksumsOf(server.database), before, 'nothing changed');
+    t.strictSame(await readChecksums(server.database), before, 'nothing changed');
   }
   await server.verifyLedger(t);
 });

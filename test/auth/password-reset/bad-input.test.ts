@@ -2,12 +2,12 @@ import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
 import {
-  badBodiesOf,
-  checksumsOf,
+  createBadBodies,
   declaredStatuses,
+  describeBody,
   type Endpoint,
-  flawsOf,
-  nameOf,
+  findFlaws,
+  readChecksums,
 } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { mailEnvironment, mailedToken, NEW_PASSWORD } from '../../helpers/password-reset.js';
@@ -37,18 +37,18 @@ const ENDPOINTS: readonly Endpoint[] = [
 ];
 
 t.test('every bad body is refused with a status the route declares, and changes nothing', async (t) => {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   for (const endpoint of ENDPOINTS) {
     const declared = await declaredStatuses(server, endpoint);
     const flaws: string[] = [];
-    for (const payload of badBodiesOf(endpoint)) {
+    for (const payload of createBadBodies(endpoint)) {
       const headers = { 'content-type': 'application/json' };
       const answer = await server.app.inject({ method: 'POST', url: `/api${endpoint.path}`, headers, payload });
-      flaws.push(...flawsOf(answer, nameOf(payload), declared));
+      flaws.push(...findFlaws(answer, describeBody(payload), declared));
     }
     t.strictSame(flaws, [], endpoint.path);
   }
-  t.strictSame(await checksumsOf(server.database), before);
+  t.strictSame(await readChecksums(server.database), before);
 });
 
 t.test('addresses that are none are refused', async (t) => {

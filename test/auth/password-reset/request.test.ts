@@ -3,7 +3,7 @@ import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { openTestCluster } from '../../helpers/db/test-database.js';
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
-import { checksumsOf, flawsOf, PREFIXES } from '../../helpers/http/bad-input.js';
+import { findFlaws, PREFIXES, readChecksums } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import {
   askForLink,
@@ -66,7 +66,7 @@ t.test('an unknown address gets the same answer, leaves the same rows behind and
 });
 
 async function rowCounts(): Promise<[name: string, count: number][]> {
-  const sums = Object.entries(await checksumsOf(database));
+  const sums = Object.entries(await readChecksums(database));
   return sums.map(([name, sum]) => [name, Number(sum.split(':')[0])]);
 }
 
@@ -86,7 +86,7 @@ t.test('the database holds only hashes of tokens', async (t) => {
   const token = await mailedToken(app, smtp, (await registerUser(server)).email);
   const hash = createHash('sha256').update(token).digest('hex');
   const found: string[] = [];
-  for (const name of Object.keys(await checksumsOf(database))) {
+  for (const name of Object.keys(await readChecksums(database))) {
     for (const [what, text] of Object.entries({ token, hash, bytes: Buffer.from(token).toString('hex') })) {
       const rows = await database.sql(`select from ${name} t where position($1 in t::text) > 0`, [text]);
       if (rows.length > 0) found.push(`${what} in ${name}`);
@@ -107,7 +107,7 @@ t.test('an address that asks too often is told to wait', async (t) => {
     while (!statuses.includes(429) && statuses.length < 200) {
       const answer = await limited.app.inject({ method: 'POST', url, headers, payload });
       statuses.push(answer.statusCode);
-      if (answer.statusCode === 429) t.strictSame(flawsOf(answer, url), []);
+      if (answer.statusCode === 429) t.strictSame(findFlaws(answer, url), []);
     }
     t.ok(statuses.length > 10 && statuses.includes(429), `${url} answers 429 in the end`);
   }

@@ -1,12 +1,12 @@
 import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import {
-  badBodiesOf,
-  checksumsOf,
+  createBadBodies,
   declaredStatuses,
+  describeBody,
   type Endpoint,
-  flawsOf,
-  nameOf,
+  findFlaws,
+  readChecksums,
 } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 
@@ -31,18 +31,18 @@ const HARMLESS: Readonly<Record<string, readonly string[]>> = { '/auth/logout': 
 const headers = { 'content-type': 'application/json', authorization: `Bearer ${user.token}` };
 
 t.test('every bad body is refused on every route, with a status the route declares', async (t) => {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   for (const route of ENDPOINTS) {
     const declared = await declaredStatuses(server, route);
     const flaws: string[] = [];
-    for (const payload of badBodiesOf(route)) {
+    for (const payload of createBadBodies(route)) {
       if (HARMLESS[route.path]?.includes(payload)) continue;
       const response = await server.app.inject({ method: route.method, url: `/api${route.path}`, headers, payload });
-      flaws.push(...flawsOf(response, nameOf(payload), declared));
+      flaws.push(...findFlaws(response, describeBody(payload), declared));
     }
     t.strictSame(flaws, [], route.path);
   }
-  t.strictSame(await checksumsOf(server.database), before, 'no table changed');
+  t.strictSame(await readChecksums(server.database), before, 'no table changed');
 });
 
 t.test('the corpus is made of bodies that are accepted but for one thing', async (t) => {

@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto';
 import t from 'tap';
 import { logInAsAdmin, PASSWORD } from '../../helpers/admin.js';
 import {
-  badBodiesOf,
-  checksumsOf,
+  createBadBodies,
   declaredStatuses,
+  describeBody,
   type Endpoint,
-  flawsOf,
-  nameOf,
+  findFlaws,
+  readChecksums,
 } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 
@@ -59,18 +59,18 @@ function endpoint(
 const headers = { 'content-type': 'application/json', authorization: `Bearer ${admin.token}` };
 
 t.test('every admin route rejects every bad body with a status it declares', async (t) => {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   for (const route of ENDPOINTS) {
     const declared = await declaredStatuses(server, route);
     const flaws: string[] = [];
-    for (const payload of badBodiesOf(route)) {
+    for (const payload of createBadBodies(route)) {
       const url = `/api${route.path}`;
       const response = await server.app.inject({ method: route.method, url, headers, payload });
-      flaws.push(...flawsOf(response, nameOf(payload), declared));
+      flaws.push(...findFlaws(response, describeBody(payload), declared));
     }
     t.strictSame(flaws, [], `${route.method} ${route.path}`);
   }
-  t.strictSame(await checksumsOf(server.database), before, 'no table changed');
+  t.strictSame(await readChecksums(server.database), before, 'no table changed');
 });
 
 t.test('each body of the corpus would be accepted but for one fault', async (t) => {
@@ -96,7 +96,7 @@ t.test('unknown and invalid ids are refused', async (t) => {
     ] as const) {
       const response = await fresh.as(method, path, body);
       t.equal(response.statusCode, status, `${method} ${path}`);
-      t.strictSame(flawsOf(response, path), []);
+      t.strictSame(findFlaws(response, path), []);
     }
   }
   for (const number of ['0', '-1', 'x', '1.5', '9999999999']) {

@@ -1,13 +1,13 @@
 import t from 'tap';
 import { openChatServer, QUESTION, userWith } from '../../helpers/chat.js';
 import {
-  badBodiesOf,
-  checksumsOf,
+  createBadBodies,
   declaredStatuses,
+  describeBody,
   type Endpoint,
-  flawsOf,
-  nameOf,
+  findFlaws,
   PREFIXES,
+  readChecksums,
 } from '../../helpers/http/bad-input.js';
 
 const server = await openChatServer(t);
@@ -46,25 +46,25 @@ const BEYOND: readonly object[] = [
 
 for (const endpoint of ENDPOINTS) {
   t.test(`every bad body is refused by ${endpoint.path}, with a status it declares, and reaches nobody`, async (t) => {
-    const before = await checksumsOf(server.database);
+    const before = await readChecksums(server.database);
     const asked = server.upstream.requests.length;
     const declared = await declaredStatuses(server, endpoint);
     const beyond = endpoint.path === '/chat/stream' ? BEYOND.map((body) => JSON.stringify(body)) : [];
     const flaws: string[] = [];
     for (const prefix of PREFIXES) {
-      for (const payload of [...badBodiesOf(endpoint), ...beyond]) {
+      for (const payload of [...createBadBodies(endpoint), ...beyond]) {
         const response = await server.app.inject({
           method: 'POST',
           url: `${prefix}${endpoint.path}`,
           headers,
           payload,
         });
-        flaws.push(...flawsOf(response, nameOf(payload), declared));
+        flaws.push(...findFlaws(response, describeBody(payload), declared));
       }
     }
     t.strictSame(flaws, []);
     t.equal(server.upstream.requests.length, asked, 'nothing reached upstream');
-    t.strictSame(await checksumsOf(server.database), before, 'nothing changed');
+    t.strictSame(await readChecksums(server.database), before, 'nothing changed');
   });
 }
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
-import { checksumsOf, endpointsOf, PREFIXES } from '../../helpers/http/bad-input.js';
+import { listEndpoints, PREFIXES, readChecksums } from '../../helpers/http/bad-input.js';
 import { openTestServer, type TestDevice } from '../../helpers/http/test-server.js';
 
 const server = await openTestServer(t);
@@ -10,7 +10,7 @@ const devices = await Promise.all(Array.from({ length: 4 }, () => server.registe
 async function answersAbout(device: TestDevice, id: string, reservation_id: string) {
   const answers = [];
   for (const prefix of PREFIXES) {
-    for (const { method, path, body } of endpointsOf({ id, token: '' }).filter((each) => each.path.includes(id))) {
+    for (const { method, path, body } of listEndpoints({ id, token: '' }).filter((each) => each.path.includes(id))) {
       const response = await server.as(device, method, `${prefix}${path}`, body);
       answers.push([method, path.replace(id, ''), response.statusCode, response.payload]);
     }
@@ -30,7 +30,7 @@ t.test("another device's id and hold are answered exactly like ones that do not 
     const held = await server.as(device, 'POST', '/api/devices/check-can-use', body);
     holds.set(device.id, held.json<{ reservation_id: string }>().reservation_id);
   }
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   for (const device of devices) {
     const unknown = await answersAbout(device, randomUUID(), randomUUID());
     t.equal(unknown.length, 8);
@@ -42,7 +42,7 @@ t.test("another device's id and hold are answered exactly like ones that do not 
       t.strictSame(await answersAbout(device, other.id, holds.get(other.id) ?? ''), unknown);
     }
   }
-  t.strictSame(await checksumsOf(server.database), before, 'nothing changed');
+  t.strictSame(await readChecksums(server.database), before, 'nothing changed');
   await server.verifyLedger(t);
 });
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
-import { checksumsOf } from '../../helpers/http/bad-input.js';
+import { readChecksums } from '../../helpers/http/bad-input.js';
 import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
 
 const database = await openTestDatabase(t);
@@ -24,7 +24,7 @@ t.test('open: any device registers, and a key it happens to send does not matter
 
 t.test('key: only a device that sends the key registers, also when it comes back', async (t) => {
   const server = await openTestServer(t, { database, environment: { DEVICE_ENROLLMENT: 'key', ENROLLMENT_KEY } });
-  const before = await checksumsOf(database);
+  const before = await readChecksums(database);
   const wrong = [
     {},
     { enrollment_key: '' },
@@ -37,7 +37,7 @@ t.test('key: only a device that sends the key registers, also when it comes back
     t.match(refused.json(), { code: 'ENROLLMENT_KEY_INVALID' });
     t.notMatch(refused.payload, ENROLLMENT_KEY);
   }
-  t.strictSame(await checksumsOf(database), before, 'no device was made');
+  t.strictSame(await readChecksums(database), before, 'no device was made');
 
   const fingerprint = randomUUID();
   const key = { enrollment_key: ENROLLMENT_KEY };

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
-import { checksumsOf, endpointsOf, flawsOf, PREFIXES } from '../../helpers/http/bad-input.js';
+import { findFlaws, listEndpoints, PREFIXES, readChecksums } from '../../helpers/http/bad-input.js';
 import { openTestServer, type TestDevice } from '../../helpers/http/test-server.js';
 
 const server = await openTestServer(t);
 
 async function answers(device: TestDevice, guardedOnly: boolean) {
   const responses = [];
-  for (const endpoint of endpointsOf(device).filter(({ guarded }) => guarded || !guardedOnly)) {
+  for (const endpoint of listEndpoints(device).filter(({ guarded }) => guarded || !guardedOnly)) {
     for (const prefix of PREFIXES) {
       responses.push(await server.as(device, endpoint.method, `${prefix}${endpoint.path}`, endpoint.body));
     }
@@ -20,16 +20,16 @@ t.test('a blocked device is refused with DEVICE_BLOCKED everywhere, its registra
   const registered = await server.app.inject({ method: 'POST', url: '/api/devices/register', payload });
   const { device_id: id, device_token: token } = registered.json<{ device_id: string; device_token: string }>();
   await server.database.sql('update devices set blocked = true where id = $1', [id]);
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
 
   const responses = await answers({ id, token }, false);
   t.equal(responses.length, 10);
   for (const response of responses) {
     t.equal(response.statusCode, 403);
     t.match(response.json(), { code: 'DEVICE_BLOCKED', error: 'Device is blocked' });
-    t.strictSame(flawsOf(response, 'blocked'), []);
+    t.strictSame(findFlaws(response, 'blocked'), []);
   }
-  t.strictSame(await checksumsOf(server.database), before, 'nothing changed, the count of registrations included');
+  t.strictSame(await readChecksums(server.database), before, 'nothing changed, the count of registrations included');
 
   await server.database.sql('update devices set blocked = false where id = $1', [id]);
   const allowed = await answers({ id, token }, false);
@@ -47,12 +47,12 @@ t.test('raising token_version refuses earlier tokens on the very next request', 
     'the token works',
   );
   await server.database.sql('update devices set token_version = token_version + 1 where id = $1', [device.id]);
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   for (const response of await answers(device, true)) {
     t.equal(response.statusCode, 401);
     t.match(response.json(), { code: 'INVALID_TOKEN' });
   }
-  t.strictSame(await checksumsOf(server.database), before);
+  t.strictSame(await readChecksums(server.database), before);
   await server.verifyLedger(t);
 });
 
@@ -73,12 +73,12 @@ t.test('registering again after the version was raised brings a token that works
 t.test('a device that never was is refused although its token is well signed', async (t) => {
   const id = randomUUID();
   const unknown = { id, token: server.app.jwt.sign({ aud: 'device', sub: id, ver: 1 }, { expiresIn: '1h' }) };
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   for (const response of await answers(unknown, true)) {
     t.equal(response.statusCode, 401);
     t.match(response.json(), { code: 'INVALID_TOKEN' });
   }
-  t.strictSame(await checksumsOf(server.database), before);
+  t.strictSame(await readChecksums(server.database), before);
   await server.verifyLedger(t);
 });
 

@@ -1,13 +1,13 @@
 import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import {
-  badBodiesOf,
-  checksumsOf,
+  createBadBodies,
   declaredStatuses,
+  describeBody,
   type Endpoint,
-  flawsOf,
-  nameOf,
+  findFlaws,
   PREFIXES,
+  readChecksums,
 } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 
@@ -57,7 +57,7 @@ const BEYOND = [
 t.test('what is accepted is kept as it was', async (t) => {
   for (const properties of GOOD_PROPERTIES) {
     const response = await user.as('POST', '/api/events', { name: 'n'.repeat(100), properties });
-    t.equal(response.statusCode, 201, nameOf(JSON.stringify(properties)));
+    t.equal(response.statusCode, 201, describeBody(JSON.stringify(properties)));
     const rows = await server.database.sql('select properties from feature_events where id = $1', [
       response.json<{ id: string }>().id,
     ]);
@@ -66,25 +66,25 @@ t.test('what is accepted is kept as it was', async (t) => {
 });
 
 t.test('every bad body is refused under both prefixes, with a status the route declares', async (t) => {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   const declared = await declaredStatuses(server, RECORD);
   for (const prefix of PREFIXES) {
     const flaws: string[] = [];
-    for (const payload of [...badBodiesOf(RECORD), ...BAD_PROPERTIES, ...BEYOND]) {
+    for (const payload of [...createBadBodies(RECORD), ...BAD_PROPERTIES, ...BEYOND]) {
       const response = await server.app.inject({ method: 'POST', url: `${prefix}/events`, headers, payload });
-      flaws.push(...flawsOf(response, nameOf(payload), declared));
+      flaws.push(...findFlaws(response, describeBody(payload), declared));
     }
     t.strictSame(flaws, [], prefix);
   }
-  t.strictSame(await checksumsOf(server.database), before, 'no table changed');
+  t.strictSame(await readChecksums(server.database), before, 'no table changed');
 });
 
 t.test('bad questions are refused with 400', async (t) => {
   const names = ['name=', `name=${'x'.repeat(101)}`, 'name=a&name=b', 'name=%00'];
   for (const query of [...names, 'group_by=month', 'group_by=', 'group_by=name,day', 'unknown=1', 'limit=1']) {
     const response = await user.as('GET', `/api/events/summary?${query}`);
-    t.equal(response.statusCode, 400, nameOf(query));
-    t.strictSame(flawsOf(response, query), []);
+    t.equal(response.statusCode, 400, describeBody(query));
+    t.strictSame(findFlaws(response, query), []);
   }
 });
 

@@ -1,13 +1,13 @@
 import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import {
-  badBodiesOf,
-  checksumsOf,
+  createBadBodies,
   declaredStatuses,
+  describeBody,
   type Endpoint,
-  flawsOf,
-  nameOf,
+  findFlaws,
   PREFIXES,
+  readChecksums,
 } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { createSettingsClient } from '../../helpers/settings.js';
@@ -98,19 +98,19 @@ const bodiesFor = ({ path, method }: Endpoint): string[] => {
 t.test(
   'every bad body is refused under both prefixes, with a status the route declares, and nothing changes',
   async (t) => {
-    const before = await checksumsOf(server.database);
+    const before = await readChecksums(server.database);
     for (const endpoint of ENDPOINTS) {
       const declared = await declaredStatuses(server, endpoint);
       for (const prefix of PREFIXES) {
         const flaws: string[] = [];
-        for (const body of [...badBodiesOf(endpoint), ...bodiesFor(endpoint)]) {
+        for (const body of [...createBadBodies(endpoint), ...bodiesFor(endpoint)]) {
           const response = await user.as(endpoint.method, `${prefix}${endpoint.path}`, body, headers);
-          flaws.push(...flawsOf(response, nameOf(body), declared));
+          flaws.push(...findFlaws(response, describeBody(body), declared));
         }
         t.strictSame(flaws, [], `${prefix}${endpoint.path}`);
       }
     }
-    t.strictSame(await checksumsOf(server.database), before, 'no table changed');
+    t.strictSame(await readChecksums(server.database), before, 'no table changed');
   },
 );
 
@@ -134,7 +134,7 @@ t.test('bad questions and headers are refused with 400', async (t) => {
   for (const query of ['since=', 'since=-1', 'since=1.5', 'since=x', 'since=1e400', 'since=9007199254740992']) {
     const response = await user.as('GET', `/api/sync/pull?${query}`);
     t.equal(response.statusCode, 400, query);
-    t.strictSame(flawsOf(response, query), []);
+    t.strictSame(findFlaws(response, query), []);
   }
   for (const query of ['since=1&since=2', 'unknown=1', 'since[]=1']) {
     t.equal((await user.as('GET', `/api/sync/pull?${query}`)).statusCode, 400, query);
@@ -146,7 +146,7 @@ t.test('bad questions and headers are refused with 400', async (t) => {
 });
 
 t.test('bodies that are not JSON or too long are refused', async (t) => {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   for (const { method, path } of ENDPOINTS) {
     for (const [type, body, status] of [
       ['application/json', '{', 400],
@@ -155,10 +155,10 @@ t.test('bodies that are not JSON or too long are refused', async (t) => {
     ] as const) {
       const response = await user.as(method, `/api${path}`, body, { 'content-type': type });
       t.equal(response.statusCode, status, `${method} ${path} ${type}`);
-      t.strictSame(flawsOf(response, path), []);
+      t.strictSame(findFlaws(response, path), []);
     }
   }
-  t.strictSame(await checksumsOf(server.database), before);
+  t.strictSame(await readChecksums(server.database), before);
 });
 
 t.test('the corpus is made of bodies that are accepted but for one thing', async (t) => {

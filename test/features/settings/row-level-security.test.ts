@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import t from 'tap';
 import { createApiKey, registerUser, sendWith, type TestUser } from '../../helpers/accounts.js';
 import { buildWrites, isRefused, openDatabaseRoles } from '../../helpers/db/database-roles.js';
-import { checksumsOf, PREFIXES } from '../../helpers/http/bad-input.js';
+import { PREFIXES, readChecksums } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { createSettingsClient } from '../../helpers/settings.js';
 
@@ -65,7 +65,7 @@ t.test(
 );
 
 t.test('nobody writes past the functions, in any way, not even the server', async (t) => {
-  const before = await checksumsOf(database);
+  const before = await readChecksums(database);
   for (const role of ['anon', 'authenticated', 'service_role']) {
     const accepted: string[] = [];
     for (const table of tables) {
@@ -75,7 +75,7 @@ t.test('nobody writes past the functions, in any way, not even the server', asyn
     }
     t.strictSame(accepted, [], role);
   }
-  t.strictSame(await checksumsOf(database), before);
+  t.strictSame(await readChecksums(database), before);
 });
 
 t.test('what acts for a person may be called by the server only, what reads by the person only', async (t) => {
@@ -139,13 +139,13 @@ t.test('after the log-out of a session, or the end of a key, every route is 401 
   const key = await createApiKey(user);
   await database.sql('delete from private.api_keys where user_id = $1', [user.id]);
   await user.as('POST', '/api/auth/logout');
-  const before = await checksumsOf(database);
+  const before = await readChecksums(database);
   for (const token of [user.token, key, undefined, 'garbage', (await server.registerDevice()).token]) {
     for (const [method, url, payload] of routes('/api')) {
       t.equal((await sendWith(server, token, method, url, payload)).statusCode, 401, `${method} ${url}`);
     }
   }
-  const after = await checksumsOf(database);
+  const after = await readChecksums(database);
   for (const { name } of tables) t.equal(after[name], before[name], name);
   await server.verifyLedger(t);
 });

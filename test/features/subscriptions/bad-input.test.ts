@@ -3,13 +3,13 @@ import { registerUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import {
-  badBodiesOf,
-  checksumsOf,
+  createBadBodies,
   declaredStatuses,
+  describeBody,
   type Endpoint,
-  flawsOf,
-  nameOf,
+  findFlaws,
   PREFIXES,
+  readChecksums,
 } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { openCustomer, openSubscriber, readSubscription } from '../../helpers/subscriptions.js';
@@ -27,34 +27,34 @@ const ENDPOINTS = ['POST', 'PUT'].map((method): Endpoint => {
 });
 
 t.test('every bad body is refused, Stripe is not asked, and nothing changes', async (t) => {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   const asked = stripe.requests.length;
   for (const endpoint of ENDPOINTS) {
     const declared = await declaredStatuses(server, endpoint);
     const flaws: string[] = [];
     const tiers = ['"free"', '"PRO"', '" pro"', '"enterprise"', '"__proto__"'].map((tier) => `{"tier":${tier}}`);
-    for (const body of [...badBodiesOf(endpoint), ...tiers]) {
+    for (const body of [...createBadBodies(endpoint), ...tiers]) {
       for (const person of [user, subscriber]) {
         const response = await person.as(endpoint.method, `/api${endpoint.path}`, body, headers);
-        flaws.push(...flawsOf(response, nameOf(body), declared));
+        flaws.push(...findFlaws(response, describeBody(body), declared));
       }
     }
     t.strictSame(flaws, [], endpoint.method);
   }
   t.equal(stripe.requests.length, asked);
-  t.strictSame(await checksumsOf(server.database), before);
+  t.strictSame(await readChecksums(server.database), before);
 });
 
 t.test('invalid queries, keys and bodies are refused, and nothing ends', async (t) => {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   const asked = stripe.requests.length;
   for (const query of ['now=yes', 'now=1', 'now=', 'now=true&now=false', 'later=true', 'now=true&x=1', 'now=%00']) {
     const response = await subscriber.as('DELETE', `/api/subscriptions?${query}`);
-    t.strictSame(flawsOf(response, query, new Set([400])), []);
+    t.strictSame(findFlaws(response, query, new Set([400])), []);
   }
   for (const key of ['', 'a b', 'ä', 'x'.repeat(256)]) {
     const response = await subscriber.as('DELETE', '/api/subscriptions', undefined, { 'idempotency-key': key });
-    t.strictSame(flawsOf(response, `key ${key}`, new Set([400])), []);
+    t.strictSame(findFlaws(response, `key ${key}`, new Set([400])), []);
   }
   for (const [type, body, status] of [
     ['application/json', '{', 400],
@@ -72,7 +72,7 @@ t.test('invalid queries, keys and bodies are refused, and nothing ends', async (
     }
   }
   t.equal(stripe.requests.length, asked);
-  t.strictSame(await checksumsOf(server.database), before);
+  t.strictSame(await readChecksums(server.database), before);
 });
 
 t.test("without a person's token nothing is shown and nothing is done", async (t) => {

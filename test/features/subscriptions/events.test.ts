@@ -11,7 +11,7 @@ import {
   subscriptionObject,
 } from '../../helpers/fakes/stripe-objects.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
-import { checksumsOf } from '../../helpers/http/bad-input.js';
+import { readChecksums } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { deliver, listGrants, openCustomer, openSubscriber, readSubscription } from '../../helpers/subscriptions.js';
 
@@ -110,7 +110,7 @@ t.test('events of strangers, of other types and about other things are accepted 
     lines: [{ price: 'price_of_something_else', start: nowSeconds(), end: nowSeconds() + DAY }],
   });
   stripe.invoices.set(oneOff.id, createInvoice(subscription));
-  const before = await checksumsOf(database);
+  const before = await readChecksums(database);
   await assertTaken(t, [
     eventObject('customer.subscription.created', stranger),
     eventObject('invoice.paid', createInvoice(stranger)),
@@ -123,7 +123,7 @@ t.test('events of strangers, of other types and about other things are accepted 
     eventObject('customer.created', { id: customer, object: 'customer' }),
     eventObject('constructor', {}),
   ]);
-  t.strictSame(await checksumsOf(database), before);
+  t.strictSame(await readChecksums(database), before);
   await assertTaken(t, [eventObject('customer.subscription.created', other), eventObject('invoice.paid', foreign)]);
   t.match(await readSubscription(user), { tier: 'pro', status: 'active' });
   t.strictSame(await listGrants(server, user), []);

@@ -14,7 +14,7 @@ import {
   subscriptionObject,
 } from '../../helpers/fakes/stripe-objects.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
-import { checksumsOf } from '../../helpers/http/bad-input.js';
+import { readChecksums } from '../../helpers/http/bad-input.js';
 import { runScript } from '../../helpers/http/run-script.js';
 import { openTestServer, testEnvironment } from '../../helpers/http/test-server.js';
 import { deliver, listGrants, openCustomer, openSubscriber, readSubscription } from '../../helpers/subscriptions.js';
@@ -67,9 +67,9 @@ t.test('reconciling makes up for lost webhooks, and repeating it changes nothing
   t.match(await readSubscription(changed.user), { tier: 'premium' });
   t.match(await readSubscription(ended.user), { tier: 'free', status: 'canceled' });
 
-  const before = await checksumsOf(database);
+  const before = await readChecksums(database);
   t.match(await sync('--days', '400'), /, 0 of them changed; 2 paid invoices, 0 of them granted now\n$/);
-  t.strictSame(await checksumsOf(database), before);
+  t.strictSame(await readChecksums(database), before);
   await server.verifyLedger(t);
 });
 

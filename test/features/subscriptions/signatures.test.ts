@@ -2,7 +2,7 @@ import t from 'tap';
 import { createInvoice } from '../../helpers/fakes/stripe-invoices.js';
 import { eventObject, nowSeconds, subscriptionObject } from '../../helpers/fakes/stripe-objects.js';
 import { openStripe, WEBHOOK_SECRET } from '../../helpers/fakes/stripe-server.js';
-import { checksumsOf, PREFIXES } from '../../helpers/http/bad-input.js';
+import { PREFIXES, readChecksums } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import {
   deliver,
@@ -22,7 +22,7 @@ const paid = eventObject('invoice.paid', createInvoice(subscription));
 const { payload } = signed(paid);
 
 t.test('a body that Stripe did not sign, for this endpoint, recently and unchanged, changes nothing', async (t) => {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   const now = nowSeconds();
   const headerAt = (timestamp: number, secret = WEBHOOK_SECRET) => signed(paid, { timestamp, secret }).header;
   const good = headerAt(now);
@@ -54,11 +54,11 @@ t.test('a body that Stripe did not sign, for this endpoint, recently and unchang
       t.match(response.json(), { code: 'INVALID_SIGNATURE' }, title);
     }
   }
-  t.strictSame(await checksumsOf(server.database), before);
+  t.strictSame(await readChecksums(server.database), before);
 });
 
 t.test('a signed body that is no event of this mode changes nothing', async (t) => {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   for (const [code, body] of [
     ['LIVEMODE_MISMATCH', JSON.stringify({ ...paid, livemode: true })],
     ['VALIDATION_FAILED', JSON.stringify({ ...paid, livemode: 'false' })],
@@ -79,11 +79,11 @@ t.test('a signed body that is no event of this mode changes nothing', async (t) 
     t.equal(response.statusCode, 400, body.slice(0, 60));
     t.match(response.json(), { code });
   }
-  t.strictSame(await checksumsOf(server.database), before);
+  t.strictSame(await readChecksums(server.database), before);
 });
 
 t.test('malformed objects in events are ignored or fetched, never trusted', async (t) => {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   const wrong = [null, 1, '', 'x'.repeat(300), '\u0000', [], {}, -1, 1e300];
   const fields = [
     'id',
@@ -106,7 +106,7 @@ t.test('malformed objects in events are ignored or fetched, never trusted', asyn
     '1970-01-02',
   ]);
   t.ok(events.length > 0, 'those that could be told to be older were noted');
-  const after = await checksumsOf(server.database);
+  const after = await readChecksums(server.database);
   t.strictSame({ ...after, 'public.subscriptions': '' }, { ...before, 'public.subscriptions': '' });
   t.match(await readSubscription(user), { tier: 'pro', status: 'active' });
 });

@@ -1,13 +1,13 @@
 import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import {
-  badBodiesOf,
-  checksumsOf,
+  createBadBodies,
   declaredStatuses,
+  describeBody,
   type Endpoint,
-  flawsOf,
-  nameOf,
+  findFlaws,
   PREFIXES,
+  readChecksums,
 } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { signUp } from '../../helpers/tracker.js';
@@ -43,28 +43,28 @@ function send({ path }: Endpoint, prefix: string, payload: string, headers: Reco
 t.test('the corpus is made of bodies that are accepted but for one thing', async (t) => {
   for (const endpoint of ENDPOINTS) {
     t.equal((await send(endpoint, '/api', JSON.stringify(endpoint.body))).statusCode, 200, endpoint.path);
-    t.ok(badBodiesOf(endpoint).length > 40, 'a corpus worth the name');
+    t.ok(createBadBodies(endpoint).length > 40, 'a corpus worth the name');
   }
   await server.verifyLedger(t);
 });
 
 t.test('every bad body is refused on both routes, with a status the route declares', async (t) => {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   for (const endpoint of ENDPOINTS) {
     const declared = await declaredStatuses(server, endpoint);
     for (const prefix of PREFIXES) {
       const flaws: string[] = [];
-      for (const body of badBodiesOf(endpoint)) {
-        flaws.push(...flawsOf(await send(endpoint, prefix, body), nameOf(body), declared));
+      for (const body of createBadBodies(endpoint)) {
+        flaws.push(...findFlaws(await send(endpoint, prefix, body), describeBody(body), declared));
       }
       t.strictSame(flaws, [], `${prefix}${endpoint.path}`);
     }
   }
-  t.strictSame(await checksumsOf(server.database), before, 'no table changed');
+  t.strictSame(await readChecksums(server.database), before, 'no table changed');
 });
 
 t.test('what lies beyond the limits, or is missing, is refused with 400', async (t) => {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   const [signup, track] = ENDPOINTS;
   if (signup === undefined || track === undefined) throw new Error('both routes are listed');
   for (const body of [
@@ -82,13 +82,13 @@ t.test('what lies beyond the limits, or is missing, is refused with 400', async 
   }
   for (const key of ['', ' ', 'a b', 'x'.repeat(256), 'schlüssel']) {
     const response = await send(track, '/api', JSON.stringify(track.body), { 'idempotency-key': key });
-    t.equal(response.statusCode, 400, nameOf(key));
+    t.equal(response.statusCode, 400, describeBody(key));
   }
   for (const email of ['a', '@', 'a@', '@b', 'a@b@c', 'a b@c', `${'x'.repeat(320)}@example.com`, `x@y\u200b.com`]) {
     const response = await send(signup, '/api', JSON.stringify({ email }));
-    t.match(response.json(), { code: 'VALIDATION_FAILED' }, nameOf(email));
+    t.match(response.json(), { code: 'VALIDATION_FAILED' }, describeBody(email));
   }
-  t.strictSame(await checksumsOf(server.database), before, 'no table changed');
+  t.strictSame(await readChecksums(server.database), before, 'no table changed');
 });
 
 t.test('the largest use there is is counted', async (t) => {

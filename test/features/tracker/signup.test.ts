@@ -1,7 +1,7 @@
 import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
-import { flawsOf, PREFIXES } from '../../helpers/http/bad-input.js';
+import { findFlaws, PREFIXES } from '../../helpers/http/bad-input.js';
 import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
 import { signUp } from '../../helpers/tracker.js';
 
@@ -46,7 +46,7 @@ t.test('one address signs up 60 times a minute over both prefixes, known and unk
   for (const prefix of PREFIXES) {
     const refused = await post(server, `${prefix}/signup`, user.email);
     t.equal(refused.statusCode, 429);
-    t.strictSame(flawsOf(refused, '429'), []);
+    t.strictSame(findFlaws(refused, '429'), []);
     t.match(refused.headers['retry-after'], /^[1-9]\d*$/);
   }
   t.equal((await post(server, '/signup', user.email, '192.0.2.2')).statusCode, 200, 'another address is not affected');

@@ -2,13 +2,13 @@ import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import {
-  badBodiesOf,
-  checksumsOf,
+  createBadBodies,
   declaredStatuses,
+  describeBody,
   type Endpoint,
-  flawsOf,
-  nameOf,
+  findFlaws,
   PREFIXES,
+  readChecksums,
 } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { type BatchAnswer, createUsage } from '../../helpers/observed-usage.js';
@@ -64,40 +64,40 @@ t.test('the corpus is made of a body that is accepted but for one thing', async 
   t.equal((await record('/api', JSON.stringify(event))).statusCode, 201);
   const full = { ...event, totalTokens: event.inputTokens + event.outputTokens, event_id: 'k' };
   t.equal((await record('/api', JSON.stringify(full))).statusCode, 201);
-  t.ok(badBodiesOf(RECORD).length > 120, 'a corpus worth the name');
+  t.ok(createBadBodies(RECORD).length > 120, 'a corpus worth the name');
   await server.verifyLedger(t);
 });
 
 t.test('every bad body is refused under both prefixes, with a status the route declares', async (t) => {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   const declared = await declaredStatuses(server, RECORD);
   for (const prefix of PREFIXES) {
     const flaws: string[] = [];
-    for (const body of [...badBodiesOf(RECORD), ...BEYOND.map((body) => JSON.stringify(body))]) {
-      flaws.push(...flawsOf(await record(prefix, body), nameOf(body), declared));
+    for (const body of [...createBadBodies(RECORD), ...BEYOND.map((body) => JSON.stringify(body))]) {
+      flaws.push(...findFlaws(await record(prefix, body), describeBody(body), declared));
     }
     t.strictSame(flaws, [], prefix);
   }
   for (const key of ['', ' ', 'a b', 'x'.repeat(256), 'schlüssel']) {
     const response = await user.as('POST', '/api/usage', event, { 'idempotency-key': key });
-    t.equal(response.statusCode, 400, nameOf(key));
+    t.equal(response.statusCode, 400, describeBody(key));
   }
-  t.strictSame(await checksumsOf(server.database), before, 'no table changed');
+  t.strictSame(await readChecksums(server.database), before, 'no table changed');
 });
 
 t.test('the same in a batch is refused one by one, or with the batch where it is no JSON to be stored', async (t) => {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   const flaws: string[] = [];
-  for (const body of [...badBodiesOf(RECORD), ...BEYOND.map((body) => JSON.stringify(body))]) {
+  for (const body of [...createBadBodies(RECORD), ...BEYOND.map((body) => JSON.stringify(body))]) {
     const response = await record('/api', `{"events":[${body}]}`);
     if (response.statusCode === 200) {
       const { results, ...counts } = response.json<BatchAnswer>();
       const isRefused = counts.refused === 1 && counts.recorded + counts.duplicates === 0;
-      if (!isRefused || results[0]?.recorded !== false || !results[0].error) flaws.push(nameOf(body));
-    } else flaws.push(...flawsOf(response, nameOf(body)));
+      if (!isRefused || results[0]?.recorded !== false || !results[0].error) flaws.push(describeBody(body));
+    } else flaws.push(...findFlaws(response, describeBody(body)));
   }
   t.strictSame(flaws, []);
-  t.strictSame(await checksumsOf(server.database), before, 'no table changed');
+  t.strictSame(await readChecksums(server.database), before, 'no table changed');
 });
 
 t.test('the refusal says which field is wrong', async (t) => {
@@ -147,8 +147,8 @@ t.test('bad queries and forged cursors are refused with 400', async (t) => {
   ]) {
     for (const query of [...QUERIES, ...CURSORS.map((cursor) => `cursor=${cursor}`)]) {
       const response = await who.as('GET', `${path}?${query}`);
-      t.equal(response.statusCode, 400, `${path}?${nameOf(query)}`);
-      t.strictSame(flawsOf(response, query), []);
+      t.equal(response.statusCode, 400, `${path}?${describeBody(query)}`);
+      t.strictSame(findFlaws(response, query), []);
     }
     t.equal((await who.as('GET', `${path}?limit=200&source=chat`)).statusCode, 200);
   }

@@ -1,12 +1,12 @@
 import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import {
-  badBodiesOf,
-  checksumsOf,
+  createBadBodies,
   declaredStatuses,
+  describeBody,
   type Endpoint,
-  flawsOf,
-  nameOf,
+  findFlaws,
+  readChecksums,
 } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 
@@ -35,21 +35,21 @@ const ENDPOINTS: readonly Endpoint[] = [
 ];
 
 t.test('every bad body is refused, with a status the route declares, and nothing changes', async (t) => {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   for (const endpoint of ENDPOINTS) {
     const declared = await declaredStatuses(server, endpoint);
     const flaws: string[] = [];
-    for (const body of badBodiesOf(endpoint)) {
+    for (const body of createBadBodies(endpoint)) {
       const response = await user.as(endpoint.method, `/api${endpoint.path}`, body, headers);
-      flaws.push(...flawsOf(response, nameOf(body), declared));
+      flaws.push(...findFlaws(response, describeBody(body), declared));
     }
     t.strictSame(flaws, [], endpoint.path);
   }
-  t.strictSame(await checksumsOf(server.database), before, 'no table changed');
+  t.strictSame(await readChecksums(server.database), before, 'no table changed');
 });
 
 t.test('bodies that are not JSON are refused where a body is taken, and where none is', async (t) => {
-  const before = await checksumsOf(server.database);
+  const before = await readChecksums(server.database);
   const routes = [...ENDPOINTS, { method: 'DELETE' as const, path: '/users/me' }];
   for (const { method, path } of routes) {
     for (const [type, body, status] of [
@@ -59,10 +59,10 @@ t.test('bodies that are not JSON are refused where a body is taken, and where no
     ] as const) {
       const response = await user.as(method, `/api${path}`, body, { 'content-type': type });
       t.equal(response.statusCode, status, `${method} ${path} ${type}`);
-      t.strictSame(flawsOf(response, path), []);
+      t.strictSame(findFlaws(response, path), []);
     }
   }
-  t.strictSame(await checksumsOf(server.database), before);
+  t.strictSame(await readChecksums(server.database), before);
 });
 
 t.test('the corpus is made of bodies that are accepted but for one thing', async (t) => {

@@ -3,7 +3,7 @@ import t from 'tap';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
-import { checksumsOf, PREFIXES } from '../../helpers/http/bad-input.js';
+import { PREFIXES, readChecksums } from '../../helpers/http/bad-input.js';
 import { forge, forgeAll, forgeLifetimes } from '../../helpers/http/forged-tokens.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { listDevices, type Registration, registerWith } from '../../helpers/linked-devices.js';
@@ -97,7 +97,7 @@ t.test('any other header is 401, and nothing is registered', async (t) => {
   await sendWith(server, goneKey, 'GET', '/api/users/me');
   await database.sql('delete from private.api_keys where user_id = $1', [endedKey.id]);
   const device = await server.registerDevice();
-  const before = await checksumsOf(database);
+  const before = await readChecksums(database);
   const headers = [
     '',
     'Bearer',
@@ -127,7 +127,7 @@ t.test('any other header is 401, and nothing is registered', async (t) => {
     t.equal(response.statusCode, 401, authorization.slice(0, 30));
     t.match(response.json(), { code: 'INVALID_TOKEN' });
   }
-  t.strictSame(await checksumsOf(database), before);
+  t.strictSame(await readChecksums(database), before);
 });
 
 t.test("every forged user's token is 401, and nothing is registered", async (t) => {
@@ -137,7 +137,7 @@ t.test("every forged user's token is 401, and nothing is registered", async (t) 
   const claims = { aud: 'user', sub: ada.id, sid: session?.id, iss: 'tokenledger', iat, exp: iat + 600 };
   const { jwtSecret } = server.backend;
   t.match((await registerWith(server, forge({ alg: 'HS256' }, claims, jwtSecret))).json(), { linked: true });
-  const before = await checksumsOf(database);
+  const before = await readChecksums(database);
   for (const [title, token] of Object.entries({
     ...forgeAll(claims, jwtSecret),
     ...forgeLifetimes(claims, jwtSecret),
@@ -146,7 +146,7 @@ t.test("every forged user's token is 401, and nothing is registered", async (t) 
     t.equal(response.statusCode, 401, title);
     t.match(response.json(), { code: 'INVALID_TOKEN' });
   }
-  t.strictSame(await checksumsOf(database), before);
+  t.strictSame(await readChecksums(database), before);
 });
 
 t.test('a blocked device is refused and not linked', async (t) => {

@@ -3,7 +3,7 @@ import t from 'tap';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { startDebit } from '../../helpers/db/debit-under-way.js';
-import { checksumsOf, PREFIXES } from '../../helpers/http/bad-input.js';
+import { PREFIXES, readChecksums } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { type DevicePage, listDevices, type Registration, registerWith } from '../../helpers/linked-devices.js';
 
@@ -101,7 +101,7 @@ t.test("another's device, a removed one and one that never was are not found", a
   const unowned = await server.registerDevice();
   const key = await createApiKey(bob);
   await sendWith(server, key, 'GET', '/api/users/me');
-  const before = await checksumsOf(database);
+  const before = await readChecksums(database);
   for (const id of [device.device_id, removed.device_id, unowned.id, randomUUID()]) {
     for (const token of [bob.token, key]) {
       const response = await sendWith(server, token, 'DELETE', `/api/users/me/devices/${id}`);
@@ -112,7 +112,7 @@ t.test("another's device, a removed one and one that never was are not found", a
   for (const id of ['x', '%00', `${device.device_id}0`]) {
     t.equal((await bob.as('DELETE', `/api/users/me/devices/${id}`)).statusCode, 400, id);
   }
-  t.strictSame(await checksumsOf(database), before);
+  t.strictSame(await readChecksums(database), before);
 });
 
 t.end();

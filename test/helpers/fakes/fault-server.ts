@@ -63,7 +63,7 @@ function misbehave(mood: Mood, response: ServerResponse): void {
   }
 }
 
-async function bodyOf(request: IncomingMessage): Promise<string> {
+async function readBody(request: IncomingMessage): Promise<string> {
   let body = '';
   for await (const chunk of request) body += String(chunk);
   return body;
@@ -77,7 +77,7 @@ export async function openMoodyServer(t: Test, answers: Answers): Promise<MoodyS
   const server = createServer(async (request, response) => {
     const url = new URL(request.url ?? '', baseUrl);
     requests.push({ method: request.method ?? '', url: url.href, headers: request.headers });
-    const body = await bodyOf(request);
+    const body = await readBody(request);
     const mood = moods.get(url.pathname);
     if (mood !== undefined) return misbehave(mood, response);
     send(response, answers({ url, body, authorization: request.headers.authorization }, baseUrl));

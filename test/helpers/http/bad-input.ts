@@ -43,7 +43,7 @@ export interface Endpoint {
 const use = { model_type: 'text', prompt_count: 'count', event_id: 'text' } as const;
 
 /** Every route of the device API, as a device would use it. */
-export function endpointsOf(device: TestDevice): readonly Endpoint[] {
+export function listEndpoints(device: TestDevice): readonly Endpoint[] {
   const registration = { device_name: 'Bad', hardware_fingerprint: 'bad-input' };
   const body = { model_type: 'gpt-5' };
   return [
@@ -132,7 +132,7 @@ const EXTRA_FIELDS: readonly (readonly [name: string, rawValue: string])[] = [
 ];
 
 /** Bodies the endpoint must refuse, as raw text. */
-export function badBodiesOf(endpoint: Endpoint): readonly string[] {
+export function createBadBodies(endpoint: Endpoint): readonly string[] {
   const { body } = endpoint;
   if (body === undefined) return [];
   const fields = Object.entries(endpoint.fields).flatMap(([name, type]) =>
@@ -146,7 +146,7 @@ export function badBodiesOf(endpoint: Endpoint): readonly string[] {
  * What is wrong with an answer that should be a refusal: a 4xx, with the one error body, declared where a list is given.
  * Nothing for a good one; a list, as one assertion for each answer of a large corpus would take longer than the answers.
  */
-export function flawsOf(response: LightMyRequestResponse, label: string, declared?: ReadonlySet<number>): string[] {
+export function findFlaws(response: LightMyRequestResponse, label: string, declared?: ReadonlySet<number>): string[] {
   const { statusCode, payload } = response;
   const flaws: string[] = [];
   if (statusCode < 400 || statusCode > 499) flaws.push(`${label}: ${statusCode}`);
@@ -169,7 +169,7 @@ export function isErrorBody(text: string): boolean {
 }
 
 /** A shortened body for the name of an assertion. */
-export function nameOf(body: string): string {
+export function describeBody(body: string): string {
   return body.length > 60 ? `${body.slice(0, 60)}… (${body.length})` : JSON.stringify(body);
 }
 
@@ -188,7 +188,7 @@ const TABLES_SQL = `
    order by 1`;
 
 /** Rows and a checksum of every table, to show that nothing changed. */
-export async function checksumsOf(database: TestDatabase): Promise<Record<string, string>> {
+export async function readChecksums(database: TestDatabase): Promise<Record<string, string>> {
   const tables = await database.sql<{ name: string }>(TABLES_SQL);
   const sums: Record<string, string> = {};
   for (const { name } of tables) {

@@ -84,7 +84,7 @@ function sampleObject({ properties = {} }: Schema, choose: Choice): object {
   return Object.fromEntries(fields.map(([name, schema]) => [name, sample(schema, name, choose)]));
 }
 
-function requestOf(method: string, path: string, operation: Operation, choose: Choice): Request {
+function toRequest(method: string, path: string, operation: Operation, choose: Choice): Request {
   const parameters = (operation.parameters ?? []).filter((parameter) => parameter.in === 'path');
   const url = parameters.reduce(
     (filled, { name, schema }) => filled.replace(`{${name}}`, encodeURIComponent(String(sample(schema, name, choose)))),
@@ -98,7 +98,7 @@ function requestOf(method: string, path: string, operation: Operation, choose: C
 }
 
 /** The tokens a route asks for; where nothing is one of the ways to call it, it asks for none. */
-function schemesOf(ways: NonNullable<Operation['security']>): string[] {
+function toSchemes(ways: NonNullable<Operation['security']>): string[] {
   const named = ways.map((way) => Object.keys(way));
   return named.some((names) => names.length === 0) ? [] : named.flat();
 }
@@ -110,9 +110,9 @@ export async function documentedRoutes(server: TestServer): Promise<readonly Doc
   return Object.entries(paths).flatMap(([path, operations]) =>
     Object.entries(operations).map(([method, operation]) => ({
       name: `${method} ${path}`,
-      schemes: schemesOf(operation.security ?? []),
+      schemes: toSchemes(operation.security ?? []),
       isStream: 'text/event-stream' in (operation.responses?.['200']?.content ?? {}),
-      request: (choose: Choice = () => undefined) => requestOf(method, path, operation, choose),
+      request: (choose: Choice = () => undefined) => toRequest(method, path, operation, choose),
     })),
   );
 }

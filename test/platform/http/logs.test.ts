@@ -6,7 +6,7 @@ import { parseConfig } from '../../../src/config/config.js';
 import { openBackend } from '../../../src/platform/database/backend.js';
 import { createLogger } from '../../../src/platform/logging.js';
 import { openTestCluster } from '../../helpers/db/test-database.js';
-import { endpointsOf, PREFIXES } from '../../helpers/http/bad-input.js';
+import { listEndpoints, PREFIXES } from '../../helpers/http/bad-input.js';
 import { testEnvironment } from '../../helpers/http/test-server.js';
 
 const CANARY = 'canary-bird';
@@ -44,7 +44,7 @@ async function exercise(authorization: string): Promise<Set<number>> {
   const statuses = new Set<number>();
   const headers = { authorization, cookie: `session=${CANARY}`, 'x-api-key': CANARY };
   for (const prefix of PREFIXES) {
-    for (const { method, path, body } of endpointsOf({ id, token })) {
+    for (const { method, path, body } of listEndpoints({ id, token })) {
       const key = `${CANARY}-${randomUUID()}`;
       const url = `${prefix}${path}?token=${CANARY}`;
       const payload = body && path.endsWith('/register') ? { ...registration, enrollment_key } : body;

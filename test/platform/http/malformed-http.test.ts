@@ -1,12 +1,12 @@
 import { connect } from 'node:net';
 import t from 'tap';
-import { checksumsOf, endpointsOf, isErrorBody, PREFIXES } from '../../helpers/http/bad-input.js';
+import { isErrorBody, listEndpoints, PREFIXES, readChecksums } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 
 const server = await openTestServer(t);
 const device = await server.registerDevice();
 const url = new URL(await server.listen());
-const before = await checksumsOf(server.database);
+const before = await readChecksums(server.database);
 
 /** Sends bytes as they are and reads until the server hangs up. */
 function exchange(bytes: string | Buffer): Promise<string> {
@@ -62,14 +62,14 @@ t.test('a body shorter than its length, its sender gone, does nothing', async (t
     socket.end(`${POST}Content-Length: 500\r\n\r\n{"model_type":`, () => resolve(undefined)),
   );
   await new Promise((resolve) => socket.once('close', resolve).resume());
-  t.strictSame(await checksumsOf(server.database), before);
+  t.strictSame(await readChecksums(server.database), before);
 });
 
 t.test('a body of 10 MB is 413 or cut off on every route, whether its length is known or not', async (t) => {
   const megabytes = Buffer.alloc(10 * 1024 * 1024, 'x');
   const headers = { authorization: `Bearer ${device.token}`, 'content-type': 'application/json' };
   const outcomes: (number | string)[] = [];
-  for (const { path } of endpointsOf(device).filter(({ method }) => method === 'POST')) {
+  for (const { path } of listEndpoints(device).filter(({ method }) => method === 'POST')) {
     for (const prefix of PREFIXES) {
       for (const body of [megabytes, new Blob([megabytes]).stream()]) {
         const request = { method: 'POST', headers, body, duplex: 'half' } as const;
@@ -102,7 +102,7 @@ t.test('a body just over the limit is 413, one just under it is read', async (t)
 });
 
 t.test('after all of it the server works and no table changed', async (t) => {
-  t.strictSame(await checksumsOf(server.database), before);
+  t.strictSame(await readChecksums(server.database), before);
   const balance = await fetch(`${url.origin}/api/devices/${device.id}/tokens`, {
     headers: { authorization: `Bearer ${device.token}` },
   });

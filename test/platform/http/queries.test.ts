@@ -1,7 +1,7 @@
 import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
-import { flawsOf } from '../../helpers/http/bad-input.js';
+import { findFlaws } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 
 const server = await openTestServer(t);
@@ -23,7 +23,7 @@ t.test('a limit that is not a finite number is refused on every list', async (t)
     for (const limit of ['1e400', '-1e400', 'Infinity', 'NaN', '0x10', '1e2', '', '201']) {
       const response = await who.as('GET', `${path}?limit=${limit}`);
       if (limit === '1e2' || limit === '0x10') t.equal(response.statusCode, 200, 'a number, written otherwise');
-      else t.strictSame(flawsOf(response, `${path} ${limit}`, new Set([400])), []);
+      else t.strictSame(findFlaws(response, `${path} ${limit}`, new Set([400])), []);
     }
   }
 });
@@ -33,7 +33,7 @@ t.test('text that Postgres cannot store is refused in queries and in cursors', a
     const position = Buffer.from('{"at":"2026-01-01\\u0000","id":"\\u0000","value":"\\ud800"}').toString('base64url');
     const queries = [`cursor=${position}`, ...(text === undefined ? [] : [`${text}=%00`, `${text}=a%00b`])];
     for (const query of queries) {
-      t.strictSame(flawsOf(await who.as('GET', `${path}?${query}`), `${path} ${query}`, new Set([400])), []);
+      t.strictSame(findFlaws(await who.as('GET', `${path}?${query}`), `${path} ${query}`, new Set([400])), []);
     }
   }
 });
@@ -42,9 +42,9 @@ t.test('an id must be written as Postgres writes it, without a prefix', async (t
   const device = await server.registerDevice();
   for (const id of [`urn:uuid:${device.id}`, `URN:UUID:${device.id}`, `{${device.id}}`]) {
     const path = `/api/admin/devices/${encodeURIComponent(id)}`;
-    t.strictSame(flawsOf(await admin.as('PATCH', path, { name: 'x' }), path, new Set([400])), []);
+    t.strictSame(findFlaws(await admin.as('PATCH', path, { name: 'x' }), path, new Set([400])), []);
     const allocation = await admin.as('POST', '/api/admin/allocate', { device_id: id, tokens: 1 });
-    t.strictSame(flawsOf(allocation, id, new Set([400])), []);
+    t.strictSame(findFlaws(allocation, id, new Set([400])), []);
   }
   const upper = await admin.as('PATCH', `/api/admin/devices/${device.id.toUpperCase()}`, { name: 'x' });
   t.equal(upper.statusCode, 200, 'in capitals it is the same id');

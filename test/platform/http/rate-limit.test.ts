@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
-import { flawsOf } from '../../helpers/http/bad-input.js';
+import { findFlaws } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 
 const server = await openTestServer(t, { environment: { RATE_LIMIT: 'on' } });
@@ -24,7 +24,7 @@ t.test('one address registers 120 times a minute over both prefixes; the 121st t
     const refused = await register(prefix, '192.0.2.1');
     t.equal(refused.statusCode, 429);
     t.match(refused.json(), { code: 'RATE_LIMITED', error: /\S/ });
-    t.strictSame(flawsOf(refused, '429'), []);
+    t.strictSame(findFlaws(refused, '429'), []);
     t.match(refused.headers['retry-after'], /^[1-9]\d*$/);
     t.ok(Number(refused.headers['retry-after']) <= 60);
   }

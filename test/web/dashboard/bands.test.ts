@@ -1,10 +1,10 @@
 import t from 'tap';
 import {
-  bandsOf,
+  computeEdges,
+  createBands,
   createSlots,
   type DayCell,
-  daysOf,
-  edgesOf,
+  listDays,
   OTHERS,
   providerTotals,
 } from '../../../src/web/dashboard/bands.js';
@@ -15,7 +15,7 @@ const names = 'abcdefgh'.split('');
 
 t.test('providers are ordered by use, with every day', async (t) => {
   const cells = [cell(TUESDAY, 'b', 5), cell(MONDAY, 'a', 1), cell(MONDAY, 'b', 2), cell(TUESDAY, 'a', 0)];
-  const days = daysOf(cells);
+  const days = listDays(cells);
   t.strictSame(days, [MONDAY, TUESDAY]);
   t.strictSame(providerTotals(cells, days), [
     { name: 'b', values: [2, 5], total: 7 },
@@ -29,18 +29,18 @@ t.test('the edges of the bands add up, with the small providers as one on top', 
     cell(TUESDAY, name, position === 7 ? 1 : 0),
   ]);
   const totals = providerTotals(cells, [MONDAY, TUESDAY]);
-  const bands = bandsOf(totals, createSlots()(totals.map(({ name }) => name)));
+  const bands = createBands(totals, createSlots()(totals.map(({ name }) => name)));
   t.strictSame(
     bands.map(({ name }) => name),
     ['a', 'b', 'c', 'd', 'e', 'f', '2 others'],
   );
   t.match(bands.at(-1), { slot: OTHERS, values: [94 + 93, 1], total: 188 });
   t.strictSame(
-    edgesOf(bands).map(([monday]) => monday),
+    computeEdges(bands).map(([monday]) => monday),
     [100, 199, 297, 394, 490, 585, 772],
   );
   t.strictSame(
-    edgesOf(bands).map(([, tuesday]) => tuesday),
+    computeEdges(bands).map(([, tuesday]) => tuesday),
     [0, 0, 0, 0, 0, 0, 1],
   );
 });
@@ -48,10 +48,10 @@ t.test('the edges of the bands add up, with the small providers as one on top', 
 t.test('no provider more than there are colours is no others', async (t) => {
   const cells = names.slice(0, 6).map((name) => cell(MONDAY, name, 1));
   const totals = providerTotals(cells, [MONDAY]);
-  t.equal(bandsOf(totals, createSlots()(totals.map(({ name }) => name))).length, 6);
-  const [first] = bandsOf(totals.slice(0, 1), new Map());
+  t.equal(createBands(totals, createSlots()(totals.map(({ name }) => name))).length, 6);
+  const [first] = createBands(totals.slice(0, 1), new Map());
   t.match(first, { name: 'a', slot: OTHERS, total: 1 }, 'and the only other one keeps its name');
-  t.strictSame(edgesOf([]), []);
+  t.strictSame(computeEdges([]), []);
 });
 
 t.test('a provider keeps its colour in every range, and no two shown together share one', async (t) => {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
 import { registerUser, type TestUser } from '../../helpers/accounts.js';
-import { assertClean, cellsOf, chooseDays, openDashboard, reportUse, type Use } from '../../helpers/dashboard.js';
+import { assertClean, chooseDays, openDashboard, readCells, reportUse, type Use } from '../../helpers/dashboard.js';
 import { browserMissing, openBrowser, type WatchedPage } from '../../helpers/http/browser.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 
@@ -49,7 +49,7 @@ async function testInBrowser(t: Test) {
         `totals of ${days} days`,
       );
 
-      const [head, ...rows] = await cellsOf(watched, '#chart-table');
+      const [head, ...rows] = await readCells(watched, '#chart-table');
       t.strictSame(head?.slice().sort(), ['Day', 'Total', 'chatgpt', 'claude']);
       t.equal(rows.length, days + 1, 'a row a day, and the sum');
       for (const provider of ['chatgpt', 'claude']) {
@@ -209,7 +209,7 @@ async function testInBrowser(t: Test) {
     t.match(legend[0], /provider-a\s+1,000,000,000,000/);
     t.match(legend[6], /2 others\s+1,100,000/);
     await page.getByText('All numbers as a table').click();
-    const [head] = await cellsOf(watched, '#chart-table');
+    const [head] = await readCells(watched, '#chart-table');
     t.strictSame(head, ['Day', ...providers, 'Total']);
     await page.getByRole('button', { name: 'Show all 8 models' }).press('Enter');
     t.equal(await page.locator('#models-body tr').count(), 8);
@@ -231,7 +231,7 @@ async function testInBrowser(t: Test) {
       ['Asia/Katmandu', next, '1:45 AM'],
     ] as const) {
       const watched = await openDashboard(t, browser, url, user, { timezoneId });
-      const row = (await cellsOf(watched, '#chart-table')).find((cells) => cells[1] === '5');
+      const row = (await readCells(watched, '#chart-table')).find((cells) => cells[1] === '5');
       const label = day.toLocaleDateString('en-US', {
         weekday: 'short',
         month: 'short',

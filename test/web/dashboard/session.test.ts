@@ -16,7 +16,7 @@ async function testInBrowser(t: Test) {
   const stored = ({ page }: WatchedPage) => page.evaluate<Record<string, string>>('({ ...sessionStorage })');
   const refreshTokenIn = async (watched: WatchedPage) => Object.values(await stored(watched))[0] ?? '';
   const form = ({ page }: WatchedPage) => page.getByRole('button', { name: 'Sign in' });
-  const refreshesOf = ({ requests }: WatchedPage) =>
+  const countRefreshes = ({ requests }: WatchedPage) =>
     requests.filter((request) => request.endsWith('/api/auth/refresh')).length;
   const isAccepted = async (token: string) => (await sendWith(server, token, 'GET', '/api/usage')).statusCode === 200;
   const canRefresh = async (refresh_token: string) => {
@@ -104,7 +104,7 @@ async function testInBrowser(t: Test) {
     await watched.page.reload();
     await shown(watched);
     t.ok(await watched.page.getByText(user.email).isVisible());
-    t.equal(refreshesOf(watched), 1);
+    t.equal(countRefreshes(watched), 1);
     const second = await refreshTokenIn(watched);
     t.not(second, first);
     await watched.page.reload();
@@ -197,14 +197,14 @@ async function testInBrowser(t: Test) {
     await until('the token has expired', async () => {
       return (await sendWith(brief, token, 'GET', '/api/usage')).statusCode === 401 || undefined;
     });
-    const renewedBefore = refreshesOf(watched);
+    const renewedBefore = countRefreshes(watched);
     let refused = 0;
     watched.page.on('response', (response) => {
       if (response.status() === 401) refused += 1;
     });
     await chooseDays(watched, 7);
     t.ok(await watched.page.getByText('10 tokens').isVisible());
-    const renewed = refreshesOf(watched) - renewedBefore;
+    const renewed = countRefreshes(watched) - renewedBefore;
     t.ok(renewed >= 1 && refused > renewed, `${refused} were refused, ${renewed} renewed`);
     t.notOk(await form(watched).isVisible());
     assertClean(t, watched, briefUrl, user);
