@@ -73,7 +73,7 @@ export async function buildApp(
   const { retentionMonths } = config.usage;
   const { defaultTokens: defaultUserTokens } = config.users;
   const googleAccessTokens = createGoogleAccessTokens(config.signIn.googleAccessTokens);
-  const billing = createBilling(database, config.stripe);
+  const billing = await createBilling(database, config.stripe);
   const app = createServer(config.http, logger);
 
   app.addHook('onSend', async (_request, reply) => {

@@ -13,9 +13,13 @@ import type { Database } from './platform/database/client/database.js';
  *
  * @returns stops it
  */
-export function startBackgroundJobs(database: Database, config: Config, log: FastifyBaseLogger): () => void {
+export async function startBackgroundJobs(
+  database: Database,
+  config: Config,
+  log: FastifyBaseLogger,
+): Promise<() => void> {
   const upstream = config.chat && createUpstream(config.chat);
-  const billing = createBilling(database, config.stripe);
+  const billing = await createBilling(database, config.stripe);
   const jobs: Job[] = [{ name: 'maintenance', run: () => maintain(database, config) }];
   if (upstream !== undefined) jobs.push({ name: 'correcting estimates', run: () => reconcile(database, upstream) });
   jobs.push({ name: 'comparing subscriptions with Stripe', run: billing.reconcileWhenDue });

@@ -47,7 +47,7 @@ async function serve(
   const readiness = createReadiness(backend.database);
   const app = await buildApp(config, backend, log, readiness);
   const url = await listen(app, config);
-  const stopJobs = startBackgroundJobs(backend.database, config, log);
+  const stopJobs = await startBackgroundJobs(backend.database, config, log);
   process.stdout.write(welcome(config.http.isPublicUrlSet ? config.http.publicUrl : url));
   // PM2 waits for this before it stops the process this one replaces.
   process.send?.('ready');

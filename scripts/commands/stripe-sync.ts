@@ -23,7 +23,7 @@ function parseDays(args: readonly string[]): number {
 await runCommandLine(USAGE, async (args) => {
   const days = parseDays(args);
   loadEnvironmentFile();
-  const payments = createPayments(parseStripeConfig(process.env));
+  const payments = await createPayments(parseStripeConfig(process.env));
   if (payments === undefined) throw new StartupError('STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET are not set');
   const { database, close } = await openClientForCommand();
   try {

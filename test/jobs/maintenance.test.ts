@@ -27,7 +27,7 @@ t.test('a server looks after the database as soon as it starts', async (t) => {
   const device = await server.registerDevice();
   await server.as(device, 'POST', '/api/devices/check-can-use', { model_type: 'gpt-5', reserve: true });
   await server.database.sql(`update reservations set expires_at = now() - interval '1 second'`);
-  const stop = startBackgroundJobs(database, configured({}), createLogger('silent'));
+  const stop = await startBackgroundJobs(database, configured({}), createLogger('silent'));
   const reserved = () =>
     server.database.sql<{ reserved: string }>('select reserved from balances where subject_id = $1', [device.id]);
   await untilTrue(async () => (await reserved())[0]?.reserved === '0');

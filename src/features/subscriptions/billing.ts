@@ -51,8 +51,8 @@ async function cancelBilling({ database, payments }: PaymentServices, caller: Ca
 }
 
 /** Builds billing over a database; Stripe is not called yet. */
-export function createBilling(database: Database, config: Config['stripe']): Billing {
-  const payments = createPayments(config);
+export async function createBilling(database: Database, config: Config['stripe']): Promise<Billing> {
+  const payments = await createPayments(config);
   return {
     payments,
     cancel: (caller) => cancelBilling({ database, payments }, caller),

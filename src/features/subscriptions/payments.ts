@@ -1,4 +1,4 @@
-import Stripe from 'stripe';
+import type Stripe from 'stripe';
 import type { Config } from '../../config/config.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
@@ -43,11 +43,13 @@ function createPrices(lists: Readonly<Record<PaidTier, readonly string[]>>): Pri
 }
 
 /** Builds the client of Stripe if the configuration has its keys; Stripe is not called yet. */
-export function createPayments(config: Config['stripe']): Payments | undefined {
+export async function createPayments(config: Config['stripe']): Promise<Payments | undefined> {
   if (config === undefined) return undefined;
+  // The package is a fifth of what a start loads, so only servers that take payments do.
+  const { default: StripeClient } = await import('stripe');
   const { protocol, hostname, port } = new URL(config.apiBase);
   return {
-    stripe: new Stripe(config.secretKey, {
+    stripe: new StripeClient(config.secretKey, {
       host: hostname,
       ...(port !== '' && { port }),
       protocol: protocol === 'http:' ? 'http' : 'https',

@@ -1,12 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
-import Stripe from 'stripe';
+import type Stripe from 'stripe';
 import { getUser } from '../../auth/guards/user-guard.js';
 import { sha256Hex } from '../../auth/tokens/crypto.js';
 import { parseIdempotencyKey } from '../../metering/idempotency-key.js';
 import { ApiError } from '../../platform/errors.js';
 
-const { StripeCardError, StripeError, StripeIdempotencyError, StripeInvalidRequestError } = Stripe.errors;
+type StripeError = InstanceType<typeof Stripe.errors.StripeError>;
+
+/** Tells whether an error is Stripe's, by its type, as the package is loaded only where payments are set up. */
+export function isStripeError(error: unknown): error is StripeError {
+  return error instanceof Error && 'type' in error && String(error.type).startsWith('Stripe');
+}
 
 /**
  * Returns the options under which a write at Stripe can be repeated. A person's own `Idempotency-Key` applies to the same
@@ -23,16 +28,17 @@ export function toIdempotencyOptions(request: FastifyRequest, write: string): { 
  * @param parameter counts only if this parameter names it
  */
 export function isMissing(error: unknown, parameter?: string): boolean {
-  if (!(error instanceof StripeInvalidRequestError) || error.code !== 'resource_missing') return false;
+  if (!isStripeError(error) || error.type !== 'StripeInvalidRequestError') return false;
+  if (error.code !== 'resource_missing') return false;
   return parameter === undefined || error.param === parameter;
 }
 
 /** Translates an error of Stripe; of its details the log gets only those that quote neither keys nor people. */
-function toApiError(error: InstanceType<typeof StripeError>): ApiError {
+function toApiError(error: StripeError): ApiError {
   const { type, code = 'no code', param = 'none', statusCode = 0, requestId = 'none' } = error;
   const cause = new Error(`Stripe: ${type}, status ${statusCode}, ${code}, parameter ${param}, request ${requestId}`);
-  if (error instanceof StripeIdempotencyError) return new ApiError('IDEMPOTENCY_MISMATCH', { cause });
-  if (error instanceof StripeCardError || statusCode === 402) return new ApiError('PAYMENT_FAILED', { cause });
+  if (type === 'StripeIdempotencyError') return new ApiError('IDEMPOTENCY_MISMATCH', { cause });
+  if (type === 'StripeCardError' || statusCode === 402) return new ApiError('PAYMENT_FAILED', { cause });
   return new ApiError('SERVICE_UNAVAILABLE', { cause });
 }
 
@@ -45,6 +51,6 @@ export async function callStripe<T>(makeRequests: () => Promise<T>): Promise<T> 
   try {
     return await makeRequests();
   } catch (error) {
-    throw error instanceof StripeError ? toApiError(error) : error;
+    throw isStripeError(error) ? toApiError(error) : error;
   }
 }

@@ -1,13 +1,11 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
-import Stripe from 'stripe';
 import { ApiError } from '../../platform/errors.js';
 import type { Payments } from './payments.js';
+import { isStripeError } from './stripe-calls.js';
 
 /** Largest difference between a signature's time and now, in either direction. */
 const TOLERANCE_SECONDS = 300;
-
-const { StripeSignatureVerificationError } = Stripe.errors;
 
 const EventSchema = Type.Object({
   id: Type.String({ pattern: '^[A-Za-z0-9_]{1,255}$' }),
@@ -35,7 +33,8 @@ function verifySignature({ stripe, webhookSecret }: Payments, header: string, bo
     return stripe.webhooks.constructEvent(body, header, webhookSecret, TOLERANCE_SECONDS);
   } catch (error) {
     // Without a cause, as the package's errors contain header and body.
-    throw new ApiError(error instanceof StripeSignatureVerificationError ? 'INVALID_SIGNATURE' : 'VALIDATION_FAILED');
+    const isSignature = isStripeError(error) && error.type === 'StripeSignatureVerificationError';
+    throw new ApiError(isSignature ? 'INVALID_SIGNATURE' : 'VALIDATION_FAILED');
   }
 }
 

@@ -1,6 +1,5 @@
 import { isIP } from 'node:net';
 import type { FastifyBaseLogger } from 'fastify';
-import { createTransport } from 'nodemailer';
 import type { Config } from '../../config/config.js';
 
 /** A mail to one person; the sender is the configuration's. */
@@ -66,9 +65,11 @@ export function toSmtpSettings(config: MailConfig) {
 /** Builds a mailer that delivers by SMTP, a connection for each mail. */
 export function createSmtpMailer(config: MailConfig): Mailer {
   const { options, headers } = toSmtpSettings(config);
-  const transport = createTransport(options);
   return {
     send: async ({ to, subject, text, html }, signal) => {
+      // Loaded with the first mail, as most servers send none for a long time.
+      const { createTransport } = await import('nodemailer');
+      const transport = createTransport(options);
       // As an object an address is one address, whatever characters it has.
       const recipient = { name: '', address: to };
       await transport.sendMail({ from: config.from, to: recipient, subject, text, html, headers, signal });

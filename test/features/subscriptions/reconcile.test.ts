@@ -132,7 +132,9 @@ t.test('servers compare on their own, once an hour among them, and forget old ev
   );
   const lists = () => stripe.requestsFor('GET', '/v1/subscriptions').length;
   const before = lists();
-  const stops = [1, 2, 3].map(() => startBackgroundJobs(server.backend.database, config, createLogger('silent')));
+  const stops = await Promise.all(
+    [1, 2, 3].map(() => startBackgroundJobs(server.backend.database, config, createLogger('silent'))),
+  );
   await untilTrue(async () => (await readSubscription(user)).tier === 'pro');
   for (const stop of stops) stop();
   const pages = lists() - before;
