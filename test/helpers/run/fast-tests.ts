@@ -5,7 +5,7 @@
  */
 export const FAST_TESTS: readonly string[] = [
   'test/auth/api-keys/api-keys.test.ts',
-  'test/auth/catalog.test.ts',
+  'test/supabase/catalog.test.ts',
   'test/auth/oauth/codes.test.ts',
   'test/auth/sessions/refresh.test.ts',
   'test/auth/sessions/sessions.test.ts',
