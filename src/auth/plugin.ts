@@ -5,6 +5,7 @@ import type { Database } from '../platform/database/client/database.js';
 import { apiKeyRoutes } from './api-keys/routes.js';
 import type { GoogleAccessTokens } from './google-access-tokens.js';
 import userAuthentication from './guards/user-authentication.js';
+import { requireUser } from './guards/user-guard.js';
 import rateLimits from './limits/rate-limits.js';
 import { oauth } from './oauth/plugin.js';
 import { passwordResetRoutes } from './password-reset/routes.js';
@@ -42,7 +43,10 @@ export const auth: FastifyPluginAsync<AuthOptions> = async (app, { database, con
   const sessions = createSessions(app, config.tokens, secret);
   const accounts = { database, sessions, defaultTokens };
   await app.register(sessionPlugin, accounts);
-  await app.register(apiKeyRoutes, { database });
+  await app.register(async (scope) => {
+    requireUser(scope);
+    await scope.register(apiKeyRoutes, { database });
+  });
   await app.register(passwordResetRoutes, { database, publicUrl });
   await app.register(oauth, { ...accounts, config: config.signIn, publicUrl, secret, googleAccessTokens });
 };

@@ -2,7 +2,7 @@ import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typ
 import type { Database } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
-import { getUser, requireUser } from '../guards/user-guard.js';
+import { getUser } from '../guards/user-guard.js';
 import { sha256Hex } from '../tokens/crypto.js';
 import { createApiKey, toShownPrefix } from './api-key.js';
 import {
@@ -19,7 +19,6 @@ const ApiKeyListSchema = Type.Array(ApiKeySchema);
 /** Serves a person's API keys. */
 export const apiKeyRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
   describeRoutes(app, { tags: ['API keys'] });
-  requireUser(app);
 
   app.post(
     '/users/me/api-keys',

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
-import { type DeviceIdentity, getDevice, requireDevice } from '../../auth/guards/device-guard.js';
+import { type DeviceIdentity, getDevice } from '../../auth/guards/device-guard.js';
 import { parseIdempotencyKey } from '../../metering/idempotency-key.js';
 import { ApiError } from '../../platform/errors.js';
 import { errors } from '../../platform/http/error-schema.js';
@@ -37,7 +37,6 @@ function toUse(request: FastifyRequest, body: Pick<LogUsage, 'model_type' | 'pro
 /** Serves what a device does with its own balance: read it, check a use, record one. */
 export const balanceRoutes: FastifyPluginAsyncTypebox<{ meter: DeviceMeter }> = async (app, { meter }) => {
   describeRoutes(app, { tags: ['Devices'] });
-  requireDevice(app);
 
   app.get(
     '/devices/:id/tokens',

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify';
+import { requireDevice } from '../../auth/guards/device-guard.js';
 import type { Config } from '../../config/config.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { balanceRoutes } from './balance-routes.js';
@@ -14,5 +15,8 @@ export interface DevicesOptions {
 /** Serves contract 3's devices: they register, and meter their own balance. */
 export const devices: FastifyPluginAsync<DevicesOptions> = async (app, { database, config }) => {
   await app.register(registrationRoutes, { database, config });
-  await app.register(balanceRoutes, { meter: createDeviceMeter(database) });
+  await app.register(async (scope) => {
+    requireDevice(scope);
+    await scope.register(balanceRoutes, { meter: createDeviceMeter(database) });
+  });
 };

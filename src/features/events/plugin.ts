@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify';
+import { requireUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { createEventRecorder } from './event-recorder.js';
@@ -14,5 +15,6 @@ export interface EventsOptions {
 
 /** Serves feature analytics: which features of an extension people use, and how often. */
 export const events: FastifyPluginAsync<EventsOptions> = async (app, { database, callerDatabase, retentionMonths }) => {
+  requireUser(app);
   await app.register(eventRoutes, { recorder: createEventRecorder(database, retentionMonths), callerDatabase });
 };

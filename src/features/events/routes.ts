@@ -1,5 +1,5 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
-import { getUser, requireUser } from '../../auth/guards/user-guard.js';
+import { getUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import { ApiError } from '../../platform/errors.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
@@ -34,7 +34,6 @@ interface EventRoutesOptions {
 /** Serves the recording of uses of an extension's features, and their counts. */
 export const eventRoutes: FastifyPluginAsyncTypebox<EventRoutesOptions> = async (app, { recorder, callerDatabase }) => {
   describeRoutes(app, { tags: ['Features'] });
-  requireUser(app);
 
   app.post(
     '/events',

@@ -1,5 +1,5 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
-import { getUser, requireUser } from '../../auth/guards/user-guard.js';
+import { getUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
@@ -28,7 +28,6 @@ export const documentRoutes: FastifyPluginAsyncTypebox<DocumentOptions> = async 
   { database, callerDatabase, path, tag },
 ) => {
   describeRoutes(app, { tags: [tag] });
-  requireUser(app);
 
   app.get(
     path,

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify';
+import { requireUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { createChangeFeed } from './change-feed.js';
@@ -25,6 +26,7 @@ export const settings: FastifyPluginAsync<SettingsOptions> = async (app, { datab
   const changeFeed = createChangeFeed(database, app.log);
   onDrain(changeFeed.close);
   app.addHook('preClose', async () => changeFeed.close());
+  requireUser(app);
   for (const [path, tag] of DOCUMENT_PATHS) {
     await app.register(documentRoutes, { database, callerDatabase, path, tag });
   }

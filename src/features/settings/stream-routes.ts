@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import { getCredentialEnd } from '../../auth/guards/user-authentication.js';
-import { getUser, requireUser } from '../../auth/guards/user-guard.js';
+import { getUser } from '../../auth/guards/user-guard.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import type { ChangeFeed } from './change-feed.js';
 
@@ -21,7 +21,6 @@ const LastEventSchema = Type.Object({
 /** Serves changes as they happen: `GET /sync/stream`. */
 export const syncStreamRoutes: FastifyPluginAsyncTypebox<{ changeFeed: ChangeFeed }> = async (app, { changeFeed }) => {
   describeRoutes(app, { tags: ['Sync'] });
-  requireUser(app);
 
   app.get(
     '/sync/stream',

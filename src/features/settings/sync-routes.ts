@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { getUser, requireUser } from '../../auth/guards/user-guard.js';
+import { getUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
@@ -23,7 +23,6 @@ export const syncRoutes: FastifyPluginAsyncTypebox<{ database: Database; callerD
   { database, callerDatabase },
 ) => {
   describeRoutes(app, { tags: ['Sync'] });
-  requireUser(app);
 
   app.post(
     '/sync/push',

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { getTrackedUser, requireTracker } from '../../auth/guards/tracker-guard.js';
+import { getTrackedUser } from '../../auth/guards/tracker-guard.js';
 import { parseIdempotencyKey } from '../../metering/idempotency-key.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
@@ -15,7 +15,6 @@ interface TrackingOptions {
 /** Serves `POST /trackUsage` to holders of a tracker token. */
 export const trackingRoutes: FastifyPluginAsyncTypebox<TrackingOptions> = async (app, { meter, threshold }) => {
   describeRoutes(app, { tags: ['Tracker'] });
-  requireTracker(app);
 
   app.post(
     '/trackUsage',

@@ -1,4 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify';
+import { requireAdmin } from '../../auth/guards/admin-guard.js';
+import { requireUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { adminUsageRoutes, userUsageRoutes } from './query-routes.js';
@@ -15,7 +17,13 @@ export interface UsageOptions {
 
 /** Serves contract 1: records the usage extensions observe, and reports it to people and admins. */
 export const usage: FastifyPluginAsync<UsageOptions> = async (app, { database, callerDatabase, retentionMonths }) => {
-  await app.register(recordingRoutes, { database, recorder: createUsageRecorder(database, retentionMonths) });
-  await app.register(userUsageRoutes, { callerDatabase });
-  await app.register(adminUsageRoutes, { database });
+  await app.register(async (scope) => {
+    requireUser(scope);
+    await scope.register(recordingRoutes, { database, recorder: createUsageRecorder(database, retentionMonths) });
+    await scope.register(userUsageRoutes, { callerDatabase });
+  });
+  await app.register(async (scope) => {
+    requireAdmin(scope);
+    await scope.register(adminUsageRoutes, { database });
+  });
 };

@@ -1,8 +1,6 @@
 import { Readable } from 'node:stream';
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { requireAdmin } from '../../auth/guards/admin-guard.js';
-import { requireUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { NextCursor, type PageRequest } from '../../platform/http/pagination.js';
@@ -57,7 +55,6 @@ export const userUsageRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: Caller
   { callerDatabase },
 ) => {
   describeRoutes(app, { tags: ['Usage'] });
-  requireUser(app);
   const queries = createUserQueries(callerDatabase);
 
   app.get(
@@ -102,7 +99,6 @@ export const userUsageRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: Caller
 /** Serves an admin's queries about everybody's usage. */
 export const adminUsageRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
   describeRoutes(app, { tags: ['Admin: usage'] });
-  requireAdmin(app);
   const queries = createAdminQueries(database);
 
   app.get(

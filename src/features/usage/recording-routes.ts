@@ -1,6 +1,6 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
-import { getUser, requireUser } from '../../auth/guards/user-guard.js';
+import { getUser } from '../../auth/guards/user-guard.js';
 import { parseIdempotencyKey } from '../../metering/idempotency-key.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
@@ -36,7 +36,6 @@ interface RecordingOptions {
 /** Serves the recording of uses an extension observed, and their deletion. */
 export const recordingRoutes: FastifyPluginAsyncTypebox<RecordingOptions> = async (app, { database, recorder }) => {
   describeRoutes(app, { tags: ['Usage'] });
-  requireUser(app);
 
   app.post(
     '/usage',

@@ -1,5 +1,5 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
-import { getUser, requireUser } from '../../auth/guards/user-guard.js';
+import { getUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
@@ -20,7 +20,6 @@ export const ownDeviceRoutes: FastifyPluginAsyncTypebox<OwnDeviceOptions> = asyn
   { database, callerDatabase },
 ) => {
   describeRoutes(app, { tags: ['Users'] });
-  requireUser(app);
 
   app.get(
     '/users/me/devices',

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
-import { getUser, requireUser } from '../../auth/guards/user-guard.js';
+import { getUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
@@ -17,7 +17,6 @@ interface ExportOptions {
 /** Serves everything held about a person as a file: `GET /users/me/export`. */
 export const exportRoutes: FastifyPluginAsyncTypebox<ExportOptions> = async (app, { database, callerDatabase }) => {
   describeRoutes(app, { tags: ['Users'] });
-  requireUser(app);
 
   app.get(
     '/users/me/export',

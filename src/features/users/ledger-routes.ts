@@ -1,5 +1,5 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
-import { getUser, requireUser } from '../../auth/guards/user-guard.js';
+import { getUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import { PageQuerySchema, paginate } from '../../platform/http/pagination.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
@@ -18,7 +18,6 @@ export const ledgerRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDat
   { callerDatabase },
 ) => {
   describeRoutes(app, { tags: ['Users'] });
-  requireUser(app);
 
   app.get(
     '/users/me/balance',

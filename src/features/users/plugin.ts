@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify';
+import { requireUser } from '../../auth/guards/user-guard.js';
 import type { Caller } from '../../platform/database/client/caller.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
@@ -17,6 +18,7 @@ export interface UsersOptions {
 
 /** Serves a person's own account: profile, balance and ledger, devices, export and deletion. */
 export const users: FastifyPluginAsync<UsersOptions> = async (app, { database, callerDatabase, cancelBilling }) => {
+  requireUser(app);
   await app.register(profileRoutes, { database, cancelBilling });
   await app.register(ledgerRoutes, { callerDatabase });
   await app.register(ownDeviceRoutes, { database, callerDatabase });

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { getUser, requireUser } from '../../auth/guards/user-guard.js';
+import { getUser } from '../../auth/guards/user-guard.js';
 import type { Caller } from '../../platform/database/client/caller.js';
 import { type Database, LONG_TIMEOUT_MS } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
@@ -21,7 +21,6 @@ interface ProfileOptions {
 /** Serves a person's own account: `GET`, `PUT` and `DELETE /users/me`, `POST /users/me/password`. */
 export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (app, { database, cancelBilling }) => {
   describeRoutes(app, { tags: ['Users'] });
-  requireUser(app);
 
   app.get(
     '/users/me',
