@@ -22,7 +22,8 @@ async function withSessions<T>(count: number, body: (sessions: pg.Client[]) => P
 const waiting = (count: number) =>
   untilTrue(async () => {
     const [row] = await database.sql<{ waiting: number }>(
-      `select count(*)::integer as waiting from pg_locks where locktype = 'advisory' and not granted`,
+      `select count(*)::integer as waiting from pg_locks l join pg_database d on d.oid = l.database
+        where l.locktype = 'advisory' and not l.granted and d.datname = current_database()`,
     );
     return row?.waiting === count;
   });
