@@ -32,7 +32,8 @@ async function readText(body: Readable): Promise<string> {
 async function readAnswer({ body, format }: Answer): Promise<{ text: string; chunk: Chunk }> {
   const text = await readText(body);
   const chunk = format.parseChunk(text);
-  if (chunk === undefined || !(chunk.hasChoices || hasTokens(chunk.usage))) throw new Error('upstream answered an error');
+  if (chunk === undefined || !(chunk.hasChoices || hasTokens(chunk.usage)))
+    throw new Error('upstream answered an error');
   return { text, chunk };
 }
 
