@@ -43,11 +43,14 @@ const TEXTS: readonly (readonly [name: string, delta: unknown, text: string])[] 
     'once upona timethere was',
   ],
   ['words under the name of data', { data: 'once upon a time' }, 'once upon a time'],
+  ['words without spaces', { notes: 'think'.repeat(100) }, 'think'.repeat(100)],
   ['quotations', { content: 'Hi', annotations: [{ type: 'url_citation', url_citation: { title: 'A site' } }] }, 'Hi'],
   ['counts', { content: 'Hi', usage: { prompt_tokens: '12' } }, 'Hi'],
   ['numbers', { content: 12, refusal: false, reasoning: null }, ''],
-  ['no object', 'Hello', ''],
-  ['a list', ['Hello'], ''],
+  ['no object', 'Hello', 'Hello'],
+  ['a list', ['Hel', { text: 'lo' }], 'Hello'],
+  ['nothing', null, ''],
+  ['every token once more', { content: 'Hi', logprobs: { content: [{ token: 'Hi' }] } }, 'Hi'],
 ];
 
 t.test('whatever the model writes is its text, except ids, roles, types and base64 data', async (t) => {
@@ -58,6 +61,13 @@ t.test('whatever the model writes is its text, except ids, roles, types and base
   t.equal(parse({ choices: [{ delta: { content: 'a' }, message: { content: 'a' } }] })?.text, 'a', 'in both');
   t.equal(parse({ choices: [{ delta: { content: 'a' } }, { delta: { content: 'a' } }] })?.text, 'aa', 'two choices');
   t.equal(parse({ choices: [{ text: 'a', logprobs: { content: [{ token: 'a' }] } }] })?.text, 'a', 'completions');
+  t.equal(parse({ choices: [{ text: 'a', delta: { content: 'a' } }] })?.text, 'a', 'completions and chat at once');
+});
+
+t.test('text may be as long as it likes', async (t) => {
+  const long = 'aB3/'.repeat(4_000_000);
+  t.equal(parseDelta({ picture: long, type: long, content: 'Hi', image: `data:image/png;base64,${long}` }), 'Hi');
+  t.equal(parseDelta({ content: long })?.length, long.length);
 });
 
 t.test('text may be nested as deeply as it likes', async (t) => {

@@ -24,7 +24,7 @@ const toName = (value: unknown, maxLength: number): string | undefined =>
 /** Returns all text of a choice that the model wrote. */
 function choiceToText(choice: unknown): string {
   const { delta, message, text } = toFields(choice);
-  return toWrittenText([toFields(delta), toFields(message)]) + (typeof text === 'string' ? text : '');
+  return toWrittenText([delta, message, text]);
 }
 
 /**
