@@ -206,6 +206,18 @@ t.test('an event that is more than what is left is not passed on', async (t) => 
   await server.verifyLedger(t);
 });
 
+t.test('an event that is longer than the hold is passed on where tokens are left', async (t) => {
+  for (const limit of [{}, { max_tokens: 100 }]) {
+    const user = await userWith(server, 100_000);
+    server.upstream.answer(streaming(textChunk(WORDS.repeat(50)) + stopChunk() + usageChunk(12, 10_001) + DONE));
+    const { payload } = await user.as('POST', '/api/chat/stream', { ...QUESTION, ...limit });
+    t.match(payload, /word/);
+    t.notMatch(payload, /"reason":"quota"/);
+    t.match(await readBalance(server, user), { used: 10_013, reserved: 0, debt: 0 });
+  }
+  await server.verifyLedger(t);
+});
+
 t.test('images, ids and types are no words', async (t) => {
   const user = await userWith(server, 500);
   const image = `data:image/png;base64,${'iVBORw0KGgo'.repeat(2_000)}=`;

@@ -162,6 +162,7 @@ const CASES: readonly Case[] = [
 
   ['an intermediate count is a floor', { input: 300, output: 1 }, { isFinal: false }, [300, 100, ESTIMATED]],
   ['a floor above our estimate', { input: 300, output: 170 }, { isFinal: false }, [300, 170, ESTIMATED]],
+  ['a floor of zeros', { input: 0, output: 0 }, { isFinal: false, answer: silent }, [30, 0, ESTIMATED]],
   ['a floor without words', { input: 300, output: 1 }, { isFinal: false, answer: silent }, [300, 1, ESTIMATED]],
   ['a floor in the total', { input: 300, output: 1, total: 700 }, { isFinal: false }, [300, 400, ESTIMATED]],
 

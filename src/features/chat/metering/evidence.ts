@@ -118,7 +118,8 @@ const estimate = ({ counted, held }: Measure): number => Math.min(counted ?? hel
  */
 export function judgeUsage({ said, isFinal, prompt, answer }: Evidence): Verdict {
   const { input, output } = deriveSides(said);
-  const isEmpty = answer.bytes === 0 && !hasTokens(said);
+  // An answer of nothing, of which upstream says that it used nothing, is free.
+  const isEmpty = isFinal && answer.bytes === 0 && !hasTokens(said);
   const fewestInput = isEmpty ? 0 : fewestPromptTokens(prompt);
   const fewestOutput = fewestAnswerTokens(answer);
 
