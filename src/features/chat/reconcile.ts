@@ -1,8 +1,8 @@
-import { type Static, Type } from '@sinclair/typebox';
+import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import pLimit from 'p-limit';
 import type { Database } from '../../platform/database/client/database.js';
-import { TokenCountSchema } from './metering/usage-accumulator.js';
+import { deriveSides, parseCount } from './metering/evidence.js';
 import type { Upstream } from './openrouter/upstream.js';
 
 const DueSchema = Type.Array(Type.Object({ id: Type.String(), upstream_id: Type.String() }));
@@ -13,11 +13,14 @@ const CONCURRENCY = 4;
 /** Estimates claimed in one call of the database. */
 const BATCH_SIZE = 100;
 
-/** OpenRouter's "Get a generation": its count by the model's own tokenizer; reasoning is part of the completion. */
+/** OpenRouter's "Get a generation": its count by the model's own tokenizer. */
 const GenerationSchema = Type.Object({
-  data: Type.Object({ native_tokens_prompt: TokenCountSchema, native_tokens_completion: TokenCountSchema }),
+  data: Type.Object({
+    native_tokens_prompt: Type.Unknown(),
+    native_tokens_completion: Type.Unknown(),
+    native_tokens_reasoning: Type.Optional(Type.Unknown()),
+  }),
 });
-type UpstreamGeneration = Static<typeof GenerationSchema>['data'];
 
 /** What a reconciliation did. */
 export interface Reconciliation {
@@ -29,9 +32,20 @@ export interface Reconciliation {
 }
 
 /** Returns upstream's count of a generation; undefined where it has none. */
-async function fetchCount(upstream: Upstream, upstreamId: string): Promise<UpstreamGeneration | undefined> {
+async function fetchCount(
+  upstream: Upstream,
+  upstreamId: string,
+): Promise<{ input: number; output: number } | undefined> {
   const answer = await upstream.fetchJson(`/generation?id=${encodeURIComponent(upstreamId)}`);
-  return Value.Check(GenerationSchema, answer) ? answer.data : undefined;
+  if (!Value.Check(GenerationSchema, answer)) return undefined;
+  const { data } = answer;
+  const { input, output } = deriveSides({
+    input: parseCount(data.native_tokens_prompt),
+    output: parseCount(data.native_tokens_completion),
+    reasoning: parseCount(data.native_tokens_reasoning),
+    total: undefined,
+  });
+  return input === undefined || output === undefined ? undefined : { input, output };
 }
 
 /**
@@ -50,8 +64,7 @@ export async function reconcile(database: Database, upstream: Upstream): Promise
     const correct = async ({ id, upstream_id: upstreamId }: (typeof due)[number]) => {
       const count = await fetchCount(upstream, upstreamId);
       if (count === undefined) return;
-      const { native_tokens_prompt: p_input_tokens, native_tokens_completion: p_output_tokens } = count;
-      const request = { p_id: id, p_input_tokens, p_output_tokens };
+      const request = { p_id: id, p_input_tokens: count.input, p_output_tokens: count.output };
       const { corrected, amount } = await database.call('correct_generation', request, CorrectGenerationSchema);
       if (corrected) amounts.push(amount);
     };

@@ -3,7 +3,7 @@ import { parseConfig } from '../../../src/config/config.js';
 import { createUpstream, type Upstream } from '../../../src/features/chat/openrouter/upstream.js';
 import { reconcile } from '../../../src/features/chat/reconcile.js';
 import { openChatServer, QUESTION, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
-import { DONE, streaming, textChunk } from '../../helpers/fakes/openrouter.js';
+import { chunk, DONE, streaming, textChunk } from '../../helpers/fakes/openrouter.js';
 import { runScript } from '../../helpers/http/run-script.js';
 import { testEnvironment } from '../../helpers/http/test-server.js';
 
@@ -39,6 +39,34 @@ t.test('an estimate that was too high is given back, once, by a ledger entry', a
     { amount: used - 5, provenance: 'system' },
   );
   t.strictSame(await round(), { asked: 0, corrected: 0, tokens: 0 });
+  await server.verifyLedger(t);
+});
+
+t.test('a bill that its count contradicted is corrected', async (t) => {
+  const user = await userWith(server, 10_000);
+  const partial = { prompt_tokens: 300, completion_tokens: 1 };
+  const words = textChunk('word '.repeat(200), 'gen-partial');
+  server.upstream.answer(streaming(chunk({ choices: [], usage: partial }, 'gen-partial') + words + DONE));
+  await user.as('POST', '/api/chat/stream', QUESTION);
+  t.match(await readGenerations(server, user), [{ provenance: 'estimated', input_tokens: 300 }]);
+  server.upstream.count('gen-partial', { input: 310, output: 212 });
+  t.match(await round(), { asked: 1, corrected: 1 });
+  t.match(await readGenerations(server, user), [
+    { provenance: 'provider_final', input_tokens: 310, output_tokens: 212 },
+  ]);
+  const { allocated, used } = await readBalance(server, user);
+  t.equal(allocated - used, 10_000 - 310 - 212);
+  await server.verifyLedger(t);
+});
+
+t.test('a count that cannot be read is asked for again, one that is written as text is read', async (t) => {
+  const { user } = await estimated(1_000, 'gen-textual');
+  server.upstream.count('gen-textual', { input: 3, output: null });
+  t.match(await round(), { asked: 1, corrected: 0 });
+  server.upstream.count('gen-textual', { input: '3', output: '2.0' });
+  await server.database.sql('update generations set reconcile_at = now() where subject_id = $1', [user.id]);
+  t.match(await round(), { asked: 1, corrected: 1 });
+  t.match(await readGenerations(server, user), [{ provenance: 'provider_final', input_tokens: 3, output_tokens: 2 }]);
   await server.verifyLedger(t);
 });
 

@@ -26,7 +26,7 @@ export interface FakeUpstream {
   /** Sets how chat requests are answered from now on. */
   readonly answer: (how: Answering) => void;
   /** Sets what upstream knows of a generation from now on: its tokens, or an error status. */
-  readonly count: (id: string, known: { input: number; output: number } | number) => void;
+  readonly count: (id: string, known: { input: unknown; output: unknown } | number) => void;
   /** The ids of the generations it was asked about. */
   readonly asked: string[];
 }
@@ -101,7 +101,7 @@ const MODELS = {
 export async function openUpstream(t: Test): Promise<FakeUpstream> {
   const requests: UpstreamRequest[] = [];
   const asked: string[] = [];
-  const generations = new Map<string, { input: number; output: number } | number>();
+  const generations = new Map<string, { input: unknown; output: unknown } | number>();
   let aborted = 0;
   let answering: Answering = (response, request) =>
     (request.body['stream'] === true ? streaming(usualStream()) : whole(completion()))(response, request);

@@ -11,6 +11,7 @@ export const FAST_TESTS: readonly string[] = [
   'test/auth/sessions/sessions.test.ts',
   'test/features/admin/records.test.ts',
   'test/features/chat/contract.test.ts',
+  'test/features/chat/evidence.test.ts',
   'test/features/chat/expired-holds.test.ts',
   'test/features/devices/concurrency.test.ts',
   'test/features/devices/contract.test.ts',

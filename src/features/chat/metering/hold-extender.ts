@@ -13,6 +13,8 @@ export interface HoldExtender {
    * @throws {DatabaseError} when it does not and the database cannot say whether tokens are left
    */
   readonly hasBudget: () => boolean | Promise<boolean>;
+  /** Returns the tokens that are held for the answer by now. */
+  readonly heldTokens: () => number;
   /** Stops the renewals; to be called when the stream has ended. */
   readonly stop: () => void;
 }
@@ -36,14 +38,15 @@ export function createHoldExtender(
 
   const produced = () => (isUnbounded ? usage.answer.estimate() : usage.answer.lowerBound());
   const extend = async () => {
-    held += await meter.extend(hold.id, WINDOW_TOKENS, usage.origin());
+    const wanted = Math.max(WINDOW_TOKENS, produced() - held + marginTokens);
+    held += await meter.extend(hold.id, wanted, usage.origin());
   };
   const renew = () => {
     // A failure shows at the next renewal or at the settlement as well.
     void meter.extend(hold.id, 0, usage.origin()).catch(() => {});
   };
   const extendWhenNeeded = () => {
-    if (extension !== undefined || produced() < held - marginTokens) return;
+    if (extension !== undefined || produced() <= held - marginTokens) return;
     extension = extend().finally(() => {
       extension = undefined;
     });
@@ -52,8 +55,10 @@ export function createHoldExtender(
   const isCovered = async (): Promise<boolean> => {
     await extension;
     // No stream is ended over an estimate: its text is counted first.
-    if (produced() >= held) await usage.answer.exact();
-    return produced() < held;
+    if (produced() > held) await usage.answer.exact();
+    // One event may be longer than what the extension was asked for.
+    if (produced() > held) await extend();
+    return produced() <= held;
   };
   const timer = setInterval(renew, RENEWAL_MS);
   timer.unref();
@@ -66,8 +71,9 @@ export function createHoldExtender(
         renew();
       }
       extendWhenNeeded();
-      return produced() < held || isCovered();
+      return produced() <= held || isCovered();
     },
+    heldTokens: () => held,
     stop: () => clearInterval(timer),
   };
 }

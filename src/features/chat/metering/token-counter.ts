@@ -37,6 +37,8 @@ interface Segment {
 /** Measures the text of an answer while it comes. */
 export interface TextMeter {
   readonly add: (text: string) => void;
+  /** Returns the bytes so far. */
+  readonly bytes: () => number;
   /** Returns the tokens so far: those counted already, and the rest by its length; a chunk is at least one token. */
   readonly estimate: () => number;
   /** Returns the tokens so far: those counted already, and the fewest the rest can be. */
@@ -50,6 +52,7 @@ export function createTextMeter(counter: TokenCounter): TextMeter {
   let counted = 0;
   let buffer: string[] = [];
   let characters = 0;
+  let totalBytes = 0;
   let latest: Segment = { chunks: 0, bytes: 0 };
   const uncounted = new Set<Segment>([latest]);
   const counts = new Set<Promise<void>>();
@@ -77,11 +80,14 @@ export function createTextMeter(counter: TokenCounter): TextMeter {
   };
 
   return {
+    bytes: () => totalBytes,
     estimate,
     lowerBound: () => total(({ bytes }) => Math.ceil(bytes / MAX_TOKEN_BYTES)),
     add: (text) => {
       latest.chunks += 1;
-      latest.bytes += Buffer.byteLength(text);
+      const bytes = Buffer.byteLength(text);
+      latest.bytes += bytes;
+      totalBytes += bytes;
       buffer.push(text);
       characters += text.length;
       if (characters >= MAX_BUFFERED_CHARACTERS) countBuffer();

@@ -1,72 +1,99 @@
-import { Type } from '@sinclair/typebox';
-import type { Origin, UsageReport } from './chat-meter.js';
+import type { Hold, Origin, UsageReport } from './chat-meter.js';
+import { type Counts, hasTokens, judgeUsage, mergeCounts, NO_COUNTS, type Verdict } from './evidence.js';
 import type { PromptEstimate } from './request-estimate.js';
 import { createTextMeter, type TextMeter, type TokenCounter } from './token-counter.js';
-
-/** Nobody bills more than this for one request; a larger number is a mistake and counts as none. */
-const MAX_TOKENS = 1_000_000_000;
-/** A number of tokens as upstream reports it. */
-export const TokenCountSchema = Type.Integer({ minimum: 0, maximum: MAX_TOKENS });
-
-/** What upstream bills, in tokens: cached tokens are part of the input, reasoning tokens of the output. */
-export type Usage = Pick<UsageReport, 'inputTokens' | 'outputTokens'>;
 
 /** What metering has to know of a chunk of a stream, or of a whole answer, whatever its format. */
 export interface Chunk {
   readonly id: string | undefined;
   readonly provider: string | undefined;
-  readonly usage: Usage | undefined;
+  /** What upstream says of tokens in it; undefined where it says nothing. */
+  readonly usage: Counts | undefined;
   readonly isError: boolean;
   /** Whether it holds anything for the client besides usage. */
   readonly hasChoices: boolean;
-  /** All text in it that the model wrote: answer, reasoning, refusal, arguments of tools. */
+  /** Whether the model says in it that it has finished. */
+  readonly isFinished: boolean;
+  /** All text in it that the model wrote, under whatever name: answer, reasoning, refusal, arguments of tools. */
   readonly text: string;
 }
 
 /** Adds up what one generation used while it streams. */
 export interface UsageAccumulator {
   readonly observe: (chunk: Chunk) => void;
+  /** Notes that upstream has come to its end: what it said until now is its last word. */
+  readonly complete: () => void;
   readonly origin: () => Origin;
   /** Returns whether anything has come that may be billed. */
   readonly isBillable: () => boolean;
   /** Measures the answer's text. */
   readonly answer: Omit<TextMeter, 'add'>;
-  /** Returns what to settle: upstream's count, or else an estimate from the prompt and the text that came. */
-  readonly report: () => Promise<UsageReport>;
+  /**
+   * Returns what to settle, as the evidence has it.
+   * @param heldTokens tokens that are held for the answer
+   */
+  readonly report: (heldTokens: Hold['outputTokens']) => Promise<UsageReport>;
 }
 
 /** Builds the accumulator of one generation. */
 export function createUsageAccumulator(counter: TokenCounter, prompt: PromptEstimate): UsageAccumulator {
   const answer = createTextMeter(counter);
-  let usage: Usage | undefined;
+  let said = NO_COUNTS;
   let upstreamId: string | undefined;
   let provider: string | undefined;
   let isBillable = false;
+  let hasFinished = false;
+  /** Whether upstream has counted after the model had finished, and nothing was written since. */
+  let isCountFinal = false;
+  let isComplete = false;
 
+  const observeCount = ({ usage, isFinished, text }: Chunk) => {
+    hasFinished ||= isFinished;
+    isCountFinal = hasFinished && (usage !== undefined || (isCountFinal && text === ''));
+    if (usage !== undefined) said = mergeCounts(said, usage);
+  };
   const countPrompt = () =>
     counter.count(prompt.texts).then(
       (count) => count + prompt.attachmentTokens,
       () => prompt.tokens,
     );
-  const estimate = async (): Promise<UsageReport> => {
-    const [input, outputTokens] = await Promise.all([countPrompt(), answer.exact()]);
-    return { inputTokens: Math.max(input, 1), outputTokens, provenance: 'estimated', provider, upstreamId };
-  };
+  const judge = (heldTokens: number, inputTokens?: number, outputTokens?: number): Verdict =>
+    judgeUsage({
+      said,
+      isFinal: isComplete || isCountFinal,
+      prompt: {
+        bytes: prompt.texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0),
+        counted: inputTokens,
+        held: prompt.tokens,
+      },
+      answer: { bytes: answer.bytes(), counted: outputTokens, held: heldTokens },
+    });
 
   return {
     answer,
     observe: (chunk) => {
       upstreamId ??= chunk.id;
       provider = chunk.provider ?? provider;
-      usage = chunk.usage ?? usage;
-      isBillable ||= !chunk.isError;
+      isBillable ||= !chunk.isError || hasTokens(chunk.usage);
+      observeCount(chunk);
       if (chunk.text !== '') answer.add(chunk.text);
+    },
+    complete: () => {
+      isComplete = true;
     },
     origin: () => ({ provider, upstreamId }),
     isBillable: () => isBillable,
-    report: async () => {
-      if (usage === undefined) return estimate();
-      return { ...usage, provenance: 'provider_final', provider, upstreamId };
+    report: async (heldTokens) => {
+      // By length alone first: counting takes time, and is only needed where upstream's count is not plausible.
+      const { isInputEstimated, isOutputEstimated } = judge(heldTokens);
+      const { inputTokens, outputTokens, provenance } = judge(
+        heldTokens,
+        ...(await Promise.all([
+          isInputEstimated ? countPrompt() : undefined,
+          isOutputEstimated ? answer.exact() : undefined,
+        ])),
+      );
+      return { inputTokens, outputTokens, provenance, provider, upstreamId };
     },
   };
 }

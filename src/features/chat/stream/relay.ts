@@ -59,7 +59,10 @@ function toStreamError(error: unknown): ApiError {
   return error instanceof DatabaseError ? toApiError(error) : new ApiError('UPSTREAM_FAILED', { cause: error });
 }
 
-/** Counts one event and passes it on; returns why the stream may not go on, if so. */
+/**
+ * Counts one event and passes it on, unless it is more than the hold pays for; returns why the stream may not go on, if
+ * so.
+ */
 async function handleEvent(event: StreamEvent, relay: Relay, hasFailed: boolean): Promise<StopReason | undefined> {
   const { client, usage, extender, format } = relay;
   const chunk = event.data === undefined ? undefined : format.parseChunk(event.data);
@@ -67,8 +70,9 @@ async function handleEvent(event: StreamEvent, relay: Relay, hasFailed: boolean)
   // Upstream's words about an error are not passed on; what follows the error is only read for its usage.
   if (chunk?.isError) return { kind: 'fault', error: new ApiError('UPSTREAM_FAILED') };
   if (hasFailed) return undefined;
+  if (!(await extender.hasBudget())) return { kind: 'quota' };
   if (chunk === undefined || format.shouldForward(chunk)) await client.write(event.raw);
-  return (await extender.hasBudget()) ? undefined : { kind: 'quota' };
+  return undefined;
 }
 
 /** Passes on upstream's events to the end of the stream, or to where it has to stop. */
@@ -83,7 +87,10 @@ async function pipeEvents(relay: Relay, pieces: AsyncIterator<Buffer>): Promise<
     const events = done ? scanner.end() : scanner.push(value);
     isOver = done === true;
     for (const event of events) {
-      if (event.data !== undefined && format.isEndMark(event.data)) return reason;
+      if (event.data !== undefined && format.isEndMark(event.data)) {
+        usage.complete();
+        return reason;
+      }
       const next = await handleEvent(event, relay, reason !== undefined);
       reason ??= next;
       if (mustStop()) break;
@@ -142,7 +149,7 @@ export async function relayStream(relay: Relay): Promise<void> {
   if (stopReason?.kind === 'fault') {
     log.warn({ err: stopReason.error.cause ?? stopReason.error }, 'a stream did not end well');
   }
-  const report = usage.isBillable() ? await usage.report() : ZERO_USAGE;
+  const report = usage.isBillable() ? await usage.report(extender.heldTokens()) : ZERO_USAGE;
   try {
     const settlement = await relay.settle(hold.id, report);
     await client.write(format.finalEvents({ stopReason, report, settlement }));

@@ -2,9 +2,11 @@ import { Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { ResponseFormat } from '../../completion.js';
 import type { UsageReport } from '../../metering/chat-meter.js';
-import { type Chunk, TokenCountSchema, type Usage } from '../../metering/usage-accumulator.js';
+import type { Chunk } from '../../metering/usage-accumulator.js';
 import { formatEvent } from '../../stream/sse.js';
 import { toOpenAiError } from './errors.js';
+import { parseUsage } from './usage.js';
+import { toWrittenText } from './written-text.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -12,39 +14,17 @@ const DONE_MARK = '[DONE]';
 /** The event that ends a stream. */
 export const DONE = `data: ${DONE_MARK}\n\n`;
 
-const usages = TypeCompiler.Compile(
-  Type.Object({ prompt_tokens: TokenCountSchema, completion_tokens: TokenCountSchema }),
-);
 const records = TypeCompiler.Compile(Type.Record(Type.String(), Type.Unknown()));
 
 const toFields = (value: unknown): Fields => (records.Check(value) ? value : {});
 const toList = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-const toText = (value: unknown): string => (typeof value === 'string' ? value : '');
 const toName = (value: unknown, maxLength: number): string | undefined =>
   typeof value === 'string' && value !== '' ? value.slice(0, maxLength) : undefined;
 
-/** Returns upstream's count; undefined where it is missing or makes no sense. */
-function parseUsage(usage: unknown): Usage | undefined {
-  if (!usages.Check(usage)) return undefined;
-  return { inputTokens: usage.prompt_tokens, outputTokens: usage.completion_tokens };
-}
-
-/** Returns the text of a message's content: a string, or a list of parts. */
-function contentToText(content: unknown): string {
-  return Array.isArray(content) ? content.map((part) => toText(toFields(part)['text'])).join('') : toText(content);
-}
-
-/** Returns what the model wrote of a tool call: the tool's name and its arguments. */
-function toolCallToText(call: unknown): string {
-  const { name, arguments: argumentText } = toFields(toFields(call)['function']);
-  return toText(name) + toText(argumentText);
-}
-
 /** Returns all text of a choice that the model wrote. */
 function choiceToText(choice: unknown): string {
-  const { delta, message } = toFields(choice);
-  const { content, reasoning, refusal, tool_calls: calls } = toFields(delta ?? message);
-  return contentToText(content) + toText(reasoning) + toText(refusal) + toList(calls).map(toolCallToText).join('');
+  const { delta, message, text } = toFields(choice);
+  return toWrittenText([delta, message, text]);
 }
 
 /**
@@ -61,13 +41,14 @@ function parseChunk(data: string): Chunk | undefined {
   }
   if (!records.Check(chunk)) return undefined;
   const choices = toList(chunk['choices']);
-  const hasFailed = (choice: unknown) => toFields(choice)['finish_reason'] === 'error';
+  const reasons = choices.map((choice) => toFields(choice)['finish_reason']);
   return {
     id: toName(chunk['id'], 200),
     provider: toName(chunk['provider'], 50)?.toLowerCase(),
-    usage: parseUsage(chunk['usage']),
-    isError: (chunk['error'] ?? null) !== null || choices.some(hasFailed),
+    usage: parseUsage(chunk, choices),
+    isError: (chunk['error'] ?? null) !== null || reasons.includes('error'),
     hasChoices: choices.length > 0,
+    isFinished: reasons.some((reason) => typeof reason === 'string' && !['', 'error'].includes(reason)),
     text: choices.map(choiceToText).join(''),
   };
 }

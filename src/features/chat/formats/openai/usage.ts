@@ -1,0 +1,37 @@
+import { type Counts, greatest, mergeCounts, NO_COUNTS, parseCount } from '../../metering/evidence.js';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const toFields = (value: unknown): Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
+
+/** Returns the greatest count of those under any of the names. */
+const readCount = (fields: Fields, ...names: readonly string[]) =>
+  greatest(...names.map((name) => parseCount(fields[name])));
+
+function parseCounts(usage: unknown): Counts {
+  const fields = toFields(usage);
+  const details = [fields, toFields(fields['completion_tokens_details']), toFields(fields['output_tokens_details'])];
+  return {
+    input: readCount(fields, 'prompt_tokens', 'input_tokens'),
+    output: readCount(fields, 'completion_tokens', 'output_tokens'),
+    total: readCount(fields, 'total_tokens'),
+    reasoning: greatest(...details.map((detail) => readCount(detail, 'reasoning_tokens'))),
+  };
+}
+
+/** Returns the objects under the name `usage` of an object, and of those directly in it. */
+function findUsages(value: unknown): unknown[] {
+  const fields = toFields(value);
+  const nested = Object.values(fields).map((member) => toFields(member)['usage']);
+  return [fields['usage'], ...nested].filter((usage) => Object.keys(toFields(usage)).length > 0);
+}
+
+/**
+ * Reads what upstream counts: in the chunk, in a choice, or in an extension of some provider's such as `x_groq`.
+ * @returns undefined where it says nothing
+ */
+export function parseUsage(chunk: Fields, choices: readonly unknown[]): Counts | undefined {
+  const usages = [chunk, ...choices].flatMap(findUsages);
+  return usages.length === 0 ? undefined : usages.map(parseCounts).reduce(mergeCounts, NO_COUNTS);
+}
