@@ -68,9 +68,13 @@ const ERRORS = {
   SERVER_STOPPING: [503, 'The server is stopping, try again'],
   UPSTREAM_UNAVAILABLE: [503, 'The model provider cannot be reached, try again later'],
   SERVICE_UNAVAILABLE: [503, 'Temporarily unavailable, try again later'],
+  UPSTREAM_TIMEOUT: [504, 'The model provider did not answer, and may have billed the request'],
 } as const satisfies Record<string, readonly [status: number, sentence: string]>;
 
 export type ErrorCode = keyof typeof ERRORS;
+
+/** Errors after which the same request would be refused again, or paid for again. */
+const FINAL_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ALREADY_ANSWERED', 'UPSTREAM_TIMEOUT']);
 
 /** Fields the error body carries besides the sentence and the code, as the contracts show them. */
 export type ErrorExtras = Readonly<Record<string, unknown>>;
@@ -85,18 +89,25 @@ export class ApiError extends Error {
   readonly code: ErrorCode;
   readonly statusCode: number;
   readonly extras: ErrorExtras;
+  /** Whether clients are told not to send the same request again by themselves. */
+  readonly isFinal: boolean;
 
   /**
    * @param options.sentence replaces the code's own sentence; it must not hold anything internal
    * @param options.extras further fields of the body
+   * @param options.isFinal whether sending the same request again would cost again; otherwise the code decides
    */
-  constructor(code: ErrorCode, options: { sentence?: string; extras?: ErrorExtras; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    options: { sentence?: string; extras?: ErrorExtras; cause?: unknown; isFinal?: boolean } = {},
+  ) {
     const [status, sentence] = ERRORS[code];
     super(options.sentence ?? sentence, { cause: options.cause });
     this.name = 'ApiError';
     this.code = code;
     this.statusCode = status;
     this.extras = options.extras ?? {};
+    this.isFinal = options.isFinal ?? FINAL_CODES.has(code);
   }
 
   /** Returns the one error body of all contracts. */

@@ -6,12 +6,14 @@ import type { InFlight } from './in-flight.js';
 import type { ChatMeter, Hold, Reservation } from './metering/chat-meter.js';
 import { createHoldExtender } from './metering/hold-extender.js';
 import { createOutputLimit, estimatePrompt } from './metering/request-estimate.js';
-import { release, type Settle } from './metering/settlement.js';
+import { release, type Settle, settleUnawaited, toLostUsage } from './metering/settlement.js';
 import type { TokenCounter } from './metering/token-counter.js';
 import { createUsageAccumulator } from './metering/usage-accumulator.js';
 import type { Models } from './openrouter/models.js';
+import { UnknownCostError } from './openrouter/unknown-cost-error.js';
 import type { Upstream } from './openrouter/upstream.js';
 import { createClientStream } from './stream/client-stream.js';
+import type { ReadingLimits } from './stream/reading-limits.js';
 import { type Answer, relayStream, type StreamFormat } from './stream/relay.js';
 import { settleWholeAnswer, type WholeAnswer } from './stream/whole-answer.js';
 
@@ -26,6 +28,7 @@ export interface ChatServices {
   readonly settle: Settle;
   readonly counter: TokenCounter;
   readonly inFlight: InFlight;
+  readonly limits: ReadingLimits;
 }
 
 /** How answers look in one wire format. */
@@ -89,9 +92,16 @@ async function reserve(job: CompletionJob, reservation: Reservation): Promise<Ho
   }
 }
 
+/** Tells the operator why upstream refused a request; faults are logged with their answer. */
+function logRefusal(error: unknown, log: FastifyBaseLogger): void {
+  if (!(error instanceof ApiError) || error.statusCode >= 500) return;
+  log.warn({ err: error.cause, code: error.code, reason: error.extras['reason'] }, 'upstream refused a request');
+}
+
 /**
  * Takes the hold of a request, and only then sends it upstream.
  * @throws {ApiError} why it was refused, here or upstream; then nothing is billed
+ * @throws {UnknownCostError} it reached upstream, and what became of it is not known; then its whole hold is billed
  */
 async function startGeneration(chat: ChatServices, job: CompletionJob, log: FastifyBaseLogger): Promise<Generation> {
   const { body, model, source, isStreaming, idempotencyKey } = job;
@@ -107,15 +117,23 @@ async function startGeneration(chat: ChatServices, job: CompletionJob, log: Fast
       .update(JSON.stringify([source, model, body]))
       .digest('hex'),
   });
-  const { settle, inFlight } = chat;
+  const { settle, inFlight, limits } = chat;
   const { abortSignal } = inFlight;
   try {
     const request = toUpstreamRequest(job, limit.toUpstreamLimits(hold.outputTokens));
     const answer = await chat.upstream.complete(request, isStreaming, abortSignal);
     const usage = createUsageAccumulator(chat.counter, prompt);
-    return { hold, body: answer, usage, settle, abortSignal, log, format: job.format, isUnbounded: limit.isUnbounded };
+    const lost = toLostUsage(hold, prompt.tokens, answer.upstreamId);
+    const { format } = job;
+    const { isUnbounded } = limit;
+    return { hold, body: answer.body, usage, lost, settle, abortSignal, limits, log, format, isUnbounded };
   } catch (error) {
-    await release(settle, hold.id, log);
+    logRefusal(error, log);
+    if (error instanceof UnknownCostError) {
+      await settleUnawaited(settle, hold.id, toLostUsage(hold, prompt.tokens, error.upstreamId), log);
+    } else {
+      await release(settle, hold.id, log);
+    }
     throw error;
   }
 }
@@ -135,7 +153,7 @@ function openStream(chat: ChatServices, generation: Generation): PassThrough {
 
 /**
  * Answers a chat request: holds what it may cost, asks upstream, and passes the answer on, as a stream or whole.
- * @throws {ApiError} before anything was answered; then nothing is billed
+ * @throws {ApiError} before anything was answered; then nothing is billed, or all that was held where upstream may bill it
  */
 export function serveCompletion(chat: ChatServices, job: CompletionJob, request: FastifyRequest, reply: FastifyReply) {
   return chat.inFlight.run(async () => {
@@ -145,7 +163,7 @@ export function serveCompletion(chat: ChatServices, job: CompletionJob, request:
       reply.type('text/event-stream; charset=utf-8');
       return reply.send(openStream(chat, generation));
     }
-    const answer = await settleWholeAnswer(generation);
+    const answer = await settleWholeAnswer(generation, (listener) => reply.raw.once('close', listener));
     const { remaining, tokensUsed } = answer.settlement;
     reply.headers({ 'x-tokens-remaining': remaining, 'x-tokens-used': tokensUsed, 'cache-control': 'no-store' });
     reply.type('application/json; charset=utf-8');

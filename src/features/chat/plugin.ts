@@ -11,6 +11,7 @@ import { createSettle } from './metering/settlement.js';
 import { createTokenCounter } from './metering/token-counter.js';
 import { createModels } from './openrouter/models.js';
 import { createUpstream } from './openrouter/upstream.js';
+import { createReadingLimits } from './stream/reading-limits.js';
 
 /** What chat needs from the application. */
 export interface ChatOptions {
@@ -36,7 +37,8 @@ function createChatServices(
     await Promise.all([upstream.close(), counter.close()]);
   });
   const models = createModels(config, upstream);
-  return { upstream, meter, counter, inFlight, models, settle: createSettle(meter, inFlight) };
+  const limits = createReadingLimits(config.idleTimeoutMs);
+  return { upstream, meter, counter, inFlight, models, limits, settle: createSettle(meter, inFlight) };
 }
 
 /** Contract 4: chat with language models, streamed through and debited as it is produced. */

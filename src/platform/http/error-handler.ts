@@ -58,6 +58,8 @@ export function answerError(
   const retryAfter =
     apiError.extras['retry_after'] ?? (apiError.code === 'SERVICE_UNAVAILABLE' ? RETRY_AFTER_SECONDS : undefined);
   if (typeof retryAfter === 'number') reply.header('retry-after', retryAfter);
+  // Clients made for OpenAI's API would otherwise send it again up to three times.
+  if (apiError.isFinal) reply.header('x-should-retry', 'false');
   if (apiError.statusCode === 401) reply.header('www-authenticate', 'Bearer');
   // No hook has set it where the URL could not be parsed.
   reply.header('x-request-id', request.id);

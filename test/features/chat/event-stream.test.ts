@@ -44,6 +44,25 @@ t.test('what comes without a blank line at the end is an event as well', async (
   );
 });
 
+t.test('an event that is complete JSON needs no blank line, wherever its bytes are cut', async (t) => {
+  const json = ['{"a":1}', '{"b":{"c":"}\\n"}}', '[DONE]'];
+  for (const terminator of ['\n', '\r\n', '\r']) {
+    const bytes = Buffer.from(json.map((data) => `data: ${data}${terminator}`).join(''));
+    for (let cut = 0; cut <= bytes.length; cut += 1) {
+      const events = scan([bytes.subarray(0, cut), bytes.subarray(cut)]);
+      const raw = Buffer.concat(events.map((event) => event.raw)).toString();
+      const wanted = json.map((data) => `data: ${data}${terminator}${terminator}`).join('');
+      const data = events.map((event) => event.data);
+      if (JSON.stringify(data) !== JSON.stringify(json)) t.strictSame(data, json, `cut at ${cut}`);
+      if (raw !== wanted) t.equal(raw, wanted, `cut at ${cut}`);
+    }
+  }
+  t.strictSame(
+    scan([Buffer.from('data: {"a":\ndata: 1}\n')]).map(({ data }) => data),
+    ['{"a":\n1}'],
+  );
+});
+
 t.test('an event without end is refused before it fills the memory', async (t) => {
   const scanner = createEventScanner();
   const megabyte = Buffer.alloc(1024 * 1024, 'a');

@@ -58,7 +58,7 @@ t.test(
       }
     }
     t.ok(
-      [200, 400, 502, 503].every((status) => statuses.has(status)),
+      [200, 400, 502, 504].every((status) => statuses.has(status)),
       'every way was gone',
     );
     t.ok(lines.length > 20, 'the log was on');

@@ -30,8 +30,6 @@ const REFUSALS: readonly (readonly [name: string, how: Answering, status: number
   ['402', whole({ error: { message: SECRET } }, 402), 503, 'UPSTREAM_UNAVAILABLE'],
   ['429', whole({ error: { message: SECRET } }, 429), 429, 'UPSTREAM_RATE_LIMITED'],
   ['500', whole({ error: { message: SECRET } }, 500), 502, 'UPSTREAM_FAILED'],
-  ['a hang', () => {}, 503, 'UPSTREAM_UNAVAILABLE'],
-  ['a reset', (response) => void response.destroy(), 503, 'UPSTREAM_UNAVAILABLE'],
   [
     'an HTML page',
     (response) => void response.writeHead(200, { 'content-type': 'text/html' }).end(SECRET),

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyBaseLogger } from 'fastify';
 import { ApiError } from '../../../platform/errors.js';
 import type { InFlight } from '../in-flight.js';
-import type { ChatMeter, Settlement, UsageReport } from './chat-meter.js';
+import type { ChatMeter, Hold, Settlement, UsageReport } from './chat-meter.js';
 
 /** How long a request waits for its settlement; the attempts go on in the background. */
 const SETTLE_TIMEOUT_MS = 5_000;
@@ -47,6 +47,21 @@ export function createSettle(meter: ChatMeter, inFlight: InFlight): Settle {
       timer.abort();
     }
   };
+}
+
+/** Returns what a request is billed of which is not known what became of it upstream: all that was held for it. */
+export function toLostUsage(hold: Hold, inputTokens: number, upstreamId: string | undefined): UsageReport {
+  return { inputTokens, outputTokens: hold.outputTokens, provenance: 'estimated', upstreamId };
+}
+
+/** Settles a hold nobody waits for; while the database is out of reach, attempts go on in the background. */
+export async function settleUnawaited(
+  settle: Settle,
+  holdId: string,
+  report: UsageReport,
+  log: FastifyBaseLogger,
+): Promise<void> {
+  await settle(holdId, report).catch((error: unknown) => log.warn({ err: error }, 'a hold is not settled yet'));
 }
 
 /** Gives back a hold on which nothing is billed; while the database is out of reach, attempts go on in the background. */

@@ -1,21 +1,32 @@
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { Agent, type Dispatcher, request } from 'undici';
+import { Agent, DecoratorHandler, type Dispatcher, request } from 'undici';
 import type { Config } from '../../../config/config.js';
 import { ApiError } from '../../../platform/errors.js';
+import { readErrorBody } from './error-body.js';
+import { UnknownCostError } from './unknown-cost-error.js';
+import { toUpstreamError } from './upstream-error.js';
+
+/** What upstream answers a chat request with. */
+export interface UpstreamAnswer {
+  /** An event stream, or JSON. */
+  readonly body: Readable;
+  /** The id of the generation, where the header tells it already. */
+  readonly upstreamId: string | undefined;
+}
 
 /** The API that language models are reached through: OpenRouter, or one like it. */
 export interface Upstream {
   /**
    * Sends a chat request.
-   * @returns the body of the answer: an event stream, or JSON
    * @throws {ApiError} UPSTREAM_REFUSED, UPSTREAM_RATE_LIMITED, UPSTREAM_FAILED, UPSTREAM_UNAVAILABLE: nothing was billed
+   * @throws {UnknownCostError} UPSTREAM_TIMEOUT, UPSTREAM_FAILED, SERVER_STOPPING: upstream may bill it
    */
-  readonly complete: (body: string, isStreaming: boolean, signal?: AbortSignal) => Promise<Readable>;
+  readonly complete: (body: string, isStreaming: boolean, signal?: AbortSignal) => Promise<UpstreamAnswer>;
   /**
    * Fetches a JSON document.
    * @returns undefined where upstream does not know it
-   * @throws {ApiError} as `complete`
+   * @throws {ApiError} as `complete`; nothing here is ever billed
    */
   readonly fetchJson: (path: string) => Promise<unknown>;
   readonly close: () => Promise<void>;
@@ -23,9 +34,6 @@ export interface Upstream {
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 30_000;
-const MAX_RETRY_AFTER_SECONDS = 3_600;
-/** Statuses that tell something about the request. A bad key of ours (401, 402) is no fault of the client's. */
-const REFUSALS: readonly number[] = [400, 403, 404, 405, 413, 415, 422];
 const TYPES = { stream: /^text\/event-stream\b/i, json: /^application\/([\w.-]+\+)?json\b/i };
 
 /**
@@ -65,31 +73,57 @@ export function stopsBilling(provider: string | undefined): boolean {
   return provider !== undefined && STOPS_BILLING.has(provider);
 }
 
-function readHeader(response: Dispatcher.ResponseData, name: string): string {
+function readHeader(response: Dispatcher.ResponseData, name: string): string | undefined {
   const value = response.headers[name];
-  return (Array.isArray(value) ? value[0] : value) ?? '';
+  return Array.isArray(value) ? value[0] : value;
+}
+
+/** Returns the id of the generation, as OpenRouter's header tells it. */
+function readUpstreamId(response: Dispatcher.ResponseData): string | undefined {
+  const id = readHeader(response, 'x-generation-id');
+  return id !== undefined && /^[\x21-\x7e]{1,200}$/.test(id) ? id : undefined;
+}
+
+function isEncoded(response: Dispatcher.ResponseData): boolean {
+  return !/^\s*(identity)?\s*$/i.test(readHeader(response, 'content-encoding') ?? '');
 }
 
 /** Returns what is wrong with an answer in our words, if anything: upstream's own are never passed on. */
-function findError(response: Dispatcher.ResponseData, type: RegExp): ApiError | undefined {
-  const { statusCode } = response;
-  const cause = new Error(`upstream answered ${statusCode}`);
-  if (statusCode === 200) {
-    return type.test(readHeader(response, 'content-type')) ? undefined : new ApiError('UPSTREAM_FAILED', { cause });
+async function findError(response: Dispatcher.ResponseData, type: RegExp): Promise<ApiError | undefined> {
+  const { statusCode: status } = response;
+  if (status !== 200) {
+    const body = isEncoded(response) ? undefined : await readErrorBody(response.body);
+    const [retryAfter, milliseconds] = [readHeader(response, 'retry-after'), readHeader(response, 'retry-after-ms')];
+    return toUpstreamError({ status, body, hints: { 'retry-after': retryAfter, 'retry-after-ms': milliseconds } });
   }
-  if (statusCode === 429) {
-    const seconds = Number(readHeader(response, 'retry-after') || 1);
-    const retryAfter = seconds >= 1 && seconds <= MAX_RETRY_AFTER_SECONDS ? Math.ceil(seconds) : 1;
-    return new ApiError('UPSTREAM_RATE_LIMITED', { extras: { retry_after: retryAfter }, cause });
+  if (!type.test(readHeader(response, 'content-type') ?? '')) {
+    return new ApiError('UPSTREAM_FAILED', { cause: new Error('upstream answered 200 with another content type') });
   }
-  if (REFUSALS.includes(statusCode)) return new ApiError('UPSTREAM_REFUSED', { cause });
-  return new ApiError(statusCode === 401 || statusCode === 402 ? 'UPSTREAM_UNAVAILABLE' : 'UPSTREAM_FAILED', { cause });
+  if (!isEncoded(response)) return undefined;
+  // The model has begun to answer: what cannot be read is not free upstream.
+  const cause = new Error('upstream compressed its answer, unasked');
+  return new UnknownCostError('UPSTREAM_FAILED', { cause, upstreamId: readUpstreamId(response) });
+}
+
+/** Returns the dispatcher for one request, and whether the request was written to a connection. */
+function observeSending(dispatcher: Dispatcher): { dispatcher: Dispatcher; isSent: () => boolean } {
+  let isSent = false;
+  const observed = dispatcher.compose((dispatch) => (options, handler) => {
+    const observer: Dispatcher.DispatchHandlers = new DecoratorHandler(handler);
+    // Called when there is a connection, right before the request is written to it.
+    observer.onConnect = (abort) => {
+      isSent = true;
+      handler.onConnect?.(abort);
+    };
+    return dispatch(options, observer);
+  });
+  return { dispatcher: observed, isSent: () => isSent };
 }
 
 /** Builds the client of the configured upstream. Redirects are not followed. */
 export function createUpstream(config: NonNullable<Config['chat']>): Upstream {
   const { apiKey, baseUrl, idleTimeoutMs } = config;
-  const dispatcher = new Agent({
+  const agent = new Agent({
     connect: { timeout: CONNECT_TIMEOUT_MS },
     headersTimeout: idleTimeoutMs,
     bodyTimeout: idleTimeoutMs,
@@ -99,14 +133,21 @@ export function createUpstream(config: NonNullable<Config['chat']>): Upstream {
   const send = async (
     path: string,
     type: RegExp,
-    options: Pick<Dispatcher.RequestOptions, 'method' | 'body' | 'signal'>,
-  ) => {
-    const headers = { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' };
+    options: Pick<Dispatcher.RequestOptions, 'method' | 'body' | 'signal'> & { readonly signal?: AbortSignal | null },
+  ): Promise<UpstreamAnswer> => {
+    const headers = {
+      authorization: `Bearer ${apiKey}`,
+      'content-type': 'application/json',
+      'accept-encoding': 'identity',
+    };
+    const { dispatcher, isSent } = observeSending(agent);
     const response = await request(`${baseUrl}${path}`, { ...options, headers, dispatcher }).catch((cause: unknown) => {
-      throw new ApiError('UPSTREAM_UNAVAILABLE', { cause });
+      const isStopping = options.signal?.aborted === true;
+      if (isSent()) throw new UnknownCostError(isStopping ? 'SERVER_STOPPING' : 'UPSTREAM_TIMEOUT', { cause });
+      throw new ApiError(isStopping ? 'SERVER_STOPPING' : 'UPSTREAM_UNAVAILABLE', { cause });
     });
-    const error = findError(response, type);
-    if (error === undefined) return response.body;
+    const error = await findError(response, type);
+    if (error === undefined) return { body: response.body, upstreamId: readUpstreamId(response) };
     response.body.on('error', () => {}).destroy();
     throw error;
   };
@@ -120,14 +161,16 @@ export function createUpstream(config: NonNullable<Config['chat']>): Upstream {
       }),
     fetchJson: async (path) => {
       try {
-        return JSON.parse(await text(await send(path, TYPES.json, { method: 'GET' })));
+        const { body } = await send(path, TYPES.json, { method: 'GET' });
+        return JSON.parse(await text(body));
       } catch (error) {
         if (error instanceof ApiError && error.code === 'UPSTREAM_REFUSED') return undefined;
+        if (error instanceof UnknownCostError) throw new ApiError('UPSTREAM_UNAVAILABLE', { cause: error.cause });
         if (error instanceof ApiError) throw error;
         // Without the error itself, which quotes what it could not read.
         throw new ApiError('UPSTREAM_FAILED', { cause: new Error('upstream sent no JSON, or broke off') });
       }
     },
-    close: () => dispatcher.destroy(),
+    close: () => agent.destroy(),
   };
 }

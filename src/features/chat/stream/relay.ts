@@ -8,6 +8,8 @@ import { type Settle, ZERO_USAGE } from '../metering/settlement.js';
 import type { Chunk, UsageAccumulator } from '../metering/usage-accumulator.js';
 import { stopsBilling } from '../openrouter/upstream.js';
 import type { ClientStream } from './client-stream.js';
+import { type ChunkDecoder, readEvent } from './read-event.js';
+import { type ReadingLimits, type ReadingWatch, watchReading } from './reading-limits.js';
 import { createEventScanner, type StreamEvent } from './sse.js';
 
 /** Why a stream stopped before its own end. */
@@ -22,11 +24,7 @@ export interface StreamEnd {
 }
 
 /** What a wire format reads in upstream's stream, and what it writes of its own. */
-export interface StreamFormat {
-  /** Returns whether an event's data is the mark that ends a stream. */
-  readonly isEndMark: (data: string) => boolean;
-  /** Reads an event's data; undefined for what is no chunk. */
-  readonly parseChunk: (data: string) => Chunk | undefined;
+export interface StreamFormat extends ChunkDecoder {
   readonly shouldForward: (chunk: Chunk) => boolean;
   /** Returns the events that follow upstream's chunks, including the end mark. */
   readonly finalEvents: (end: StreamEnd) => string;
@@ -38,10 +36,13 @@ export interface Answer {
   /** An event stream, or JSON. */
   readonly body: Readable;
   readonly usage: UsageAccumulator;
+  /** What is billed where it is not known what upstream made of the request. */
+  readonly lost: UsageReport;
   readonly format: StreamFormat;
   readonly settle: Settle;
   /** Aborts when the answer has to end at once. */
   readonly abortSignal: AbortSignal;
+  readonly limits: ReadingLimits;
   readonly log: FastifyBaseLogger;
 }
 
@@ -59,46 +60,76 @@ function toStreamError(error: unknown): ApiError {
   return error instanceof DatabaseError ? toApiError(error) : new ApiError('UPSTREAM_FAILED', { cause: error });
 }
 
-/**
- * Counts one event and passes it on, unless it is more than the hold pays for; returns why the stream may not go on, if
- * so.
- */
-async function handleEvent(event: StreamEvent, relay: Relay, hasFailed: boolean): Promise<StopReason | undefined> {
+/** How far a stream has come. */
+interface Progress {
+  stopReason: StopReason | undefined;
+  /** Whether upstream has said that the answer is complete. */
+  isFinished: boolean;
+}
+
+/** Counts one event and passes it on, unless it is more than the hold pays for; returns whether it is the stream's last. */
+async function handleEvent(
+  event: StreamEvent,
+  relay: Relay,
+  progress: Progress,
+  watch: ReadingWatch,
+): Promise<boolean> {
   const { client, usage, extender, format } = relay;
-  const chunk = event.data === undefined ? undefined : format.parseChunk(event.data);
-  if (chunk !== undefined) usage.observe(chunk);
+  const reading = readEvent(event, format);
   // Upstream's words about an error are not passed on; what follows the error is only read for its usage.
-  if (chunk?.isError) return { kind: 'fault', error: new ApiError('UPSTREAM_FAILED') };
-  if (hasFailed) return undefined;
-  if (!(await extender.hasBudget())) return { kind: 'quota' };
-  if (chunk === undefined || format.shouldForward(chunk)) await client.write(event.raw);
-  return undefined;
+  const isSilent = progress.stopReason !== undefined;
+  if (reading.kind === 'aside') {
+    if (!isSilent) await client.write(reading.bytes);
+    return false;
+  }
+  watch.heard();
+  if (reading.kind === 'end') {
+    usage.complete();
+    return true;
+  }
+  if (reading.chunk !== undefined) usage.observe(reading.chunk);
+  if (reading.kind === 'fault') {
+    progress.stopReason ??= { kind: 'fault', error: reading.error };
+    return false;
+  }
+  progress.isFinished ||= reading.chunk.isFinished;
+  if (isSilent) return false;
+  if (!(await extender.hasBudget())) progress.stopReason = { kind: 'quota' };
+  else if (format.shouldForward(reading.chunk)) await client.write(reading.bytes);
+  return false;
 }
 
 /** Passes on upstream's events to the end of the stream, or to where it has to stop. */
-async function pipeEvents(relay: Relay, pieces: AsyncIterator<Buffer>): Promise<StopReason | undefined> {
-  const { client, usage, format } = relay;
+async function pipeEvents(
+  relay: Relay,
+  pieces: AsyncIterator<Buffer>,
+  progress: Progress,
+  watch: ReadingWatch,
+): Promise<void> {
+  const { client, usage } = relay;
   const scanner = createEventScanner();
-  let reason: StopReason | undefined;
-  const mustStop = () => reason?.kind === 'quota' || (client.isGone() && stopsBilling(usage.origin().provider));
+  const mustStop = () =>
+    progress.stopReason?.kind === 'quota' || (client.isGone() && stopsBilling(usage.origin().provider));
 
-  for (let isOver = false; !isOver && !mustStop(); ) {
+  while (!mustStop()) {
+    watch.resume();
     const { done, value } = await pieces.next();
+    watch.pause();
     const events = done ? scanner.end() : scanner.push(value);
-    isOver = done === true;
     for (const event of events) {
-      if (event.data !== undefined && format.isEndMark(event.data)) {
-        usage.complete();
-        return reason;
-      }
-      const next = await handleEvent(event, relay, reason !== undefined);
-      reason ??= next;
-      if (mustStop()) break;
+      if (await handleEvent(event, relay, progress, watch)) return;
+      if (mustStop()) return;
     }
+    if (!done) continue;
     // The stream was cut off within an event, and what follows must not run into it.
-    if (isOver && events.length > 0) await client.write('\n\n');
+    if (events.length > 0) await client.write('\n\n');
+    if (!progress.isFinished) progress.stopReason ??= { kind: 'fault', error: createCutError() };
+    return;
   }
-  return reason;
+}
+
+function createCutError(): ApiError {
+  return new ApiError('UPSTREAM_FAILED', { cause: new Error('upstream ended a stream without its end mark') });
 }
 
 /** Reads what follows the end mark, so that the connection can be used again. */
@@ -113,43 +144,74 @@ async function drainBody(body: Readable, pieces: AsyncIterator<Buffer>): Promise
   }
 }
 
-/** Reads upstream's stream for as long as it lasts and may; returns why it stopped early, if so. */
-async function readStream(relay: Relay): Promise<StopReason | undefined> {
-  const { body, client, usage, abortSignal } = relay;
+/** How reading a stream ended. */
+interface Reading {
+  readonly stopReason: StopReason | undefined;
+  /** Whether it broke off, so that upstream may have gone on with it. */
+  readonly isBroken: boolean;
+}
+
+/** Reads upstream's stream for as long as it lasts and may. */
+async function readStream(relay: Relay): Promise<Reading> {
+  const { body, client, usage, abortSignal, limits } = relay;
+  const progress: Progress = { stopReason: undefined, isFinished: false };
   const stop = () => body.destroy();
+  let limitCause: Error | undefined;
+  const watch = watchReading(limits, (cause) => {
+    limitCause = cause;
+    stop();
+  });
   client.onGone(() => {
+    watch.abandon();
     if (stopsBilling(usage.origin().provider)) stop();
   });
   abortSignal.addEventListener('abort', stop, { once: true });
   const pieces: AsyncIterator<Buffer> = body[Symbol.asyncIterator]();
-  let reason: StopReason | undefined;
-  let isComplete = false;
+  let isBroken = false;
   try {
-    reason = await pipeEvents(relay, pieces);
-    isComplete = reason === undefined && !client.isGone();
+    await pipeEvents(relay, pieces, progress, watch);
   } catch (error) {
-    if (!client.isGone() || abortSignal.aborted) reason = { kind: 'fault', error: toStreamError(error) };
+    // What upstream has told before of an error is why the stream ended.
+    isBroken = progress.stopReason === undefined;
+    // Where nothing came, nobody knows what upstream makes of the request; the rest is known by what came.
+    const code = usage.isBillable() ? 'UPSTREAM_FAILED' : 'UPSTREAM_TIMEOUT';
+    const cause = limitCause ?? error;
+    const fault = error instanceof ApiError || error instanceof DatabaseError ? toStreamError(error) : undefined;
+    progress.stopReason ??= { kind: 'fault', error: fault ?? new ApiError(code, { cause }) };
   } finally {
+    watch.stop();
     abortSignal.removeEventListener('abort', stop);
     body.on('error', () => {});
-    if (isComplete) void drainBody(body, pieces);
-    else body.destroy();
   }
-  return abortSignal.aborted && !isComplete ? { kind: 'fault', error: new ApiError('SERVER_STOPPING') } : reason;
+  const isComplete = progress.stopReason === undefined && !client.isGone();
+  if (isComplete) void drainBody(body, pieces);
+  else body.destroy();
+  if (abortSignal.aborted && !isComplete) {
+    return { stopReason: { kind: 'fault', error: new ApiError('SERVER_STOPPING') }, isBroken };
+  }
+  return { stopReason: progress.stopReason, isBroken };
+}
+
+/** Returns what to settle. A stream that brought nothing is free where upstream itself ended it. */
+async function reportUsage({ usage, extender, lost }: Relay, isBroken: boolean): Promise<UsageReport> {
+  if (usage.isBillable()) return usage.report(extender.heldTokens());
+  return isBroken ? lost : ZERO_USAGE;
 }
 
 /**
  * Passes a stream on, event by event as the client takes them, and settles its hold. However it ends, it is settled with
- * upstream's own count or with an estimate of what came; a stream that brought nothing is not billed.
+ * upstream's own count or with an estimate of what came. A stream that brought nothing is not billed, unless it broke off:
+ * then upstream may bill it, and its whole hold is what it cost.
  */
 export async function relayStream(relay: Relay): Promise<void> {
-  const { client, usage, extender, format, hold, log } = relay;
-  const stopReason = await readStream(relay);
+  const { client, extender, format, hold, log } = relay;
+  const { stopReason, isBroken } = await readStream(relay);
   extender.stop();
   if (stopReason?.kind === 'fault') {
-    log.warn({ err: stopReason.error.cause ?? stopReason.error }, 'a stream did not end well');
+    const { code, cause, extras } = stopReason.error;
+    log.warn({ err: cause ?? stopReason.error, code, reason: extras['reason'] }, 'a stream did not end well');
   }
-  const report = usage.isBillable() ? await usage.report(extender.heldTokens()) : ZERO_USAGE;
+  const report = await reportUsage(relay, isBroken);
   try {
     const settlement = await relay.settle(hold.id, report);
     await client.write(format.finalEvents({ stopReason, report, settlement }));

@@ -1,9 +1,17 @@
+import { createLineScanner } from './line-scanner.js';
+
 /** One event of a `text/event-stream`, with the bytes it came in. */
 export interface StreamEvent {
-  /** All its bytes, including the blank line at its end: those of all events together are the stream's. */
+  /** All its bytes, including the blank line at its end, which is supplied where upstream forgot it. */
   readonly raw: Buffer;
   /** Its `data` lines; undefined where it has none, as in comments that only keep the connection open. */
   readonly data: string | undefined;
+  /** Its `event` field; undefined where it has none. */
+  readonly name: string | undefined;
+  /** Whether it consists of `data` lines only. */
+  readonly isPlain: boolean;
+  /** Whether it has lines that are no part of an event stream, such as those of an HTML page. */
+  readonly isForeign: boolean;
 }
 
 /** Cuts a stream of bytes into events. */
@@ -19,76 +27,113 @@ export interface EventScanner {
 
 /** Longest event in bytes: an image arrives whole in one. */
 const MAX_EVENT_BYTES = 16 * 1024 * 1024;
-const LF = 0x0a;
-const CR = 0x0d;
+/** Most lines of one event that are tried as JSON before its end: each line tries all of them. */
+const MAX_TRIED_LINES = 64;
 
-/** Returns the `data` lines of an event, joined. */
-function parseData(raw: Buffer): string | undefined {
+/** Returns the values of a field, with the space removed that may follow its colon. */
+function readField(lines: readonly string[], name: string): string[] {
+  return lines
+    .filter((line) => line === name || line.startsWith(`${name}:`))
+    .map((line) => line.slice(name.length + 1).replace(/^ /, ''));
+}
+
+function parseEvent(raw: Buffer): StreamEvent {
   const lines = raw
     .toString('utf8')
     .split(/\r\n|\r|\n/)
-    .filter((line) => line === 'data' || line.startsWith('data:'))
-    .map((line) => line.slice(5).replace(/^ /, ''));
-  return lines.length === 0 ? undefined : lines.join('\n');
+    .map((line) => line.replace(/^\uFEFF/, ''))
+    .filter((line) => line !== '');
+  const data = readField(lines, 'data');
+  return {
+    raw,
+    data: data.length === 0 ? undefined : data.join('\n'),
+    name: readField(lines, 'event').at(-1),
+    isPlain: lines.length === data.length,
+    isForeign: lines.some((line) => !/^(:|(data|event|id|retry)(:|$))/.test(line)),
+  };
+}
+
+/** Returns whether data needs no blank line to be known as complete: a JSON object, or the mark at a stream's end. */
+function isCompleteData(data: string): boolean {
+  const text = data.trim();
+  if (text === '[DONE]') return true;
+  if (!text.startsWith('{') || !text.endsWith('}')) return false;
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**
  * Builds a scanner. Lines end with LF, CR or CRLF, and events with an empty line (WHATWG HTML, "Server-sent events",
- * "Interpreting an event stream"); bytes may be cut anywhere, also within a character.
+ * "Interpreting an event stream"); bytes may be cut anywhere, also within a character. Upstreams forget the empty line:
+ * an event whose data is complete JSON ends with its line, and does not wait for the next one.
  */
 export function createEventScanner(): EventScanner {
   let pieces: Buffer[] = [];
   let length = 0;
-  let lineIsEmpty = true;
-  let afterCarriageReturn = false;
+  let lineCount = 0;
+  /** Whether an event has ended without its blank line, which then may still come. */
+  let isBlankLineDue = false;
 
   const append = (piece: Buffer): void => {
     length += piece.length;
     if (length > MAX_EVENT_BYTES) throw new Error('an event is too long');
     if (piece.length > 0) pieces.push(piece);
   };
-  const complete = (): StreamEvent => {
+  const take = (): Buffer => {
     const raw = Buffer.concat(pieces);
     pieces = [];
     length = 0;
-    return { raw, data: parseData(raw) };
+    lineCount = 0;
+    return raw;
   };
-  /** Returns whether the byte ends an empty line. */
-  const endsEvent = (byte: number): boolean => {
-    const isSecondHalf = byte === LF && afterCarriageReturn;
-    afterCarriageReturn = byte === CR;
-    if (isSecondHalf) return false;
-    if (byte !== LF && byte !== CR) {
-      lineIsEmpty = false;
-      return false;
-    }
-    const ends = lineIsEmpty;
-    lineIsEmpty = true;
-    return ends;
+  /** Returns the event the lines so far are, if they need no blank line to be one. */
+  const takeEarly = (terminator: Buffer): StreamEvent[] => {
+    if (lineCount > MAX_TRIED_LINES) return [];
+    const event = parseEvent(Buffer.concat(pieces));
+    if (event.data === undefined || !isCompleteData(event.data)) return [];
+    isBlankLineDue = true;
+    return [{ ...event, raw: Buffer.concat([take(), terminator]) }];
   };
 
-  return {
-    push: (bytes) => {
-      const events: StreamEvent[] = [];
-      let start = 0;
-      for (let index = 0; index < bytes.length; index += 1) {
-        if (!endsEvent(bytes[index] ?? 0)) continue;
-        if (bytes[index] === CR && bytes[index + 1] === LF) {
-          index += 1;
-          afterCarriageReturn = false;
-        }
-        append(bytes.subarray(start, index + 1));
-        start = index + 1;
-        events.push(complete());
+  const lines = createLineScanner<StreamEvent>({
+    onBytes: append,
+    onBlankLine: (terminator) => {
+      if (isBlankLineDue) {
+        isBlankLineDue = false;
+        return [];
       }
-      append(bytes.subarray(start));
-      return events;
+      append(terminator);
+      return [parseEvent(take())];
     },
-    end: () => (length === 0 ? [] : [complete()]),
+    onLine: (terminator, isBlankLineNext) => {
+      isBlankLineDue = false;
+      append(terminator);
+      lineCount += 1;
+      return isBlankLineNext ? [] : takeEarly(terminator);
+    },
+  });
+  return {
+    push: lines.push,
+    end: () => {
+      const events = lines.end();
+      return length === 0 ? events : [...events, parseEvent(take())];
+    },
   };
 }
 
 /** Writes one event whose data is JSON. */
 export function formatEvent(value: Readonly<Record<string, unknown>>): string {
   return `data: ${JSON.stringify(value)}\n\n`;
+}
+
+/** Writes one event with the data it had, without its other lines. */
+export function formatData(data: string): string {
+  return `${data
+    .split('\n')
+    .map((line) => `data: ${line}`)
+    .join('\n')}\n\n`;
 }

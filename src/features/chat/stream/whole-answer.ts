@@ -1,9 +1,12 @@
-import type { Readable } from 'node:stream';
 import { ApiError } from '../../../platform/errors.js';
 import type { Settlement } from '../metering/chat-meter.js';
 import { hasTokens } from '../metering/evidence.js';
-import { release, ZERO_USAGE } from '../metering/settlement.js';
+import { release, settleUnawaited, ZERO_USAGE } from '../metering/settlement.js';
 import type { Chunk } from '../metering/usage-accumulator.js';
+import { findFault } from '../openrouter/chunk-faults.js';
+import { UnknownCostError } from '../openrouter/unknown-cost-error.js';
+import { toErrorInBody } from '../openrouter/upstream-error.js';
+import { watchReading } from './reading-limits.js';
 import type { Answer } from './relay.js';
 
 /** Longest answer in bytes: images may be in it. */
@@ -16,43 +19,107 @@ export interface WholeAnswer {
   readonly settlement: Settlement;
 }
 
-async function readText(body: Readable): Promise<string> {
+/** Registers what is to be done when the client goes away. */
+type OnGone = (listener: () => void) => void;
+
+/** Upstreams keep the connection open with white space, which is nothing of the answer. */
+const isBlank = (piece: Buffer) => piece.every((byte) => byte === 0x20 || (byte >= 0x09 && byte <= 0x0d));
+
+async function readText({ body, limits, abortSignal }: Answer, onGone: OnGone): Promise<string> {
+  let limitCause: Error | undefined;
+  const watch = watchReading(limits, (cause) => {
+    limitCause = cause;
+    body.destroy();
+  });
+  onGone(watch.abandon);
+  const stop = () => body.destroy();
+  abortSignal.addEventListener('abort', stop, { once: true });
   const pieces: Buffer[] = [];
   let length = 0;
-  for await (const chunk of body) {
-    const piece = Buffer.from(chunk);
-    length += piece.length;
-    if (length > MAX_ANSWER_BYTES) throw new Error('the answer is too long');
-    pieces.push(piece);
+  try {
+    for await (const chunk of body) {
+      const piece = Buffer.from(chunk);
+      if (!isBlank(piece)) watch.heard();
+      length += piece.length;
+      if (length > MAX_ANSWER_BYTES) throw new Error('the answer is too long');
+      pieces.push(piece);
+    }
+    return Buffer.concat(pieces).toString('utf8');
+  } catch (error) {
+    throw limitCause ?? error;
+  } finally {
+    watch.stop();
+    abortSignal.removeEventListener('abort', stop);
+    body.on('error', () => {});
   }
-  return Buffer.concat(pieces).toString('utf8');
 }
 
-/** Reads an answer. @throws where it is cut off, is no JSON object, or neither has choices nor says what it used */
-async function readAnswer({ body, format }: Answer): Promise<{ text: string; chunk: Chunk }> {
-  const text = await readText(body);
-  const chunk = format.parseChunk(text);
-  if (chunk === undefined || !(chunk.hasChoices || hasTokens(chunk.usage)))
-    throw new Error('upstream answered an error');
-  return { text, chunk };
+/** Returns what is wrong with an answer, if anything. */
+function findAnswerError(text: string, chunk: Chunk | undefined, upstreamId: string | undefined): ApiError | undefined {
+  if (chunk === undefined) {
+    const cause = new Error('upstream answered what is no JSON object');
+    // JSON that was cut off is an answer that was produced.
+    if (/^\s*\{/.test(text)) return new UnknownCostError('UPSTREAM_FAILED', { cause, upstreamId });
+    return new ApiError('UPSTREAM_FAILED', { cause });
+  }
+  if (findFault(text, chunk) === undefined && (chunk.hasChoices || hasTokens(chunk.usage))) return undefined;
+  return toErrorInBody(JSON.parse(text));
+}
+
+/** Reads an answer. @throws {UnknownCostError} where it breaks off */
+async function readAnswer(answer: Answer, onGone: OnGone): Promise<string> {
+  try {
+    return await readText(answer, onGone);
+  } catch (cause) {
+    const code = answer.abortSignal.aborted ? 'SERVER_STOPPING' : 'UPSTREAM_TIMEOUT';
+    throw new UnknownCostError(code, { cause, upstreamId: answer.lost.upstreamId });
+  }
+}
+
+/** Returns how many tokens were passed on at most: all of the answer, whatever limit upstream has kept or not. */
+function toPassedTokens({ hold, usage }: Answer): number {
+  return Math.max(hold.outputTokens, usage.answer.lowerBound());
+}
+
+/**
+ * Settles an answer that is an error: at what it reports, at all that was held where that is unknown, or at nothing.
+ * @returns the error to answer: one that cost something is not to be had twice
+ */
+async function settleError(answer: Answer, error: ApiError, chunk: Chunk | undefined): Promise<ApiError> {
+  const { hold, usage, lost, settle, log } = answer;
+  if (error instanceof UnknownCostError) {
+    await settleUnawaited(settle, hold.id, lost, log);
+    return error;
+  }
+  if (chunk === undefined || !(hasTokens(chunk.usage) || chunk.text !== '')) {
+    await release(settle, hold.id, log);
+    return error;
+  }
+  usage.observe(chunk);
+  usage.complete();
+  await settleUnawaited(settle, hold.id, await usage.report(toPassedTokens(answer)), log);
+  const { code, message: sentence, extras, cause } = error;
+  return new ApiError(code, { sentence, extras, cause, isFinal: true });
 }
 
 /**
  * Reads an answer that comes whole and settles its hold, even when the client has gone.
- * @throws {ApiError} UPSTREAM_FAILED, SERVER_STOPPING: no answer came; what upstream counts all the same is billed
+ * @throws {ApiError} UPSTREAM_FAILED and the other errors of upstream: billed is what was produced
+ * @throws {UnknownCostError} UPSTREAM_TIMEOUT, SERVER_STOPPING, UPSTREAM_FAILED: it broke off, and its whole hold is billed
  */
-export async function settleWholeAnswer(answer: Answer): Promise<WholeAnswer> {
-  const { hold, usage, settle, abortSignal, log } = answer;
-  const { text, chunk } = await readAnswer(answer).catch(async (cause: unknown) => {
-    await release(settle, hold.id, log);
-    throw new ApiError(abortSignal.aborted ? 'SERVER_STOPPING' : 'UPSTREAM_FAILED', { cause });
+export async function settleWholeAnswer(answer: Answer, onGone: OnGone): Promise<WholeAnswer> {
+  const { hold, usage, settle, lost, format, log } = answer;
+  const text = await readAnswer(answer, onGone).catch(async (error: unknown) => {
+    await settleUnawaited(settle, hold.id, lost, log);
+    throw error;
   });
-  usage.observe(chunk);
+  const chunk = format.parseChunk(text);
+  const error = findAnswerError(text, chunk, lost.upstreamId);
+  if (error !== undefined) {
+    throw await settleError(answer, error, chunk);
+  }
+  if (chunk !== undefined) usage.observe(chunk);
   usage.complete();
-  // Whatever limit upstream has kept or not: all of the answer is passed on.
-  const passedTokens = Math.max(hold.outputTokens, usage.answer.lowerBound());
-  const report = usage.isBillable() ? await usage.report(passedTokens) : ZERO_USAGE;
-  const settlement = await settle(hold.id, report);
-  if (chunk.isError) throw new ApiError('UPSTREAM_FAILED', { cause: new Error('upstream answered an error') });
-  return { text, settlement };
+  const report = usage.isBillable() ? await usage.report(toPassedTokens(answer)) : ZERO_USAGE;
+  return { text, settlement: await settle(hold.id, report) };
 }

@@ -94,7 +94,7 @@ export const chatStreamRoutes: FastifyPluginAsyncTypebox<ChatStreamRoutesOptions
               'application/json': { schema: ChatAnswerSchema },
             },
           },
-          ...errors(403, 409, 422, 502),
+          ...errors(403, 409, 422, 502, 504),
         },
       },
     },

@@ -20,7 +20,10 @@ function toErrorType(error: ApiError): string {
 
 /** Returns the error body of the OpenAI format. */
 export function toOpenAiError(error: ApiError): { error: Record<string, unknown> } {
-  const code = CODES[error.code] ?? error.code.toLowerCase();
+  const { reason } = error.extras;
+  // Upstream's own reasons have the names OpenAI has for them.
+  const refusal = error.code === 'UPSTREAM_REFUSED' && typeof reason === 'string' ? reason : undefined;
+  const code = refusal ?? CODES[error.code] ?? error.code.toLowerCase();
   return { error: { ...error.extras, message: error.message, type: toErrorType(error), param: null, code } };
 }
 

@@ -70,7 +70,7 @@ export const openAiRoutes: FastifyPluginAsyncTypebox<{ database: Database; chat:
               'application/json': { schema: CompletionSchema },
             },
           },
-          ...openAiErrors(400, 401, 409, 413, 415, 422, 502),
+          ...openAiErrors(400, 401, 409, 413, 415, 422, 502, 504),
         },
       },
     },
