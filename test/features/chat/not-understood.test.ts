@@ -86,12 +86,12 @@ const BETWEEN: readonly (readonly [name: string, between: string])[] = [
 for (const [name, between] of BETWEEN) {
   t.test(`${name} is no error`, async (t) => {
     const user = await userWith(server, 1_000);
-    server.upstream.answer(streaming(textChunk('one') + between + textChunk(' two') + usageChunk(7, 3) + DONE));
+    server.upstream.answer(streaming(textChunk('one') + between + textChunk(' two') + usageChunk(7, 13) + DONE));
     const { payload } = await user.as('POST', '/api/chat/stream', QUESTION);
     t.match(payload, / two/);
     t.notMatch(payload, SECRET);
     t.notMatch(payload, /UPSTREAM_FAILED/);
-    t.match(parseTokenUpdate(payload), { tokens_used: 10 });
+    t.match(parseTokenUpdate(payload), { tokens_used: 20 });
     await server.verifyLedger(t);
   });
 }

@@ -96,11 +96,11 @@ t.test('a stream that says something now and then goes on', async (t) => {
       response.write(COMMENT + (count % 5 === 0 ? textChunk('word ') : ''));
       if (count < 25) return;
       clearInterval(timer);
-      response.end(usageChunk(7, 3) + DONE);
+      response.end(usageChunk(7, 5) + DONE);
     }, 100);
   });
   const { payload } = await user.as('POST', '/api/chat/stream', QUESTION);
-  t.match(payload, /"tokens_used":10/);
+  t.match(payload, /"tokens_used":12/);
   await server.verifyLedger(t);
 });
 
