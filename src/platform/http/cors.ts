@@ -9,6 +9,14 @@ export function corsOptions(origins: string): FastifyCorsOptions {
     origin: origins === '*' ? '*' : origins.split(',').map((origin) => origin.trim()),
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
     // Devices read `date` to correct their clock, as the latest change of a setting wins.
-    exposedHeaders: ['x-request-id', 'retry-after', 'etag', 'date', 'x-tokens-remaining', 'x-tokens-used'],
+    exposedHeaders: [
+      'x-request-id',
+      'retry-after',
+      'etag',
+      'date',
+      'x-tokens-remaining',
+      'x-tokens-used',
+      'x-should-retry',
+    ],
   };
 }

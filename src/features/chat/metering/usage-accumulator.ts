@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import type { Origin, UsageReport } from './chat-meter.js';
-import type { PromptEstimate } from './request-estimate.js';
+import type { PromptEstimate } from './prompt-estimate.js';
 import { createTextMeter, type TextMeter, type TokenCounter } from './token-counter.js';
 
 /** Nobody bills more than this for one request; a larger number is a mistake and counts as none. */
