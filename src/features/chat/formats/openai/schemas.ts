@@ -10,6 +10,9 @@ const OutputTokensSchema = Type.Union([Type.Integer({ minimum: 1, maximum: MAX_O
 export const DROPPED_FIELDS = ['debug', 'route', 'usage'] as const;
 /** A field that is passed on as it is: only upstream and its models have to understand it. */
 const PassedOn = Type.Optional(Type.Unknown());
+/** A field that may cost more than tokens: an example of what is taken without CHAT_EXTRAS. */
+const Limited = (example: unknown) =>
+  Type.Optional(Type.Unknown({ description: 'May be limited to what costs tokens only.', examples: [example] }));
 
 /**
  * A request in the OpenAI format (OpenAI API reference, "Create chat completion"), with the fields that OpenRouter, vLLM
@@ -32,7 +35,7 @@ export const CompletionRequestSchema = Type.Object(
     max_tokens: Type.Optional(OutputTokensSchema),
     max_completion_tokens: Type.Optional(OutputTokensSchema),
     n: Type.Optional(Type.Union([Type.Integer({ minimum: 1, maximum: 128 }), Type.Null()])),
-    audio: PassedOn,
+    audio: Limited(null),
     frequency_penalty: PassedOn,
     function_call: PassedOn,
     functions: PassedOn,
@@ -40,24 +43,24 @@ export const CompletionRequestSchema = Type.Object(
     logprobs: PassedOn,
     metadata: PassedOn,
     min_p: PassedOn,
-    modalities: PassedOn,
+    modalities: Limited(['text']),
     parallel_tool_calls: PassedOn,
     prediction: PassedOn,
     presence_penalty: PassedOn,
     prompt_cache_key: PassedOn,
-    provider: PassedOn,
+    provider: Limited({ sort: 'price' }),
     reasoning: PassedOn,
     reasoning_effort: PassedOn,
     repetition_penalty: PassedOn,
     response_format: PassedOn,
     safety_identifier: PassedOn,
     seed: PassedOn,
-    service_tier: PassedOn,
+    service_tier: Limited('auto'),
     stop: PassedOn,
     store: PassedOn,
     temperature: PassedOn,
-    tool_choice: PassedOn,
-    tools: PassedOn,
+    tool_choice: Limited('auto'),
+    tools: Limited([{ type: 'function', function: { name: 'weather' } }]),
     top_a: PassedOn,
     top_k: PassedOn,
     top_logprobs: PassedOn,
@@ -80,11 +83,11 @@ export const CompletionRequestSchema = Type.Object(
     transforms: PassedOn,
 
     // Offered with CHAT_EXTRAS only.
-    image_config: PassedOn,
+    image_config: Limited(null),
     models: Type.Optional(Type.Union([Type.Array(ModelSchema, { maxItems: 100 }), Type.Null()])),
-    plugins: PassedOn,
-    preset: PassedOn,
-    web_search_options: PassedOn,
+    plugins: Limited(null),
+    preset: Limited(null),
+    web_search_options: Limited(null),
 
     // Dropped.
     debug: PassedOn,
