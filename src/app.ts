@@ -5,6 +5,7 @@ import { auth, authentication } from './auth/plugin.js';
 import type { Config } from './config/config.js';
 import { parseTrustedProxies } from './config/trusted-proxies.js';
 import { admin } from './features/admin/plugin.js';
+import { answerOpenAiError, isOpenAiPath } from './features/chat/formats/openai/errors.js';
 import { chat } from './features/chat/plugin.js';
 import { devices } from './features/devices/plugin.js';
 import { events } from './features/events/plugin.js';
@@ -49,7 +50,8 @@ function createServer(config: Config['http'], logger: FastifyBaseLogger): Fastif
     // While closing, requests on open connections are still answered, with `Connection: close`.
     return503OnClosing: false,
     schemaController: { compilersFactory: { buildSerializer } },
-    frameworkErrors: answerError,
+    frameworkErrors: (error, request, reply) =>
+      isOpenAiPath(request.url) ? answerOpenAiError(error, request, reply) : answerError(error, request, reply),
     clientErrorHandler: answerMalformed,
     http: { headersTimeout: 15_000, connectionsCheckingInterval: 5_000 },
   });

@@ -10,7 +10,7 @@ import { sha256Hex } from './tokens/crypto.js';
 /** Tells whose Google's access tokens are, for extensions that sign people in at Google themselves. */
 export interface GoogleAccessTokens {
   /**
-   * Returns the person behind an access token that was issued to this server's client.
+   * Returns the person behind an access token that was issued to one of this server's clients.
    * @throws {ApiError} INVALID_ACCESS_TOKEN for one that is not good, was issued to another client, or to somebody
    *   whose address Google did not verify; SERVICE_UNAVAILABLE where Google does not say; GOOGLE_DISABLED
    */
@@ -66,7 +66,8 @@ async function verifyAtGoogle(config: GoogleConfig, accessToken: string): Promis
   const form = new URLSearchParams({ access_token: accessToken });
   const token = await askGoogle(TokenInfoSchema, config.tokenInfoUrl, accessToken, form);
   const expiresInSeconds = Number(token.expires_in);
-  const isGood = [token.aud, token.azp].includes(config.clientId) && expiresInSeconds > 0;
+  const isOurs = config.clientIds.some((clientId) => clientId === token.aud || clientId === token.azp);
+  const isGood = isOurs && expiresInSeconds > 0;
   if (!isGood || parseIdentity('google', token) === undefined) throw new ApiError('INVALID_ACCESS_TOKEN');
   const { sub, name, picture } = await askGoogle(UserInfoSchema, config.userInfoUrl, accessToken);
   const identity = parseIdentity('google', { ...token, name, picture });

@@ -1,3 +1,4 @@
+import { parseBytes } from './bytes.js';
 import { findDatabaseProblems, findPaymentProblems, findServerProblems } from './contradictions.js';
 import { parseDuration } from './duration.js';
 import { parseEnvironment, type Variables } from './environment.js';
@@ -73,10 +74,12 @@ function toPublicUrl({ PUBLIC_URL, PORT }: Environment): string {
 }
 
 function toSignInConfig(environment: Environment) {
-  const google = toOAuthClient(environment.GOOGLE_CLIENT_ID, environment.GOOGLE_CLIENT_SECRET);
+  const googleClientIds = parseList(environment.GOOGLE_CLIENT_ID).filter((id) => id !== '');
+  const google = toOAuthClient(googleClientIds[0], environment.GOOGLE_CLIENT_SECRET);
   const github = toOAuthClient(environment.GITHUB_CLIENT_ID, environment.GITHUB_CLIENT_SECRET);
-  const googleAccessTokens = environment.GOOGLE_CLIENT_ID !== undefined && {
-    clientId: environment.GOOGLE_CLIENT_ID,
+  const googleAccessTokens = googleClientIds.length > 0 && {
+    /** The clients whose tokens are accepted: browsers and development builds have one each. */
+    clientIds: googleClientIds,
     tokenInfoUrl: environment.GOOGLE_TOKENINFO_URL,
     userInfoUrl: environment.GOOGLE_USERINFO_URL,
   };
@@ -101,6 +104,12 @@ function toChatConfig(environment: Environment) {
     idleTimeoutMs: parseDuration(environment.OPENROUTER_TIMEOUT) * 1_000,
     /** The models that may be asked for; all of the upstream's where it is undefined. */
     models: environment.CHAT_MODELS === undefined ? undefined : models,
+    /** Whether requests may ask for what may cost more than tokens. */
+    hasExtras: environment.CHAT_EXTRAS === 'on',
+    /** Largest request, in bytes. */
+    bodyLimitBytes: parseBytes(environment.CHAT_BODY_LIMIT),
+    /** Tokens held for a file that a request only names by its address. */
+    remoteTokens: environment.CHAT_REMOTE_TOKENS,
   };
 }
 

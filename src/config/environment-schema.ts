@@ -134,8 +134,10 @@ const Grants = {
 };
 
 const SignIn = {
-  GOOGLE_CLIENT_ID: Key('OAuth client id at Google; without it signing in with Google is off.'),
-  GOOGLE_CLIENT_SECRET: Key('Its secret; POST /auth/google works without.'),
+  GOOGLE_CLIENT_ID: Key(
+    'OAuth client ids at Google, separated by commas, the one of redirects first; without it signing in with Google is off.',
+  ),
+  GOOGLE_CLIENT_SECRET: Key('The secret of the first; POST /auth/google works without.'),
   GITHUB_CLIENT_ID: Key('OAuth client id at GitHub; without it signing in with GitHub is off.'),
   GITHUB_CLIENT_SECRET: Key('Its secret.'),
   OAUTH_REDIRECT_URIS: Type.Optional(
@@ -174,6 +176,22 @@ const Chat = {
     'Longest silence of the upstream provider, before its answer begins and within it.',
   ),
   CHAT_MODELS: Key('Models that may be asked for, separated by commas; all without it.'),
+  CHAT_EXTRAS: Type.Union([Type.Literal('off'), Type.Literal('on')], {
+    default: 'off',
+    description:
+      'on lets requests ask for what may cost more than tokens: web search and other tools of the provider, plugins, presets, service tiers, sound, images, chosen providers.',
+  }),
+  CHAT_BODY_LIMIT: Type.String({
+    default: '20MiB',
+    pattern: '^[1-9][0-9]{0,8}( ?[KM]i?B)?$',
+    description: 'Largest chat request: bytes, or a number and KiB or MiB; 1 MiB at most without a bearer token.',
+  }),
+  CHAT_REMOTE_TOKENS: Type.Integer({
+    default: 20_000,
+    minimum: 0,
+    maximum: 10_000_000,
+    description: 'Tokens held for a file that a chat request only names by its address; 5,000 at most for an image.',
+  }),
 };
 
 const Payments = {

@@ -35,6 +35,7 @@ const ERRORS = {
   TRACKER_TOKEN_INVALID: [403, 'Token invalid or expired'],
   API_KEY_NOT_FOUND: [404, 'API key not found'],
   DEVICE_NOT_FOUND: [404, 'Device not found'],
+  MODEL_NOT_FOUND: [404, 'There is no such model here'],
   NOT_FOUND: [404, 'Not found'],
   RESERVATION_NOT_FOUND: [404, 'Reservation not found'],
   SESSION_NOT_FOUND: [404, 'Session not found'],

@@ -62,6 +62,19 @@ t.test('a token is good where it was issued to us or for us', async (t) => {
   t.equal((await authenticate(server, plain)).statusCode, 200, 'numbers and booleans are understood too');
 });
 
+t.test('a token is good for any of several clients', async (t) => {
+  const ids = ['chrome.apps.googleusercontent.com', 'firefox.apps.googleusercontent.com'];
+  const environment = { ...google.environment, GOOGLE_CLIENT_ID: ` ${ids[0]},, ${ids[1]} ` };
+  const several = await openTestServer(t, { environment });
+  for (const id of ids) {
+    t.equal((await authenticate(several, google.issue({ aud: id, azp: id }))).statusCode, 200, id);
+  }
+  for (const id of [CLIENT_ID, ids.join(','), ' ', '']) {
+    t.equal((await authenticate(several, google.issue({ aud: id, azp: id }))).statusCode, 401, id);
+  }
+  await several.verifyLedger(t);
+});
+
 t.test('a token that is not good is refused', async (t) => {
   const bad: Readonly<Record<string, object>> = {
     'issued to another client': { aud: 'another-client', azp: 'another-client' },

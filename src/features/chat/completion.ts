@@ -5,23 +5,33 @@ import { ApiError } from '../../platform/errors.js';
 import type { InFlight } from './in-flight.js';
 import type { ChatMeter, Hold, Reservation } from './metering/chat-meter.js';
 import { createHoldExtender } from './metering/hold-extender.js';
-import { createOutputLimit, estimatePrompt } from './metering/request-estimate.js';
+import { estimatePrompt } from './metering/prompt-estimate.js';
+import { createOutputLimit } from './metering/request-estimate.js';
 import { release, type Settle, settleUnawaited, toLostUsage } from './metering/settlement.js';
 import type { TokenCounter } from './metering/token-counter.js';
 import { createUsageAccumulator } from './metering/usage-accumulator.js';
 import type { Models } from './openrouter/models.js';
 import { UnknownCostError } from './openrouter/unknown-cost-error.js';
 import type { Upstream } from './openrouter/upstream.js';
+import { stringifyExactly } from './request/exact-json.js';
 import { createClientStream } from './stream/client-stream.js';
 import type { ReadingLimits } from './stream/reading-limits.js';
 import { type Answer, relayStream, type StreamFormat } from './stream/relay.js';
 import { settleWholeAnswer, type WholeAnswer } from './stream/whole-answer.js';
 
-/** Largest chat request, in bytes: images may be in it. */
-export const CHAT_BODY_LIMIT_BYTES = 1024 * 1024;
+/** What the operator decides about chat requests. */
+export interface ChatSettings {
+  /** Whether requests may ask for what may cost more than tokens. */
+  readonly hasExtras: boolean;
+  /** Tokens held for a file that a request only names by its address. */
+  readonly remoteTokens: number;
+  /** Whether upstream takes OpenRouter's own fields. */
+  readonly isOpenRouter: boolean;
+}
 
 /** What completions are served with, for as long as the application lives. */
 export interface ChatServices {
+  readonly settings: ChatSettings;
   readonly upstream: Upstream;
   readonly models: Models;
   readonly meter: ChatMeter;
@@ -44,6 +54,8 @@ export interface CompletionJob {
   readonly reserve: (reservation: Reservation) => Promise<Hold>;
   /** What upstream is asked, without what the server adds. */
   readonly body: Readonly<Record<string, unknown>>;
+  /** The request as it was received; numbers that come from it are passed on as they stood in it. */
+  readonly received: Readonly<Record<string, unknown>>;
   readonly model: string;
   readonly isStreaming: boolean;
   readonly idempotencyKey: string | undefined;
@@ -71,16 +83,26 @@ export function requireChat(chat: ChatServices | undefined): ChatServices {
 }
 
 /** Returns what upstream is sent: the request with its limits, always asking for usage. */
-function toUpstreamRequest({ body, model, isStreaming }: CompletionJob, limits: object): string {
+function toUpstreamRequest(job: CompletionJob, limits: object, isOpenRouter: boolean): string {
+  const { body, model, isStreaming } = job;
   const options = body['stream_options'];
-  return JSON.stringify({
+  const request = {
     ...body,
     ...limits,
     model,
     stream: isStreaming,
     ...(isStreaming && { stream_options: { ...(typeof options === 'object' ? options : {}), include_usage: true } }),
-    usage: { include: true },
-  });
+    ...(isOpenRouter && { usage: { include: true } }),
+  };
+  return stringifyExactly(request, job.received);
+}
+
+/** Returns the SHA-256 (hex) of what was asked for, to the last digit. */
+function hashRequest({ source, model, body, received }: CompletionJob): string {
+  return createHash('sha256')
+    .update(JSON.stringify([source, model]))
+    .update(stringifyExactly(body, received))
+    .digest('hex');
 }
 
 async function reserve(job: CompletionJob, reservation: Reservation): Promise<Hold> {
@@ -105,7 +127,7 @@ function logRefusal(error: unknown, log: FastifyBaseLogger): void {
  */
 async function startGeneration(chat: ChatServices, job: CompletionJob, log: FastifyBaseLogger): Promise<Generation> {
   const { body, model, source, isStreaming, idempotencyKey } = job;
-  const prompt = estimatePrompt(body);
+  const prompt = estimatePrompt(body, chat.settings.remoteTokens);
   const limit = createOutputLimit(body, isStreaming, chat.models.outputLimit(model));
   const hold = await reserve(job, {
     source,
@@ -113,14 +135,12 @@ async function startGeneration(chat: ChatServices, job: CompletionJob, log: Fast
     inputEstimate: prompt.tokens,
     outputTokens: limit.wantedTokens,
     idempotencyKey,
-    requestHash: createHash('sha256')
-      .update(JSON.stringify([source, model, body]))
-      .digest('hex'),
+    requestHash: hashRequest(job),
   });
   const { settle, inFlight, limits } = chat;
   const { abortSignal } = inFlight;
   try {
-    const request = toUpstreamRequest(job, limit.toUpstreamLimits(hold.outputTokens));
+    const request = toUpstreamRequest(job, limit.toUpstreamLimits(hold.outputTokens), chat.settings.isOpenRouter);
     const answer = await chat.upstream.complete(request, isStreaming, abortSignal);
     const usage = createUsageAccumulator(chat.counter, prompt);
     const lost = toLostUsage(hold, prompt.tokens, answer.upstreamId);

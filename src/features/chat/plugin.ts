@@ -4,13 +4,16 @@ import type { Config } from '../../config/config.js';
 import type { Database } from '../../platform/database/client/database.js';
 import type { ChatServices } from './completion.js';
 import { chatStreamRoutes } from './formats/chat-stream/routes.js';
+import { OPENAI_PREFIX } from './formats/openai/errors.js';
 import { openAiRoutes } from './formats/openai/routes.js';
 import { createInFlight } from './in-flight.js';
 import { createChatMeter } from './metering/chat-meter.js';
 import { createSettle } from './metering/settlement.js';
 import { createTokenCounter } from './metering/token-counter.js';
+import { isOpenRouter } from './openrouter/dialect.js';
 import { createModels } from './openrouter/models.js';
 import { createUpstream } from './openrouter/upstream.js';
+import { ANONYMOUS_BODY_LIMIT_BYTES } from './request/body-limits.js';
 import { createReadingLimits } from './stream/reading-limits.js';
 
 /** What chat needs from the application. */
@@ -37,14 +40,18 @@ function createChatServices(
     await Promise.all([upstream.close(), counter.close()]);
   });
   const models = createModels(config, upstream);
-  const limits = createReadingLimits(config.idleTimeoutMs);
-  return { upstream, meter, counter, inFlight, models, limits, settle: createSettle(meter, inFlight) };
+  const { hasExtras, remoteTokens, baseUrl, idleTimeoutMs } = config;
+  const settings = { hasExtras, remoteTokens, isOpenRouter: isOpenRouter(baseUrl) };
+  const limits = createReadingLimits(idleTimeoutMs);
+  return { settings, upstream, meter, counter, inFlight, models, limits, settle: createSettle(meter, inFlight) };
 }
 
 /** Contract 4: chat with language models, streamed through and debited as it is produced. */
 export const chat: FastifyPluginAsync<ChatOptions> = async (app, options) => {
   const { database, defaultUserTokens, googleAccessTokens } = options;
   const services = createChatServices(app, options.config, database);
-  await app.register(chatStreamRoutes, { chat: services, database, defaultUserTokens, googleAccessTokens });
-  await app.register(openAiRoutes, { chat: services, database });
+  const bodyLimitBytes = options.config?.bodyLimitBytes ?? ANONYMOUS_BODY_LIMIT_BYTES;
+  const payers = { database, defaultUserTokens, googleAccessTokens };
+  await app.register(chatStreamRoutes, { chat: services, bodyLimitBytes, ...payers });
+  await app.register(openAiRoutes, { chat: services, bodyLimitBytes, database, prefix: OPENAI_PREFIX });
 };

@@ -12,11 +12,11 @@ export function corsOptions(origins: string): FastifyCorsOptions {
     exposedHeaders: [
       'x-request-id',
       'retry-after',
-      'x-should-retry',
       'etag',
       'date',
       'x-tokens-remaining',
       'x-tokens-used',
+      'x-should-retry',
     ],
   };
 }

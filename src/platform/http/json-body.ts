@@ -1,4 +1,4 @@
-import type { FastifyPluginAsync } from 'fastify';
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
 import { ApiError } from '../errors.js';
 
@@ -18,9 +18,39 @@ export function findProblem(value: unknown, depth = 0): string | undefined {
   return undefined;
 }
 
-const jsonBody: FastifyPluginAsync = async (app) => {
-  const parse = app.getDefaultJsonParser('error', 'error');
+/** Returns whether a value is nested deeper than a number of levels. */
+export function isNestedDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((member) => isNestedDeeper(member, levels - 1));
+}
 
+/**
+ * Has a scope parse JSON bodies, labelled as such or as plain text, instead of what it inherits.
+ * @param inspect looks at what was parsed, and at its text; returns a sentence that says why it is refused, if it is
+ */
+export function acceptJson(
+  scope: FastifyInstance,
+  inspect: (value: unknown, text: string) => string | undefined,
+): void {
+  const parse = scope.getDefaultJsonParser('error', 'error');
+  scope.removeAllContentTypeParsers();
+  // `fetch` labels a string body text/plain unless its caller names a type; contract 3's sample names none.
+  scope.addContentTypeParser<string>(
+    ['application/json', 'text/plain'],
+    { parseAs: 'string' },
+    (request, body, done) => {
+      parse(request, body, (error, value) => {
+        if (error) return done(new ApiError('INVALID_JSON', { cause: error }));
+        const problem = inspect(value, body);
+        return problem === undefined
+          ? done(null, value)
+          : done(new ApiError('VALIDATION_FAILED', { sentence: problem }));
+      });
+    },
+  );
+}
+
+const jsonBody: FastifyPluginAsync = async (app) => {
   // Some extensions' HTTP clients send JSON without a content type.
   app.addHook('onRequest', async (request) => {
     const { headers } = request;
@@ -28,15 +58,7 @@ const jsonBody: FastifyPluginAsync = async (app) => {
     if (hasBody && headers['content-type'] === undefined) headers['content-type'] = 'application/json';
   });
 
-  app.removeAllContentTypeParsers();
-  // `fetch` labels a string body text/plain unless its caller names a type; contract 3's sample names none.
-  app.addContentTypeParser<string>(['application/json', 'text/plain'], { parseAs: 'string' }, (request, body, done) => {
-    parse(request, body, (error, value) => {
-      if (error) return done(new ApiError('INVALID_JSON', { cause: error }));
-      const problem = findProblem(value);
-      return problem === undefined ? done(null, value) : done(new ApiError('VALIDATION_FAILED', { sentence: problem }));
-    });
-  });
+  acceptJson(app, (value) => findProblem(value));
 };
 
 /** Accepts JSON bodies, labelled as such or as plain text, and nothing else. */

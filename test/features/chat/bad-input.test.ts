@@ -21,7 +21,8 @@ const ENDPOINTS: readonly Endpoint[] = [
     documented: '/api/chat/stream',
     guarded: true,
     body: QUESTION,
-    fields: { messages: 'list', model: 'text', stream: 'flag' },
+    fields: { messages: 'list', model: 'nullable text', stream: 'nullable flag' },
+    ignoresUnknown: true,
   },
   {
     method: 'POST',
@@ -41,7 +42,7 @@ const BEYOND: readonly object[] = [
   { messages: Array.from({ length: 2_001 }, () => QUESTION.messages[0]) },
   { messages: [{ role: 'user', content: 'a\u0000b' }] },
   { messages: [{ role: 'user', content: [] }] },
-  { messages: [{ role: 'user', content: 'x', name: 'y' }] },
+  { messages: [{ role: 'user', content: null }] },
 ];
 
 for (const endpoint of ENDPOINTS) {
@@ -67,14 +68,6 @@ for (const endpoint of ENDPOINTS) {
     t.strictSame(await readChecksums(server.database), before, 'nothing changed');
   });
 }
-
-t.test('a body beyond 1 MiB is refused, one within is not', async (t) => {
-  const send = (length: number) =>
-    user.as('POST', '/api/chat/stream', { stream: false, messages: [{ role: 'user', content: 'x'.repeat(length) }] });
-  t.equal((await send(1024 * 1024)).statusCode, 413);
-  t.equal((await send(1024 * 1024 - 200)).statusCode, 200);
-  await server.verifyLedger(t);
-});
 
 t.test('an idempotency key that is none is refused', async (t) => {
   const response = await user.as('POST', '/api/chat/stream', QUESTION, { 'idempotency-key': 'x'.repeat(256) });

@@ -164,4 +164,57 @@ t.test('the models are listed', async (t) => {
   t.strictSame(ids, ['openai/gpt-4', 'anthropic/claude-sonnet-4']);
 });
 
+t.test('a model is read by its name, with its slash escaped or not', async (t) => {
+  const { client, user } = await clientWith(0);
+  t.match(await client.models.retrieve('anthropic/claude-sonnet-4'), {
+    id: 'anthropic/claude-sonnet-4',
+    object: 'model',
+    owned_by: 'anthropic',
+  });
+  for (const prefix of ['/v1', '/api/v1']) {
+    const plain = await user.as('GET', `${prefix}/models/openai/gpt-4`);
+    t.match([plain.statusCode, plain.json()], [200, { id: 'openai/gpt-4', object: 'model' }]);
+  }
+  await t.rejects(client.models.retrieve('nobody/nothing'), { status: 404, code: 'model_not_found', param: 'model' });
+  t.equal((await user.as('GET', '/v1/models/nobody/nothing/at/all')).statusCode, 404);
+  t.equal((await server.app.inject({ url: '/v1/models/openai/gpt-4' })).statusCode, 401);
+});
+
+t.test("every error below /v1 is in OpenAI's form", async (t) => {
+  const { user } = await clientWith(0);
+  const json = { 'content-type': 'application/json' };
+  const cases: readonly (readonly [
+    method: 'GET' | 'POST',
+    path: string,
+    status: number,
+    payload?: string,
+    headers?: object,
+  ])[] = [
+    ['GET', '/v1', 404],
+    ['GET', '/v1/', 404],
+    ['GET', '/v1?x=1', 404],
+    ['GET', '/v1/nowhere', 404],
+    ['GET', '/v1/chat/completions', 404],
+    ['POST', '/v1/audio/speech', 404, '{}', json],
+    ['GET', '/v1/%zz', 400],
+    ['POST', '/v1/chat/completions', 400, '{', json],
+    ['POST', '/v1/chat/completions', 400, '', json],
+    ['POST', '/v1/chat/completions', 400, '[]', json],
+    ['POST', '/v1/chat/completions', 400, '{"__proto__":1}', json],
+    ['POST', '/v1/chat/completions', 415, 'x', { 'content-type': 'application/xml' }],
+    ['POST', '/v1/chat/completions', 413, 'x'.repeat(21 * 1024 * 1024), json],
+  ];
+  for (const [method, path, status, payload, headers = {}] of cases) {
+    for (const prefix of ['', '/api']) {
+      const response = await user.as(method, `${prefix}${path}`, payload, { ...headers });
+      t.equal(response.statusCode, status, `${method} ${path}`);
+      const { error } = response.json<{ error: Record<string, unknown> }>();
+      t.match(error, { message: String, type: 'invalid_request_error', code: String }, `${method} ${path}`);
+      t.ok('param' in error);
+    }
+  }
+  const nowhere = await server.app.inject({ url: '/v1x' });
+  t.equal(nowhere.json().code, 'NOT_FOUND', 'elsewhere errors are as everywhere');
+});
+
 t.end();

@@ -9,6 +9,8 @@ export interface UpstreamRequest {
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
   readonly body: Readonly<Record<string, unknown>>;
+  /** The body as it came. */
+  readonly text: string;
 }
 
 /** How upstream answers a chat request. */
@@ -112,7 +114,8 @@ export async function openUpstream(t: Test): Promise<FakeUpstream> {
     });
     const respond = async () => {
       const url = new URL(request.url ?? '/', 'http://upstream');
-      if (url.pathname === '/api/v1/models') return whole(MODELS)(response, { path: '', headers: {}, body: {} });
+      if (url.pathname === '/api/v1/models')
+        return whole(MODELS)(response, { path: '', headers: {}, body: {}, text: '' });
       if (url.pathname === '/api/v1/generation') {
         const id = url.searchParams.get('id') ?? '';
         asked.push(id);
@@ -129,8 +132,9 @@ export async function openUpstream(t: Test): Promise<FakeUpstream> {
         };
         return void response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ data }));
       }
-      const body: Record<string, unknown> = JSON.parse((await text(request)) || '{}');
-      const seen = { path: url.pathname, headers: request.headers, body };
+      const received = await text(request);
+      const body: Record<string, unknown> = JSON.parse(received || '{}');
+      const seen = { path: url.pathname, headers: request.headers, body, text: received };
       requests.push(seen);
       await answering(response, seen);
     };

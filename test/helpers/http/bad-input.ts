@@ -23,6 +23,7 @@ type FieldType =
   | 'secret'
   | 'count'
   | 'flag'
+  | 'nullable flag'
   | 'id'
   | 'change'
   | 'quantity'
@@ -38,6 +39,8 @@ export interface Endpoint {
   readonly guarded: boolean;
   readonly body?: Readonly<Record<string, unknown>>;
   readonly fields: Readonly<Record<string, FieldType>>;
+  /** Whether fields it does not know are ignored instead of refused. */
+  readonly ignoresUnknown?: boolean;
 }
 
 const use = { model_type: 'text', prompt_count: 'count', event_id: 'text' } as const;
@@ -103,6 +106,7 @@ const WRONG: Readonly<Record<FieldType, readonly string[]>> = {
   ],
   secret: [...WRONG_FOR_ALL, ...NUMBERS, 'true', ...TEXTS.filter((text) => text !== '"1"' && text !== '""')],
   count: [...WRONG_FOR_ALL, ...NUMBERS, 'true', 'false', ...TEXTS],
+  'nullable flag': [...WRONG_FOR_ALL.filter((value) => value !== 'null'), ...NUMBERS, '"true"', ...TEXTS],
   flag: [...WRONG_FOR_ALL, ...NUMBERS, '"true"', ...TEXTS],
   change: [...WRONG_FOR_ALL, '0', '1.5', '9007199254740992', '-9007199254740992', 'true', ...TEXTS],
   quantity: [...WRONG_FOR_ALL, '-1', '1.5', '9007199254740992', 'true', ...TEXTS],
@@ -121,8 +125,12 @@ const nested = (depth: number) => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}
 const nestedList = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
 const NOT_A_BODY = ['', '{}', '[]', '""', '"x"', 'null', '1', 'true', '1e400', nested(10_000), nestedList(10_000)];
 const NOT_JSON = ['{', '}', '{"model_type":}', "{'model_type':'gpt-5'}", '\u0000', '{"model_type":"gpt-5"} x', 'NaN'];
-const EXTRA_FIELDS: readonly (readonly [name: string, rawValue: string])[] = [
+/** Fields no request may have, unless the endpoint ignores those it does not know. */
+const IGNORED_FIELDS: readonly (readonly [name: string, rawValue: string])[] = [
   ['unknown', '1'],
+  ['a', '{"b":[null]}'],
+];
+const EXTRA_FIELDS: readonly (readonly [name: string, rawValue: string])[] = [
   ['__proto__', '{"isAdmin":true}'],
   ['constructor', '{"prototype":{"isAdmin":true}}'],
   ['a', nested(40)],
@@ -138,7 +146,8 @@ export function createBadBodies(endpoint: Endpoint): readonly string[] {
   const fields = Object.entries(endpoint.fields).flatMap(([name, type]) =>
     WRONG[type].map((value) => withField(body, name, value)),
   );
-  const extras = EXTRA_FIELDS.map(([name, value]) => withField(body, name, value));
+  const unknown = endpoint.ignoresUnknown ? [] : IGNORED_FIELDS;
+  const extras = [...EXTRA_FIELDS, ...unknown].map(([name, value]) => withField(body, name, value));
   return [...fields, ...extras, ...NOT_A_BODY, ...NOT_JSON];
 }
 
@@ -157,7 +166,12 @@ export function findFlaws(response: LightMyRequestResponse, label: string, decla
 
 const openAiErrors = TypeCompiler.Compile(
   Type.Object({
-    error: Type.Object({ message: Type.String(), type: Type.String(), param: Type.Null(), code: Type.String() }),
+    error: Type.Object({
+      message: Type.String(),
+      type: Type.String(),
+      param: Type.Union([Type.String(), Type.Null()]),
+      code: Type.String(),
+    }),
   }),
 );
 

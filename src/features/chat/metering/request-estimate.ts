@@ -1,9 +1,3 @@
-/** Tokens an image or a file is estimated at: a large image in most models. */
-const ATTACHMENT_TOKENS = 1_500;
-/** Bytes of text that hardly ever are more than one token, so that a hold is too large rather than too small. */
-const BYTES_PER_TOKEN = 3;
-/** Tokens that surround every message. */
-const MESSAGE_TOKENS = 8;
 /** Most tokens a request may ask for in one answer. */
 export const MAX_OUTPUT_TOKENS = 10_000_000;
 /** Tokens a hold grows by while a stream goes on. */
@@ -13,44 +7,6 @@ const DEFAULT_OUTPUT_TOKENS = 4_096;
 
 type Fields = Readonly<Record<string, unknown>>;
 const LIMIT_FIELDS = ['max_tokens', 'max_completion_tokens'] as const;
-const ATTACHMENT_FIELDS: readonly string[] = ['image_url', 'input_audio', 'file', 'data'];
-
-/** What the prompt of a request may come to. */
-export interface PromptEstimate {
-  /** All its text, also that of tools. */
-  readonly texts: readonly string[];
-  /** Tokens of what is in it besides text. */
-  readonly attachmentTokens: number;
-  /** Tokens to hold for all of it. */
-  readonly tokens: number;
-}
-
-/** Collects every text in a value and returns the number of attachments. Roles and types are collected too: they are few. */
-function collectTexts(value: unknown, texts: string[]): number {
-  if (typeof value === 'string') texts.push(value);
-  if (typeof value !== 'object' || value === null) return 0;
-  let attachments = 0;
-  for (const [key, member] of Object.entries(value)) {
-    const isAttachment = ATTACHMENT_FIELDS.includes(key) && !Array.isArray(value);
-    attachments += isAttachment ? 1 : collectTexts(member, texts);
-  }
-  return attachments;
-}
-
-/** Estimates a prompt without counting it, which would take time while the client waits. */
-export function estimatePrompt({ messages, tools, functions, response_format: format }: Fields): PromptEstimate {
-  const texts: string[] = [];
-  const attachments = collectTexts(messages, texts);
-  for (const extra of [tools, functions, format]) if (extra !== undefined) texts.push(JSON.stringify(extra));
-  const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
-  const messageCount = Array.isArray(messages) ? messages.length : 1;
-  const attachmentTokens = attachments * ATTACHMENT_TOKENS;
-  return {
-    texts,
-    attachmentTokens,
-    tokens: Math.ceil(bytes / BYTES_PER_TOKEN) + messageCount * MESSAGE_TOKENS + attachmentTokens,
-  };
-}
 
 /** How long the answer to a request may become. */
 export interface OutputLimit {

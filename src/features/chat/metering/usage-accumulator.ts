@@ -1,6 +1,6 @@
 import type { Hold, Origin, UsageReport } from './chat-meter.js';
 import { type Counts, hasTokens, judgeUsage, mergeCounts, NO_COUNTS, type Verdict } from './evidence.js';
-import type { PromptEstimate } from './request-estimate.js';
+import type { PromptEstimate } from './prompt-estimate.js';
 import { createTextMeter, type TextMeter, type TokenCounter } from './token-counter.js';
 
 /** What metering has to know of a chunk of a stream, or of a whole answer, whatever its format. */

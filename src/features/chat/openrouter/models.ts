@@ -3,6 +3,7 @@ import { Value } from '@sinclair/typebox/value';
 import { LRUCache } from 'lru-cache';
 import type { Config } from '../../../config/config.js';
 import { ApiError } from '../../../platform/errors.js';
+import { isPlainModel } from '../request/extras.js';
 import type { Upstream } from './upstream.js';
 
 /** A model's name, as requests give it. */
@@ -45,6 +46,11 @@ export interface Models {
    */
   readonly list: () => Promise<readonly ListedModel[]>;
   /**
+   * Returns one of the models on offer.
+   * @throws {ApiError} MODEL_NOT_FOUND, or as `list`
+   */
+  readonly get: (id: string) => Promise<ListedModel>;
+  /**
    * Returns the most tokens a model can answer with; undefined where that is not known yet. It never waits: the list is
    * fetched in the background.
    */
@@ -62,6 +68,8 @@ function toOutputLimit(model: UpstreamModel): number | undefined {
 export function createModels(config: NonNullable<Config['chat']>, upstream: Upstream): Models {
   const allowed = config.models === undefined ? undefined : new Set(config.models);
   const isOffered = (model: string) => allowed === undefined || allowed.has(model);
+  // What the operator names is as it should be.
+  const isNamed = (model: string) => allowed?.has(model) === true || model === config.defaultModel;
 
   const lists = new LRUCache<'models', Map<string, UpstreamModel>>({
     max: 1,
@@ -75,23 +83,32 @@ export function createModels(config: NonNullable<Config['chat']>, upstream: Upst
     },
   });
 
+  const list = async (): Promise<ListedModel[]> => {
+    const known = await lists.fetch('models').catch((error: unknown) => {
+      if (allowed === undefined) throw error;
+      return undefined;
+    });
+    const ids = known === undefined ? [...(allowed ?? [])] : [...known.keys()].filter(isOffered);
+    return ids.map((id) => ({ id, object: 'model', created: known?.get(id)?.created ?? 0, owned_by: toOwner(id) }));
+  };
+
   return {
+    list,
     choose: (model = config.defaultModel) => {
-      if (!isOffered(model)) throw new ApiError('MODEL_NOT_ALLOWED');
+      const isPlain = config.hasExtras || isNamed(model) || isPlainModel(model);
+      if (!isPlain || !isOffered(model)) throw new ApiError('MODEL_NOT_ALLOWED');
       return model;
     },
-    list: async () => {
-      const known = await lists.fetch('models').catch((error: unknown) => {
-        if (allowed === undefined) throw error;
-        return undefined;
-      });
-      const ids = known === undefined ? [...(allowed ?? [])] : [...known.keys()].filter(isOffered);
-      return ids.map((id) => ({ id, object: 'model', created: known?.get(id)?.created ?? 0, owned_by: toOwner(id) }));
+    get: async (id) => {
+      const found = (await list()).find((model) => model.id === id);
+      if (found === undefined) throw new ApiError('MODEL_NOT_FOUND');
+      return found;
     },
     outputLimit: (model) => {
       const known = lists.peek('models', { allowStale: true });
       if (!lists.has('models')) void lists.fetch('models').catch(() => {});
-      const found = known?.get(model);
+      // Suffixes that choose among providers are not listed.
+      const found = known?.get(model) ?? known?.get(model.split(':')[0] ?? model);
       return found === undefined ? undefined : toOutputLimit(found);
     },
   };

@@ -5,7 +5,6 @@ import { parseIdempotencyKey } from '../../../../metering/idempotency-key.js';
 import { errors } from '../../../../platform/http/error-schema.js';
 import { describeRoutes } from '../../../../platform/http/route-defaults.js';
 import {
-  CHAT_BODY_LIMIT_BYTES,
   type ChatServices,
   type CompletionJob,
   type ResponseFormat,
@@ -13,8 +12,10 @@ import {
   serveCompletion,
 } from '../../completion.js';
 import type { Settlement } from '../../metering/chat-meter.js';
+import { ANONYMOUS_BODY_LIMIT_BYTES, limitAnonymousBodies } from '../../request/body-limits.js';
 import { formatEvent } from '../../stream/sse.js';
 import { createLengthChunk, DONE, OPENAI_DECODER } from '../openai/format.js';
+import { toUpstreamMessage } from './messages.js';
 import { createReserver, type ReserverServices } from './reserver.js';
 import { ChatAnswerSchema, type ChatRequest, ChatRequestSchema, EventStreamSchema } from './schemas.js';
 
@@ -46,8 +47,19 @@ function createChatStreamFormat(model: string): ResponseFormat {
   };
 }
 
+/** Returns the fields of a request that go upstream; what it has besides is ignored, as by the API this one stands in for. */
+function toUpstreamFields({ messages, temperature, max_tokens: maxTokens }: ChatRequest): Record<string, unknown> {
+  return {
+    temperature: temperature ?? DEFAULT_TEMPERATURE,
+    messages: messages.map(toUpstreamMessage),
+    ...(typeof maxTokens === 'number' && { max_tokens: maxTokens }),
+  };
+}
+
 interface ChatStreamRoutesOptions extends ReserverServices {
   readonly chat: ChatServices | undefined;
+  /** Largest request behind a bearer token, in bytes. */
+  readonly bodyLimitBytes: number;
 }
 
 /**
@@ -58,16 +70,18 @@ async function createJob(
   services: ReserverServices,
   chat: ChatServices,
   request: FastifyRequest,
-  { access_token: accessToken, model: requestedModel, stream = true, ...body }: ChatRequest,
+  received: ChatRequest,
 ): Promise<CompletionJob> {
+  const accessToken = received.access_token ?? undefined;
   const reserve = await createReserver(services, chat.meter, getOptionalUser(request), accessToken);
-  const model = chat.models.choose(requestedModel);
+  const model = chat.models.choose(received.model ?? undefined);
   return {
     source: 'chat',
     model,
     reserve,
-    body: { temperature: DEFAULT_TEMPERATURE, ...body },
-    isStreaming: stream,
+    received,
+    body: toUpstreamFields(received),
+    isStreaming: received.stream ?? true,
     idempotencyKey: parseIdempotencyKey(request, undefined),
     format: createChatStreamFormat(model),
   };
@@ -82,7 +96,8 @@ export const chatStreamRoutes: FastifyPluginAsyncTypebox<ChatStreamRoutesOptions
   app.post(
     '/chat/stream',
     {
-      bodyLimit: CHAT_BODY_LIMIT_BYTES,
+      bodyLimit: services.bodyLimitBytes,
+      preParsing: limitAnonymousBodies(Math.min(ANONYMOUS_BODY_LIMIT_BYTES, services.bodyLimitBytes)),
       schema: {
         summary: 'Ask a language model, stream its answer and debit the tokens',
         body: ChatRequestSchema,

@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
-import type { ApiError, ErrorCode } from '../../../../platform/errors.js';
+import { ApiError, type ErrorCode } from '../../../../platform/errors.js';
 import { answerError, normalizeError } from '../../../../platform/http/error-handler.js';
 
 /** Our codes as OpenAI's clients know them; the others are sent in lower case. */
@@ -8,8 +8,43 @@ const CODES: Partial<Record<ErrorCode, string>> = {
   INVALID_TOKEN: 'invalid_api_key',
   INSUFFICIENT_TOKENS: 'insufficient_quota',
   MODEL_NOT_ALLOWED: 'model_not_found',
+  MODEL_NOT_FOUND: 'model_not_found',
   UPSTREAM_RATE_LIMITED: 'rate_limit_exceeded',
 };
+
+/** Where everything speaks OpenAI's format. */
+export const OPENAI_PREFIX = '/v1';
+
+/** Returns whether a path is where OpenAI's clients look. */
+export function isOpenAiPath(url: string): boolean {
+  return url.startsWith(OPENAI_PREFIX) && ['', '/', '?'].includes(url.charAt(OPENAI_PREFIX.length));
+}
+
+/** Returns the member of the request that an error is about, as OpenAI names one; null where it is about none. */
+function toParam({ code, extras }: ApiError): string | null {
+  if (code === 'MODEL_NOT_ALLOWED' || code === 'MODEL_NOT_FOUND') return 'model';
+  return typeof extras['param'] === 'string' ? extras['param'] : null;
+}
+
+/** Returns a validation error that names the member at fault: `tools[0].type`. */
+function toNamedError({ validation }: FastifyError): ApiError | undefined {
+  const [first] = validation ?? [];
+  if (first === undefined) return undefined;
+  const path = first.instancePath
+    .slice(1)
+    .split('/')
+    .filter((step) => step !== '');
+  const { additionalProperty: unknown, missingProperty: missing } = first.params;
+  const member = [unknown, missing].find((name) => typeof name === 'string');
+  const param = [...path, ...(typeof member === 'string' ? [member] : [])]
+    .map((step) => (/^[0-9]+$/.test(step) ? `[${step}]` : `.${step}`))
+    .join('')
+    .replace(/^\./, '');
+  if (param === '') return undefined;
+  const problem = unknown === undefined ? (first.message ?? 'is not valid') : 'is not a field that is known here';
+  const sentence = missing === undefined ? `${param} ${problem}` : `${param} is missing`;
+  return new ApiError('VALIDATION_FAILED', { sentence, extras: { param } });
+}
 
 function toErrorType(error: ApiError): string {
   if (error.code === 'INSUFFICIENT_TOKENS') return 'insufficient_quota';
@@ -24,7 +59,7 @@ export function toOpenAiError(error: ApiError): { error: Record<string, unknown>
   // Upstream's own reasons have the names OpenAI has for them.
   const refusal = error.code === 'UPSTREAM_REFUSED' && typeof reason === 'string' ? reason : undefined;
   const code = refusal ?? CODES[error.code] ?? error.code.toLowerCase();
-  return { error: { ...error.extras, message: error.message, type: toErrorType(error), param: null, code } };
+  return { error: { ...error.extras, message: error.message, type: toErrorType(error), param: toParam(error), code } };
 }
 
 /**
@@ -32,7 +67,9 @@ export function toOpenAiError(error: ApiError): { error: Record<string, unknown>
  * another attempt would fail as well, a header keeps OpenAI's own clients from making one.
  */
 export function answerOpenAiError(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply) {
-  const apiError = normalizeError(error);
+  const apiError = ('validation' in error ? toNamedError(error) : undefined) ?? normalizeError(error);
+  // The same key again meets the same answer.
+  if (apiError.statusCode === 409) reply.header('x-should-retry', 'false');
   if (apiError.code !== 'INSUFFICIENT_TOKENS') return answerError(apiError, request, reply, toOpenAiError);
   return reply.code(429).header('x-should-retry', 'false').send(toOpenAiError(apiError));
 }
