@@ -13,7 +13,7 @@ import { sessionPlugin } from './sessions/plugin.js';
 import { createSessions } from './sessions/sessions.js';
 import clientTokens from './tokens/client-tokens.js';
 
-/** What telling who sends a request needs from the application. */
+/** Dependencies of authentication. */
 export interface AuthenticationOptions {
   readonly database: Database;
   readonly config: Pick<Config, 'http' | 'tokens'>;
@@ -21,7 +21,7 @@ export interface AuthenticationOptions {
   readonly secret: string;
 }
 
-/** What signing in needs from the application. */
+/** Dependencies of the routes of signing in. */
 export interface AuthOptions extends AuthenticationOptions {
   readonly config: Pick<Config, 'http' | 'tokens' | 'users' | 'signIn'>;
   readonly googleAccessTokens: GoogleAccessTokens;

@@ -29,7 +29,7 @@ export function getCredentialEnd(app: FastifyInstance, request: FastifyRequest):
   return looksLikeApiKey(token) ? Number.POSITIVE_INFINITY : readUserTokenEnd(app, token);
 }
 
-/** What telling who a user is takes. */
+/** Dependencies of telling who a user is. */
 interface UserAuthenticationOptions {
   readonly database: Database;
   /** Longest life an access token may claim, in seconds. */

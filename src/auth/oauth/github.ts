@@ -14,7 +14,7 @@ import {
 import { parseIdentity } from './external-identity.js';
 import { createRefusal, PROVIDER_TIMEOUT_SECONDS, type SignInProvider, withProviderErrors } from './provider.js';
 
-/** Where GitHub is, and who we are to it. */
+/** The OAuth client at GitHub, and the addresses of GitHub. */
 export interface GithubClient {
   readonly baseUrl: string;
   readonly apiUrl: string;

@@ -18,7 +18,7 @@ import {
   withProviderErrors,
 } from './provider.js';
 
-/** Where Google is, and who we are to it. */
+/** The OAuth client at Google, and its issuer. */
 export interface GoogleClient {
   readonly issuer: string;
   readonly clientId: string;

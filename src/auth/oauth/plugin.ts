@@ -6,7 +6,7 @@ import { createProviders } from './providers.js';
 import { signInRoutes } from './routes.js';
 import type { SignInOptions } from './sign-in.js';
 
-/** What signing in with providers needs. */
+/** Dependencies of signing in with providers. */
 export interface OAuthOptions extends SignInOptions {
   readonly config: Config['signIn'];
   readonly publicUrl: string;

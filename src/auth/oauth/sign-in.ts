@@ -13,7 +13,7 @@ const ExchangedCodeSchema = Type.Union([
   Type.Object({ granted: Type.Literal(false) }),
 ]);
 
-/** What signing in with a provider takes. */
+/** Dependencies of signing in with a provider. */
 export interface SignInOptions {
   readonly database: Database;
   readonly sessions: Sessions;

@@ -9,7 +9,7 @@ import { sha256Hex } from '../tokens/crypto.js';
 import type { LoginSchema, RegisterSchema } from './schemas.js';
 import { OpenedSessionSchema, type Sessions, type StartedSession } from './sessions.js';
 
-/** What registering and logging in take. */
+/** Dependencies of registering and logging in. */
 export interface LoginOptions {
   readonly database: Database;
   readonly sessions: Sessions;

@@ -10,7 +10,7 @@ const TimeSchema = Type.Integer({ minimum: 0 });
 /** When a client token was issued and when it expires, in seconds since 1970 (RFC 7519, §4.1.4 and §4.1.6). */
 export const LifetimeSchema = Type.Object({ iat: TimeSchema, exp: TimeSchema });
 
-/** How far the clocks of two servers may be apart, in seconds. */
+/** Largest difference between the clocks of two servers, in seconds. */
 const CLOCK_SKEW_SECONDS = 60;
 
 /**

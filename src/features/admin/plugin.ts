@@ -13,7 +13,7 @@ import { loginRoutes } from './session/login-routes.js';
 import { passwordRoutes } from './session/password-routes.js';
 import { userRoutes } from './users/user-routes.js';
 
-/** What administration needs from the application. */
+/** Dependencies of the admin routes. */
 export interface AdminOptions {
   readonly database: Database;
   /** Tokens a new account starts with. */

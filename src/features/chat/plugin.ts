@@ -16,7 +16,7 @@ import { createUpstream } from './openrouter/upstream.js';
 import { ANONYMOUS_BODY_LIMIT_BYTES } from './request/body-limits.js';
 import { createReadingLimits } from './stream/reading-limits.js';
 
-/** What chat needs from the application. */
+/** Dependencies of the chat routes. */
 export interface ChatOptions {
   readonly database: Database;
   readonly config: Config['chat'];

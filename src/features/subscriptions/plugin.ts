@@ -6,7 +6,7 @@ import type { Payments } from './payments.js';
 import { subscriptionRoutes } from './subscription-routes.js';
 import { webhookRoutes } from './webhook-routes.js';
 
-/** What subscriptions need from the application. */
+/** Dependencies of the subscription routes. */
 export interface SubscriptionsOptions {
   readonly database: Database;
   readonly callerDatabase: CallerDatabase;

@@ -14,7 +14,7 @@ export interface Caller {
 
 const ANONYMOUS: Caller = { role: 'anon', claims: '{"role":"anon"}' };
 const CACHED_TOKENS = 1_000;
-/** How far the clocks of who signs and who checks may be apart. */
+/** Largest difference between the clocks of the signer and the verifier, in seconds. */
 const CLOCK_SKEW_SECONDS = 30;
 
 function isRole(value: unknown): value is Role {
