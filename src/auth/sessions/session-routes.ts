@@ -1,14 +1,12 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import type { Database } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
-import { NextCursor, PageQuerySchema, paginate } from '../../platform/http/pagination.js';
+import { NextCursor, PageQuerySchema, paginate, TimePositionSchema } from '../../platform/http/pagination.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { getUser } from '../guards/user-guard.js';
 import { EndedSessionsSchema, LogoutSchema, SessionParamsSchema, SessionSchema } from './schemas.js';
 
 const SessionsSchema = Type.Array(SessionSchema);
-
-const PositionSchema = Type.Object({ at: Type.String({ maxLength: 40 }), id: Type.String({ format: 'uuid' }) });
 
 /** Serves a person's own sessions: log out, list them, end one. */
 export const sessionRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
@@ -43,7 +41,7 @@ export const sessionRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = 
     async (request) => {
       const { rows: sessions, next_cursor } = await paginate(
         request.query,
-        PositionSchema,
+        TimePositionSchema,
         (p_limit, before) => {
           const place = before && { p_before_at: before.at, p_before_id: before.id };
           return database.call('list_sessions', { p_caller: getUser(request), p_limit, ...place }, SessionsSchema);

@@ -4,11 +4,10 @@ import type { Actor } from '../../../auth/guards/admin-guard.js';
 import { hashNewPassword } from '../../../auth/passwords.js';
 import { UserSchema } from '../../../auth/user-schema.js';
 import type { Database } from '../../../platform/database/client/database.js';
-import { decodeCursor, encodeCursor } from '../../../platform/http/pagination.js';
+import { decodeCursor, encodeCursor, TimePositionSchema } from '../../../platform/http/pagination.js';
 import type { CreateUser, UsersQuery, UsersSchema } from './user-schemas.js';
 
 const UserListSchema = Type.Object({ count: Type.Integer(), users: Type.Array(UserSchema) });
-const PositionSchema = Type.Object({ at: Type.String({ maxLength: 40 }), id: Type.String({ format: 'uuid' }) });
 
 /** Reads a page of accounts, newest first, and counts all that match. */
 export async function listUsers(
@@ -16,7 +15,7 @@ export async function listUsers(
   actor: Actor,
   { limit, cursor, q }: UsersQuery,
 ): Promise<Static<typeof UsersSchema>> {
-  const after = decodeCursor(PositionSchema, cursor);
+  const after = decodeCursor(TimePositionSchema, cursor);
   const page = {
     p_actor: actor,
     p_limit: limit,

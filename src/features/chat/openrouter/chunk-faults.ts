@@ -1,6 +1,5 @@
 import type { Chunk } from '../metering/usage-accumulator.js';
-
-type Fields = Readonly<Record<string, unknown>>;
+import { toFields } from './fields.js';
 
 /** Members that only errors have, whoever made their shape. */
 const ERROR_MEMBERS: readonly string[] = [
@@ -23,7 +22,6 @@ const ERROR_MEMBERS: readonly string[] = [
   'traceback',
 ];
 
-const toFields = (value: unknown): Fields => (typeof value === 'object' && value !== null ? { ...value } : {});
 const isSet = (value: unknown) => value !== undefined && value !== null && value !== false && value !== '';
 
 /** Returns whether a choice carries an error of its own, as OpenRouter's do when a model fails half-way. */

@@ -1,8 +1,7 @@
 import { ApiError, type ErrorCode } from '../../../platform/errors.js';
+import { type Fields, toFields } from './fields.js';
 import { findReason, isRefusalReason, type LoggedReason, REASONS } from './refusal-reason.js';
 import { parseRetryAfter, type RetryHints } from './retry-after.js';
-
-type Fields = Readonly<Record<string, unknown>>;
 
 /** What upstream's error answer, or the error in its stream, says. */
 export interface UpstreamFailure {
@@ -19,7 +18,6 @@ const DEFAULT_RETRY_SECONDS = 1;
 /** Names under which errors say when to ask again, besides the header fields. */
 const RETRY_MEMBERS = { 'retry-after': ['retry_after', 'retry_after_seconds'], 'retry-after-ms': ['retry_after_ms'] };
 
-const toFields = (value: unknown): Fields => (typeof value === 'object' && value !== null ? { ...value } : {});
 const toHint = (value: unknown) => (typeof value === 'number' || typeof value === 'string' ? String(value) : undefined);
 
 function toStatus(value: unknown): number | undefined {

@@ -68,8 +68,6 @@ export function toOpenAiError(error: ApiError): { error: Record<string, unknown>
  */
 export function answerOpenAiError(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply) {
   const apiError = ('validation' in error ? toNamedError(error) : undefined) ?? normalizeError(error);
-  // The same key again meets the same answer.
-  if (apiError.statusCode === 409) reply.header('x-should-retry', 'false');
   if (apiError.code !== 'INSUFFICIENT_TOKENS') return answerError(apiError, request, reply, toOpenAiError);
   return reply.code(429).header('x-should-retry', 'false').send(toOpenAiError(apiError));
 }

@@ -1,22 +1,16 @@
-import { Type } from '@sinclair/typebox';
-import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { ResponseFormat } from '../../completion.js';
 import type { UsageReport } from '../../metering/chat-meter.js';
 import type { Chunk } from '../../metering/usage-accumulator.js';
 import { formatEvent } from '../../stream/sse.js';
 import { toOpenAiError } from './errors.js';
+import { type Fields, isFields, toFields } from './fields.js';
 import { parseUsage } from './usage.js';
 import { toWrittenText } from './written-text.js';
-
-type Fields = Readonly<Record<string, unknown>>;
 
 const DONE_MARK = '[DONE]';
 /** The event that ends a stream. */
 export const DONE = `data: ${DONE_MARK}\n\n`;
 
-const records = TypeCompiler.Compile(Type.Record(Type.String(), Type.Unknown()));
-
-const toFields = (value: unknown): Fields => (records.Check(value) ? value : {});
 const toList = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 const toName = (value: unknown, maxLength: number): string | undefined =>
   typeof value === 'string' && value !== '' ? value.slice(0, maxLength) : undefined;
@@ -39,7 +33,7 @@ function parseChunk(data: string): Chunk | undefined {
   } catch {
     return undefined;
   }
-  if (!records.Check(chunk)) return undefined;
+  if (!isFields(chunk)) return undefined;
   const choices = toList(chunk['choices']);
   const reasons = choices.map((choice) => toFields(choice)['finish_reason']);
   return {

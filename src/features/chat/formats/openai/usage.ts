@@ -1,9 +1,5 @@
 import { type Counts, greatest, mergeCounts, NO_COUNTS, parseCount } from '../../metering/evidence.js';
-
-type Fields = Readonly<Record<string, unknown>>;
-
-const toFields = (value: unknown): Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
+import { type Fields, toFields } from './fields.js';
 
 /** Returns the greatest count of those under any of the names. */
 const readCount = (fields: Fields, ...names: readonly string[]) =>
