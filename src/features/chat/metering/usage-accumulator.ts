@@ -11,7 +11,7 @@ export interface Chunk {
   readonly usage: Counts | undefined;
   readonly isError: boolean;
   /** Whether it holds anything for the client besides usage. */
-  readonly hasChoices: boolean;
+  readonly hasContent: boolean;
   /** Whether the model says in it that it has finished. */
   readonly isFinished: boolean;
   /** All text in it that the model wrote, under whatever name: answer, reasoning, refusal, arguments of tools. */

@@ -8,8 +8,8 @@ import { describeRoutes } from '../../../../platform/http/route-defaults.js';
 import { type ChatServices, type CompletionJob, requireChat, serveCompletion } from '../../completion.js';
 import { acceptUpstreamJson } from '../../request/body-limits.js';
 import { requireTokensOnly } from '../../request/extras.js';
+import { createOpenAiCodec } from './codec.js';
 import { answerOpenAiError } from './errors.js';
-import { createOpenAiFormat } from './format.js';
 import {
   type CompletionRequest,
   CompletionRequestSchema,
@@ -56,7 +56,7 @@ function createJob(chat: ChatServices, request: FastifyRequest, received: Comple
     isStreaming: received.stream === true,
     idempotencyKey: parseIdempotencyKey(request, undefined),
     reserve: (reservation) => chat.meter.reserve(getUser(request), reservation),
-    format: createOpenAiFormat({ model, includeUsage: wantsUsage(received), choiceCount: received.n ?? 1 }),
+    codec: createOpenAiCodec({ model, includeUsage: wantsUsage(received), choiceCount: received.n ?? 1 }),
   };
 }
 
