@@ -81,7 +81,8 @@ export function createUsageAccumulator(
     observe: (chunk) => {
       upstreamId ??= chunk.id;
       provider = chunk.provider ?? provider;
-      isBillable ||= !chunk.isError || hasTokens(chunk.usage);
+      const isAnswer = !chunk.isError && (chunk.hasContent || chunk.usage !== undefined);
+      isBillable ||= isAnswer || hasTokens(chunk.usage);
       observeCount(chunk);
       if (chunk.text !== '') answer.add(chunk.text);
     },

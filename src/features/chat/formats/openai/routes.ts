@@ -7,6 +7,7 @@ import { describeRoutes } from '../../../../platform/http/route-defaults.js';
 import { type ChatServices, type CompletionJob, requireChat, serveCompletion } from '../../completion.js';
 import { acceptUpstreamJson } from '../../request/body-limits.js';
 import { embeddingsRoutes } from '../embeddings/routes.js';
+import { responsesRoutes } from '../responses/routes.js';
 import { createOpenAiCodec } from './codec.js';
 import { answerOpenAiError } from './errors.js';
 import { createApiJob } from './job.js';
@@ -52,6 +53,7 @@ const guardedRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> = async (app
   requireUser(app);
   acceptUpstreamJson(app);
   await app.register(embeddingsRoutes, services);
+  await app.register(responsesRoutes, services);
   const confirmUser = (request: FastifyRequest) =>
     services.database.call('confirm_user', { p_caller: getUser(request) }, AnyResult);
 
