@@ -1,4 +1,5 @@
 import OpenAI from 'openai';
+import pg from 'pg';
 import t from 'tap';
 import { openChatServer, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { createDeferred } from '../../helpers/deferred.js';
@@ -99,6 +100,34 @@ t.test('the event that completes a stream comes when it is settled', async (t) =
   t.equal(types.at(-1), 'response.completed');
   const final = await client.responses.stream(ASKED).finalResponse();
   t.match(final, { status: 'completed', output_text: 'Hello!' });
+  await server.verifyLedger(t);
+});
+
+t.test('a stream that cannot be settled in time ends with an error, and is settled later', async (t) => {
+  const user = await userWith(server, 1_000);
+  const holder = new pg.Client({ connectionString: server.database.adminUrl });
+  await holder.connect();
+  t.teardown(() => holder.end());
+  upstream.answer(async (httpResponse) => {
+    startStream(httpResponse);
+    httpResponse.write(created + messageStart() + textDelta('Hello!'));
+    await holder.query('begin');
+    await holder.query('select from balances where subject_id = $1 for update', [user.id]);
+    httpResponse.end(completed([message('Hello!')]));
+  });
+  const { payload } = await user.as('POST', '/v1/responses', { ...ASKED, stream: true });
+  const events = parseEvents(payload);
+  t.notOk(
+    events.some(({ name }) => name === 'response.completed'),
+    'nobody is told that it is complete',
+  );
+  t.match(events.slice(-2), [
+    { name: 'error', fields: { code: 'service_unavailable' } },
+    { name: 'response.failed', fields: { response: { id: 'gen-r1', error: { code: 'service_unavailable' } } } },
+  ]);
+  await holder.query('commit');
+  await untilTrue(async () => (await readGenerations(server, user))[0]?.status === 'settled');
+  t.equal((await readBalance(server, user)).used, 20);
   await server.verifyLedger(t);
 });
 

@@ -28,13 +28,14 @@ function estimateInput(input: unknown, tokenIds: number, remoteTokens: number): 
 /**
  * Reads what upstream counts. Vectors are no output: all that is counted is input.
  * @param tokenIds token ids in the request, of which upstream may leave out what is too long for the model
- * @returns undefined where it says nothing, or what cannot be: nobody gets vectors for nothing
+ * @returns counts without what cannot be, as nobody gets vectors for nothing; undefined where it says nothing
  */
 function parseCounts(answer: Fields, tokenIds: number): Counts | undefined {
-  const { input, total } = parseUsage(answer, []) ?? NO_COUNTS;
-  const tokens = greatest(input, total) ?? 0;
-  if (tokens === 0 || tokens < tokenIds * FEWEST_READ) return undefined;
-  return { ...NO_COUNTS, input: tokens, output: 0 };
+  const usage = parseUsage(answer, []);
+  if (usage === undefined) return undefined;
+  const tokens = greatest(usage.input, usage.total) ?? 0;
+  const isPossible = tokens > 0 && tokens >= tokenIds * FEWEST_READ;
+  return { ...usage, ...NO_COUNTS, ...(isPossible && { input: tokens, output: 0 }) };
 }
 
 function readAnswer(answer: Fields, tokenIds: number): Reading {
