@@ -4,17 +4,12 @@ import { acceptUser, getOptionalUser } from '../../../../auth/guards/user-guard.
 import { parseIdempotencyKey } from '../../../../metering/idempotency-key.js';
 import { errors } from '../../../../platform/http/error-schema.js';
 import { describeRoutes } from '../../../../platform/http/route-defaults.js';
-import {
-  type ChatServices,
-  type CompletionJob,
-  type ResponseFormat,
-  requireChat,
-  serveCompletion,
-} from '../../completion.js';
+import type { Codec } from '../../codec.js';
+import { type ChatServices, type CompletionJob, requireChat, serveCompletion } from '../../completion.js';
 import type { Settlement } from '../../metering/chat-meter.js';
 import { ANONYMOUS_BODY_LIMIT_BYTES, limitAnonymousBodies } from '../../request/body-limits.js';
 import { formatEvent } from '../../stream/sse.js';
-import { createLengthChunk, DONE, OPENAI_DECODER } from '../openai/format.js';
+import { COMPLETION_CODEC, createLengthChunk, DONE } from '../openai/codec.js';
 import { toUpstreamMessage } from './messages.js';
 import { createReserver, type ReserverServices } from './reserver.js';
 import { ChatAnswerSchema, type ChatRequest, ChatRequestSchema, EventStreamSchema } from './schemas.js';
@@ -28,9 +23,9 @@ function createTokenUpdate({ remaining, tokensUsed }: Settlement, isCut: boolean
 }
 
 /** Builds contract 4's answers for a model: every chunk as it came, then the balance, then the end. */
-function createChatStreamFormat(model: string): ResponseFormat {
+function createChatStreamCodec(model: string): Codec {
   return {
-    ...OPENAI_DECODER,
+    ...COMPLETION_CODEC,
     shouldForward: () => true,
     finalEvents: ({ stopReason, report, settlement }) => {
       const isCut = stopReason?.kind === 'quota';
@@ -83,7 +78,7 @@ async function createJob(
     body: toUpstreamFields(received),
     isStreaming: received.stream ?? true,
     idempotencyKey: parseIdempotencyKey(request, undefined),
-    format: createChatStreamFormat(model),
+    codec: createChatStreamCodec(model),
   };
 }
 
