@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509'] then
+  if v_applied <> array['20261127163509', '20261127202800'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -679,8 +679,13 @@ create table if not exists public.generations (
   uncollected bigint not null default 0 check (uncollected >= 0),
   reconcile_at timestamptz,
   reconcile_tries smallint not null default 0 check (reconcile_tries >= 0),
-  created_at timestamptz not null default now()
-);
+  created_at timestamptz not null default now(),
+  streamed boolean not null default false,
+  input_seen bigint check (input_seen >= 0),
+  output_seen bigint check (output_seen >= 0),
+  input_floor bigint not null default 0 check (input_floor >= 0),
+  output_floor bigint not null default 0 check (output_floor >= 0)
+) with (fillfactor = 70);
 create index if not exists generations_subject_idx on public.generations (subject_id, created_at, id);
 create index if not exists generations_reconcile_idx on public.generations (reconcile_at) where reconcile_at is not null;
 comment on table public.generations is 'One row per chat request: what its hold was for, and what it came to. Nothing of a prompt or an answer.';
@@ -698,6 +703,11 @@ comment on column public.generations.uncollected is 'Tokens upstream counted tha
 comment on column public.generations.reconcile_at is 'When upstream is asked (again) for its count; null where there is nothing to ask.';
 comment on column public.generations.reconcile_tries is 'How often it was asked.';
 comment on column public.generations.created_at is 'When the hold was taken.';
+comment on column public.generations.streamed is 'Whether the answer is passed on as it comes, and its progress noted.';
+comment on column public.generations.input_seen is 'Tokens of the prompt at the last note; null before the first.';
+comment on column public.generations.output_seen is 'Tokens of the answer at the last note; null before the first.';
+comment on column public.generations.input_floor is 'Fewest tokens the prompt can be; a smaller count of upstream''s is not believed.';
+comment on column public.generations.output_floor is 'Fewest tokens the text that passed can be; a smaller count of upstream''s is not believed.';
 
 -- subscriptions/tables.sql
 
@@ -1832,6 +1842,54 @@ grant execute on function public.set_budget(jsonb, text, bigint) to service_role
 comment on function public.set_budget(jsonb, text, bigint) is
   'Sets the size of a pool, null for unlimited. One smaller than what is allocated only stops further allocations.';
 
+-- chat/functions/change_settlement.sql
+
+-- Changes what a closed generation came to, by a ledger entry: what it was settled at stays in its event. The caller has
+-- locked the pool and then the balance.
+create or replace function private.change_settlement(
+  p_generation public.generations, p_provenance text, p_input bigint, p_output bigint, p_actor text
+)
+returns bigint
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_balance public.balances;
+  v_difference bigint := p_generation.input_tokens + p_generation.output_tokens - p_input - p_output;
+  v_amount bigint;
+begin
+  select b.* into strict v_balance from public.balances b where b.subject_id = p_generation.subject_id;
+  v_amount := case
+    when v_difference > 0 then greatest(v_difference - p_generation.uncollected, 0)
+    -- More than an account was ever given, and does not hold for others, cannot be taken from it.
+    else greatest(v_difference, v_balance.reserved - v_balance.allocated)
+  end;
+  if v_amount <> 0 then
+    -- What can no longer be taken back becomes debt.
+    update public.balances b
+       set allocated = b.allocated + v_amount,
+           used = b.used - greatest(b.used + b.reserved - b.allocated - v_amount, 0),
+           debt = b.debt + greatest(b.used + b.reserved - b.allocated - v_amount, 0),
+           updated_at = now()
+     where b.subject_id = p_generation.subject_id;
+    insert into public.ledger_entries (subject_id, kind, amount, period, actor, reference)
+    values (
+      p_generation.subject_id, 'correction', v_amount, v_balance.period, p_actor, 'generation:' || p_generation.id
+    );
+    update public.budgets set allocated = allocated + v_amount, updated_at = now() where subject_kind = 'user';
+  end if;
+  update public.generations g
+     set provenance = p_provenance, input_tokens = p_input, output_tokens = p_output,
+         provider = p_generation.provider, upstream_id = p_generation.upstream_id,
+         input_floor = p_generation.input_floor, output_floor = p_generation.output_floor,
+         uncollected = g.uncollected + v_amount - v_difference,
+         reconcile_at = p_generation.reconcile_at
+   where g.id = p_generation.id;
+  return v_amount;
+end
+$$;
+comment on function private.change_settlement(public.generations, text, bigint, bigint, text) is
+  'Changes what a closed generation came to, with a ledger entry for the difference; returns the tokens given back, negative where more were taken. The pool and the balance must be locked by the caller.';
+
 -- chat/functions/claim_estimated_generations.sql
 
 create or replace function public.claim_estimated_generations(p_limit integer)
@@ -1889,6 +1947,7 @@ begin
   update public.generations g
      set provenance = p_provenance, input_tokens = p_input, output_tokens = p_output,
          provider = p_generation.provider, upstream_id = p_generation.upstream_id,
+         input_floor = p_generation.input_floor, output_floor = p_generation.output_floor,
          reconcile_at = case when p_provenance = 'estimated' and p_generation.upstream_id is not null then now() end
    where g.id = p_generation.id;
   return row(
@@ -1910,46 +1969,38 @@ as $$
 -- Definer: writes balances, pools and the ledger, which no API role may.
 declare
   v_generation public.generations;
-  v_balance public.balances;
-  v_difference bigint;
+  v_input bigint := p_input_tokens;
+  v_output bigint := p_output_tokens;
+  v_provenance text := 'provider_final';
   v_amount bigint;
 begin
   -- The pool before the balance, as everywhere.
   perform from public.budgets where subject_kind = 'user' for update;
-  select b.* into v_balance
-    from public.balances b join public.generations g on g.subject_id = b.subject_id
-   where g.id = p_id for update of b;
+  perform from public.balances b join public.generations g on g.subject_id = b.subject_id
+    where g.id = p_id for update of b;
   select g.* into v_generation from public.generations g where g.id = p_id;
   if v_generation.provenance is distinct from 'estimated' then
     return '{"corrected": false, "amount": 0}';
   end if;
-  v_difference := v_generation.input_tokens + v_generation.output_tokens - p_input_tokens - p_output_tokens;
-  -- More than an account was ever given, and does not hold for others, cannot be taken from it.
-  v_amount := greatest(v_difference, v_balance.reserved - v_balance.allocated);
-  if v_amount <> 0 then
-    -- What can no longer be taken back becomes debt.
-    update public.balances b
-       set allocated = b.allocated + v_amount,
-           used = b.used - greatest(b.used + b.reserved - b.allocated - v_amount, 0),
-           debt = b.debt + greatest(b.used + b.reserved - b.allocated - v_amount, 0),
-           updated_at = now()
-     where b.subject_id = v_generation.subject_id;
-    insert into public.ledger_entries (subject_id, kind, amount, period, actor, reference)
-    values (
-      v_generation.subject_id, 'correction', v_amount, v_balance.period, 'system:reconciliation', 'generation:' || p_id
-    );
-    update public.budgets set allocated = allocated + v_amount, updated_at = now() where subject_kind = 'user';
+  -- A count that what was seen contradicts changes nothing: the estimate stands, and upstream is asked again.
+  if v_input < v_generation.input_floor then
+    v_input := greatest(v_input, v_generation.input_tokens);
+    v_provenance := 'estimated';
   end if;
-  update public.generations g
-     set provenance = 'provider_final', input_tokens = p_input_tokens, output_tokens = p_output_tokens,
-         uncollected = v_amount - v_difference, reconcile_at = null
-   where g.id = p_id;
-  return jsonb_build_object('corrected', true, 'amount', v_amount);
+  if v_output < v_generation.output_floor then
+    v_output := greatest(v_output, v_generation.output_tokens);
+    v_provenance := 'estimated';
+  end if;
+  if v_provenance = 'provider_final' then
+    v_generation.reconcile_at := null;
+  end if;
+  v_amount := private.change_settlement(v_generation, v_provenance, v_input, v_output, 'system:reconciliation');
+  return jsonb_build_object('corrected', v_provenance = 'provider_final' or v_amount <> 0, 'amount', v_amount);
 end
 $$;
 grant execute on function public.correct_generation(uuid, bigint, bigint) to service_role;
 comment on function public.correct_generation(uuid, bigint, bigint) is
-  'Corrects an estimated generation to what upstream counted, once, by a ledger entry. Returns {corrected, amount}: tokens given back, or taken where negative.';
+  'Corrects an estimated generation to what upstream counted, by a ledger entry; a number that is less than what was seen can be leaves the estimate. Returns {corrected, amount}: tokens given back, or taken where negative.';
 
 -- chat/functions/export_generations.sql
 
@@ -1996,7 +2047,17 @@ declare
   v_answer jsonb;
   v_answers jsonb[] := '{}';
   v_events public.usage_events[] := '{}';
+  v_has_pool boolean;
 begin
+  -- What was given up for lost is corrected, which takes the pool, and the pool comes before the balances.
+  select coalesce(bool_or(
+           (select r.status from public.reservations r where r.id = (i ->> 'hold')::uuid) = 'lost'
+         ), false)
+    into v_has_pool
+    from jsonb_array_elements(p_items) i where i ->> 'op' = 'settle';
+  if v_has_pool then
+    perform from public.budgets where subject_kind = 'user' for update;
+  end if;
   select array_agg(distinct s.subject_id) into v_subjects
     from (
       select coalesce(g.subject_id, i.id, e.user_id) as subject_id
@@ -2021,11 +2082,13 @@ begin
         jsonb_to_recordset(p_items) as (
           op text, id uuid, session_id uuid, api_key_id uuid, google_subject text, hold uuid, source text, model text,
           input_estimate bigint, output_tokens bigint, idempotency_key text, request_hash text, provider text,
-          upstream_id text, provenance text, input_tokens bigint
+          upstream_id text, provenance text, input_tokens bigint, streamed boolean, input_seen bigint,
+          output_seen bigint, input_floor bigint, output_floor bigint
         )
       ) with ordinality as i(
         op, id, session_id, api_key_id, google_subject, hold, source, model, input_estimate, output_tokens,
-        idempotency_key, request_hash, provider, upstream_id, provenance, input_tokens, ord
+        idempotency_key, request_hash, provider, upstream_id, provenance, input_tokens, streamed, input_seen,
+        output_seen, input_floor, output_floor, ord
       )
       left join private.external_identities e on e.provider = 'google' and e.subject = i.google_subject
      order by i.ord
@@ -2073,8 +2136,10 @@ begin
         values (
           v_item.hold, v_item.user_id, v_item.input_estimate + v_output, v_item.model, 1, now() + interval '5 minutes'
         );
-        insert into public.generations (id, subject_id, source, model, input_estimate)
-        values (v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate);
+        insert into public.generations (id, subject_id, source, model, input_estimate, streamed)
+        values (
+          v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate, coalesce(v_item.streamed, false)
+        );
         v_answer := jsonb_build_object(
           'output_tokens', v_output, 'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
         );
@@ -2085,23 +2150,28 @@ begin
       select b.* into v_balance from public.balances b where b.subject_id = v_generation.subject_id;
       v_generation.provider := coalesce(v_item.provider, v_generation.provider);
       v_generation.upstream_id := coalesce(v_item.upstream_id, v_generation.upstream_id);
+      v_generation.input_floor := coalesce(v_item.input_floor, v_generation.input_floor);
+      v_generation.output_floor := coalesce(v_item.output_floor, v_generation.output_floor);
       if v_status is null then
         v_answer := '{"code": "RESERVATION_NOT_FOUND"}';
       elsif v_item.op = 'extend' and v_status <> 'held' then
         v_answer := '{"code": "RESERVATION_SETTLED"}';
       elsif v_item.op = 'extend' then
-        -- Also with nothing to add: a running stream says that it is still there, and what upstream calls it.
+        -- Also with nothing to add: a running stream says that it is still there, and how far it has come.
         v_output := least(v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved);
         update public.balances b
            set reserved = b.reserved + v_output, updated_at = now()
          where b.subject_id = v_generation.subject_id and v_output > 0;
+        -- Not at every note, as its expiry is in two indexes.
         update public.reservations r
            set amount = r.amount + v_output, expires_at = now() + interval '5 minutes'
-         where r.id = v_item.hold;
+         where r.id = v_item.hold and (v_output > 0 or r.expires_at < now() + interval '4 minutes');
         update public.generations g
-           set provider = v_generation.provider, upstream_id = v_generation.upstream_id
-         where g.id = v_item.hold
-           and (g.provider, g.upstream_id) is distinct from (v_generation.provider, v_generation.upstream_id);
+           set provider = v_generation.provider, upstream_id = v_generation.upstream_id,
+               input_seen = coalesce(v_item.input_seen, g.input_seen),
+               output_seen = coalesce(v_item.output_seen, g.output_seen),
+               input_floor = v_generation.input_floor, output_floor = v_generation.output_floor
+         where g.id = v_item.hold;
         v_answer := jsonb_build_object('output_tokens', v_output);
       elsif v_item.op = 'settle' then
         -- Only the first settlement counts: one that is sent again finds the hold closed.
@@ -2114,6 +2184,19 @@ begin
           delete from private.idempotency_keys k
            where k.subject_id = v_generation.subject_id and k.answer = jsonb_build_object('hold', v_item.hold);
           perform private.close_generation(v_generation, 'released', null, 0, 0);
+        elsif v_status = 'lost' and v_generation.provenance = 'estimated'
+          and exists (select from public.users u where u.id = v_generation.subject_id) then
+          -- A server that was out of reach for long knows what its stream came to; the hold was only an estimate of it.
+          if not v_has_pool then
+            raise sqlstate '40001' using message = 'a hold was given up for lost at the same time';
+          end if;
+          v_generation.reconcile_at := case
+            when v_item.provenance = 'estimated' and v_generation.upstream_id is not null then now()
+          end;
+          perform private.change_settlement(
+            v_generation, v_item.provenance, v_item.input_tokens, v_item.output_tokens, 'system:late_settlement'
+          );
+          update public.reservations r set status = 'settled' where r.id = v_item.hold;
         end if;
         select jsonb_build_object(
                  'tokens_used', g.input_tokens + g.output_tokens, 'remaining', b.allocated - b.used - b.reserved
@@ -2136,10 +2219,14 @@ end
 $$;
 grant execute on function public.meter_chat(jsonb) to service_role;
 comment on function public.meter_chat(jsonb) is
-  'Takes, extends and settles holds of chat requests in one transaction. Takes an array of {op: reserve, id, session_id | api_key_id or google_subject, hold, source, model, input_estimate, output_tokens, idempotency_key, request_hash}, {op: extend, hold, output_tokens, provider, upstream_id} and {op: settle, hold, input_tokens, output_tokens, provenance, provider, upstream_id}; returns an array in the same order: {output_tokens, remaining}, {output_tokens}, {tokens_used, remaining}, or {code, …} where the item was refused.';
+  'Takes, extends and settles holds of chat requests in one transaction. Takes an array of {op: reserve, id, session_id | api_key_id or google_subject, hold, source, model, streamed, input_estimate, output_tokens, idempotency_key, request_hash}, {op: extend, hold, output_tokens, input_seen, output_seen, input_floor, output_floor, provider, upstream_id} and {op: settle, hold, input_tokens, output_tokens, provenance, input_floor, output_floor, provider, upstream_id}; returns an array in the same order: {output_tokens, remaining}, {output_tokens}, {tokens_used, remaining}, or {code, …} where the item was refused.';
 
 -- chat/functions/settle_lost_generations.sql
 
+-- What is not known any more is settled at what was noted of it, and a little more, as something may have come since the
+-- last note: a running stream is noted every 512 tokens, so that with half of them neither side is out by more than the
+-- other half. Answers that come whole are not noted, and upstream finishes and bills them whatever happens here: they
+-- are settled at the whole hold. So is what runs still, when its account ends.
 create or replace function private.settle_lost_generations(
   p_subjects uuid[], p_expired_by timestamptz, p_except uuid[] default '{}'
 )
@@ -2147,20 +2234,29 @@ returns integer
 language plpgsql volatile set search_path = ''
 as $$
 declare
+  v_allowance constant bigint := 256;
   v_lost record;
   v_generation public.generations;
+  v_seen bigint;
+  v_output bigint;
   v_events public.usage_events[] := '{}';
 begin
   for v_lost in
-    select r.id, r.amount from public.reservations r
+    select r.id, r.amount, r.expires_at from public.reservations r
      where r.subject_id = any (p_subjects) and r.status = 'held' and r.expires_at <= p_expired_by
        and r.id <> all (p_except)
      order by r.id
   loop
     select g.* into v_generation from public.generations g where g.id = v_lost.id;
     continue when not found;
+    v_seen := coalesce(v_generation.output_seen, 0);
+    v_output := v_lost.amount - v_generation.input_estimate;
+    if v_generation.streamed and v_lost.expires_at <= now() then
+      v_output := least(v_output, v_seen + v_allowance);
+    end if;
     v_events := v_events || private.close_generation(
-      v_generation, 'lost', 'estimated', v_generation.input_estimate, v_lost.amount - v_generation.input_estimate
+      v_generation, 'lost', 'estimated', coalesce(v_generation.input_seen, v_generation.input_estimate),
+      greatest(v_output, v_seen)
     );
   end loop;
   if cardinality(v_events) > 0 then
@@ -2170,7 +2266,7 @@ begin
 end
 $$;
 comment on function private.settle_lost_generations(uuid[], timestamptz, uuid[]) is
-  'Settles generations whose server went away at the whole of their holds, except those given; returns how many. The balances must be locked by the caller.';
+  'Settles generations whose server went away, except those given: streams at what was noted of them and up to 256 tokens more, answers that come whole, and what runs still, at their holds. Returns how many. The balances must be locked by the caller.';
 
 -- devices/functions/delete_device.sql
 
@@ -6592,6 +6688,10 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127163509', 'baseline')
 on conflict (version) do nothing;
 select private.record_migration('20261127163509', '57b6e8685fa69520684ea1c8b6288c739fc496cdd9465c8f83da78b1bf179eba');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127202800', 'chat_progress')
+on conflict (version) do nothing;
+select private.record_migration('20261127202800', 'c5419799826c8c13667f3a1abdfbaef20238ce6c05faaebcdc333e9e58400d9e');
 
 commit;
 

@@ -25,6 +25,7 @@ begin
   update public.generations g
      set provenance = p_provenance, input_tokens = p_input, output_tokens = p_output,
          provider = p_generation.provider, upstream_id = p_generation.upstream_id,
+         input_floor = p_generation.input_floor, output_floor = p_generation.output_floor,
          reconcile_at = case when p_provenance = 'estimated' and p_generation.upstream_id is not null then now() end
    where g.id = p_generation.id;
   return row(

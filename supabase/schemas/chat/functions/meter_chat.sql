@@ -13,7 +13,17 @@ declare
   v_answer jsonb;
   v_answers jsonb[] := '{}';
   v_events public.usage_events[] := '{}';
+  v_has_pool boolean;
 begin
+  -- What was given up for lost is corrected, which takes the pool, and the pool comes before the balances.
+  select coalesce(bool_or(
+           (select r.status from public.reservations r where r.id = (i ->> 'hold')::uuid) = 'lost'
+         ), false)
+    into v_has_pool
+    from jsonb_array_elements(p_items) i where i ->> 'op' = 'settle';
+  if v_has_pool then
+    perform from public.budgets where subject_kind = 'user' for update;
+  end if;
   select array_agg(distinct s.subject_id) into v_subjects
     from (
       select coalesce(g.subject_id, i.id, e.user_id) as subject_id
@@ -38,11 +48,13 @@ begin
         jsonb_to_recordset(p_items) as (
           op text, id uuid, session_id uuid, api_key_id uuid, google_subject text, hold uuid, source text, model text,
           input_estimate bigint, output_tokens bigint, idempotency_key text, request_hash text, provider text,
-          upstream_id text, provenance text, input_tokens bigint
+          upstream_id text, provenance text, input_tokens bigint, streamed boolean, input_seen bigint,
+          output_seen bigint, input_floor bigint, output_floor bigint
         )
       ) with ordinality as i(
         op, id, session_id, api_key_id, google_subject, hold, source, model, input_estimate, output_tokens,
-        idempotency_key, request_hash, provider, upstream_id, provenance, input_tokens, ord
+        idempotency_key, request_hash, provider, upstream_id, provenance, input_tokens, streamed, input_seen,
+        output_seen, input_floor, output_floor, ord
       )
       left join private.external_identities e on e.provider = 'google' and e.subject = i.google_subject
      order by i.ord
@@ -90,8 +102,10 @@ begin
         values (
           v_item.hold, v_item.user_id, v_item.input_estimate + v_output, v_item.model, 1, now() + interval '5 minutes'
         );
-        insert into public.generations (id, subject_id, source, model, input_estimate)
-        values (v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate);
+        insert into public.generations (id, subject_id, source, model, input_estimate, streamed)
+        values (
+          v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate, coalesce(v_item.streamed, false)
+        );
         v_answer := jsonb_build_object(
           'output_tokens', v_output, 'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
         );
@@ -102,23 +116,28 @@ begin
       select b.* into v_balance from public.balances b where b.subject_id = v_generation.subject_id;
       v_generation.provider := coalesce(v_item.provider, v_generation.provider);
       v_generation.upstream_id := coalesce(v_item.upstream_id, v_generation.upstream_id);
+      v_generation.input_floor := coalesce(v_item.input_floor, v_generation.input_floor);
+      v_generation.output_floor := coalesce(v_item.output_floor, v_generation.output_floor);
       if v_status is null then
         v_answer := '{"code": "RESERVATION_NOT_FOUND"}';
       elsif v_item.op = 'extend' and v_status <> 'held' then
         v_answer := '{"code": "RESERVATION_SETTLED"}';
       elsif v_item.op = 'extend' then
-        -- Also with nothing to add: a running stream says that it is still there, and what upstream calls it.
+        -- Also with nothing to add: a running stream says that it is still there, and how far it has come.
         v_output := least(v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved);
         update public.balances b
            set reserved = b.reserved + v_output, updated_at = now()
          where b.subject_id = v_generation.subject_id and v_output > 0;
+        -- Not at every note, as its expiry is in two indexes.
         update public.reservations r
            set amount = r.amount + v_output, expires_at = now() + interval '5 minutes'
-         where r.id = v_item.hold;
+         where r.id = v_item.hold and (v_output > 0 or r.expires_at < now() + interval '4 minutes');
         update public.generations g
-           set provider = v_generation.provider, upstream_id = v_generation.upstream_id
-         where g.id = v_item.hold
-           and (g.provider, g.upstream_id) is distinct from (v_generation.provider, v_generation.upstream_id);
+           set provider = v_generation.provider, upstream_id = v_generation.upstream_id,
+               input_seen = coalesce(v_item.input_seen, g.input_seen),
+               output_seen = coalesce(v_item.output_seen, g.output_seen),
+               input_floor = v_generation.input_floor, output_floor = v_generation.output_floor
+         where g.id = v_item.hold;
         v_answer := jsonb_build_object('output_tokens', v_output);
       elsif v_item.op = 'settle' then
         -- Only the first settlement counts: one that is sent again finds the hold closed.
@@ -131,6 +150,19 @@ begin
           delete from private.idempotency_keys k
            where k.subject_id = v_generation.subject_id and k.answer = jsonb_build_object('hold', v_item.hold);
           perform private.close_generation(v_generation, 'released', null, 0, 0);
+        elsif v_status = 'lost' and v_generation.provenance = 'estimated'
+          and exists (select from public.users u where u.id = v_generation.subject_id) then
+          -- A server that was out of reach for long knows what its stream came to; the hold was only an estimate of it.
+          if not v_has_pool then
+            raise sqlstate '40001' using message = 'a hold was given up for lost at the same time';
+          end if;
+          v_generation.reconcile_at := case
+            when v_item.provenance = 'estimated' and v_generation.upstream_id is not null then now()
+          end;
+          perform private.change_settlement(
+            v_generation, v_item.provenance, v_item.input_tokens, v_item.output_tokens, 'system:late_settlement'
+          );
+          update public.reservations r set status = 'settled' where r.id = v_item.hold;
         end if;
         select jsonb_build_object(
                  'tokens_used', g.input_tokens + g.output_tokens, 'remaining', b.allocated - b.used - b.reserved
@@ -153,4 +185,4 @@ end
 $$;
 grant execute on function public.meter_chat(jsonb) to service_role;
 comment on function public.meter_chat(jsonb) is
-  'Takes, extends and settles holds of chat requests in one transaction. Takes an array of {op: reserve, id, session_id | api_key_id or google_subject, hold, source, model, input_estimate, output_tokens, idempotency_key, request_hash}, {op: extend, hold, output_tokens, provider, upstream_id} and {op: settle, hold, input_tokens, output_tokens, provenance, provider, upstream_id}; returns an array in the same order: {output_tokens, remaining}, {output_tokens}, {tokens_used, remaining}, or {code, …} where the item was refused.';
+  'Takes, extends and settles holds of chat requests in one transaction. Takes an array of {op: reserve, id, session_id | api_key_id or google_subject, hold, source, model, streamed, input_estimate, output_tokens, idempotency_key, request_hash}, {op: extend, hold, output_tokens, input_seen, output_seen, input_floor, output_floor, provider, upstream_id} and {op: settle, hold, input_tokens, output_tokens, provenance, input_floor, output_floor, provider, upstream_id}; returns an array in the same order: {output_tokens, remaining}, {output_tokens}, {tokens_used, remaining}, or {code, …} where the item was refused.';
