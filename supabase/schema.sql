@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127202800'] then
+  if v_applied <> array['20261127163509', '20261127202800', '20261127203513'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -684,7 +684,9 @@ create table if not exists public.generations (
   input_seen bigint check (input_seen >= 0),
   output_seen bigint check (output_seen >= 0),
   input_floor bigint not null default 0 check (input_floor >= 0),
-  output_floor bigint not null default 0 check (output_floor >= 0)
+  output_floor bigint not null default 0 check (output_floor >= 0),
+  input_weight numeric(12, 4) not null default 1 check (input_weight >= 0),
+  output_weight numeric(12, 4) not null default 1 check (output_weight >= 0)
 ) with (fillfactor = 70);
 create index if not exists generations_subject_idx on public.generations (subject_id, created_at, id);
 create index if not exists generations_reconcile_idx on public.generations (reconcile_at) where reconcile_at is not null;
@@ -708,6 +710,24 @@ comment on column public.generations.input_seen is 'Tokens of the prompt at the 
 comment on column public.generations.output_seen is 'Tokens of the answer at the last note; null before the first.';
 comment on column public.generations.input_floor is 'Fewest tokens the prompt can be; a smaller count of upstream''s is not believed.';
 comment on column public.generations.output_floor is 'Fewest tokens the text that passed can be; a smaller count of upstream''s is not believed.';
+comment on column public.generations.input_weight is 'What a token of the prompt debits: the model''s weight when the hold was taken.';
+comment on column public.generations.output_weight is 'What a token of the answer debits: the model''s weight when the hold was taken.';
+
+create table if not exists public.model_weights (
+  model text primary key check (model = lower(btrim(model)) and length(model) between 1 and 200),
+  input_weight numeric(12, 4) not null check (input_weight between 0 and 1000000),
+  output_weight numeric(12, 4) not null check (output_weight between 0 and 1000000),
+  source text not null default 'operator' check (source in ('operator', 'upstream')),
+  comment text check (length(comment) <= 500),
+  updated_at timestamptz not null default now()
+);
+comment on table public.model_weights is 'Tokens a token of a model debits from an account in chat; 1 for models without a row. Edit rows freely; the next request uses the new weight.';
+comment on column public.model_weights.model is 'The model in lower case; vendor/* stands for all of a vendor without a row of their own, * for all others, *:free for free ones.';
+comment on column public.model_weights.input_weight is 'Tokens debited for one token of the prompt.';
+comment on column public.model_weights.output_weight is 'Tokens debited for one token of the answer.';
+comment on column public.model_weights.source is 'operator, or upstream: derived from its prices, and overwritten when they change. Set it to operator to keep an edited row.';
+comment on column public.model_weights.comment is 'Why, for those who come after.';
+comment on column public.model_weights.updated_at is 'When the weight last changed.';
 
 -- subscriptions/tables.sql
 
@@ -1842,6 +1862,21 @@ grant execute on function public.set_budget(jsonb, text, bigint) to service_role
 comment on function public.set_budget(jsonb, text, bigint) is
   'Sets the size of a pool, null for unlimited. One smaller than what is allocated only stops further allocations.';
 
+-- chat/functions/affordable_tokens.sql
+
+create or replace function private.affordable_tokens(p_wanted bigint, p_available numeric, p_weight numeric)
+returns bigint
+language sql immutable set search_path = ''
+as $$
+  select case
+    when p_available < 0 then 0
+    when p_weight = 0 then p_wanted
+    else least(p_wanted, floor(p_available / p_weight))
+  end::bigint
+$$;
+comment on function private.affordable_tokens(bigint, numeric, numeric) is
+  'Returns how many of the wanted tokens of an answer a balance pays for, each at a weight.';
+
 -- chat/functions/change_settlement.sql
 
 -- Changes what a closed generation came to, by a ledger entry: what it was settled at stays in its event. The caller has
@@ -1854,7 +1889,9 @@ language plpgsql volatile set search_path = ''
 as $$
 declare
   v_balance public.balances;
-  v_difference bigint := p_generation.input_tokens + p_generation.output_tokens - p_input - p_output;
+  v_difference bigint :=
+    private.weighted_tokens(p_generation, p_generation.input_tokens, p_generation.output_tokens)
+    - private.weighted_tokens(p_generation, p_input, p_output);
   v_amount bigint;
 begin
   select b.* into strict v_balance from public.balances b where b.subject_id = p_generation.subject_id;
@@ -1929,12 +1966,12 @@ returns public.usage_events
 language plpgsql volatile set search_path = ''
 as $$
 declare
-  v_cost bigint := p_input + p_output;
+  v_cost bigint := private.weighted_tokens(p_generation, p_input, p_output);
   v_held bigint;
   v_period integer;
 begin
   update public.reservations r
-     set status = p_status, closed_at = now(), usage_event_id = case when v_cost > 0 then r.id end
+     set status = p_status, closed_at = now(), usage_event_id = case when p_input + p_output > 0 then r.id end
    where r.id = p_generation.id and r.status = 'held'
   returning r.amount into strict v_held;
   update public.balances b
@@ -1952,7 +1989,7 @@ begin
    where g.id = p_generation.id;
   return row(
     p_generation.id, p_generation.subject_id, p_generation.subject_id, null, p_generation.source,
-    coalesce(p_generation.provider, 'unknown'), p_generation.model, 1, p_input, p_output, v_cost, v_cost,
+    coalesce(p_generation.provider, 'unknown'), p_generation.model, 1, p_input, p_output, p_input + p_output, v_cost,
     p_provenance, v_period, null, now(), now()
   )::public.usage_events;
 end
@@ -2017,7 +2054,7 @@ begin
     select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at, page.id), '[]')
       from (
         select g.id, g.source, g.model, g.provider, g.upstream_id, g.input_estimate, g.provenance,
-               g.input_tokens, g.output_tokens, g.uncollected, g.created_at
+               g.input_tokens, g.output_tokens, g.uncollected, g.input_weight, g.output_weight, g.created_at
           from public.generations g
          where g.subject_id = v_user_id and (g.created_at, g.id) > (p_after_at, p_after_id)
          order by g.created_at, g.id
@@ -2030,6 +2067,41 @@ grant execute on function public.export_generations(integer, timestamptz, uuid) 
 comment on function public.export_generations(integer, timestamptz, uuid) is
   'Returns the caller''s chat requests, oldest first; after (time, id) to page on.';
 
+-- chat/functions/find_model_weight.sql
+
+-- Suffixes choose among providers of a model and weigh what it does; a free variant is another thing, and is never
+-- weighed by the price of the model it is a variant of.
+create or replace function private.find_model_weight(p_model text)
+returns public.model_weights
+language sql stable set search_path = ''
+as $$
+  select w.*
+    from unnest(case
+           when p_model like '%:free' then array[p_model, '*:free']
+           else array[p_model, split_part(p_model, ':', 1), split_part(p_model, '/', 1) || '/*', '*']
+         end) with ordinality as name(model, rank)
+    join public.model_weights w on w.model = name.model
+   order by name.rank
+   limit 1
+$$;
+comment on function private.find_model_weight(text) is
+  'Returns the weight of a model: its own, without its suffix, of its vendor, or of all others; null where none has a row.';
+
+-- chat/functions/list_model_weights.sql
+
+create or replace function public.list_model_weights(p_actor jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: no API role may read model_weights.
+begin
+  perform private.require_admin(p_actor);
+  return (select coalesce(jsonb_agg(to_jsonb(w) order by w.model), '[]') from public.model_weights w);
+end
+$$;
+grant execute on function public.list_model_weights(jsonb) to service_role;
+comment on function public.list_model_weights(jsonb) is 'Returns all weights of models; those without a row weigh 1.';
+
 -- chat/functions/meter_chat.sql
 
 create or replace function public.meter_chat(p_items jsonb)
@@ -2039,6 +2111,9 @@ as $$
 -- Definer: the only writer of generations; no API role may write balances, holds or events itself.
 declare
   v_item record;
+  v_weight public.model_weights;
+  v_available bigint;
+  v_amount bigint;
   v_generation public.generations;
   v_balance public.balances;
   v_status text;
@@ -2096,16 +2171,22 @@ begin
     v_answer := null;
     if v_item.op = 'reserve' then
       select b.* into v_balance from public.balances b where b.subject_id = v_item.user_id;
-      v_output := least(
-        v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved - v_item.input_estimate
+      v_available := v_balance.allocated - v_balance.used - v_balance.reserved;
+      v_weight := private.find_model_weight(v_item.model);
+      v_generation := null;
+      v_generation.input_weight := coalesce(v_weight.input_weight, 1);
+      v_generation.output_weight := coalesce(v_weight.output_weight, 1);
+      v_output := private.affordable_tokens(
+        v_item.output_tokens, v_available - v_item.input_estimate * v_generation.input_weight, v_generation.output_weight
       );
+      v_amount := private.weighted_tokens(v_generation, v_item.input_estimate, v_output);
       v_answer := case
         when v_item.google_subject is not null and v_item.user_id is null then '{"code": "USER_NOT_FOUND"}'
         when v_balance.subject_id is null
           or not private.is_credential_valid(v_item.user_id, v_item.session_id, v_item.api_key_id) then '{"code": "INVALID_TOKEN"}'
         when v_output < 1 then jsonb_build_object(
-          'code', 'INSUFFICIENT_TOKENS', 'requested', v_item.input_estimate + 1,
-          'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
+          'code', 'INSUFFICIENT_TOKENS',
+          'requested', private.weighted_tokens(v_generation, v_item.input_estimate, 1), 'remaining', v_available
         )
       end;
       if v_answer is null and v_item.idempotency_key is not null then
@@ -2128,17 +2209,20 @@ begin
       end if;
       if v_answer is null then
         update public.balances b
-           set reserved = b.reserved + v_item.input_estimate + v_output, updated_at = now()
-         where b.subject_id = v_item.user_id
-           and b.allocated - b.used - b.reserved >= v_item.input_estimate + v_output
+           set reserved = b.reserved + v_amount, updated_at = now()
+         where b.subject_id = v_item.user_id and b.allocated - b.used - b.reserved >= v_amount
         returning b.* into strict v_balance;
         insert into public.reservations (id, subject_id, amount, model, prompt_count, expires_at)
         values (
-          v_item.hold, v_item.user_id, v_item.input_estimate + v_output, v_item.model, 1, now() + interval '5 minutes'
+          v_item.hold, v_item.user_id, v_amount, v_item.model, 1, now() + interval '5 minutes'
         );
-        insert into public.generations (id, subject_id, source, model, input_estimate, streamed)
+        -- With its weights, which hold for all of the request, whatever becomes of the model's.
+        insert into public.generations (
+          id, subject_id, source, model, input_estimate, streamed, input_weight, output_weight
+        )
         values (
-          v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate, coalesce(v_item.streamed, false)
+          v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate,
+          coalesce(v_item.streamed, false), v_generation.input_weight, v_generation.output_weight
         );
         v_answer := jsonb_build_object(
           'output_tokens', v_output, 'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
@@ -2158,13 +2242,16 @@ begin
         v_answer := '{"code": "RESERVATION_SETTLED"}';
       elsif v_item.op = 'extend' then
         -- Also with nothing to add: a running stream says that it is still there, and how far it has come.
-        v_output := least(v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved);
+        v_output := private.affordable_tokens(
+          v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved, v_generation.output_weight
+        );
+        v_amount := private.weighted_tokens(v_generation, 0, v_output);
         update public.balances b
-           set reserved = b.reserved + v_output, updated_at = now()
+           set reserved = b.reserved + v_amount, updated_at = now()
          where b.subject_id = v_generation.subject_id and v_output > 0;
         -- Not at every note, as its expiry is in two indexes.
         update public.reservations r
-           set amount = r.amount + v_output, expires_at = now() + interval '5 minutes'
+           set amount = r.amount + v_amount, expires_at = now() + interval '5 minutes'
          where r.id = v_item.hold and (v_output > 0 or r.expires_at < now() + interval '4 minutes');
         update public.generations g
            set provider = v_generation.provider, upstream_id = v_generation.upstream_id,
@@ -2199,7 +2286,7 @@ begin
           update public.reservations r set status = 'settled' where r.id = v_item.hold;
         end if;
         select jsonb_build_object(
-                 'tokens_used', g.input_tokens + g.output_tokens, 'remaining', b.allocated - b.used - b.reserved
+                 'tokens_used', private.weighted_tokens(g, g.input_tokens, g.output_tokens), 'remaining', b.allocated - b.used - b.reserved
                )
           into strict v_answer
           from public.generations g join public.balances b on b.subject_id = g.subject_id
@@ -2221,6 +2308,73 @@ grant execute on function public.meter_chat(jsonb) to service_role;
 comment on function public.meter_chat(jsonb) is
   'Takes, extends and settles holds of chat requests in one transaction. Takes an array of {op: reserve, id, session_id | api_key_id or google_subject, hold, source, model, streamed, input_estimate, output_tokens, idempotency_key, request_hash}, {op: extend, hold, output_tokens, input_seen, output_seen, input_floor, output_floor, provider, upstream_id} and {op: settle, hold, input_tokens, output_tokens, provenance, input_floor, output_floor, provider, upstream_id}; returns an array in the same order: {output_tokens, remaining}, {output_tokens}, {tokens_used, remaining}, or {code, …} where the item was refused.';
 
+-- chat/functions/refresh_model_weights.sql
+
+create or replace function public.refresh_model_weights(p_weights jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: no API role may write model_weights.
+declare
+  v_removed integer;
+  v_changed integer;
+begin
+  delete from public.model_weights w
+   where w.source = 'upstream'
+     and not exists (select from jsonb_to_recordset(p_weights) as given(model text) where lower(given.model) = w.model);
+  get diagnostics v_removed = row_count;
+  -- In order, as other servers may do the same.
+  insert into public.model_weights as w (model, input_weight, output_weight, source)
+  select distinct on (1) lower(given.model), given.input_weight, given.output_weight, 'upstream'
+    from jsonb_to_recordset(p_weights) as given(model text, input_weight numeric, output_weight numeric)
+   order by 1
+  on conflict (model) do update
+    set input_weight = excluded.input_weight, output_weight = excluded.output_weight, updated_at = now()
+   where w.source = 'upstream'
+     and (w.input_weight, w.output_weight) is distinct from (excluded.input_weight, excluded.output_weight);
+  get diagnostics v_changed = row_count;
+  return jsonb_build_object('changed', v_changed, 'removed', v_removed);
+end
+$$;
+grant execute on function public.refresh_model_weights(jsonb) to service_role;
+comment on function public.refresh_model_weights(jsonb) is
+  'Replaces the weights that come from upstream by those given as [{model, input_weight, output_weight}]; the operator''s stay. Returns {changed, removed}.';
+
+-- chat/functions/set_model_weights.sql
+
+create or replace function public.set_model_weights(p_actor jsonb, p_weights jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: no API role may write model_weights.
+declare
+  v_actor text := private.require_admin(p_actor);
+  v_before jsonb := public.list_model_weights(p_actor);
+begin
+  delete from public.model_weights w
+   using jsonb_to_recordset(p_weights) as given(model text, input_weight numeric)
+   where w.model = lower(btrim(given.model)) and given.input_weight is null;
+  insert into public.model_weights (model, input_weight, output_weight, comment)
+  select distinct on (1) lower(btrim(given.model)), given.input_weight,
+         coalesce(given.output_weight, given.input_weight), given.comment
+    from rows from (
+      jsonb_to_recordset(p_weights) as (model text, input_weight numeric, output_weight numeric, comment text)
+    ) with ordinality as given(model, input_weight, output_weight, comment, ord)
+   where given.input_weight is not null
+   order by 1, given.ord desc
+  on conflict (model) do update
+    set input_weight = excluded.input_weight, output_weight = excluded.output_weight, source = 'operator',
+        comment = excluded.comment, updated_at = now();
+  perform private.audit(
+    v_actor, p_actor ->> 'request_id', 'set_model_weights', null, v_before, public.list_model_weights(p_actor)
+  );
+  return public.list_model_weights(p_actor);
+end
+$$;
+grant execute on function public.set_model_weights(jsonb, jsonb) to service_role;
+comment on function public.set_model_weights(jsonb, jsonb) is
+  'Sets the weights given as [{model, input_weight, output_weight, comment}], where the output weighs as the input unless it is given; removes those whose input_weight is null, leaves the others. Returns all weights.';
+
 -- chat/functions/settle_lost_generations.sql
 
 -- What is not known any more is settled at what was noted of it, and a little more, as something may have come since the
@@ -2238,6 +2392,7 @@ declare
   v_lost record;
   v_generation public.generations;
   v_seen bigint;
+  v_held numeric;
   v_output bigint;
   v_events public.usage_events[] := '{}';
 begin
@@ -2250,10 +2405,13 @@ begin
     select g.* into v_generation from public.generations g where g.id = v_lost.id;
     continue when not found;
     v_seen := coalesce(v_generation.output_seen, 0);
-    v_output := v_lost.amount - v_generation.input_estimate;
-    if v_generation.streamed and v_lost.expires_at <= now() then
-      v_output := least(v_output, v_seen + v_allowance);
-    end if;
+    v_held := v_lost.amount - v_generation.input_estimate * v_generation.input_weight;
+    v_output := case
+      when v_generation.streamed and v_lost.expires_at <= now()
+        then private.affordable_tokens(v_seen + v_allowance, v_held, v_generation.output_weight)
+      when v_generation.output_weight > 0 then floor(v_held / v_generation.output_weight)
+      else 0
+    end;
     v_events := v_events || private.close_generation(
       v_generation, 'lost', 'estimated', coalesce(v_generation.input_seen, v_generation.input_estimate),
       greatest(v_output, v_seen)
@@ -2267,6 +2425,17 @@ end
 $$;
 comment on function private.settle_lost_generations(uuid[], timestamptz, uuid[]) is
   'Settles generations whose server went away, except those given: streams at what was noted of them and up to 256 tokens more, answers that come whole, and what runs still, at their holds. Returns how many. The balances must be locked by the caller.';
+
+-- chat/functions/weighted_tokens.sql
+
+create or replace function private.weighted_tokens(p_generation public.generations, p_input bigint, p_output bigint)
+returns bigint
+language sql immutable set search_path = ''
+as $$
+  select ceil(p_input * p_generation.input_weight + p_output * p_generation.output_weight)::bigint
+$$;
+comment on function private.weighted_tokens(public.generations, bigint, bigint) is
+  'Returns what tokens of a generation debit, by the weights its hold was taken with.';
 
 -- devices/functions/delete_device.sql
 
@@ -2928,7 +3097,7 @@ begin
     select g.id as subject_id,
            case r.status
              when 'held' then 0
-             else g.input_tokens + g.output_tokens - g.uncollected + coalesce(c.amount, 0)
+             else private.weighted_tokens(g, g.input_tokens, g.output_tokens) - g.uncollected + coalesce(c.amount, 0)
            end::numeric as stated,
            coalesce(e.cost, 0) as proven
       from public.generations g
@@ -6458,6 +6627,9 @@ create policy generations_read_own on public.generations
   for select to authenticated
   using (subject_id = (select public.current_user_id()));
 
+-- No policy and no grant: only functions with their definer's rights reach it.
+alter table public.model_weights enable row level security;
+
 -- devices/policies.sql
 
 alter table public.devices enable row level security;
@@ -6692,6 +6864,10 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127202800', 'chat_progress')
 on conflict (version) do nothing;
 select private.record_migration('20261127202800', 'c5419799826c8c13667f3a1abdfbaef20238ce6c05faaebcdc333e9e58400d9e');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127203513', 'model_weights')
+on conflict (version) do nothing;
+select private.record_migration('20261127203513', '3d7f921578d8c149d85b38e7af0d73395d9e71bbef00830af80e63833783484a');
 
 commit;
 

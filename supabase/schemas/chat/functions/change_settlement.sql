@@ -8,7 +8,9 @@ language plpgsql volatile set search_path = ''
 as $$
 declare
   v_balance public.balances;
-  v_difference bigint := p_generation.input_tokens + p_generation.output_tokens - p_input - p_output;
+  v_difference bigint :=
+    private.weighted_tokens(p_generation, p_generation.input_tokens, p_generation.output_tokens)
+    - private.weighted_tokens(p_generation, p_input, p_output);
   v_amount bigint;
 begin
   select b.* into strict v_balance from public.balances b where b.subject_id = p_generation.subject_id;

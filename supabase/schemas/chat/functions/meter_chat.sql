@@ -5,6 +5,9 @@ as $$
 -- Definer: the only writer of generations; no API role may write balances, holds or events itself.
 declare
   v_item record;
+  v_weight public.model_weights;
+  v_available bigint;
+  v_amount bigint;
   v_generation public.generations;
   v_balance public.balances;
   v_status text;
@@ -62,16 +65,22 @@ begin
     v_answer := null;
     if v_item.op = 'reserve' then
       select b.* into v_balance from public.balances b where b.subject_id = v_item.user_id;
-      v_output := least(
-        v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved - v_item.input_estimate
+      v_available := v_balance.allocated - v_balance.used - v_balance.reserved;
+      v_weight := private.find_model_weight(v_item.model);
+      v_generation := null;
+      v_generation.input_weight := coalesce(v_weight.input_weight, 1);
+      v_generation.output_weight := coalesce(v_weight.output_weight, 1);
+      v_output := private.affordable_tokens(
+        v_item.output_tokens, v_available - v_item.input_estimate * v_generation.input_weight, v_generation.output_weight
       );
+      v_amount := private.weighted_tokens(v_generation, v_item.input_estimate, v_output);
       v_answer := case
         when v_item.google_subject is not null and v_item.user_id is null then '{"code": "USER_NOT_FOUND"}'
         when v_balance.subject_id is null
           or not private.is_credential_valid(v_item.user_id, v_item.session_id, v_item.api_key_id) then '{"code": "INVALID_TOKEN"}'
         when v_output < 1 then jsonb_build_object(
-          'code', 'INSUFFICIENT_TOKENS', 'requested', v_item.input_estimate + 1,
-          'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
+          'code', 'INSUFFICIENT_TOKENS',
+          'requested', private.weighted_tokens(v_generation, v_item.input_estimate, 1), 'remaining', v_available
         )
       end;
       if v_answer is null and v_item.idempotency_key is not null then
@@ -94,17 +103,20 @@ begin
       end if;
       if v_answer is null then
         update public.balances b
-           set reserved = b.reserved + v_item.input_estimate + v_output, updated_at = now()
-         where b.subject_id = v_item.user_id
-           and b.allocated - b.used - b.reserved >= v_item.input_estimate + v_output
+           set reserved = b.reserved + v_amount, updated_at = now()
+         where b.subject_id = v_item.user_id and b.allocated - b.used - b.reserved >= v_amount
         returning b.* into strict v_balance;
         insert into public.reservations (id, subject_id, amount, model, prompt_count, expires_at)
         values (
-          v_item.hold, v_item.user_id, v_item.input_estimate + v_output, v_item.model, 1, now() + interval '5 minutes'
+          v_item.hold, v_item.user_id, v_amount, v_item.model, 1, now() + interval '5 minutes'
         );
-        insert into public.generations (id, subject_id, source, model, input_estimate, streamed)
+        -- With its weights, which hold for all of the request, whatever becomes of the model's.
+        insert into public.generations (
+          id, subject_id, source, model, input_estimate, streamed, input_weight, output_weight
+        )
         values (
-          v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate, coalesce(v_item.streamed, false)
+          v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate,
+          coalesce(v_item.streamed, false), v_generation.input_weight, v_generation.output_weight
         );
         v_answer := jsonb_build_object(
           'output_tokens', v_output, 'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
@@ -124,13 +136,16 @@ begin
         v_answer := '{"code": "RESERVATION_SETTLED"}';
       elsif v_item.op = 'extend' then
         -- Also with nothing to add: a running stream says that it is still there, and how far it has come.
-        v_output := least(v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved);
+        v_output := private.affordable_tokens(
+          v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved, v_generation.output_weight
+        );
+        v_amount := private.weighted_tokens(v_generation, 0, v_output);
         update public.balances b
-           set reserved = b.reserved + v_output, updated_at = now()
+           set reserved = b.reserved + v_amount, updated_at = now()
          where b.subject_id = v_generation.subject_id and v_output > 0;
         -- Not at every note, as its expiry is in two indexes.
         update public.reservations r
-           set amount = r.amount + v_output, expires_at = now() + interval '5 minutes'
+           set amount = r.amount + v_amount, expires_at = now() + interval '5 minutes'
          where r.id = v_item.hold and (v_output > 0 or r.expires_at < now() + interval '4 minutes');
         update public.generations g
            set provider = v_generation.provider, upstream_id = v_generation.upstream_id,
@@ -165,7 +180,7 @@ begin
           update public.reservations r set status = 'settled' where r.id = v_item.hold;
         end if;
         select jsonb_build_object(
-                 'tokens_used', g.input_tokens + g.output_tokens, 'remaining', b.allocated - b.used - b.reserved
+                 'tokens_used', private.weighted_tokens(g, g.input_tokens, g.output_tokens), 'remaining', b.allocated - b.used - b.reserved
                )
           into strict v_answer
           from public.generations g join public.balances b on b.subject_id = g.subject_id

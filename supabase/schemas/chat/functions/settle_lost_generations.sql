@@ -13,6 +13,7 @@ declare
   v_lost record;
   v_generation public.generations;
   v_seen bigint;
+  v_held numeric;
   v_output bigint;
   v_events public.usage_events[] := '{}';
 begin
@@ -25,10 +26,13 @@ begin
     select g.* into v_generation from public.generations g where g.id = v_lost.id;
     continue when not found;
     v_seen := coalesce(v_generation.output_seen, 0);
-    v_output := v_lost.amount - v_generation.input_estimate;
-    if v_generation.streamed and v_lost.expires_at <= now() then
-      v_output := least(v_output, v_seen + v_allowance);
-    end if;
+    v_held := v_lost.amount - v_generation.input_estimate * v_generation.input_weight;
+    v_output := case
+      when v_generation.streamed and v_lost.expires_at <= now()
+        then private.affordable_tokens(v_seen + v_allowance, v_held, v_generation.output_weight)
+      when v_generation.output_weight > 0 then floor(v_held / v_generation.output_weight)
+      else 0
+    end;
     v_events := v_events || private.close_generation(
       v_generation, 'lost', 'estimated', coalesce(v_generation.input_seen, v_generation.input_estimate),
       greatest(v_output, v_seen)
