@@ -679,8 +679,15 @@ create table if not exists public.generations (
   uncollected bigint not null default 0 check (uncollected >= 0),
   reconcile_at timestamptz,
   reconcile_tries smallint not null default 0 check (reconcile_tries >= 0),
-  created_at timestamptz not null default now()
-);
+  created_at timestamptz not null default now(),
+  streamed boolean not null default false,
+  input_seen bigint check (input_seen >= 0),
+  output_seen bigint check (output_seen >= 0),
+  input_floor bigint not null default 0 check (input_floor >= 0),
+  output_floor bigint not null default 0 check (output_floor >= 0),
+  input_weight numeric(12, 4) not null default 1 check (input_weight >= 0),
+  output_weight numeric(12, 4) not null default 1 check (output_weight >= 0)
+) with (fillfactor = 70);
 create index if not exists generations_subject_idx on public.generations (subject_id, created_at, id);
 create index if not exists generations_reconcile_idx on public.generations (reconcile_at) where reconcile_at is not null;
 comment on table public.generations is 'One row per chat request: what its hold was for, and what it came to. Nothing of a prompt or an answer.';
@@ -698,6 +705,29 @@ comment on column public.generations.uncollected is 'Tokens upstream counted tha
 comment on column public.generations.reconcile_at is 'When upstream is asked (again) for its count; null where there is nothing to ask.';
 comment on column public.generations.reconcile_tries is 'How often it was asked.';
 comment on column public.generations.created_at is 'When the hold was taken.';
+comment on column public.generations.streamed is 'Whether the answer is passed on as it comes, and its progress noted.';
+comment on column public.generations.input_seen is 'Tokens of the prompt at the last note; null before the first.';
+comment on column public.generations.output_seen is 'Tokens of the answer at the last note; null before the first.';
+comment on column public.generations.input_floor is 'Fewest tokens the prompt can be; a smaller count of upstream''s is not believed.';
+comment on column public.generations.output_floor is 'Fewest tokens the text that passed can be; a smaller count of upstream''s is not believed.';
+comment on column public.generations.input_weight is 'What a token of the prompt debits: the model''s weight when the hold was taken.';
+comment on column public.generations.output_weight is 'What a token of the answer debits: the model''s weight when the hold was taken.';
+
+create table if not exists public.model_weights (
+  model text primary key check (model = lower(btrim(model)) and length(model) between 1 and 200),
+  input_weight numeric(12, 4) not null check (input_weight between 0 and 1000000),
+  output_weight numeric(12, 4) not null check (output_weight between 0 and 1000000),
+  source text not null default 'operator' check (source in ('operator', 'upstream')),
+  comment text check (length(comment) <= 500),
+  updated_at timestamptz not null default now()
+);
+comment on table public.model_weights is 'Tokens a token of a model debits from an account in chat; 1 for models without a row. Edit rows freely; the next request uses the new weight.';
+comment on column public.model_weights.model is 'The model in lower case; vendor/* stands for all of a vendor without a row of their own, * for all others, *:free for free ones.';
+comment on column public.model_weights.input_weight is 'Tokens debited for one token of the prompt.';
+comment on column public.model_weights.output_weight is 'Tokens debited for one token of the answer.';
+comment on column public.model_weights.source is 'operator, or upstream: derived from its prices, and overwritten when they change. Set it to operator to keep an edited row.';
+comment on column public.model_weights.comment is 'Why, for those who come after.';
+comment on column public.model_weights.updated_at is 'When the weight last changed.';
 
 -- subscriptions/tables.sql
 
@@ -1832,6 +1862,71 @@ grant execute on function public.set_budget(jsonb, text, bigint) to service_role
 comment on function public.set_budget(jsonb, text, bigint) is
   'Sets the size of a pool, null for unlimited. One smaller than what is allocated only stops further allocations.';
 
+-- chat/functions/affordable_tokens.sql
+
+create or replace function private.affordable_tokens(p_wanted bigint, p_available numeric, p_weight numeric)
+returns bigint
+language sql immutable set search_path = ''
+as $$
+  select case
+    when p_available < 0 then 0
+    when p_weight = 0 then p_wanted
+    else least(p_wanted, floor(p_available / p_weight))
+  end::bigint
+$$;
+comment on function private.affordable_tokens(bigint, numeric, numeric) is
+  'Returns how many of the wanted tokens of an answer a balance pays for, each at a weight.';
+
+-- chat/functions/change_settlement.sql
+
+-- Changes what a closed generation came to, by a ledger entry: what it was settled at stays in its event. The caller has
+-- locked the pool and then the balance.
+create or replace function private.change_settlement(
+  p_generation public.generations, p_provenance text, p_input bigint, p_output bigint, p_actor text
+)
+returns bigint
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_balance public.balances;
+  v_difference bigint :=
+    private.weighted_tokens(p_generation, p_generation.input_tokens, p_generation.output_tokens)
+    - private.weighted_tokens(p_generation, p_input, p_output);
+  v_amount bigint;
+begin
+  select b.* into strict v_balance from public.balances b where b.subject_id = p_generation.subject_id;
+  v_amount := case
+    when v_difference > 0 then greatest(v_difference - p_generation.uncollected, 0)
+    -- More than an account was ever given, and does not hold for others, cannot be taken from it.
+    else greatest(v_difference, v_balance.reserved - v_balance.allocated)
+  end;
+  if v_amount <> 0 then
+    -- What can no longer be taken back becomes debt.
+    update public.balances b
+       set allocated = b.allocated + v_amount,
+           used = b.used - greatest(b.used + b.reserved - b.allocated - v_amount, 0),
+           debt = b.debt + greatest(b.used + b.reserved - b.allocated - v_amount, 0),
+           updated_at = now()
+     where b.subject_id = p_generation.subject_id;
+    insert into public.ledger_entries (subject_id, kind, amount, period, actor, reference)
+    values (
+      p_generation.subject_id, 'correction', v_amount, v_balance.period, p_actor, 'generation:' || p_generation.id
+    );
+    update public.budgets set allocated = allocated + v_amount, updated_at = now() where subject_kind = 'user';
+  end if;
+  update public.generations g
+     set provenance = p_provenance, input_tokens = p_input, output_tokens = p_output,
+         provider = p_generation.provider, upstream_id = p_generation.upstream_id,
+         input_floor = p_generation.input_floor, output_floor = p_generation.output_floor,
+         uncollected = g.uncollected + v_amount - v_difference,
+         reconcile_at = p_generation.reconcile_at
+   where g.id = p_generation.id;
+  return v_amount;
+end
+$$;
+comment on function private.change_settlement(public.generations, text, bigint, bigint, text) is
+  'Changes what a closed generation came to, with a ledger entry for the difference; returns the tokens given back, negative where more were taken. The pool and the balance must be locked by the caller.';
+
 -- chat/functions/claim_estimated_generations.sql
 
 create or replace function public.claim_estimated_generations(p_limit integer)
@@ -1871,12 +1966,12 @@ returns public.usage_events
 language plpgsql volatile set search_path = ''
 as $$
 declare
-  v_cost bigint := p_input + p_output;
+  v_cost bigint := private.weighted_tokens(p_generation, p_input, p_output);
   v_held bigint;
   v_period integer;
 begin
   update public.reservations r
-     set status = p_status, closed_at = now(), usage_event_id = case when v_cost > 0 then r.id end
+     set status = p_status, closed_at = now(), usage_event_id = case when p_input + p_output > 0 then r.id end
    where r.id = p_generation.id and r.status = 'held'
   returning r.amount into strict v_held;
   update public.balances b
@@ -1889,11 +1984,12 @@ begin
   update public.generations g
      set provenance = p_provenance, input_tokens = p_input, output_tokens = p_output,
          provider = p_generation.provider, upstream_id = p_generation.upstream_id,
+         input_floor = p_generation.input_floor, output_floor = p_generation.output_floor,
          reconcile_at = case when p_provenance = 'estimated' and p_generation.upstream_id is not null then now() end
    where g.id = p_generation.id;
   return row(
     p_generation.id, p_generation.subject_id, p_generation.subject_id, null, p_generation.source,
-    coalesce(p_generation.provider, 'unknown'), p_generation.model, 1, p_input, p_output, v_cost, v_cost,
+    coalesce(p_generation.provider, 'unknown'), p_generation.model, 1, p_input, p_output, p_input + p_output, v_cost,
     p_provenance, v_period, null, now(), now()
   )::public.usage_events;
 end
@@ -1910,46 +2006,38 @@ as $$
 -- Definer: writes balances, pools and the ledger, which no API role may.
 declare
   v_generation public.generations;
-  v_balance public.balances;
-  v_difference bigint;
+  v_input bigint := p_input_tokens;
+  v_output bigint := p_output_tokens;
+  v_provenance text := 'provider_final';
   v_amount bigint;
 begin
   -- The pool before the balance, as everywhere.
   perform from public.budgets where subject_kind = 'user' for update;
-  select b.* into v_balance
-    from public.balances b join public.generations g on g.subject_id = b.subject_id
-   where g.id = p_id for update of b;
+  perform from public.balances b join public.generations g on g.subject_id = b.subject_id
+    where g.id = p_id for update of b;
   select g.* into v_generation from public.generations g where g.id = p_id;
   if v_generation.provenance is distinct from 'estimated' then
     return '{"corrected": false, "amount": 0}';
   end if;
-  v_difference := v_generation.input_tokens + v_generation.output_tokens - p_input_tokens - p_output_tokens;
-  -- More than an account was ever given, and does not hold for others, cannot be taken from it.
-  v_amount := greatest(v_difference, v_balance.reserved - v_balance.allocated);
-  if v_amount <> 0 then
-    -- What can no longer be taken back becomes debt.
-    update public.balances b
-       set allocated = b.allocated + v_amount,
-           used = b.used - greatest(b.used + b.reserved - b.allocated - v_amount, 0),
-           debt = b.debt + greatest(b.used + b.reserved - b.allocated - v_amount, 0),
-           updated_at = now()
-     where b.subject_id = v_generation.subject_id;
-    insert into public.ledger_entries (subject_id, kind, amount, period, actor, reference)
-    values (
-      v_generation.subject_id, 'correction', v_amount, v_balance.period, 'system:reconciliation', 'generation:' || p_id
-    );
-    update public.budgets set allocated = allocated + v_amount, updated_at = now() where subject_kind = 'user';
+  -- A count that what was seen contradicts changes nothing: the estimate stands, and upstream is asked again.
+  if v_input < v_generation.input_floor then
+    v_input := greatest(v_input, v_generation.input_tokens);
+    v_provenance := 'estimated';
   end if;
-  update public.generations g
-     set provenance = 'provider_final', input_tokens = p_input_tokens, output_tokens = p_output_tokens,
-         uncollected = v_amount - v_difference, reconcile_at = null
-   where g.id = p_id;
-  return jsonb_build_object('corrected', true, 'amount', v_amount);
+  if v_output < v_generation.output_floor then
+    v_output := greatest(v_output, v_generation.output_tokens);
+    v_provenance := 'estimated';
+  end if;
+  if v_provenance = 'provider_final' then
+    v_generation.reconcile_at := null;
+  end if;
+  v_amount := private.change_settlement(v_generation, v_provenance, v_input, v_output, 'system:reconciliation');
+  return jsonb_build_object('corrected', v_provenance = 'provider_final' or v_amount <> 0, 'amount', v_amount);
 end
 $$;
 grant execute on function public.correct_generation(uuid, bigint, bigint) to service_role;
 comment on function public.correct_generation(uuid, bigint, bigint) is
-  'Corrects an estimated generation to what upstream counted, once, by a ledger entry. Returns {corrected, amount}: tokens given back, or taken where negative.';
+  'Corrects an estimated generation to what upstream counted, by a ledger entry; a number that is less than what was seen can be leaves the estimate. Returns {corrected, amount}: tokens given back, or taken where negative.';
 
 -- chat/functions/export_generations.sql
 
@@ -1966,7 +2054,7 @@ begin
     select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at, page.id), '[]')
       from (
         select g.id, g.source, g.model, g.provider, g.upstream_id, g.input_estimate, g.provenance,
-               g.input_tokens, g.output_tokens, g.uncollected, g.created_at
+               g.input_tokens, g.output_tokens, g.uncollected, g.input_weight, g.output_weight, g.created_at
           from public.generations g
          where g.subject_id = v_user_id and (g.created_at, g.id) > (p_after_at, p_after_id)
          order by g.created_at, g.id
@@ -1979,6 +2067,41 @@ grant execute on function public.export_generations(integer, timestamptz, uuid) 
 comment on function public.export_generations(integer, timestamptz, uuid) is
   'Returns the caller''s chat requests, oldest first; after (time, id) to page on.';
 
+-- chat/functions/find_model_weight.sql
+
+-- Suffixes choose among providers of a model and weigh what it does; a free variant is another thing, and is never
+-- weighed by the price of the model it is a variant of.
+create or replace function private.find_model_weight(p_model text)
+returns public.model_weights
+language sql stable set search_path = ''
+as $$
+  select w.*
+    from unnest(case
+           when p_model like '%:free' then array[p_model, '*:free']
+           else array[p_model, split_part(p_model, ':', 1), split_part(p_model, '/', 1) || '/*', '*']
+         end) with ordinality as name(model, rank)
+    join public.model_weights w on w.model = name.model
+   order by name.rank
+   limit 1
+$$;
+comment on function private.find_model_weight(text) is
+  'Returns the weight of a model: its own, without its suffix, of its vendor, or of all others; null where none has a row.';
+
+-- chat/functions/list_model_weights.sql
+
+create or replace function public.list_model_weights(p_actor jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: no API role may read model_weights.
+begin
+  perform private.require_admin(p_actor);
+  return (select coalesce(jsonb_agg(to_jsonb(w) order by w.model), '[]') from public.model_weights w);
+end
+$$;
+grant execute on function public.list_model_weights(jsonb) to service_role;
+comment on function public.list_model_weights(jsonb) is 'Returns all weights of models; those without a row weigh 1.';
+
 -- chat/functions/meter_chat.sql
 
 create or replace function public.meter_chat(p_items jsonb)
@@ -1988,6 +2111,9 @@ as $$
 -- Definer: the only writer of generations; no API role may write balances, holds or events itself.
 declare
   v_item record;
+  v_weight public.model_weights;
+  v_available bigint;
+  v_amount bigint;
   v_generation public.generations;
   v_balance public.balances;
   v_status text;
@@ -1996,7 +2122,17 @@ declare
   v_answer jsonb;
   v_answers jsonb[] := '{}';
   v_events public.usage_events[] := '{}';
+  v_has_pool boolean;
 begin
+  -- What was given up for lost is corrected, which takes the pool, and the pool comes before the balances.
+  select coalesce(bool_or(
+           (select r.status from public.reservations r where r.id = (i ->> 'hold')::uuid) = 'lost'
+         ), false)
+    into v_has_pool
+    from jsonb_array_elements(p_items) i where i ->> 'op' = 'settle';
+  if v_has_pool then
+    perform from public.budgets where subject_kind = 'user' for update;
+  end if;
   select array_agg(distinct s.subject_id) into v_subjects
     from (
       select coalesce(g.subject_id, i.id, e.user_id) as subject_id
@@ -2021,11 +2157,13 @@ begin
         jsonb_to_recordset(p_items) as (
           op text, id uuid, session_id uuid, api_key_id uuid, google_subject text, hold uuid, source text, model text,
           input_estimate bigint, output_tokens bigint, idempotency_key text, request_hash text, provider text,
-          upstream_id text, provenance text, input_tokens bigint
+          upstream_id text, provenance text, input_tokens bigint, streamed boolean, input_seen bigint,
+          output_seen bigint, input_floor bigint, output_floor bigint
         )
       ) with ordinality as i(
         op, id, session_id, api_key_id, google_subject, hold, source, model, input_estimate, output_tokens,
-        idempotency_key, request_hash, provider, upstream_id, provenance, input_tokens, ord
+        idempotency_key, request_hash, provider, upstream_id, provenance, input_tokens, streamed, input_seen,
+        output_seen, input_floor, output_floor, ord
       )
       left join private.external_identities e on e.provider = 'google' and e.subject = i.google_subject
      order by i.ord
@@ -2033,9 +2171,15 @@ begin
     v_answer := null;
     if v_item.op = 'reserve' then
       select b.* into v_balance from public.balances b where b.subject_id = v_item.user_id;
-      v_output := least(
-        v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved - v_item.input_estimate
+      v_available := v_balance.allocated - v_balance.used - v_balance.reserved;
+      v_weight := private.find_model_weight(v_item.model);
+      v_generation := null;
+      v_generation.input_weight := coalesce(v_weight.input_weight, 1);
+      v_generation.output_weight := coalesce(v_weight.output_weight, 1);
+      v_output := private.affordable_tokens(
+        v_item.output_tokens, v_available - v_item.input_estimate * v_generation.input_weight, v_generation.output_weight
       );
+      v_amount := private.weighted_tokens(v_generation, v_item.input_estimate, v_output);
       v_answer := case
         when v_item.google_subject is not null and v_item.user_id is null then '{"code": "USER_NOT_FOUND"}'
         when v_balance.subject_id is null
@@ -2066,16 +2210,21 @@ begin
       end if;
       if v_answer is null then
         update public.balances b
-           set reserved = b.reserved + v_item.input_estimate + v_output, updated_at = now()
-         where b.subject_id = v_item.user_id
-           and b.allocated - b.used - b.reserved >= v_item.input_estimate + v_output
+           set reserved = b.reserved + v_amount, updated_at = now()
+         where b.subject_id = v_item.user_id and b.allocated - b.used - b.reserved >= v_amount
         returning b.* into strict v_balance;
         insert into public.reservations (id, subject_id, amount, model, prompt_count, expires_at)
         values (
-          v_item.hold, v_item.user_id, v_item.input_estimate + v_output, v_item.model, 1, now() + interval '5 minutes'
+          v_item.hold, v_item.user_id, v_amount, v_item.model, 1, now() + interval '5 minutes'
         );
-        insert into public.generations (id, subject_id, source, model, input_estimate)
-        values (v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate);
+        -- With its weights, which hold for all of the request, whatever becomes of the model's.
+        insert into public.generations (
+          id, subject_id, source, model, input_estimate, streamed, input_weight, output_weight
+        )
+        values (
+          v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate,
+          coalesce(v_item.streamed, false), v_generation.input_weight, v_generation.output_weight
+        );
         v_answer := jsonb_build_object(
           'output_tokens', v_output, 'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
         );
@@ -2086,23 +2235,31 @@ begin
       select b.* into v_balance from public.balances b where b.subject_id = v_generation.subject_id;
       v_generation.provider := coalesce(v_item.provider, v_generation.provider);
       v_generation.upstream_id := coalesce(v_item.upstream_id, v_generation.upstream_id);
+      v_generation.input_floor := coalesce(v_item.input_floor, v_generation.input_floor);
+      v_generation.output_floor := coalesce(v_item.output_floor, v_generation.output_floor);
       if v_status is null then
         v_answer := '{"code": "RESERVATION_NOT_FOUND"}';
       elsif v_item.op = 'extend' and v_status <> 'held' then
         v_answer := '{"code": "RESERVATION_SETTLED"}';
       elsif v_item.op = 'extend' then
-        -- Also with nothing to add: a running stream says that it is still there, and what upstream calls it.
-        v_output := least(v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved);
+        -- Also with nothing to add: a running stream says that it is still there, and how far it has come.
+        v_output := private.affordable_tokens(
+          v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved, v_generation.output_weight
+        );
+        v_amount := private.weighted_tokens(v_generation, 0, v_output);
         update public.balances b
-           set reserved = b.reserved + v_output, updated_at = now()
+           set reserved = b.reserved + v_amount, updated_at = now()
          where b.subject_id = v_generation.subject_id and v_output > 0;
+        -- Not at every note, as its expiry is in two indexes.
         update public.reservations r
-           set amount = r.amount + v_output, expires_at = now() + interval '5 minutes'
-         where r.id = v_item.hold;
+           set amount = r.amount + v_amount, expires_at = now() + interval '5 minutes'
+         where r.id = v_item.hold and (v_output > 0 or r.expires_at < now() + interval '4 minutes');
         update public.generations g
-           set provider = v_generation.provider, upstream_id = v_generation.upstream_id
-         where g.id = v_item.hold
-           and (g.provider, g.upstream_id) is distinct from (v_generation.provider, v_generation.upstream_id);
+           set provider = v_generation.provider, upstream_id = v_generation.upstream_id,
+               input_seen = coalesce(v_item.input_seen, g.input_seen),
+               output_seen = coalesce(v_item.output_seen, g.output_seen),
+               input_floor = v_generation.input_floor, output_floor = v_generation.output_floor
+         where g.id = v_item.hold;
         v_answer := jsonb_build_object('output_tokens', v_output);
       elsif v_item.op = 'settle' then
         -- Only the first settlement counts: one that is sent again finds the hold closed.
@@ -2115,9 +2272,22 @@ begin
           delete from private.idempotency_keys k
            where k.subject_id = v_generation.subject_id and k.answer = jsonb_build_object('hold', v_item.hold);
           perform private.close_generation(v_generation, 'released', null, 0, 0);
+        elsif v_status = 'lost' and v_generation.provenance = 'estimated'
+          and exists (select from public.users u where u.id = v_generation.subject_id) then
+          -- A server that was out of reach for long knows what its stream came to; the hold was only an estimate of it.
+          if not v_has_pool then
+            raise sqlstate '40001' using message = 'a hold was given up for lost at the same time';
+          end if;
+          v_generation.reconcile_at := case
+            when v_item.provenance = 'estimated' and v_generation.upstream_id is not null then now()
+          end;
+          perform private.change_settlement(
+            v_generation, v_item.provenance, v_item.input_tokens, v_item.output_tokens, 'system:late_settlement'
+          );
+          update public.reservations r set status = 'settled' where r.id = v_item.hold;
         end if;
         select jsonb_build_object(
-                 'tokens_used', g.input_tokens + g.output_tokens, 'remaining', b.allocated - b.used - b.reserved
+                 'tokens_used', private.weighted_tokens(g, g.input_tokens, g.output_tokens), 'remaining', b.allocated - b.used - b.reserved
                )
           into strict v_answer
           from public.generations g join public.balances b on b.subject_id = g.subject_id
@@ -2137,10 +2307,81 @@ end
 $$;
 grant execute on function public.meter_chat(jsonb) to service_role;
 comment on function public.meter_chat(jsonb) is
-  'Takes, extends and settles holds of chat requests in one transaction. Takes an array of {op: reserve, id, session_id | api_key_id or google_subject, hold, source, model, input_estimate, output_tokens, idempotency_key, request_hash}, {op: extend, hold, output_tokens, provider, upstream_id} and {op: settle, hold, input_tokens, output_tokens, provenance, provider, upstream_id}; returns an array in the same order: {output_tokens, remaining}, {output_tokens}, {tokens_used, remaining}, or {code, …} where the item was refused.';
+  'Takes, extends and settles holds of chat requests in one transaction. Takes an array of {op: reserve, id, session_id | api_key_id or google_subject, hold, source, model, streamed, input_estimate, output_tokens, idempotency_key, request_hash}, {op: extend, hold, output_tokens, input_seen, output_seen, input_floor, output_floor, provider, upstream_id} and {op: settle, hold, input_tokens, output_tokens, provenance, input_floor, output_floor, provider, upstream_id}; returns an array in the same order: {output_tokens, remaining}, {output_tokens}, {tokens_used, remaining}, or {code, …} where the item was refused.';
+
+-- chat/functions/refresh_model_weights.sql
+
+create or replace function public.refresh_model_weights(p_weights jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: no API role may write model_weights.
+declare
+  v_removed integer;
+  v_changed integer;
+begin
+  delete from public.model_weights w
+   where w.source = 'upstream'
+     and not exists (select from jsonb_to_recordset(p_weights) as given(model text) where lower(given.model) = w.model);
+  get diagnostics v_removed = row_count;
+  -- In order, as other servers may do the same.
+  insert into public.model_weights as w (model, input_weight, output_weight, source)
+  select distinct on (1) lower(given.model), given.input_weight, given.output_weight, 'upstream'
+    from jsonb_to_recordset(p_weights) as given(model text, input_weight numeric, output_weight numeric)
+   order by 1
+  on conflict (model) do update
+    set input_weight = excluded.input_weight, output_weight = excluded.output_weight, updated_at = now()
+   where w.source = 'upstream'
+     and (w.input_weight, w.output_weight) is distinct from (excluded.input_weight, excluded.output_weight);
+  get diagnostics v_changed = row_count;
+  return jsonb_build_object('changed', v_changed, 'removed', v_removed);
+end
+$$;
+grant execute on function public.refresh_model_weights(jsonb) to service_role;
+comment on function public.refresh_model_weights(jsonb) is
+  'Replaces the weights that come from upstream by those given as [{model, input_weight, output_weight}]; the operator''s stay. Returns {changed, removed}.';
+
+-- chat/functions/set_model_weights.sql
+
+create or replace function public.set_model_weights(p_actor jsonb, p_weights jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: no API role may write model_weights.
+declare
+  v_actor text := private.require_admin(p_actor);
+  v_before jsonb := public.list_model_weights(p_actor);
+begin
+  delete from public.model_weights w
+   using jsonb_to_recordset(p_weights) as given(model text, input_weight numeric)
+   where w.model = lower(btrim(given.model)) and given.input_weight is null;
+  insert into public.model_weights (model, input_weight, output_weight, comment)
+  select distinct on (1) lower(btrim(given.model)), given.input_weight,
+         coalesce(given.output_weight, given.input_weight), given.comment
+    from rows from (
+      jsonb_to_recordset(p_weights) as (model text, input_weight numeric, output_weight numeric, comment text)
+    ) with ordinality as given(model, input_weight, output_weight, comment, ord)
+   where given.input_weight is not null
+   order by 1, given.ord desc
+  on conflict (model) do update
+    set input_weight = excluded.input_weight, output_weight = excluded.output_weight, source = 'operator',
+        comment = excluded.comment, updated_at = now();
+  perform private.audit(
+    v_actor, p_actor ->> 'request_id', 'set_model_weights', null, v_before, public.list_model_weights(p_actor)
+  );
+  return public.list_model_weights(p_actor);
+end
+$$;
+grant execute on function public.set_model_weights(jsonb, jsonb) to service_role;
+comment on function public.set_model_weights(jsonb, jsonb) is
+  'Sets the weights given as [{model, input_weight, output_weight, comment}], where the output weighs as the input unless it is given; removes those whose input_weight is null, leaves the others. Returns all weights.';
 
 -- chat/functions/settle_lost_generations.sql
 
+-- What is not known any more is settled at what was noted of it, and a little more, as something may have come since the
+-- last note: a running stream is noted every 512 tokens, so that with half of them neither side is out by more than the
+-- other half. Answers that come whole are not noted, and upstream finishes and bills them whatever happens here: they
+-- are settled at the whole hold. So is what runs still, when its account ends.
 create or replace function private.settle_lost_generations(
   p_subjects uuid[], p_expired_by timestamptz, p_except uuid[] default '{}'
 )
@@ -2148,20 +2389,33 @@ returns integer
 language plpgsql volatile set search_path = ''
 as $$
 declare
+  v_allowance constant bigint := 256;
   v_lost record;
   v_generation public.generations;
+  v_seen bigint;
+  v_held numeric;
+  v_output bigint;
   v_events public.usage_events[] := '{}';
 begin
   for v_lost in
-    select r.id, r.amount from public.reservations r
+    select r.id, r.amount, r.expires_at from public.reservations r
      where r.subject_id = any (p_subjects) and r.status = 'held' and r.expires_at <= p_expired_by
        and r.id <> all (p_except)
      order by r.id
   loop
     select g.* into v_generation from public.generations g where g.id = v_lost.id;
     continue when not found;
+    v_seen := coalesce(v_generation.output_seen, 0);
+    v_held := v_lost.amount - v_generation.input_estimate * v_generation.input_weight;
+    v_output := case
+      when v_generation.streamed and v_lost.expires_at <= now()
+        then private.affordable_tokens(v_seen + v_allowance, v_held, v_generation.output_weight)
+      when v_generation.output_weight > 0 then floor(v_held / v_generation.output_weight)
+      else 0
+    end;
     v_events := v_events || private.close_generation(
-      v_generation, 'lost', 'estimated', v_generation.input_estimate, v_lost.amount - v_generation.input_estimate
+      v_generation, 'lost', 'estimated', coalesce(v_generation.input_seen, v_generation.input_estimate),
+      greatest(v_output, v_seen)
     );
   end loop;
   if cardinality(v_events) > 0 then
@@ -2171,7 +2425,18 @@ begin
 end
 $$;
 comment on function private.settle_lost_generations(uuid[], timestamptz, uuid[]) is
-  'Settles generations whose server went away at the whole of their holds, except those given; returns how many. The balances must be locked by the caller.';
+  'Settles generations whose server went away, except those given: streams at what was noted of them and up to 256 tokens more, answers that come whole, and what runs still, at their holds. Returns how many. The balances must be locked by the caller.';
+
+-- chat/functions/weighted_tokens.sql
+
+create or replace function private.weighted_tokens(p_generation public.generations, p_input bigint, p_output bigint)
+returns bigint
+language sql immutable set search_path = ''
+as $$
+  select ceil(p_input * p_generation.input_weight + p_output * p_generation.output_weight)::bigint
+$$;
+comment on function private.weighted_tokens(public.generations, bigint, bigint) is
+  'Returns what tokens of a generation debit, by the weights its hold was taken with.';
 
 -- devices/functions/delete_device.sql
 
@@ -2833,7 +3098,7 @@ begin
     select g.id as subject_id,
            case r.status
              when 'held' then 0
-             else g.input_tokens + g.output_tokens - g.uncollected + coalesce(c.amount, 0)
+             else private.weighted_tokens(g, g.input_tokens, g.output_tokens) - g.uncollected + coalesce(c.amount, 0)
            end::numeric as stated,
            coalesce(e.cost, 0) as proven
       from public.generations g
@@ -6362,6 +6627,9 @@ drop policy if exists generations_read_own on public.generations;
 create policy generations_read_own on public.generations
   for select to authenticated
   using (subject_id = (select public.current_user_id()));
+
+-- No policy and no grant: only functions with their definer's rights reach it.
+alter table public.model_weights enable row level security;
 
 -- devices/policies.sql
 

@@ -106,6 +106,8 @@ function toChatConfig(environment: Environment) {
     models: environment.CHAT_MODELS === undefined ? undefined : models,
     /** Whether requests may ask for what may cost more than tokens. */
     hasExtras: environment.CHAT_EXTRAS === 'on',
+    /** US dollars for a million tokens that weigh 1; undefined where upstream's prices decide nothing. */
+    weightPrice: environment.CHAT_MODEL_WEIGHTS === 'prices' ? Number(environment.CHAT_WEIGHT_PRICE) : undefined,
     /** Largest request, in bytes. */
     bodyLimitBytes: parseBytes(environment.CHAT_BODY_LIMIT),
     /** Tokens held for a file that a request only names by its address. */

@@ -181,6 +181,16 @@ const Chat = {
     description:
       'on lets requests ask for what may cost more than tokens: web search and other tools of the provider, plugins, presets, service tiers, sound, images, chosen providers.',
   }),
+  CHAT_MODEL_WEIGHTS: Type.Union([Type.Literal('off'), Type.Literal('prices')], {
+    default: 'off',
+    description:
+      'prices lets a token of an expensive model debit more than one of a cheap one, by the prices upstream lists; weights that admins set count either way.',
+  }),
+  CHAT_WEIGHT_PRICE: Type.String({
+    default: '1',
+    pattern: '^(?=.*[1-9])[0-9]{1,6}([.][0-9]{1,6})?$',
+    description: 'With prices: US dollars for a million tokens of which each debits 1.',
+  }),
   CHAT_BODY_LIMIT: Type.String({
     default: '20MiB',
     pattern: '^[1-9][0-9]{0,8}( ?[KM]i?B)?$',

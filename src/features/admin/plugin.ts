@@ -4,6 +4,7 @@ import type { Database } from '../../platform/database/client/database.js';
 import { allocationRoutes } from './budget/allocation-routes.js';
 import { budgetRoutes } from './budget/budget-routes.js';
 import { modelCostRoutes } from './budget/model-cost-routes.js';
+import { modelWeightRoutes } from './budget/model-weight-routes.js';
 import { periodRoutes } from './budget/period-routes.js';
 import { managedDeviceRoutes } from './devices/device-routes.js';
 import { auditRoutes } from './reports/audit-routes.js';
@@ -30,6 +31,7 @@ export const admin: FastifyPluginAsync<AdminOptions> = async (app, { database, d
     await scope.register(budgetRoutes, { database });
     await scope.register(periodRoutes, { database });
     await scope.register(modelCostRoutes, { database });
+    await scope.register(modelWeightRoutes, { database });
     await scope.register(managedDeviceRoutes, { database });
     await scope.register(dashboardRoutes, { database });
     await scope.register(ledgerRoutes, { database });

@@ -117,6 +117,7 @@ async function startGeneration(chat: ChatServices, job: CompletionJob, log: Fast
   const hold = await reserve(job, {
     source,
     model: model.toLowerCase(),
+    isStreaming,
     inputEstimate: prompt.tokens,
     outputTokens: limit.wantedTokens,
     idempotencyKey,

@@ -69,6 +69,8 @@ const STATUSES: Readonly<Record<string, readonly string[]>> = {
   'get /api/admin/periods/{number}': ['200', '400', ...UNAUTHORIZED],
   'get /api/admin/model-costs': ['200', ...UNAUTHORIZED],
   'put /api/admin/model-costs': ['200', ...UNAUTHORIZED, ...BODY],
+  'get /api/admin/model-weights': ['200', ...UNAUTHORIZED],
+  'put /api/admin/model-weights': ['200', ...UNAUTHORIZED, ...BODY],
   'post /api/admin/block-device': ['200', '404', ...UNAUTHORIZED, ...BODY],
   'post /api/admin/devices/{id}/rotate': ['200', '404', ...UNAUTHORIZED, ...BODY],
   'patch /api/admin/devices/{id}': ['200', '404', ...UNAUTHORIZED, ...BODY],

@@ -1,4 +1,4 @@
-import type { Hold, Origin, UsageReport } from './chat-meter.js';
+import type { Hold, Origin, Progress, UsageReport } from './chat-meter.js';
 import { type Counts, hasTokens, judgeUsage, mergeCounts, NO_COUNTS, type Verdict } from './evidence.js';
 import type { PromptEstimate } from './prompt-estimate.js';
 import { createTextMeter, type TextMeter, type TokenCounter } from './token-counter.js';
@@ -29,6 +29,11 @@ export interface UsageAccumulator {
   /** Measures the answer's text. */
   readonly answer: Omit<TextMeter, 'add'>;
   /**
+   * Returns how far the answer has come, without counting.
+   * @param heldTokens tokens that are held for the answer
+   */
+  readonly progress: (heldTokens: Hold['outputTokens']) => Progress;
+  /**
    * Returns what to settle, as the evidence has it.
    * @param heldTokens tokens that are held for the answer
    */
@@ -45,6 +50,7 @@ export function createUsageAccumulator(
   headerId?: string,
 ): UsageAccumulator {
   const answer = createTextMeter(counter);
+  let promptBytes: number | undefined;
   let said = NO_COUNTS;
   let upstreamId: string | undefined;
   let provider: string | undefined;
@@ -64,17 +70,15 @@ export function createUsageAccumulator(
       (count) => count + prompt.attachmentTokens,
       () => prompt.tokens,
     );
-  const judge = (heldTokens: number, inputTokens?: number, outputTokens?: number): Verdict =>
-    judgeUsage({
+  const judge = (heldTokens: number, inputTokens?: number, outputTokens?: number): Verdict => {
+    promptBytes ??= prompt.texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+    return judgeUsage({
       said,
       isFinal: isComplete || isCountFinal,
-      prompt: {
-        bytes: prompt.texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0),
-        counted: inputTokens,
-        held: prompt.tokens,
-      },
+      prompt: { bytes: promptBytes, counted: inputTokens, held: prompt.tokens },
       answer: { bytes: answer.bytes(), counted: outputTokens, held: heldTokens },
     });
+  };
 
   return {
     answer,
@@ -91,17 +95,30 @@ export function createUsageAccumulator(
     },
     origin: () => ({ provider, upstreamId: upstreamId ?? headerId }),
     isBillable: () => isBillable,
+    progress: (heldTokens) => {
+      const verdict = judge(heldTokens, undefined, answer.estimate());
+      const { inputTokens, outputTokens, fewestInput, fewestOutput } = verdict;
+      return { inputTokens, outputTokens, fewestInput, fewestOutput, provider, upstreamId: upstreamId ?? headerId };
+    },
     report: async (heldTokens) => {
       // By length alone first: counting takes time, and is only needed where upstream's count is not plausible.
       const { isInputEstimated, isOutputEstimated } = judge(heldTokens);
-      const { inputTokens, outputTokens, provenance } = judge(
+      const { inputTokens, outputTokens, provenance, fewestInput, fewestOutput } = judge(
         heldTokens,
         ...(await Promise.all([
           isInputEstimated ? countPrompt() : undefined,
           isOutputEstimated ? answer.exact() : undefined,
         ])),
       );
-      return { inputTokens, outputTokens, provenance, provider, upstreamId: upstreamId ?? headerId };
+      return {
+        inputTokens,
+        outputTokens,
+        provenance,
+        fewestInput,
+        fewestOutput,
+        provider,
+        upstreamId: upstreamId ?? headerId,
+      };
     },
   };
 }

@@ -21,9 +21,20 @@ const UpstreamModelSchema = Type.Object({
   created: Type.Optional(Type.Integer()),
   context_length: LimitSchema,
   top_provider: Type.Optional(Type.Union([Type.Object({ max_completion_tokens: LimitSchema }), Type.Null()])),
+  pricing: Type.Optional(Type.Unknown()),
 });
-type UpstreamModel = Static<typeof UpstreamModelSchema>;
+export type UpstreamModel = Static<typeof UpstreamModelSchema>;
 const UpstreamModelsSchema = Type.Object({ data: Type.Array(Type.Unknown()) });
+
+/**
+ * Fetches upstream's list of models; what is no model in it is left out.
+ * @throws {ApiError} as upstream does, and UPSTREAM_FAILED for what is no list
+ */
+export async function fetchModels(upstream: Upstream): Promise<UpstreamModel[]> {
+  const answer = await upstream.fetchJson('/models');
+  if (!Value.Check(UpstreamModelsSchema, answer)) throw new ApiError('UPSTREAM_FAILED');
+  return answer.data.filter((model) => Value.Check(UpstreamModelSchema, model));
+}
 
 /** A model as the OpenAI wire format lists it. */
 export interface ListedModel {
@@ -75,12 +86,7 @@ export function createModels(config: NonNullable<Config['chat']>, upstream: Upst
     max: 1,
     ttl: CACHE_MS,
     allowStale: true,
-    fetchMethod: async () => {
-      const answer = await upstream.fetchJson('/models');
-      if (!Value.Check(UpstreamModelsSchema, answer)) throw new ApiError('UPSTREAM_FAILED');
-      const models = answer.data.filter((model) => Value.Check(UpstreamModelSchema, model));
-      return new Map(models.map((model) => [model.id, model]));
-    },
+    fetchMethod: async () => new Map((await fetchModels(upstream)).map((model) => [model.id, model])),
   });
 
   const list = async (): Promise<ListedModel[]> => {

@@ -260,6 +260,7 @@ export type Database = {
         Returns: Json
       }
       list_model_costs: { Args: { p_actor: Json }; Returns: Json }
+      list_model_weights: { Args: { p_actor: Json }; Returns: Json }
       list_period_devices: {
         Args: {
           p_actor: Json
@@ -370,6 +371,7 @@ export type Database = {
         Args: { p_items: Json; p_retention_months: number }
         Returns: Json
       }
+      refresh_model_weights: { Args: { p_weights: Json }; Returns: Json }
       refresh_session: {
         Args: {
           p_lifetime_seconds: number
@@ -422,6 +424,10 @@ export type Database = {
         Returns: Json
       }
       set_model_costs: { Args: { p_actor: Json; p_costs: Json }; Returns: Json }
+      set_model_weights: {
+        Args: { p_actor: Json; p_weights: Json }
+        Returns: Json
+      }
       sign_in_with_provider: {
         Args: { p_default_tokens: number; p_identity: Json; p_session: Json }
         Returns: Json

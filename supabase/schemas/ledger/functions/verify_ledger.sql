@@ -90,7 +90,7 @@ begin
     select g.id as subject_id,
            case r.status
              when 'held' then 0
-             else g.input_tokens + g.output_tokens - g.uncollected + coalesce(c.amount, 0)
+             else private.weighted_tokens(g, g.input_tokens, g.output_tokens) - g.uncollected + coalesce(c.amount, 0)
            end::numeric as stated,
            coalesce(e.cost, 0) as proven
       from public.generations g
