@@ -69,10 +69,10 @@ interface OpenAiRoutesOptions {
 
 /** Serves what an API key or a session opens. */
 const guardedRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> = async (app, services) => {
-  requireUser(app);
+  requireUser(app, 'chat');
   acceptUpstreamJson(app);
   const confirmUser = (request: FastifyRequest) =>
-    services.database.call('confirm_user', { p_caller: getUser(request) }, AnyResult);
+    services.database.call('confirm_user', { p_caller: getUser(request), p_scope: 'chat' }, AnyResult);
 
   app.post(
     '/chat/completions',
@@ -89,7 +89,7 @@ const guardedRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> = async (app
               'application/json': { schema: CompletionSchema },
             },
           },
-          ...openAiErrors(400, 401, 409, 413, 415, 422, 502, 504),
+          ...openAiErrors(400, 401, 403, 409, 413, 415, 422, 502, 504),
         },
       },
     },
@@ -104,7 +104,7 @@ const guardedRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> = async (app
     {
       schema: {
         summary: 'List the models on offer, in the OpenAI format',
-        response: { 200: ModelsSchema, ...openAiErrors(401, 502) },
+        response: { 200: ModelsSchema, ...openAiErrors(401, 403, 502) },
       },
     },
     async (request) => {
@@ -123,7 +123,7 @@ const guardedRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> = async (app
       schema: {
         summary: 'Read a model, in the OpenAI format',
         params: ModelParamsSchema,
-        response: { 200: ListedModelSchema, ...openAiErrors(400, 401, 404, 502) },
+        response: { 200: ListedModelSchema, ...openAiErrors(400, 401, 403, 404, 502) },
       },
     },
     (request) => getModel(request, request.params.id),
