@@ -78,7 +78,8 @@ create table if not exists public.users (
   picture text check (length(picture) <= 2048),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
-  email_verified_at timestamptz
+  email_verified_at timestamptz,
+  suspended_at timestamptz
 );
 create index if not exists users_created_at_idx on public.users (created_at, id);
 comment on table public.users is 'People with an account. Secrets (password hashes, tokens) live in the schema private.';
@@ -90,6 +91,8 @@ comment on column public.users.created_at is 'When the account was created.';
 comment on column public.users.updated_at is 'When the profile last changed.';
 comment on column public.users.email_verified_at is
   'When the address was proved, by a link mailed to it or by a sign-in provider; null for an address nobody proved yet.';
+comment on column public.users.suspended_at is
+  'Since when an admin keeps the account from everything; null for an account in good standing.';
 
 create table if not exists private.user_credentials (
   user_id uuid primary key references public.users (id) on delete cascade,
@@ -183,7 +186,10 @@ create table if not exists private.api_keys (
   key_hash bytea not null unique check (length(key_hash) = 32),
   created_at timestamptz not null default now(),
   last_used_at timestamptz,
-  expires_at timestamptz
+  expires_at timestamptz,
+  scopes text[] not null default array['usage:write', 'usage:read', 'chat', 'settings'] constraint api_keys_scopes_known check (
+    cardinality(scopes) > 0 and scopes <@ array['usage:write', 'usage:read', 'chat', 'settings', 'account']
+  )
 );
 create index if not exists api_keys_user_idx on private.api_keys (user_id, created_at, id);
 comment on table private.api_keys is 'Keys people made for their scripts. Deleting the row ends the key.';
@@ -195,6 +201,7 @@ comment on column private.api_keys.key_hash is 'SHA-256 of the key; the key itse
 comment on column private.api_keys.created_at is 'When it was made.';
 comment on column private.api_keys.last_used_at is 'When it was last used, to the minute.';
 comment on column private.api_keys.expires_at is 'When it ends; null for never.';
+comment on column private.api_keys.scopes is 'What it opens: usage:write, usage:read, chat, settings, or account, which is everything.';
 
 -- password_reset/tables.sql
 
@@ -925,7 +932,7 @@ language sql stable set search_path = ''
 as $$
   select array_agg(subject_id)
     from (
-      select public.require_current_user() as subject_id
+      select public.require_current_user('usage:read') as subject_id
       union all
       select d.id from public.devices d where d.user_id = (select public.current_user_id())
     ) own
@@ -936,18 +943,18 @@ comment on function public.own_subjects() is
 
 -- accounts/functions/confirm_user.sql
 
-create or replace function public.confirm_user(p_caller jsonb)
+create or replace function public.confirm_user(p_caller jsonb, p_scope text)
 returns boolean
 language plpgsql stable security definer set search_path = ''
 as $$
 -- Definer: no API role may read sessions and keys.
 begin
-  return private.require_user(p_caller) is not null;
+  return private.require_user(p_caller, p_scope) is not null;
 end
 $$;
-grant execute on function public.confirm_user(jsonb) to service_role;
-comment on function public.confirm_user(jsonb) is
-  'Returns true where the caller''s session or key is good, for what asks the database nothing else; raises INVALID_TOKEN.';
+grant execute on function public.confirm_user(jsonb, text) to service_role;
+comment on function public.confirm_user(jsonb, text) is
+  'Returns true where the caller''s session, or key with this scope, is good, for what asks the database nothing else; raises what require_user does.';
 
 -- accounts/functions/create_account.sql
 
@@ -972,6 +979,41 @@ $$;
 comment on function private.create_account(text, text, text, bigint, text) is
   'Creates an account and opens its balance; returns nulls where the address is taken.';
 
+-- accounts/functions/credential_problem.sql
+
+-- In plpgsql because it keeps its plans: this is asked with every request, and planning it anew each time took longer than
+-- everything else of taking a hold.
+create or replace function private.credential_problem(
+  p_user_id uuid, p_session_id uuid, p_api_key_id uuid, p_scope text
+)
+returns text
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_problem text;
+begin
+  if p_session_id is not null then
+    select case when u.suspended_at is not null then 'ACCOUNT_SUSPENDED' end into v_problem
+      from private.sessions s join public.users u on u.id = s.user_id
+     where s.id = p_session_id and s.user_id = p_user_id and s.expires_at > now();
+  elsif p_api_key_id is not null then
+    select case
+             when u.suspended_at is not null then 'ACCOUNT_SUSPENDED'
+             when p_scope is not null and not k.scopes && array[p_scope, 'account'] then 'INSUFFICIENT_SCOPE'
+           end
+      into v_problem
+      from private.api_keys k join public.users u on u.id = k.user_id
+     where k.id = p_api_key_id and k.user_id = p_user_id and (k.expires_at is null or k.expires_at > now());
+  else
+    select case when u.suspended_at is not null then 'ACCOUNT_SUSPENDED' end into v_problem
+      from public.users u where u.id = p_user_id;
+  end if;
+  return case when found then v_problem else 'INVALID_TOKEN' end;
+end
+$$;
+comment on function private.credential_problem(uuid, uuid, uuid, text) is
+  'Returns why the session or API key may not act for this account at the moment, null where it may: INVALID_TOKEN for one that has ended, ACCOUNT_SUSPENDED, INSUFFICIENT_SCOPE for a key that has neither this scope nor account. With neither credential only the account is looked at; a null scope asks for none.';
+
 -- accounts/functions/current_user_id.sql
 
 create or replace function public.current_user_id()
@@ -984,11 +1026,11 @@ as $$
       select (auth.jwt() ->> 'sub')::uuid as user_id, (auth.jwt() ->> 'sid')::uuid as session_id,
              (auth.jwt() ->> 'key_id')::uuid as api_key_id
     ) c
-   where private.is_credential_valid(c.user_id, c.session_id, c.api_key_id)
+   where private.credential_problem(c.user_id, c.session_id, c.api_key_id, null) is null
 $$;
 grant execute on function public.current_user_id() to authenticated;
 comment on function public.current_user_id() is
-  'Returns the account the request''s token is about; null where the session (sid) or API key (key_id) it names has ended.';
+  'Returns the account the request''s token is about; null where it is suspended, or the session (sid) or API key (key_id) it names has ended.';
 
 -- accounts/functions/hold_users.sql
 
@@ -1005,44 +1047,20 @@ $$;
 comment on function private.hold_users(jsonb) is
   'Keeps the accounts of these callers, where they are still there, until the transaction ends.';
 
--- accounts/functions/is_credential_valid.sql
-
--- In plpgsql because it keeps its plans: this is asked with every request, and planning it anew each time took longer than
--- everything else of taking a hold.
-create or replace function private.is_credential_valid(p_user_id uuid, p_session_id uuid, p_api_key_id uuid)
-returns boolean
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return case
-    when p_session_id is not null then exists (
-      select from private.sessions s where s.id = p_session_id and s.user_id = p_user_id and s.expires_at > now()
-    )
-    when p_api_key_id is not null then exists (
-      select from private.api_keys k
-       where k.id = p_api_key_id and k.user_id = p_user_id and (k.expires_at is null or k.expires_at > now())
-    )
-    else exists (select from public.users u where u.id = p_user_id)
-  end;
-end
-$$;
-comment on function private.is_credential_valid(uuid, uuid, uuid) is
-  'Returns whether the session or API key is good for this account at the moment; with neither, whether the account exists.';
-
 -- accounts/functions/lock_user.sql
 
 -- Called first by whatever adds to an account or changes how it is opened: such calls wait for each other, for a deletion
 -- and for whoever takes the account over, and only then check that the caller's session is still valid.
-create or replace function private.lock_user(p_caller jsonb)
+create or replace function private.lock_user(p_caller jsonb, p_scope text default 'account')
 returns uuid
 language plpgsql volatile set search_path = ''
 as $$
 begin
   perform from public.users u where u.id = (p_caller ->> 'id')::uuid for no key update;
-  return private.require_user(p_caller);
+  return private.require_user(p_caller, p_scope);
 end
 $$;
-comment on function private.lock_user(jsonb) is
+comment on function private.lock_user(jsonb, text) is
   'Returns what require_user does, with the account locked until the transaction ends.';
 
 -- accounts/functions/prove_email.sql
@@ -1071,6 +1089,25 @@ $$;
 comment on function private.prove_email(uuid) is
   'Marks the address as proved; the first time removes every credential and device link made before.';
 
+-- accounts/functions/refuse_credential.sql
+
+create or replace function private.refuse_credential(p_problem text, p_scope text)
+returns void
+language plpgsql stable set search_path = ''
+as $$
+begin
+  if p_problem = 'INVALID_TOKEN' then
+    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
+  elsif p_problem = 'INSUFFICIENT_SCOPE' then
+    raise sqlstate 'PT403' using message = 'INSUFFICIENT_SCOPE', detail = jsonb_build_object('scope', p_scope);
+  elsif p_problem is not null then
+    raise sqlstate 'PT403' using message = p_problem;
+  end if;
+end
+$$;
+comment on function private.refuse_credential(text, text) is
+  'Raises what credential_problem returned, with the status it belongs to; does nothing for null.';
+
 -- accounts/functions/register_user.sql
 
 create or replace function public.register_user(
@@ -1096,40 +1133,47 @@ comment on function public.register_user(text, text, bigint, jsonb, text) is
 
 -- accounts/functions/require_current_user.sql
 
-create or replace function public.require_current_user()
+create or replace function public.require_current_user(p_scope text default 'account')
 returns uuid
-language plpgsql stable set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
+-- Definer: no API role may read sessions and keys.
 declare
-  v_user_id uuid := public.current_user_id();
+  v_claims jsonb := auth.jwt();
+  v_user_id uuid := (v_claims ->> 'sub')::uuid;
 begin
-  if v_user_id is null then
-    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
-  end if;
+  perform private.refuse_credential(
+    private.credential_problem(v_user_id, (v_claims ->> 'sid')::uuid, (v_claims ->> 'key_id')::uuid, p_scope), p_scope
+  );
   return v_user_id;
 end
 $$;
-grant execute on function public.require_current_user() to authenticated;
-comment on function public.require_current_user() is 'Returns current_user_id, or raises INVALID_TOKEN where it is nobody.';
+grant execute on function public.require_current_user(text) to authenticated;
+comment on function public.require_current_user(text) is
+  'Returns the account the request''s token is about; raises what require_user does. Policies ask current_user_id, which raises nothing.';
 
 -- accounts/functions/require_user.sql
 
--- Called first by every function that acts for a person: the credential is checked in the transaction that uses it.
-create or replace function private.require_user(p_caller jsonb)
+-- Called first by every function that acts for a person: the credential is checked in the transaction that uses it. What
+-- names no scope is part of the account, which keys do not open unless they were made for it.
+create or replace function private.require_user(p_caller jsonb, p_scope text default 'account')
 returns uuid
 language plpgsql stable set search_path = ''
 as $$
 declare
   v_user_id uuid := (p_caller ->> 'id')::uuid;
 begin
-  if not private.is_credential_valid(v_user_id, (p_caller ->> 'session_id')::uuid, (p_caller ->> 'api_key_id')::uuid) then
-    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
-  end if;
+  perform private.refuse_credential(
+    private.credential_problem(
+      v_user_id, (p_caller ->> 'session_id')::uuid, (p_caller ->> 'api_key_id')::uuid, p_scope
+    ),
+    p_scope
+  );
   return v_user_id;
 end
 $$;
-comment on function private.require_user(jsonb) is
-  'Returns the account of the caller {id, session_id | api_key_id}; raises INVALID_TOKEN where the session or key has ended.';
+comment on function private.require_user(jsonb, text) is
+  'Returns the account of the caller {id, session_id | api_key_id}; raises INVALID_TOKEN, ACCOUNT_SUSPENDED, or INSUFFICIENT_SCOPE for a key without the scope.';
 
 -- admin/functions/admin_credentials.sql
 
@@ -1586,10 +1630,21 @@ language sql stable set search_path = '' set timezone = 'UTC'
 as $$
   select jsonb_build_object(
     'id', p_key.id, 'name', p_key.name, 'prefix', p_key.prefix, 'created_at', p_key.created_at,
-    'last_used_at', p_key.last_used_at, 'expires_at', p_key.expires_at
+    'last_used_at', p_key.last_used_at, 'expires_at', p_key.expires_at, 'scopes', p_key.scopes
   )
 $$;
 comment on function private.api_key_json(private.api_keys) is 'Returns a key as its owner sees it, without its hash.';
+
+-- api_keys/functions/api_keys_json.sql
+
+create or replace function private.api_keys_json(p_user_id uuid)
+returns jsonb
+language sql stable set search_path = ''
+as $$
+  select coalesce(jsonb_agg(private.api_key_json(k) order by k.created_at desc, k.id desc), '[]')
+    from private.api_keys k where k.user_id = p_user_id
+$$;
+comment on function private.api_keys_json(uuid) is 'Returns the keys of an account, newest first.';
 
 -- api_keys/functions/authenticate_api_key.sql
 
@@ -1608,17 +1663,17 @@ begin
   -- A key many servers use at once is not written for each of them.
   update private.api_keys set last_used_at = now()
    where id = v_key.id and (last_used_at is null or last_used_at < now() - interval '30 seconds');
-  return jsonb_build_object('id', v_key.user_id, 'api_key_id', v_key.id);
+  return jsonb_build_object('id', v_key.user_id, 'api_key_id', v_key.id, 'scopes', v_key.scopes);
 end
 $$;
 grant execute on function public.authenticate_api_key(text) to service_role;
 comment on function public.authenticate_api_key(text) is
-  'Returns whose key this is (SHA-256 in hex): {id, api_key_id}, and notes its use. Raises INVALID_TOKEN for one that is unknown or has ended.';
+  'Returns whose key this is (SHA-256 in hex): {id, api_key_id, scopes}, and notes its use. Raises INVALID_TOKEN for one that is unknown or has ended.';
 
 -- api_keys/functions/create_api_key.sql
 
 create or replace function public.create_api_key(
-  p_caller jsonb, p_name text, p_prefix text, p_key_hash text, p_expires_at text default null
+  p_caller jsonb, p_name text, p_prefix text, p_key_hash text, p_scopes text[], p_expires_at text default null
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -1638,8 +1693,14 @@ begin
   if p_expires_at::timestamptz <= now() then
     raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
   end if;
-  insert into private.api_keys (user_id, name, prefix, key_hash, expires_at)
-  values (v_user_id, p_name, p_prefix, decode(p_key_hash, 'hex'), p_expires_at::timestamptz)
+  insert into private.api_keys (user_id, name, prefix, key_hash, scopes, expires_at)
+  values (
+    v_user_id, p_name, p_prefix, decode(p_key_hash, 'hex'), p_scopes,
+    -- What a key makes does not outlive it.
+    least(p_expires_at::timestamptz, (
+      select k.expires_at from private.api_keys k where k.id = (p_caller ->> 'api_key_id')::uuid
+    ))
+  )
   returning * into v_key;
   return private.api_key_json(v_key);
 exception
@@ -1648,9 +1709,9 @@ exception
     raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
 end
 $$;
-grant execute on function public.create_api_key(jsonb, text, text, text, text) to service_role;
-comment on function public.create_api_key(jsonb, text, text, text, text) is
-  'Keeps a new key''s SHA-256 (hex) and returns the key without it; raises API_KEY_LIMIT beyond 50, VALIDATION_FAILED for an end in the past.';
+grant execute on function public.create_api_key(jsonb, text, text, text, text[], text) to service_role;
+comment on function public.create_api_key(jsonb, text, text, text, text[], text) is
+  'Keeps a new key''s SHA-256 (hex) and returns the key without it; one made by a key ends with it at the latest. Raises API_KEY_LIMIT beyond 50, VALIDATION_FAILED for an end in the past.';
 
 -- api_keys/functions/delete_api_key.sql
 
@@ -1672,6 +1733,23 @@ $$;
 grant execute on function public.delete_api_key(jsonb, uuid) to service_role;
 comment on function public.delete_api_key(jsonb, uuid) is 'Ends one of the account''s keys. Returns {id, deleted}; raises API_KEY_NOT_FOUND.';
 
+-- api_keys/functions/keys_after_password.sql
+
+-- Whoever changes a password because somebody else knew it has to hear of the keys that person may have made.
+create or replace function private.keys_after_password(p_user_id uuid, p_revoke boolean)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  if p_revoke then
+    delete from private.api_keys where user_id = p_user_id;
+  end if;
+  return private.api_keys_json(p_user_id);
+end
+$$;
+comment on function private.keys_after_password(uuid, boolean) is
+  'Ends all keys of an account where that is wished; returns those that go on.';
+
 -- api_keys/functions/list_api_keys.sql
 
 create or replace function public.list_api_keys(p_caller jsonb)
@@ -1682,10 +1760,7 @@ as $$
 declare
   v_user_id uuid := private.require_user(p_caller);
 begin
-  return (
-    select coalesce(jsonb_agg(private.api_key_json(k) order by k.created_at desc, k.id desc), '[]')
-      from private.api_keys k where k.user_id = v_user_id
-  );
+  return private.api_keys_json(v_user_id);
 end
 $$;
 grant execute on function public.list_api_keys(jsonb) to service_role;
@@ -2117,6 +2192,7 @@ declare
   v_generation public.generations;
   v_balance public.balances;
   v_status text;
+  v_problem text;
   v_output bigint;
   v_subjects uuid[];
   v_answer jsonb;
@@ -2679,7 +2755,7 @@ begin
   with item as materialized (
     select r.ord, r.id as user_id, r.name, r.properties, gen_random_uuid() as event_id,
            coalesce(timestamptz 'epoch' + r.timestamp_ms * interval '1 millisecond', now()) as occurred_at,
-           private.is_credential_valid(r.id, r.session_id, r.api_key_id) as live
+           private.credential_problem(r.id, r.session_id, r.api_key_id, 'usage:write') as problem
       from rows from (
         jsonb_to_recordset(p_items) as (
           id uuid, session_id uuid, api_key_id uuid, name text, properties jsonb, timestamp_ms bigint
@@ -2688,7 +2764,7 @@ begin
   ),
   judged as materialized (
     select i.*, case
-        when not i.live then 'INVALID_TOKEN'
+        when i.problem is not null then i.problem
         when i.occurred_at > now() + interval '5 minutes'
           or i.occurred_at < private.usage_horizon(p_retention_months) then 'TIMESTAMP_OUT_OF_RANGE'
       end as code
@@ -2729,7 +2805,7 @@ returns jsonb
 language plpgsql stable set search_path = '' set timezone = 'UTC'
 as $$
 declare
-  v_user_id uuid := public.require_current_user();
+  v_user_id uuid := public.require_current_user('usage:read');
   v_range record;
 begin
   select * into v_range from public.usage_range(p_from, p_to, p_time_zone);
@@ -2880,7 +2956,7 @@ returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
 declare
-  v_user_id uuid := public.require_current_user();
+  v_user_id uuid := public.require_current_user('usage:read');
 begin
   return (
     select jsonb_build_object(
@@ -2903,7 +2979,7 @@ returns jsonb
 language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
 as $$
 declare
-  v_user_id uuid := public.require_current_user();
+  v_user_id uuid := public.require_current_user('usage:read');
   v_at timestamptz;
   v_kind text := coalesce(p_after_kind, '');
   v_id uuid := coalesce(p_after_id, '00000000-0000-0000-0000-000000000000');
@@ -4020,8 +4096,8 @@ comment on function public.request_password_reset(text, text) is
 
 -- password_reset/functions/reset_password.sql
 
-create or replace function public.reset_password(p_token_hash text, p_password_hash text)
-returns boolean
+create or replace function public.reset_password(p_token_hash text, p_password_hash text, p_revoke_keys boolean default false)
+returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: reads and writes credentials, which no API role may.
@@ -4043,12 +4119,12 @@ begin
   insert into private.user_credentials as c (user_id, password_hash) values (v_user_id, p_password_hash)
   on conflict (user_id) do update set password_hash = excluded.password_hash, updated_at = now();
   perform private.end_sessions(v_user_id);
-  return true;
+  return jsonb_build_object('api_keys', private.keys_after_password(v_user_id, p_revoke_keys));
 end
 $$;
-grant execute on function public.reset_password(text, text) to service_role;
-comment on function public.reset_password(text, text) is
-  'Uses up the token (SHA-256, hex): proves the address, sets the password (argon2id hash) and ends every session. Raises INVALID_RESET_TOKEN for one that is unknown, used, expired or not the newest.';
+grant execute on function public.reset_password(text, text, boolean) to service_role;
+comment on function public.reset_password(text, text, boolean) is
+  'Uses up the token (SHA-256, hex): proves the address, sets the password (argon2id hash) and ends every session and, where wished, the API keys. Returns {api_keys}: those that go on; raises INVALID_RESET_TOKEN for one that is unknown, used, expired or not the newest.';
 
 -- periods/functions/close_period.sql
 
@@ -4472,30 +4548,29 @@ begin
     return jsonb_build_object('outcome', 'unknown');
   end if;
 
-  if v_token.used_at is null then
-    update private.refresh_tokens set used_at = now(), successor_hash = v_successor_hash where token_hash = v_hash;
-    insert into private.refresh_tokens (token_hash, session_id, expires_at)
-    values (v_successor_hash, v_session.id, v_expires_at);
-    update private.sessions set last_used_at = now(), expires_at = v_expires_at where id = v_session.id;
-    return jsonb_build_object('outcome', 'refreshed') || private.session_json(v_session.id);
-  end if;
-
-  -- Two requests of one client may carry the same token, or an answer may be lost: both get the same successor,
-  -- as long as nobody has used that one.
-  if v_token.used_at > now() - interval '10 seconds' and v_token.successor_hash = v_successor_hash and exists (
+  -- While nobody has used its successor, nobody is known to have it: the answer was lost, or several requests of one
+  -- client carry the same token. Afterwards one of two holders is a thief.
+  if v_token.used_at is not null and not exists (
     select from private.refresh_tokens t where t.token_hash = v_token.successor_hash and t.used_at is null
   ) then
-    return jsonb_build_object('outcome', 'refreshed') || private.session_json(v_session.id);
+    delete from private.sessions where id = v_session.id;
+    perform private.audit('system:sessions', null, 'refresh_token_reused', 'user:' || v_session.user_id, null, null);
+    return jsonb_build_object('outcome', 'reused');
   end if;
 
-  delete from private.sessions where id = v_session.id;
-  perform private.audit('system:sessions', null, 'refresh_token_reused', 'user:' || v_session.user_id, null, null);
-  return jsonb_build_object('outcome', 'reused');
+  -- Under another secret the successor is another one, and takes the place of the first: there is one lineage.
+  delete from private.refresh_tokens where token_hash = v_token.successor_hash and token_hash <> v_successor_hash;
+  update private.refresh_tokens set used_at = now(), successor_hash = v_successor_hash where token_hash = v_hash;
+  insert into private.refresh_tokens (token_hash, session_id, expires_at)
+  values (v_successor_hash, v_session.id, v_expires_at)
+  on conflict (token_hash) do update set expires_at = excluded.expires_at;
+  update private.sessions set last_used_at = now(), expires_at = v_expires_at where id = v_session.id;
+  return jsonb_build_object('outcome', 'refreshed') || private.session_json(v_session.id);
 end
 $$;
 grant execute on function public.refresh_session(text, text, integer) to service_role;
 comment on function public.refresh_session(text, text, integer) is
-  'Exchanges a refresh token for its successor (both as SHA-256 in hex). Returns {outcome: refreshed, session_id, user}, unknown, or reused: then the session has been ended.';
+  'Exchanges a refresh token for its successor (both as SHA-256 in hex), also again while that was never used. Returns {outcome: refreshed, session_id, user}, unknown, or reused: then the session has been ended.';
 
 -- sessions/functions/session_json.sql
 
@@ -4523,7 +4598,7 @@ as $$
            )
          ), '[]')
     from (
-      select r.*, private.is_credential_valid(r.id, r.session_id, r.api_key_id) as live
+      select r.*, private.credential_problem(r.id, r.session_id, r.api_key_id, 'settings') is null as live
         from rows from (
           jsonb_to_recordset(p_listeners) as (
             id uuid, session_id uuid, api_key_id uuid, version bigint, allocated bigint, used bigint, reserved bigint
@@ -4619,7 +4694,7 @@ returns jsonb
 language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
 as $$
 declare
-  v_user_id uuid := public.require_current_user();
+  v_user_id uuid := public.require_current_user('settings');
 begin
   return (
     select jsonb_build_object(
@@ -4642,7 +4717,7 @@ returns jsonb
 language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
 as $$
 declare
-  v_user_id uuid := public.require_current_user();
+  v_user_id uuid := public.require_current_user('settings');
   v_settings public.settings;
   v_full boolean;
 begin
@@ -4674,7 +4749,7 @@ returns jsonb
 language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
 as $$
 declare
-  v_user_id uuid := public.require_current_user();
+  v_user_id uuid := public.require_current_user('settings');
 begin
   return (
     select jsonb_build_object('versions', coalesce(
@@ -4761,7 +4836,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes settings, which no API role may.
 declare
-  v_user_id uuid := private.lock_user(p_caller);
+  v_user_id uuid := private.lock_user(p_caller, 'settings');
   v_won jsonb;
   v_overruled jsonb;
 begin
@@ -4815,7 +4890,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes settings, which no API role may.
 declare
-  v_user_id uuid := private.lock_user(p_caller);
+  v_user_id uuid := private.lock_user(p_caller, 'settings');
 begin
   -- Returned, not raised: the document must not get into the database's log.
   if p_versions is not null and not (
@@ -4877,7 +4952,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes settings, which no API role may.
 declare
-  v_user_id uuid := private.lock_user(p_caller);
+  v_user_id uuid := private.lock_user(p_caller, 'settings');
   v_settings jsonb;
 begin
   select v.settings into v_settings
@@ -5694,7 +5769,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: events are append-only for every API role.
 declare
-  v_user_id uuid := private.require_user(p_caller);
+  v_user_id uuid := private.require_user(p_caller, 'usage:write');
   v_event public.usage_events;
 begin
   -- Only observed events have ids that say when they happened; what was debited has another and is not found here.
@@ -5858,7 +5933,7 @@ declare
 begin
   perform private.hold_users(p_items);
   for v_item in
-    select i.*, c.live, b.period, k.request_hash as earlier_hash, k.answer as earlier_answer,
+    select i.*, c.problem, b.period, k.request_hash as earlier_hash, k.answer as earlier_answer,
            private.usage_event_id(
              i.user_id, i.timestamp_ms,
              case when i.key is null then i.content else jsonb_build_array('key', i.key) end
@@ -5884,7 +5959,7 @@ begin
           ) p
       ) i
       left join lateral (
-        select private.is_credential_valid(i.user_id, i.session_id, i.api_key_id) as live
+        select private.credential_problem(i.user_id, i.session_id, i.api_key_id, 'usage:write') as problem
       ) c on true
       left join public.balances b on b.subject_id = i.user_id
       left join private.idempotency_keys k on k.subject_id = i.user_id and k.key = i.key
@@ -5897,7 +5972,7 @@ begin
       when v_position is not null then v_stored[v_position].answer
     end;
     v_code := case
-      when not v_item.live then 'INVALID_TOKEN'
+      when v_item.problem is not null then v_item.problem
       when v_item.total_tokens <> v_item.input_tokens + v_item.output_tokens then 'TOTAL_MISMATCH'
       when v_earlier is not null and coalesce(v_item.earlier_hash, v_stored[v_position].request_hash) <> v_hash
         then 'IDEMPOTENCY_MISMATCH'
@@ -6263,7 +6338,9 @@ comment on function public.begin_password_change(jsonb) is
 
 -- users/functions/change_password.sql
 
-create or replace function public.change_password(p_caller jsonb, p_password_hash text, p_verified_hash text default null)
+create or replace function public.change_password(
+  p_caller jsonb, p_password_hash text, p_verified_hash text default null, p_revoke_keys boolean default false
+)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
@@ -6284,12 +6361,15 @@ begin
   end if;
   delete from private.login_attempts where scope = 'user:password' and key = v_user_id::text;
   delete from private.password_resets where user_id = v_user_id;
-  return jsonb_build_object('ended', private.end_sessions(v_user_id, (p_caller ->> 'session_id')::uuid));
+  return jsonb_build_object(
+    'ended', private.end_sessions(v_user_id, (p_caller ->> 'session_id')::uuid),
+    'api_keys', private.keys_after_password(v_user_id, p_revoke_keys)
+  );
 end
 $$;
-grant execute on function public.change_password(jsonb, text, text) to service_role;
-comment on function public.change_password(jsonb, text, text) is
-  'Sets the password where it still is the verified one, or the first one where none was verified, and ends every other session and mailed links. Returns {ended}; raises INVALID_CREDENTIALS.';
+grant execute on function public.change_password(jsonb, text, text, boolean) to service_role;
+comment on function public.change_password(jsonb, text, text, boolean) is
+  'Sets the password where it still is the verified one, or the first one where none was verified, and ends every other session, mailed links and, where wished, the API keys. Returns {ended, api_keys}: those that go on; raises INVALID_CREDENTIALS.';
 
 -- users/functions/delete_account.sql
 

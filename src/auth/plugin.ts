@@ -44,7 +44,7 @@ export const auth: FastifyPluginAsync<AuthOptions> = async (app, { database, con
   const accounts = { database, sessions, defaultTokens };
   await app.register(sessionPlugin, accounts);
   await app.register(async (scope) => {
-    requireUser(scope);
+    requireUser(scope, 'account');
     await scope.register(apiKeyRoutes, { database });
   });
   await app.register(passwordResetRoutes, { database, publicUrl });

@@ -31,6 +31,8 @@ const ERRORS = {
   DEVICE_LIMIT: [403, 'No more devices can be linked to this account; unlink one or choose a higher tier'],
   ENROLLMENT_KEY_INVALID: [403, 'A valid enrollment key is required'],
   FORBIDDEN: [403, 'Not allowed'],
+  ACCOUNT_SUSPENDED: [403, 'This account is suspended'],
+  INSUFFICIENT_SCOPE: [403, 'This API key may not do that'],
   INSUFFICIENT_TOKENS: [403, 'Insufficient tokens'],
   TRACKER_TOKEN_INVALID: [403, 'Token invalid or expired'],
   API_KEY_NOT_FOUND: [404, 'API key not found'],

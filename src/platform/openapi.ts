@@ -23,7 +23,8 @@ const openapi: FastifyPluginAsync<{ config: Config['http'] }> = async (app, { co
       components: {
         securitySchemes: {
           adminToken: { type: 'http', scheme: 'bearer', description: 'token of an admin login' },
-          userToken: { type: 'http', scheme: 'bearer', description: 'token of a log-in, or an API key' },
+          userToken: { type: 'http', scheme: 'bearer', description: 'token of a log-in' },
+          apiKey: { type: 'http', scheme: 'bearer', description: 'an API key with the scope that is named' },
           apiKeyHeader: {
             type: 'apiKey',
             in: 'header',

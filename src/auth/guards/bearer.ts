@@ -30,8 +30,6 @@ export function parseTokenOrKey(request: FastifyRequest): string {
 export interface BearerGuard<Identity> {
   /** The security scheme of the OpenAPI document. */
   readonly scheme: 'adminToken' | 'deviceToken' | 'trackerToken' | 'userToken';
-  /** Whether the token may come in the header `x-api-key` as well. */
-  readonly acceptsKeyHeader?: boolean;
   /** The request decorator that keeps the identity. */
   readonly decorator: string;
   /** Returns who sends a request, or throws the error that refuses it. */
@@ -40,9 +38,7 @@ export interface BearerGuard<Identity> {
 
 /** Guards every route of the scope: only authenticated requests pass, before their body is read. */
 export function requireBearer<Identity>(scope: FastifyInstance, guard: BearerGuard<Identity>): void {
-  describeRoutes(scope, {
-    security: [{ [guard.scheme]: [] }, ...(guard.acceptsKeyHeader ? [{ apiKeyHeader: [] }] : [])],
-  });
+  describeRoutes(scope, { security: [{ [guard.scheme]: [] }] });
   scope.decorateRequest(guard.decorator);
   scope.addHook('onRequest', async (request) => {
     request.setDecorator<Identity>(guard.decorator, await guard.authenticate(request));

@@ -1,6 +1,5 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import type { Database } from '../../platform/database/client/database.js';
-import { AnyResult } from '../../platform/database/client/database.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { requireOutbox } from '../../platform/mail/outbox.js';
 import { normalizeEmail } from '../email.js';
@@ -8,9 +7,11 @@ import { accountLimit } from '../limits/rate-limits.js';
 import { hashNewPassword } from '../passwords.js';
 import { createOpaqueToken, sha256Hex } from '../tokens/crypto.js';
 import { createResetMessage } from './message.js';
-import { ForgotPasswordSchema, MessageSchema, ResetPasswordSchema } from './schemas.js';
+import { ForgotPasswordSchema, MessageSchema, PasswordResetSchema, ResetPasswordSchema } from './schemas.js';
 
 const RequestPasswordResetSchema = Type.Object({ mail_to: Type.Union([Type.String(), Type.Null()]) });
+
+const ResetSchema = Type.Pick(PasswordResetSchema, ['api_keys']);
 
 const ASKED = 'If there is an account with this address, a mail with a link is on its way to it.';
 const CHANGED = 'Every device has been logged out. Log in again with your new password.';
@@ -54,17 +55,16 @@ export const passwordResetRoutes: FastifyPluginAsyncTypebox<{ database: Database
       schema: {
         summary: 'Set a new password with the token of a mailed link',
         description:
-          'Ends every session. Following the link proves the address: where nobody had proved it before, API keys, linked providers and devices go as well, as a stranger may have made them; where somebody had, they stay.',
+          'Ends every session, and with revoke_api_keys every API key; the answer lists those that go on. Following the link proves the address: where nobody had proved it before, API keys, linked providers and devices go as well, as a stranger may have made them; where somebody had, they stay.',
         body: ResetPasswordSchema,
-        response: { 200: MessageSchema },
+        response: { 200: PasswordResetSchema },
       },
     },
     async (request) => {
-      const { token, new_password } = request.body;
+      const { token, new_password, revoke_api_keys: p_revoke_keys } = request.body;
       const p_password_hash = await hashNewPassword(new_password);
-      const reset = { p_token_hash: sha256Hex(token), p_password_hash };
-      await database.call('reset_password', reset, AnyResult);
-      return { message: CHANGED };
+      const reset = { p_token_hash: sha256Hex(token), p_password_hash, p_revoke_keys };
+      return { message: CHANGED, ...(await database.call('reset_password', reset, ResetSchema)) };
     },
   );
 };

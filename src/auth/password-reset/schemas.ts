@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox';
+import { ApiKeySchema, RevokeApiKeys } from '../api-keys/schemas.js';
 import { EmailSchema } from '../email.js';
 import { PasswordSchema } from '../passwords.js';
 
@@ -8,8 +9,11 @@ export const ResetPasswordSchema = Type.Object(
   {
     token: Type.String({ minLength: 1, maxLength: 500, description: 'What the mailed link has behind #token=' }),
     new_password: PasswordSchema,
+    revoke_api_keys: RevokeApiKeys,
   },
   { additionalProperties: false },
 );
 
-export const MessageSchema = Type.Object({ message: Type.String({ description: 'A sentence for the person.' }) });
+const Message = Type.String({ description: 'A sentence for the person.' });
+export const MessageSchema = Type.Object({ message: Message });
+export const PasswordResetSchema = Type.Object({ message: Message, api_keys: Type.Array(ApiKeySchema) });

@@ -70,8 +70,8 @@ export async function logIn(
 }
 
 /**
- * Exchanges a refresh token for its successor. One that was exchanged before ends its session, as one of its two
- * holders is a thief (RFC 9700, §4.14.2).
+ * Exchanges a refresh token for its successor, also again while nobody has used that one: the answer was lost. A token
+ * that comes back after that ends its session, as one of its two holders is a thief (RFC 9700, §4.14.2).
  * @throws {ApiError} INVALID_TOKEN
  */
 export async function refresh({ database, sessions }: LoginOptions, refreshToken: string): Promise<StartedSession> {

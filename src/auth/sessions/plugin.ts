@@ -8,7 +8,7 @@ import { sessionRoutes } from './session-routes.js';
 export const sessionPlugin: FastifyPluginAsync<LoginOptions> = async (app, options) => {
   await app.register(loginRoutes, options);
   await app.register(async (scope) => {
-    requireUser(scope);
+    requireUser(scope, 'account');
     await scope.register(sessionRoutes, { database: options.database });
   });
 };

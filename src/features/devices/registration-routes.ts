@@ -16,7 +16,7 @@ interface RegistrationOptions {
 /** Serves `POST /devices/register`, open to everyone the enrollment policy lets in. */
 export const registrationRoutes: FastifyPluginAsyncTypebox<RegistrationOptions> = async (app, { database, config }) => {
   // The bearer token is optional: a user's links the device.
-  describeRoutes(app, { tags: ['Devices'], security: [{}, { userToken: [] }] });
+  describeRoutes(app, { tags: ['Devices'], security: [{}, { userToken: [] }, { apiKey: ['account'] }] });
 
   app.post(
     '/devices/register',

@@ -38,13 +38,13 @@ export function requireEnrollment(config: Config['devices'], sentKey: string | u
 /**
  * Returns the person a registration comes from, if it brings a user's bearer token. A device may send its own old
  * token along; it stands for nobody.
- * @throws {ApiError} INVALID_TOKEN for any other header
+ * @throws {ApiError} INVALID_TOKEN for any other header, INSUFFICIENT_SCOPE for an API key that is not for the account
  */
 export async function findRegistrant(app: FastifyInstance, request: FastifyRequest): Promise<Caller | undefined> {
   if (request.headers.authorization === undefined) return undefined;
   const token = parseBearerToken(request);
   if (!looksLikeApiKey(token) && isDeviceToken(app, token)) return undefined;
-  return authenticateUser(app, request);
+  return authenticateUser(app, request, 'account');
 }
 
 /**

@@ -1,17 +1,21 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { hashNewPassword, verifyPassword } from '../../auth/passwords.js';
 import type { Caller } from '../../platform/database/client/caller.js';
-import { AnyResult, type Database } from '../../platform/database/client/database.js';
+import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
-import type { ChangePasswordSchema } from './schemas.js';
+import { ChangedPasswordSchema, type ChangePasswordSchema } from './schemas.js';
 
 const BeginPasswordChangeSchema = Type.Union([
   Type.Object({ allowed: Type.Literal(false), retry_after: Type.Integer() }),
   Type.Object({ allowed: Type.Literal(true), password_hash: Type.Union([Type.String(), Type.Null()]) }),
 ]);
 
+const ChangedSchema = Type.Pick(ChangedPasswordSchema, ['api_keys']);
+
 /**
- * Changes the caller's password, or sets the first one of an account that has none. Every other session ends.
+ * Changes the caller's password, or sets the first one of an account that has none. Every other session ends,
+ * and every API key where that is wished.
+ * @returns the keys that go on
  * @throws {ApiError} RATE_LIMITED before any hashing; INVALID_CREDENTIALS where the current password is missing or
  *   wrong; PASSWORD_TOO_COMMON
  * @throws {DatabaseError} INVALID_CREDENTIALS where the password was changed in the meantime
@@ -19,8 +23,8 @@ const BeginPasswordChangeSchema = Type.Union([
 export async function changePassword(
   database: Database,
   caller: Caller,
-  { current_password, new_password }: Static<typeof ChangePasswordSchema>,
-): Promise<void> {
+  { current_password, new_password, revoke_api_keys }: Static<typeof ChangePasswordSchema>,
+): Promise<Static<typeof ChangedSchema>> {
   const attempt = await database.call('begin_password_change', { p_caller: caller }, BeginPasswordChangeSchema);
   if (!attempt.allowed) throw new ApiError('RATE_LIMITED', { extras: { retry_after: attempt.retry_after } });
   const { password_hash } = attempt;
@@ -28,9 +32,10 @@ export async function changePassword(
   const change = {
     p_caller: caller,
     p_password_hash: await hashNewPassword(new_password),
+    p_revoke_keys: revoke_api_keys,
     ...(password_hash !== null && { p_verified_hash: password_hash }),
   };
-  await database.call('change_password', change, AnyResult);
+  return database.call('change_password', change, ChangedSchema);
 }
 
 /** Rejects a password that is not the one hashed. @throws {ApiError} INVALID_CREDENTIALS */

@@ -18,7 +18,7 @@ export interface UsersOptions {
 
 /** Serves a person's own account: profile, balance and ledger, devices, export and deletion. */
 export const users: FastifyPluginAsync<UsersOptions> = async (app, { database, callerDatabase, cancelBilling }) => {
-  requireUser(app);
+  requireUser(app, 'account');
   await app.register(profileRoutes, { database, cancelBilling });
   await app.register(ledgerRoutes, { callerDatabase });
   await app.register(ownDeviceRoutes, { database, callerDatabase });

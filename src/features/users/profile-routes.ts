@@ -6,9 +6,9 @@ import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { changePassword } from './password.js';
 import {
+  ChangedPasswordSchema,
   ChangePasswordSchema,
   DeletedAccountSchema,
-  MessageSchema,
   ProfileSchema,
   UpdateProfileSchema,
 } from './schemas.js';
@@ -66,12 +66,12 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (a
       schema: {
         summary: 'Change your password, or set a first one; every other session ends',
         body: ChangePasswordSchema,
-        response: { 200: MessageSchema },
+        response: { 200: ChangedPasswordSchema },
       },
     },
     async (request) => {
-      await changePassword(database, getUser(request), request.body);
-      return { message: 'The password was changed' };
+      const { api_keys } = await changePassword(database, getUser(request), request.body);
+      return { message: 'The password was changed', api_keys };
     },
   );
 };

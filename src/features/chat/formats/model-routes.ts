@@ -42,16 +42,16 @@ interface ModelRoutesOptions {
 export const modelRoutes: FastifyPluginAsyncTypebox<ModelRoutesOptions> = async (app, { database, chat }) => {
   describeRoutes(app, { tags: ['Chat'] });
   app.setErrorHandler(answerClientError);
-  requireUser(app, { acceptsKeyHeader: true });
+  requireUser(app, 'chat', { acceptsKeyHeader: true });
   const confirmUser = (request: FastifyRequest) =>
-    database.call('confirm_user', { p_caller: getUser(request) }, AnyResult);
+    database.call('confirm_user', { p_caller: getUser(request), p_scope: 'chat' }, AnyResult);
 
   app.get(
     '/models',
     {
       schema: {
         summary: "List the models on offer, in the OpenAI format; with anthropic-version in Anthropic's",
-        response: { 200: AnyModelsSchema, ...clientErrors(401, 502) },
+        response: { 200: AnyModelsSchema, ...clientErrors(401, 403, 502) },
       },
     },
     async (request) => {
@@ -72,7 +72,7 @@ export const modelRoutes: FastifyPluginAsyncTypebox<ModelRoutesOptions> = async 
       schema: {
         summary: "Read a model, in the OpenAI format; with anthropic-version in Anthropic's",
         params: ModelParamsSchema,
-        response: { 200: AnyModelSchema, ...clientErrors(400, 401, 404, 502) },
+        response: { 200: AnyModelSchema, ...clientErrors(400, 401, 403, 404, 502) },
       },
     },
     (request) => getModel(request, request.params.id),

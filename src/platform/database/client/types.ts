@@ -80,6 +80,7 @@ export type Database = {
         Args: {
           p_caller: Json
           p_password_hash: string
+          p_revoke_keys?: boolean
           p_verified_hash?: string
         }
         Returns: Json
@@ -92,7 +93,10 @@ export type Database = {
           upstream_id: string
         }[]
       }
-      confirm_user: { Args: { p_caller: Json }; Returns: boolean }
+      confirm_user: {
+        Args: { p_caller: Json; p_scope: string }
+        Returns: boolean
+      }
       consume_oauth_flow: {
         Args: { p_provider: string; p_state_hash: string }
         Returns: Json
@@ -108,6 +112,7 @@ export type Database = {
           p_key_hash: string
           p_name: string
           p_prefix: string
+          p_scopes: string[]
         }
         Returns: Json
       }
@@ -403,17 +408,18 @@ export type Database = {
         Args: { p_email: string; p_token_hash: string }
         Returns: Json
       }
-      require_current_user: {
-        Args: Record<PropertyKey, never>
-        Returns: string
-      }
+      require_current_user: { Args: { p_scope?: string }; Returns: string }
       reset_monthly: {
         Args: { p_actor: Json; p_default_tokens: number; p_force?: boolean }
         Returns: Json
       }
       reset_password: {
-        Args: { p_password_hash: string; p_token_hash: string }
-        Returns: boolean
+        Args: {
+          p_password_hash: string
+          p_revoke_keys?: boolean
+          p_token_hash: string
+        }
+        Returns: Json
       }
       restore_settings: {
         Args: { p_caller: Json; p_device?: string; p_version: number }

@@ -12,6 +12,7 @@ declare
   v_generation public.generations;
   v_balance public.balances;
   v_status text;
+  v_problem text;
   v_output bigint;
   v_subjects uuid[];
   v_answer jsonb;
@@ -66,6 +67,7 @@ begin
     v_answer := null;
     if v_item.op = 'reserve' then
       select b.* into v_balance from public.balances b where b.subject_id = v_item.user_id;
+      v_problem := private.credential_problem(v_item.user_id, v_item.session_id, v_item.api_key_id, 'chat');
       v_available := v_balance.allocated - v_balance.used - v_balance.reserved;
       v_weight := private.find_model_weight(v_item.model);
       v_generation := null;
@@ -79,8 +81,8 @@ begin
       v_least := private.weighted_tokens(v_generation, v_item.input_estimate, least(v_item.output_tokens, 1));
       v_answer := case
         when v_item.google_subject is not null and v_item.user_id is null then '{"code": "USER_NOT_FOUND"}'
-        when v_balance.subject_id is null
-          or not private.is_credential_valid(v_item.user_id, v_item.session_id, v_item.api_key_id) then '{"code": "INVALID_TOKEN"}'
+        when v_balance.subject_id is null then '{"code": "INVALID_TOKEN"}'
+        when v_problem is not null then jsonb_build_object('code', v_problem)
         when v_available < v_least then jsonb_build_object(
           'code', 'INSUFFICIENT_TOKENS', 'requested', v_least, 'remaining', v_available
         )

@@ -1,5 +1,5 @@
-create or replace function public.reset_password(p_token_hash text, p_password_hash text)
-returns boolean
+create or replace function public.reset_password(p_token_hash text, p_password_hash text, p_revoke_keys boolean default false)
+returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: reads and writes credentials, which no API role may.
@@ -21,9 +21,9 @@ begin
   insert into private.user_credentials as c (user_id, password_hash) values (v_user_id, p_password_hash)
   on conflict (user_id) do update set password_hash = excluded.password_hash, updated_at = now();
   perform private.end_sessions(v_user_id);
-  return true;
+  return jsonb_build_object('api_keys', private.keys_after_password(v_user_id, p_revoke_keys));
 end
 $$;
-grant execute on function public.reset_password(text, text) to service_role;
-comment on function public.reset_password(text, text) is
-  'Uses up the token (SHA-256, hex): proves the address, sets the password (argon2id hash) and ends every session. Raises INVALID_RESET_TOKEN for one that is unknown, used, expired or not the newest.';
+grant execute on function public.reset_password(text, text, boolean) to service_role;
+comment on function public.reset_password(text, text, boolean) is
+  'Uses up the token (SHA-256, hex): proves the address, sets the password (argon2id hash) and ends every session and, where wished, the API keys. Returns {api_keys}: those that go on; raises INVALID_RESET_TOKEN for one that is unknown, used, expired or not the newest.';

@@ -81,7 +81,7 @@ export const anthropicRoutes: FastifyPluginAsyncTypebox<AnthropicRoutesOptions> 
   app.addHook('onRequest', async (request, reply) => {
     reply.header('request-id', request.id);
   });
-  requireUser(app, { acceptsKeyHeader: true });
+  requireUser(app, 'chat', { acceptsKeyHeader: true });
   acceptUpstreamJson(app);
 
   app.post(
@@ -99,7 +99,7 @@ export const anthropicRoutes: FastifyPluginAsyncTypebox<AnthropicRoutesOptions> 
               'application/json': { schema: MessageAnswerSchema },
             },
           },
-          ...anthropicErrors(400, 401, 402, 404, 409, 413, 415, 422, 502, 504, 529),
+          ...anthropicErrors(400, 401, 403, 402, 404, 409, 413, 415, 422, 502, 504, 529),
         },
       },
     },
@@ -116,14 +116,14 @@ export const anthropicRoutes: FastifyPluginAsyncTypebox<AnthropicRoutesOptions> 
       schema: {
         summary: "Estimate the input tokens of a message, in Anthropic's format; nothing is debited",
         body: CountRequestSchema,
-        response: { 200: CountSchema, ...anthropicErrors(400, 401, 404, 413, 415) },
+        response: { 200: CountSchema, ...anthropicErrors(400, 401, 403, 404, 413, 415) },
       },
     },
     async (request) => {
       const chat = requireChat(services.chat);
       requireKnown(request, request.body);
       chat.models.choose(request.body.model);
-      await services.database.call('confirm_user', { p_caller: getUser(request) }, AnyResult);
+      await services.database.call('confirm_user', { p_caller: getUser(request), p_scope: 'chat' }, AnyResult);
       return { input_tokens: await countTokens(chat, request.body) };
     },
   );

@@ -86,7 +86,7 @@ async function createJob(
 export const chatStreamRoutes: FastifyPluginAsyncTypebox<ChatStreamRoutesOptions> = async (app, services) => {
   describeRoutes(app, { tags: ['Chat'] });
   // Without a bearer token the body has to say who asks.
-  acceptUser(app);
+  acceptUser(app, 'chat');
 
   app.post(
     '/chat/stream',

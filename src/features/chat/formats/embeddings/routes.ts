@@ -21,7 +21,7 @@ export const embeddingsRoutes: FastifyPluginAsyncTypebox<EmbeddingsRoutesOptions
       schema: {
         summary: 'Create embeddings, in the OpenAI format',
         body: EmbeddingRequestSchema,
-        response: { 200: EmbeddingsSchema, ...openAiErrors(400, 401, 409, 413, 415, 422, 502, 504) },
+        response: { 200: EmbeddingsSchema, ...openAiErrors(400, 401, 403, 409, 413, 415, 422, 502, 504) },
       },
     },
     async (request, reply) => {

@@ -46,7 +46,7 @@ interface OpenAiRoutesOptions {
 /** Serves what an API key or a session opens. */
 const guardedRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> = async (app, services) => {
   app.setErrorHandler(answerOpenAiError);
-  requireUser(app);
+  requireUser(app, 'chat');
   acceptUpstreamJson(app);
   await app.register(embeddingsRoutes, services);
   await app.register(responsesRoutes, services);
@@ -66,7 +66,7 @@ const guardedRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> = async (app
               'application/json': { schema: CompletionSchema },
             },
           },
-          ...openAiErrors(400, 401, 409, 413, 415, 422, 502, 504),
+          ...openAiErrors(400, 401, 403, 409, 413, 415, 422, 502, 504),
         },
       },
     },

@@ -32,7 +32,7 @@ export const responsesRoutes: FastifyPluginAsyncTypebox<ResponsesRoutesOptions> 
               'application/json': { schema: ResponseSchema },
             },
           },
-          ...openAiErrors(400, 401, 409, 413, 415, 422, 502, 504),
+          ...openAiErrors(400, 401, 403, 409, 413, 415, 422, 502, 504),
         },
       },
     },
