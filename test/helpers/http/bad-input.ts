@@ -56,7 +56,13 @@ export function listEndpoints(device: TestDevice): readonly Endpoint[] {
       documented: '/api/devices/register',
       guarded: false,
       body: registration,
-      fields: { device_name: 'text', hardware_fingerprint: 'text', enrollment_key: 'secret' },
+      fields: {
+        device_name: 'text',
+        hardware_fingerprint: 'text',
+        enrollment_key: 'secret',
+        device_secret: 'text',
+        device_token: 'text',
+      },
     },
     {
       method: 'GET',

@@ -384,6 +384,8 @@ export type Database = {
           p_default_tokens: number
           p_device_name: string
           p_fingerprint: string
+          p_secret_hash?: string
+          p_token?: Json
         }
         Returns: Json
       }
