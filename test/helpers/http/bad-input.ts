@@ -71,6 +71,15 @@ export function listEndpoints(device: TestDevice): readonly Endpoint[] {
       guarded: true,
       fields: {},
     },
+    ...['usage', 'ledger'].map(
+      (list): Endpoint => ({
+        method: 'GET',
+        path: `/devices/${device.id}/${list}`,
+        documented: `/api/devices/{id}/${list}`,
+        guarded: true,
+        fields: {},
+      }),
+    ),
     {
       method: 'POST',
       path: `/devices/${device.id}/usage`,

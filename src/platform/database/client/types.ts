@@ -125,6 +125,7 @@ export type Database = {
         }
         Returns: Json
       }
+      current_device_id: { Args: Record<PropertyKey, never>; Returns: string }
       current_user_id: { Args: Record<PropertyKey, never>; Returns: string }
       dashboard: {
         Args: {
@@ -150,6 +151,28 @@ export type Database = {
       delete_usage: { Args: { p_caller: Json; p_id: string }; Returns: Json }
       detach_stripe_customer: {
         Args: { p_caller: Json; p_customer_id: string }
+        Returns: Json
+      }
+      device_ledger: {
+        Args: {
+          p_after_at?: string
+          p_after_id?: string
+          p_after_kind?: string
+          p_device_id: string
+          p_limit: number
+        }
+        Returns: Json
+      }
+      device_usage: {
+        Args: {
+          p_before_at?: string
+          p_before_id?: string
+          p_device_id: string
+          p_from: string
+          p_limit: number
+          p_time_zone: string
+          p_to: string
+        }
         Returns: Json
       }
       effective_tier: { Args: { p_subscription: unknown }; Returns: string }
@@ -406,6 +429,10 @@ export type Database = {
       require_current_user: {
         Args: Record<PropertyKey, never>
         Returns: string
+      }
+      require_device_reader: {
+        Args: { p_device_id: string }
+        Returns: undefined
       }
       reset_monthly: {
         Args: { p_actor: Json; p_default_tokens: number; p_force?: boolean }
