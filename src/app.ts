@@ -96,7 +96,7 @@ export async function buildApp(
     await api.register(auth, { database, config, secret, googleAccessTokens });
     await api.register(users, { database, callerDatabase, cancelBilling: billing.cancel });
     await api.register(settings, { database, callerDatabase, onDrain: readiness.onDrain });
-    await api.register(devices, { database, config: config.devices });
+    await api.register(devices, { database, callerDatabase, config: config.devices });
     await api.register(tracker, { database, config: config.tracker });
     await api.register(usage, { database, callerDatabase, retentionMonths });
     await api.register(events, { database, callerDatabase, retentionMonths });

@@ -288,7 +288,7 @@ create table if not exists public.devices (
   id uuid primary key default gen_random_uuid(),
   user_id uuid references public.users (id) on delete set null,
   name text not null check (length(name) between 1 and 200),
-  fingerprint_hash bytea unique check (length(fingerprint_hash) = 32),
+  fingerprint_hash bytea check (length(fingerprint_hash) = 32),
   token_version integer not null default 1 check (token_version > 0),
   blocked boolean not null default false,
   registrations integer not null default 1 check (registrations > 0),
@@ -296,8 +296,15 @@ create table if not exists public.devices (
   created_at timestamptz not null default now(),
   deleted_at timestamptz,
   first_user_id uuid,
-  constraint devices_deleted_has_no_fingerprint check ((fingerprint_hash is null) = (deleted_at is not null))
+  secret_hash bytea check (length(secret_hash) = 32),
+  constraint devices_deleted_has_no_fingerprint check ((fingerprint_hash is null) = (deleted_at is not null)),
+  constraint devices_linked_to_first_user check (user_id is null or user_id = first_user_id)
 );
+-- A fingerprint is a name and no secret: each person has one device of it, and those who prove nothing have one together.
+create unique index if not exists devices_owner_fingerprint_idx on public.devices (fingerprint_hash, first_user_id)
+  where first_user_id is not null;
+create unique index if not exists devices_anonymous_fingerprint_idx on public.devices (fingerprint_hash, (secret_hash is null))
+  where first_user_id is null;
 create index if not exists devices_created_at_idx on public.devices (created_at, id) where deleted_at is null;
 create index if not exists devices_user_id_idx on public.devices (user_id);
 comment on table public.devices is 'Installations of an extension. Each has one balance of tokens and a bearer token of its own.';
@@ -312,7 +319,9 @@ comment on column public.devices.last_registered_at is 'When the device register
 comment on column public.devices.created_at is 'When the device registered first.';
 comment on column public.devices.deleted_at is 'When an admin removed the device; its usage stays in the books.';
 comment on column public.devices.first_user_id is
-  'The account it was linked to first, kept when it is unlinked: it can be linked to no other.';
+  'The account it was linked to first, kept when it is unlinked: it can be linked to no other. Null for a device that was nobody''s yet.';
+comment on column public.devices.secret_hash is
+  'SHA-256 of the device''s secret, if it registered with one: without it, its owner''s sign-in or an earlier token, nobody is given a token.';
 
 -- ledger/tables.sql
 
@@ -2514,6 +2523,54 @@ $$;
 comment on function private.weighted_tokens(public.generations, bigint, bigint) is
   'Returns what tokens of a generation debit, by the weights its hold was taken with.';
 
+-- devices/functions/close_device.sql
+
+create or replace function private.close_device(p_device_id uuid, p_actor text, p_note text)
+returns bigint
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_unused bigint;
+begin
+  update public.devices
+     set deleted_at = now(), fingerprint_hash = null, secret_hash = null, token_version = token_version + 1
+   where id = p_device_id;
+
+  -- Its holds end with it; what it used stays in the books.
+  with released as (
+    update public.reservations set status = 'expired', closed_at = now()
+     where subject_id = p_device_id and status = 'held' returning amount
+  )
+  update public.balances set reserved = reserved - (select coalesce(sum(amount), 0) from released)
+   where subject_id = p_device_id
+  returning allocated - used - reserved into v_unused;
+  if v_unused > 0 then
+    perform private.change_allocation(p_device_id, -v_unused, 'adjustment', p_actor, p_note);
+    update public.budgets set allocated = allocated - v_unused, updated_at = now() where subject_kind = 'device';
+  end if;
+  return coalesce(v_unused, 0);
+end
+$$;
+comment on function private.close_device(uuid, text, text) is
+  'Ends the tokens and holds of a device, takes its fingerprint, and returns its unused tokens to the pool; returns how many. The pool and its balance must be locked.';
+
+-- devices/functions/current_device_id.sql
+
+create or replace function public.current_device_id()
+returns uuid
+language sql stable security definer set search_path = ''
+as $$
+-- Definer: policies ask for it before they let a device see any row.
+  select d.id
+    from public.devices d
+   where d.id = (auth.jwt() ->> 'device_id')::uuid
+     and d.token_version = (auth.jwt() ->> 'device_version')::integer
+     and not d.blocked and d.deleted_at is null
+$$;
+grant execute on function public.current_device_id() to authenticated;
+comment on function public.current_device_id() is
+  'Returns the device the request''s token is about; null where that is blocked or removed, or the token''s version (device_version) has ended.';
+
 -- devices/functions/delete_device.sql
 
 create or replace function public.delete_device(p_actor jsonb, p_device_id uuid)
@@ -2528,22 +2585,7 @@ declare
 begin
   perform from public.budgets where subject_kind = 'device' for update;
   v_before := private.lock_device(p_device_id);
-  update public.devices
-     set deleted_at = now(), fingerprint_hash = null, token_version = token_version + 1
-   where id = p_device_id;
-
-  -- Its holds end with it; what it used stays in the books.
-  with released as (
-    update public.reservations set status = 'expired', closed_at = now()
-     where subject_id = p_device_id and status = 'held' returning amount
-  )
-  update public.balances set reserved = reserved - (select coalesce(sum(amount), 0) from released)
-   where subject_id = p_device_id
-  returning allocated - used - reserved into v_unused;
-  if v_unused > 0 then
-    perform private.change_allocation(p_device_id, -v_unused, 'adjustment', v_actor, 'device deleted');
-    update public.budgets set allocated = allocated - v_unused, updated_at = now() where subject_kind = 'device';
-  end if;
+  v_unused := private.close_device(p_device_id, v_actor, 'device deleted');
   perform private.audit(
     v_actor, p_actor ->> 'request_id', 'delete_device', 'device:' || p_device_id, v_before,
     jsonb_build_object('returned', v_unused)
@@ -2566,6 +2608,176 @@ as $$
   ) from public.devices d where d.id = p_device_id
 $$;
 comment on function private.device_json(uuid) is 'Returns a device with its balance as the admin API shows it.';
+
+-- devices/functions/device_ledger.sql
+
+create or replace function public.device_ledger(
+  p_device_id uuid, p_limit integer, p_after_at text default null, p_after_kind text default null,
+  p_after_id uuid default null
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_at timestamptz;
+  v_kind text := coalesce(p_after_kind, '');
+  v_id uuid := coalesce(p_after_id, '00000000-0000-0000-0000-000000000000');
+begin
+  perform public.require_device_reader(p_device_id);
+  v_at := coalesce(p_after_at::timestamptz, 'infinity');
+  -- Each source is cut to a page by its own index before the three are put in one order.
+  return (
+    select coalesce(
+             jsonb_agg(jsonb_strip_nulls(to_jsonb(page)) order by page.created_at desc, page.kind desc, page.id desc), '[]'
+           )
+      from (
+        (
+          select e.id, e.kind, e.amount, case when e.actor like 'admin:%' then 'admin' else 'system' end as provenance,
+                 null as model, e.reference, null as status, null::timestamptz as expires_at, e.created_at
+            from public.ledger_entries e
+           where e.subject_id = p_device_id
+             and e.created_at <= v_at and (e.created_at, e.kind, e.id) < (v_at, v_kind, v_id)
+           order by e.created_at desc, e.kind desc, e.id desc
+           limit p_limit
+        )
+        union all
+        (
+          select e.id, 'debit', -e.cost, e.provenance, e.model, null, null, null, e.occurred_at
+            from public.usage_events e
+           where e.subject_id = p_device_id and e.cost > 0
+             and e.occurred_at <= v_at and (e.occurred_at, 'debit', e.id) < (v_at, v_kind, v_id)
+           order by e.occurred_at desc, e.id desc
+           limit p_limit
+        )
+        union all
+        (
+          select r.id, 'hold', r.amount, 'estimated', r.model, null, r.status, r.expires_at, r.created_at
+            from public.reservations r
+           where r.subject_id = p_device_id
+             and r.created_at <= v_at and (r.created_at, 'hold', r.id) < (v_at, v_kind, v_id)
+           order by r.created_at desc, r.id desc
+           limit p_limit
+        )
+        order by created_at desc, kind desc, id desc
+        limit p_limit
+      ) page
+  );
+exception
+  -- The cursor comes from the caller.
+  when data_exception then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
+end
+$$;
+grant execute on function public.device_ledger(uuid, integer, text, text, uuid) to authenticated;
+comment on function public.device_ledger(uuid, integer, text, text, uuid) is
+  'Returns a device''s grants, debits (negative) and holds in one list, newest first, to itself or its owner; after (time, kind, id) to page on. Raises what require_device_reader does.';
+
+-- devices/functions/device_usage.sql
+
+create or replace function public.device_usage(
+  p_device_id uuid, p_limit integer, p_from text, p_to text, p_time_zone text,
+  p_before_at text default null, p_before_id uuid default null
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  perform public.require_device_reader(p_device_id);
+  return public.list_usage(
+    p_limit, p_from, p_to, p_time_zone, '{}', p_before_at, p_before_id, array[p_device_id]
+  );
+end
+$$;
+grant execute on function public.device_usage(uuid, integer, text, text, text, text, uuid) to authenticated;
+comment on function public.device_usage(uuid, integer, text, text, text, text, uuid) is
+  'Returns the usage events of one device to itself or its owner, as list_usage does. Raises what require_device_reader does, and RANGE_NOT_VALID.';
+
+-- devices/functions/end_device_credentials.sql
+
+-- A trigger, so that it holds however a link ends: by its owner, by a deleted account, or by hand in Supabase Studio.
+create or replace function private.end_device_credentials()
+returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  if old.user_id is not null and new.user_id is distinct from old.user_id then
+    new.token_version := old.token_version + 1;
+  end if;
+  -- Its owner can sign in again. An anonymous device keeps its secret, as nothing else would be left to know it by.
+  if old.user_id is not null and new.token_version <> old.token_version then
+    new.secret_hash := null;
+  end if;
+  return new;
+end
+$$;
+comment on function private.end_device_credentials() is
+  'Trigger: ends the tokens of a device that is unlinked, and with its tokens the secret of a linked one.';
+
+-- devices/functions/find_device.sql
+
+create or replace function private.find_device(
+  p_fingerprint_hash bytea, p_user_id uuid, p_secret_hash bytea, p_token jsonb
+)
+returns public.devices
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_device public.devices;
+begin
+  if p_user_id is not null then
+    select * into v_device from public.devices d
+     where d.fingerprint_hash = p_fingerprint_hash and d.first_user_id = p_user_id;
+    if found then
+      return v_device;
+    end if;
+  end if;
+
+  -- Whoever shows a good token or the secret has had the device before. A sign-in takes over what is nobody's, and no more.
+  select * into v_device from public.devices d
+   where d.fingerprint_hash = p_fingerprint_hash
+     and (p_user_id is null or d.first_user_id is null)
+     and (
+       (d.id = (p_token ->> 'id')::uuid and d.token_version = (p_token ->> 'version')::integer)
+       or d.secret_hash = p_secret_hash
+     )
+   order by d.id = (p_token ->> 'id')::uuid desc nulls last, d.last_registered_at desc, d.id
+   limit 1;
+  if found or p_user_id is not null then
+    return v_device;
+  end if;
+
+  select * into v_device from public.devices d
+   where d.fingerprint_hash = p_fingerprint_hash and d.first_user_id is null
+     and (d.secret_hash is null) = (p_secret_hash is null);
+  if v_device.secret_hash is not null then
+    raise sqlstate 'PT403' using message = 'DEVICE_SECRET_INVALID';
+  end if;
+  return v_device;
+end
+$$;
+comment on function private.find_device(bytea, uuid, bytea, jsonb) is
+  'Returns the device of a fingerprint that whoever registers may have: the person''s own, the one whose token {id, version} or secret they show, or the anonymous one; nulls where it is a new one. Raises DEVICE_SECRET_INVALID.';
+
+-- devices/functions/forget_devices.sql
+
+create or replace function private.forget_devices(p_user_id uuid, p_actor text)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  perform from public.budgets where subject_kind = 'device' for update;
+  -- A debit under way holds its device's balance: none records the person after their name was taken out.
+  perform from public.balances b
+    where b.subject_id in (select d.id from public.devices d where d.first_user_id = p_user_id)
+    order by b.subject_id for update;
+  perform private.close_device(d.id, p_actor, 'account deleted')
+     from public.devices d where d.first_user_id = p_user_id and d.deleted_at is null order by d.id;
+  -- Those an admin removed before have a name, too.
+  update public.devices set name = 'Deleted device', user_id = null, first_user_id = null where first_user_id = p_user_id;
+end
+$$;
+comment on function private.forget_devices(uuid, text) is
+  'Removes all devices that were ever linked to an account that is deleted: their tokens die, and name, fingerprint and owner are blanked.';
 
 -- devices/functions/keep_first_user.sql
 
@@ -2598,7 +2810,8 @@ comment on function private.lock_device(uuid) is 'Waits for running debits of th
 -- devices/functions/register_device.sql
 
 create or replace function public.register_device(
-  p_device_name text, p_fingerprint text, p_default_tokens bigint, p_caller jsonb default null
+  p_device_name text, p_fingerprint text, p_default_tokens bigint, p_caller jsonb default null,
+  p_secret_hash text default null, p_token jsonb default null
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -2606,38 +2819,46 @@ as $$
 -- Definer: writes devices, balances and the ledger, which no API role may write.
 declare
   v_fingerprint_hash bytea := sha256(convert_to(p_fingerprint, 'UTF8'));
+  v_secret_hash bytea := decode(p_secret_hash, 'hex');
   v_user_id uuid;
-  v_was_linked boolean;
   v_device public.devices;
+  v_is_new boolean;
+  v_is_linked boolean;
   v_balance public.balances;
 begin
   if p_caller is not null then
     v_user_id := private.lock_user(p_caller);
-    v_was_linked := exists (
-      select from public.devices d where d.fingerprint_hash = v_fingerprint_hash and d.user_id = v_user_id
-    );
   end if;
-
-  -- Fingerprints can be guessed: knowing one takes no device from the person it is linked to.
-  insert into public.devices (name, fingerprint_hash, user_id)
-  values (p_device_name, v_fingerprint_hash, v_user_id)
-  on conflict (fingerprint_hash) do update
-    set registrations = public.devices.registrations + 1, last_registered_at = now(),
-        user_id = coalesce(
-          public.devices.user_id,
-          case when coalesce(public.devices.first_user_id, v_user_id) = v_user_id then v_user_id end
-        )
-  returning * into v_device;
-
+  -- Registrations of one fingerprint wait for each other: the next one finds the device this one makes.
+  perform pg_advisory_xact_lock(hashtextextended(encode(v_fingerprint_hash, 'hex'), 0));
+  v_device := private.find_device(v_fingerprint_hash, v_user_id, v_secret_hash, p_token);
+  v_is_new := v_device.id is null;
+  v_is_linked := v_device.user_id is not null;
   if v_device.blocked then
     raise sqlstate 'PT403' using message = 'DEVICE_BLOCKED';
   end if;
+
+  if v_is_new then
+    insert into public.devices (name, fingerprint_hash, user_id, secret_hash)
+    values (p_device_name, v_fingerprint_hash, v_user_id, v_secret_hash)
+    returning * into v_device;
+  else
+    update public.devices d
+       set registrations = d.registrations + 1, last_registered_at = now(),
+           user_id = coalesce(v_user_id, d.user_id),
+           -- A stranger may have a token of what was nobody's.
+           token_version = d.token_version + case when v_user_id is not null and d.user_id is null then 1 else 0 end,
+           -- Only a sign-in proves enough to replace it: a stolen token must not outlive its end.
+           secret_hash = case when v_user_id is not null then coalesce(v_secret_hash, d.secret_hash) else d.secret_hash end
+     where d.id = v_device.id
+    returning * into v_device;
+  end if;
   -- Devices that were linked before stay, also where a tier has ended.
-  if v_device.user_id = v_user_id and not v_was_linked then
+  if v_user_id is not null and not v_is_linked then
     perform private.assert_device_room(v_user_id);
   end if;
 
-  if v_device.registrations = 1 then
+  if v_is_new then
     v_balance := private.open_balance(v_device.id, 'device', p_default_tokens, 'system:registration');
   else
     select * into strict v_balance from public.balances where subject_id = v_device.id;
@@ -2646,18 +2867,44 @@ begin
   return jsonb_build_object(
     'device_id', v_device.id,
     'token_version', v_device.token_version,
-    'created', v_device.registrations = 1,
+    'created', v_is_new,
     'allocated', v_balance.allocated,
     'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
-  ) || case
-    when v_user_id is null then '{}'::jsonb
-    else jsonb_build_object('linked', v_device.user_id is not distinct from v_user_id)
-  end;
+  ) || case when v_user_id is null then '{}'::jsonb else '{"linked": true}' end;
 end
 $$;
-grant execute on function public.register_device(text, text, bigint, jsonb) to service_role;
-comment on function public.register_device(text, text, bigint, jsonb) is
-  'Registers a device or finds it again by its fingerprint, and links it to the caller where it never was another person''s. Returns {device_id, token_version, created, allocated, remaining}, with a caller also linked; raises DEVICE_BLOCKED, and DEVICE_LIMIT where the caller''s tier has no room for another.';
+grant execute on function public.register_device(text, text, bigint, jsonb, text, jsonb) to service_role;
+comment on function public.register_device(text, text, bigint, jsonb, text, jsonb) is
+  'Registers a device or finds it again by its owner and fingerprint, and links it to the caller. Takes the secret''s SHA-256 in hex, and {id, version} of a verified token of the device. Returns {device_id, token_version, created, allocated, remaining}, with a caller also linked; raises DEVICE_BLOCKED, DEVICE_SECRET_INVALID, and DEVICE_LIMIT where the caller''s tier has no room for another.';
+
+-- devices/functions/require_device_reader.sql
+
+create or replace function public.require_device_reader(p_device_id uuid)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: a device that is blocked is told so, and may see no row that says it.
+declare
+  v_device public.devices;
+begin
+  select * into v_device from public.devices d where d.id = p_device_id;
+  if not auth.jwt() ? 'device_id' then
+    if v_device.user_id is distinct from public.require_current_user() or v_device.deleted_at is not null then
+      raise sqlstate 'PT404' using message = 'DEVICE_NOT_FOUND';
+    end if;
+  elsif p_device_id is distinct from (auth.jwt() ->> 'device_id')::uuid then
+    raise sqlstate 'PT404' using message = 'DEVICE_NOT_FOUND';
+  elsif v_device.deleted_at is not null
+     or v_device.token_version is distinct from (auth.jwt() ->> 'device_version')::integer then
+    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
+  elsif v_device.blocked then
+    raise sqlstate 'PT403' using message = 'DEVICE_BLOCKED';
+  end if;
+end
+$$;
+grant execute on function public.require_device_reader(uuid) to authenticated;
+comment on function public.require_device_reader(uuid) is
+  'Lets pass the device itself and the account it is linked to; raises DEVICE_NOT_FOUND, INVALID_TOKEN or DEVICE_BLOCKED.';
 
 -- devices/functions/update_device.sql
 
@@ -6389,14 +6636,11 @@ begin
   select u.email into v_email from public.users u where u.id = v_user_id for update;
   perform private.require_user(p_caller);
 
-  -- A debit under way holds its device's balance: none records the person after their name was taken out.
-  perform from public.balances b
-    where b.subject_id in (select d.id from public.devices d where d.user_id = v_user_id)
-    order by b.subject_id for update;
-  update public.devices set user_id = null where user_id = v_user_id;
-  update public.usage_events set user_id = null, url = null
-   where user_id = v_user_id and user_id is distinct from subject_id;
+  -- The long part first, while nobody waits for it; and once more for what a device records meanwhile.
+  perform private.take_name_out_of_usage(v_user_id);
   update public.usage_events set url = null where subject_id = v_user_id and url is not null;
+  perform private.forget_devices(v_user_id, v_name);
+  perform private.take_name_out_of_usage(v_user_id);
 
   -- Only now, as everybody who registers waits for the pool.
   v_returned := private.close_balance(v_user_id, v_name);
@@ -6528,6 +6772,20 @@ as $$
 $$;
 comment on function private.profile_json(public.users) is 'Returns an account as its owner sees it: with its balance and the ways to sign in.';
 
+-- users/functions/take_name_out_of_usage.sql
+
+create or replace function private.take_name_out_of_usage(p_user_id uuid)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  update public.usage_events set user_id = null, url = null
+   where user_id = p_user_id and user_id is distinct from subject_id;
+end
+$$;
+comment on function private.take_name_out_of_usage(uuid) is
+  'Makes anonymous what devices recorded in the name of an account that is deleted.';
+
 -- users/functions/unlink_device.sql
 
 create or replace function public.unlink_device(p_caller jsonb, p_device_id uuid)
@@ -6550,7 +6808,7 @@ end
 $$;
 grant execute on function public.unlink_device(jsonb, uuid) to service_role;
 comment on function public.unlink_device(jsonb, uuid) is
-  'Takes a device off the caller''s account; it keeps its balance and its tokens. Returns {device_id, unlinked}; raises DEVICE_NOT_FOUND.';
+  'Takes a device off the caller''s account and ends its tokens; it keeps its balance, and comes back only to the caller. Returns {device_id, unlinked}; raises DEVICE_NOT_FOUND.';
 
 -- users/functions/update_profile.sql
 
@@ -6655,6 +6913,10 @@ create or replace trigger devices_first_user
   before insert or update of user_id on public.devices
   for each row execute function private.keep_first_user();
 
+create or replace trigger devices_end_credentials
+  before update of user_id, token_version on public.devices
+  for each row execute function private.end_device_credentials();
+
 -- ledger/triggers.sql
 
 create or replace trigger ledger_entries_append_only
@@ -6721,7 +6983,7 @@ drop policy if exists devices_read_own on public.devices;
 create policy devices_read_own on public.devices
   for select to authenticated
   using (
-    id = (select (auth.jwt() ->> 'device_id')::uuid)
+    id = (select public.current_device_id())
     or user_id = (select public.current_user_id())
   );
 
@@ -6754,7 +7016,7 @@ drop policy if exists balances_read_own on public.balances;
 create policy balances_read_own on public.balances
   for select to authenticated
   using (
-    subject_id = (select (auth.jwt() ->> 'device_id')::uuid)
+    subject_id = (select public.current_device_id())
     or subject_id = (select public.current_user_id())
     or subject_id in (select d.id from public.devices d where d.user_id = (select public.current_user_id()))
   );
@@ -6765,7 +7027,7 @@ drop policy if exists ledger_entries_read_own on public.ledger_entries;
 create policy ledger_entries_read_own on public.ledger_entries
   for select to authenticated
   using (
-    subject_id = (select (auth.jwt() ->> 'device_id')::uuid)
+    subject_id = (select public.current_device_id())
     or subject_id = (select public.current_user_id())
     or subject_id in (select d.id from public.devices d where d.user_id = (select public.current_user_id()))
   );
@@ -6783,7 +7045,7 @@ drop policy if exists usage_events_read_own on public.usage_events;
 create policy usage_events_read_own on public.usage_events
   for select to authenticated
   using (
-    subject_id = (select (auth.jwt() ->> 'device_id')::uuid)
+    subject_id = (select public.current_device_id())
     or subject_id = (select public.current_user_id())
     or user_id = (select public.current_user_id())
     or (
@@ -6798,7 +7060,7 @@ drop policy if exists usage_rollups_read_own on public.usage_rollups;
 create policy usage_rollups_read_own on public.usage_rollups
   for select to authenticated
   using (
-    subject_id = (select (auth.jwt() ->> 'device_id')::uuid)
+    subject_id = (select public.current_device_id())
     or subject_id = (select public.current_user_id())
     or subject_id in (select d.id from public.devices d where d.user_id = (select public.current_user_id()))
   );
@@ -6809,7 +7071,7 @@ drop policy if exists reservations_read_own on public.reservations;
 create policy reservations_read_own on public.reservations
   for select to authenticated
   using (
-    subject_id = (select (auth.jwt() ->> 'device_id')::uuid)
+    subject_id = (select public.current_device_id())
     or subject_id = (select public.current_user_id())
     or subject_id in (select d.id from public.devices d where d.user_id = (select public.current_user_id()))
   );

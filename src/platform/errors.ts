@@ -29,6 +29,7 @@ const ERRORS = {
   BUDGET_EXCEEDED: [403, 'The budget does not have that many tokens left'],
   DEVICE_BLOCKED: [403, 'Device is blocked'],
   DEVICE_LIMIT: [403, 'No more devices can be linked to this account; unlink one or choose a higher tier'],
+  DEVICE_SECRET_INVALID: [403, 'This is not the secret the device was registered with'],
   ENROLLMENT_KEY_INVALID: [403, 'A valid enrollment key is required'],
   FORBIDDEN: [403, 'Not allowed'],
   ACCOUNT_SUSPENDED: [403, 'This account is suspended'],

@@ -151,7 +151,7 @@ const QUESTIONS: Readonly<Record<string, string>> = {
   my_settings_changes: '0',
 };
 
-/** The functions `authenticated` may call that read something (those of dates and tiers do not), each with nulls for arguments, or with a question. */
+/** The functions `authenticated` may call that read something (those of dates, tiers and devices' tokens do not), each with nulls for arguments, or with a question. */
 const functions = await sql<{ call: string }>(
   `select format('select %I.%I(%s) as answer', n.nspname, p.proname, coalesce(
              $1::jsonb ->> p.proname,
@@ -159,7 +159,7 @@ const functions = await sql<{ call: string }>(
            )) as call
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
    where n.nspname in ('public', 'private') and has_function_privilege('authenticated', p.oid, 'execute')
-     and p.proname not in ('usage_range', 'day_start', 'get_plan', 'effective_tier')
+     and p.proname not in ('usage_range', 'day_start', 'get_plan', 'effective_tier', 'current_device_id')
      and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')`,
   [JSON.stringify(QUESTIONS)],
 );

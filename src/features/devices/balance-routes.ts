@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
-import { type DeviceIdentity, getDevice } from '../../auth/guards/device-guard.js';
+import { getDevice } from '../../auth/guards/device-guard.js';
+import type { DeviceIdentity } from '../../auth/tokens/device-tokens.js';
 import { parseIdempotencyKey } from '../../metering/idempotency-key.js';
 import { ApiError } from '../../platform/errors.js';
 import { errors } from '../../platform/http/error-schema.js';

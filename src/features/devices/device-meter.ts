@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import type { DeviceIdentity } from '../../auth/guards/device-guard.js';
+import type { DeviceIdentity } from '../../auth/tokens/device-tokens.js';
 import { createOutcomeBatcher, createOutcomeDecoder } from '../../metering/outcomes.js';
 import type { Database } from '../../platform/database/client/database.js';
 import type { Json } from '../../platform/database/client/types.js';

@@ -15,6 +15,7 @@ export function corsOptions(origins: string): FastifyCorsOptions {
       'retry-after',
       'etag',
       'date',
+      'x-device-token',
       'x-tokens-remaining',
       'x-tokens-used',
       'x-should-retry',

@@ -56,7 +56,13 @@ export function listEndpoints(device: TestDevice): readonly Endpoint[] {
       documented: '/api/devices/register',
       guarded: false,
       body: registration,
-      fields: { device_name: 'text', hardware_fingerprint: 'text', enrollment_key: 'secret' },
+      fields: {
+        device_name: 'text',
+        hardware_fingerprint: 'text',
+        enrollment_key: 'secret',
+        device_secret: 'text',
+        device_token: 'text',
+      },
     },
     {
       method: 'GET',
@@ -65,6 +71,15 @@ export function listEndpoints(device: TestDevice): readonly Endpoint[] {
       guarded: true,
       fields: {},
     },
+    ...['usage', 'ledger'].map(
+      (list): Endpoint => ({
+        method: 'GET',
+        path: `/devices/${device.id}/${list}`,
+        documented: `/api/devices/{id}/${list}`,
+        guarded: true,
+        fields: {},
+      }),
+    ),
     {
       method: 'POST',
       path: `/devices/${device.id}/usage`,

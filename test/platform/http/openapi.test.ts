@@ -25,6 +25,8 @@ const STATUSES: Readonly<Record<string, readonly string[]>> = {
   'get /readyz': ['200', ...ALWAYS],
   'post /api/devices/register': ['200', '201', '403', ...UNAUTHORIZED, ...BODY],
   'get /api/devices/{id}/tokens': ['200', '400', '401', '403', '404', ...ALWAYS],
+  'get /api/devices/{id}/usage': ['200', '400', '401', '403', '404', ...ALWAYS],
+  'get /api/devices/{id}/ledger': ['200', '400', '401', '403', '404', ...ALWAYS],
   'post /api/devices/check-can-use': ['200', '400', '401', '403', '413', '415', '422', ...ALWAYS],
   'post /api/devices/{id}/usage': ['200', '400', '401', '403', '404', '409', '413', '415', '422', ...ALWAYS],
   'post /api/usage/log': ['200', '400', '401', '403', '404', '409', '413', '415', '422', ...ALWAYS],

@@ -130,6 +130,7 @@ export type Database = {
         }
         Returns: Json
       }
+      current_device_id: { Args: Record<PropertyKey, never>; Returns: string }
       current_user_id: { Args: Record<PropertyKey, never>; Returns: string }
       dashboard: {
         Args: {
@@ -155,6 +156,28 @@ export type Database = {
       delete_usage: { Args: { p_caller: Json; p_id: string }; Returns: Json }
       detach_stripe_customer: {
         Args: { p_caller: Json; p_customer_id: string }
+        Returns: Json
+      }
+      device_ledger: {
+        Args: {
+          p_after_at?: string
+          p_after_id?: string
+          p_after_kind?: string
+          p_device_id: string
+          p_limit: number
+        }
+        Returns: Json
+      }
+      device_usage: {
+        Args: {
+          p_before_at?: string
+          p_before_id?: string
+          p_device_id: string
+          p_from: string
+          p_limit: number
+          p_time_zone: string
+          p_to: string
+        }
         Returns: Json
       }
       effective_tier: { Args: { p_subscription: unknown }; Returns: string }
@@ -391,6 +414,8 @@ export type Database = {
           p_default_tokens: number
           p_device_name: string
           p_fingerprint: string
+          p_secret_hash?: string
+          p_token?: Json
         }
         Returns: Json
       }

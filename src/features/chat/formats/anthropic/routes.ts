@@ -99,7 +99,7 @@ export const anthropicRoutes: FastifyPluginAsyncTypebox<AnthropicRoutesOptions> 
               'application/json': { schema: MessageAnswerSchema },
             },
           },
-          ...anthropicErrors(400, 401, 403, 402, 404, 409, 413, 415, 422, 502, 504, 529),
+          ...anthropicErrors(400, 401, 402, 403, 404, 409, 413, 415, 422, 502, 504, 529),
         },
       },
     },
