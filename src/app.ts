@@ -1,6 +1,7 @@
 import cors from '@fastify/cors';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { createGoogleAccessTokens } from './auth/google-access-tokens.js';
+import { getLimiter } from './auth/limits/rate-limits.js';
 import { auth, authentication } from './auth/plugin.js';
 import type { Config } from './config/config.js';
 import { parseTrustedProxies } from './config/trusted-proxies.js';
@@ -106,7 +107,7 @@ export async function buildApp(
   await app.register(async (root) => {
     rejectApiPrefix(root);
     await root.register(pageRoutes);
-    await root.register(healthRoutes, { readiness });
+    await root.register(healthRoutes, { readiness, findNotice: getLimiter(app).findProblem });
   });
   return app;
 }

@@ -39,5 +39,6 @@ export function requireDevice(scope: FastifyInstance): void {
       const { id, version } = deviceTokens.verify(scope, parseBearerToken(request));
       return { id, tokenVersion: version };
     },
+    toSubjects: ({ id }) => [{ kind: 'device', id }],
   });
 }

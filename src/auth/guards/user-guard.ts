@@ -1,6 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Caller } from '../../platform/database/client/caller.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
+import type { Subject } from '../limits/policies.js';
+import { admit } from '../limits/rate-limits.js';
 import { requireBearer } from './bearer.js';
 import { authenticateUser } from './user-authentication.js';
 
@@ -16,13 +18,21 @@ export function getOptionalUser(request: FastifyRequest): Caller | undefined {
   return request.getDecorator<Caller | undefined>(USER);
 }
 
+/** Returns whose limits a person's request counts against: the account's, and those of an API key. */
+function toSubjects(caller: Caller): Subject[] {
+  const account: Subject = { kind: 'user', id: caller.id };
+  return 'api_key_id' in caller ? [account, { kind: 'api-key', id: caller.api_key_id }] : [account];
+}
+
 /** Lets anonymous requests pass; a bearer token that is there has to be a user's, before the body is read. */
 export function acceptUser(scope: FastifyInstance): void {
   describeRoutes(scope, { security: [{}, { userToken: [] }] });
   scope.decorateRequest(USER);
-  scope.addHook('onRequest', async (request) => {
+  scope.addHook('onRequest', async (request, reply) => {
     if (request.headers.authorization === undefined) return;
-    request.setDecorator<Caller>(USER, await authenticateUser(scope, request));
+    const caller = await authenticateUser(scope, request);
+    await admit(request, reply, toSubjects(caller));
+    request.setDecorator<Caller>(USER, caller);
   });
 }
 
@@ -32,5 +42,6 @@ export function requireUser(scope: FastifyInstance): void {
     scheme: 'userToken',
     decorator: USER,
     authenticate: (request) => authenticateUser(scope, request),
+    toSubjects,
   });
 }

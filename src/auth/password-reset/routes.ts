@@ -4,6 +4,7 @@ import { AnyResult } from '../../platform/database/client/database.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { requireOutbox } from '../../platform/mail/outbox.js';
 import { normalizeEmail } from '../email.js';
+import { toNetwork } from '../limits/address.js';
 import { accountLimit } from '../limits/rate-limits.js';
 import { hashNewPassword } from '../passwords.js';
 import { createOpaqueToken, sha256Hex } from '../tokens/crypto.js';
@@ -61,7 +62,7 @@ export const passwordResetRoutes: FastifyPluginAsyncTypebox<{ database: Database
     },
     async (request) => {
       const { token, new_password } = request.body;
-      const p_password_hash = await hashNewPassword(new_password);
+      const p_password_hash = await hashNewPassword(new_password, toNetwork(request));
       const reset = { p_token_hash: sha256Hex(token), p_password_hash };
       await database.call('reset_password', reset, AnyResult);
       return { message: CHANGED };

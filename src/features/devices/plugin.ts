@@ -1,9 +1,10 @@
 import type { FastifyPluginAsync } from 'fastify';
 import { requireDevice } from '../../auth/guards/device-guard.js';
+import { getLimiter } from '../../auth/limits/rate-limits.js';
 import type { Config } from '../../config/config.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { balanceRoutes } from './balance-routes.js';
-import { createDeviceMeter } from './device-meter.js';
+import { createDeviceMeter, limitDeviceMeter } from './device-meter.js';
 import { registrationRoutes } from './registration-routes.js';
 
 /** Dependencies of the device routes. */
@@ -17,6 +18,6 @@ export const devices: FastifyPluginAsync<DevicesOptions> = async (app, { databas
   await app.register(registrationRoutes, { database, config });
   await app.register(async (scope) => {
     requireDevice(scope);
-    await scope.register(balanceRoutes, { meter: createDeviceMeter(database) });
+    await scope.register(balanceRoutes, { meter: limitDeviceMeter(createDeviceMeter(database), getLimiter(app)) });
   });
 };

@@ -14,6 +14,8 @@ export function corsOptions(origins: string): FastifyCorsOptions {
       'retry-after',
       'etag',
       'date',
+      'ratelimit',
+      'ratelimit-policy',
       'x-tokens-remaining',
       'x-tokens-used',
       'x-should-retry',
