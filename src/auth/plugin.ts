@@ -17,19 +17,21 @@ import clientTokens from './tokens/client-tokens.js';
 export interface AuthenticationOptions {
   readonly database: Database;
   readonly config: Pick<Config, 'http' | 'limits' | 'tokens'>;
-  /** The server's secret, to sign client tokens and derive keys with. */
-  readonly secret: string;
+  /** The server's secrets: the first signs client tokens, all verify them. */
+  readonly secrets: readonly string[];
 }
 
 /** Dependencies of the routes of signing in. */
-export interface AuthOptions extends AuthenticationOptions {
+export interface AuthOptions extends Pick<AuthenticationOptions, 'database'> {
+  /** The secret to derive keys from. */
+  readonly secret: string;
   readonly config: Pick<Config, 'http' | 'limits' | 'tokens' | 'users' | 'signIn'>;
   readonly googleAccessTokens: GoogleAccessTokens;
 }
 
-const authenticationPlugin: FastifyPluginAsync<AuthenticationOptions> = async (app, { database, config, secret }) => {
+const authenticationPlugin: FastifyPluginAsync<AuthenticationOptions> = async (app, { database, config, secrets }) => {
   await app.register(rateLimits, { database, config: config.limits });
-  await app.register(clientTokens, { secret });
+  await app.register(clientTokens, { secrets });
   await app.register(userAuthentication, { database, accessSeconds: config.tokens.accessSeconds });
 };
 

@@ -117,7 +117,9 @@ const Database = {
 };
 
 const Tokens = {
-  JWT_SECRET: Secret('Signs client tokens, 32 characters at least; generated and kept in DATA_DIR when embedded.'),
+  JWT_SECRET: Secret(
+    'Signs client tokens, 32 characters at least; several, separated by commas, to rotate: the first signs, all verify. Generated and kept in DATA_DIR when embedded.',
+  ),
   JWT_EXPIRES_IN: Duration('7d', 'How long an access token lasts: a number and s, m, h or d.'),
   JWT_REFRESH_EXPIRES_IN: Duration('30d', 'How long a session lasts without being refreshed.'),
   ADMIN_USERNAME: Type.String({

@@ -65,9 +65,9 @@ const INVALID: readonly (readonly [name: string, value: string])[] = [
   ['PAYMENT_GRACE_DAYS', '91'],
   ['FROM_EMAIL', 'nobody'],
   ['RATE_LIMIT', 'sometimes'],
-  ['RATE_LIMIT_DEVICE', '0'],
+  ['RATE_LIMIT_DEVICE', 'plenty'],
   ['RATE_LIMIT_USER', '600,'],
-  ['RATE_LIMIT_USER', '1,2,3,4'],
+  ['RATE_LIMIT_USER', '11,22,33,44'],
   ['REDIS_URL', 'https://user:pa55word@redis.example.com'],
   ['TRACKER_DAY_TOKENS', 'lots'],
 ];
