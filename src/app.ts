@@ -1,8 +1,10 @@
 import cors from '@fastify/cors';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { createGoogleAccessTokens } from './auth/google-access-tokens.js';
+import { getLimiter } from './auth/limits/rate-limits.js';
 import { auth, authentication } from './auth/plugin.js';
 import type { Config } from './config/config.js';
+import { parseSecretList } from './config/secret-list.js';
 import { parseTrustedProxies } from './config/trusted-proxies.js';
 import { admin } from './features/admin/plugin.js';
 import { answerClientError } from './features/chat/formats/client-errors.js';
@@ -72,7 +74,10 @@ export async function buildApp(
   logger: FastifyBaseLogger,
   readiness: Readiness = createReadiness(backend.database),
 ): Promise<FastifyInstance> {
-  const { database, callerDatabase, jwtSecret: secret } = backend;
+  const { database, callerDatabase } = backend;
+  const secrets = parseSecretList(backend.jwtSecret);
+  // The oldest, so that what was derived stays what it was when a new secret is put in front.
+  const secret = secrets.at(-1) ?? '';
   const { retentionMonths } = config.usage;
   const { defaultTokens: defaultUserTokens } = config.users;
   const googleAccessTokens = createGoogleAccessTokens(config.signIn.googleAccessTokens);
@@ -86,7 +91,7 @@ export async function buildApp(
   await app.register(errorHandler);
   await app.register(jsonBody);
   await app.register(cors, corsOptions(config.http.corsOrigins));
-  await app.register(authentication, { database, config, secret });
+  await app.register(authentication, { database, config, secrets });
   await app.register(mail, { config: config.mail, embedded: backend.embedded });
 
   await app.register(openapi, { config: config.http });
@@ -107,7 +112,7 @@ export async function buildApp(
   await app.register(async (root) => {
     rejectApiPrefix(root);
     await root.register(pageRoutes);
-    await root.register(healthRoutes, { readiness });
+    await root.register(healthRoutes, { readiness, findNotice: getLimiter(app).findProblem });
   });
   return app;
 }

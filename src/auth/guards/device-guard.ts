@@ -23,6 +23,7 @@ export function requireDevice(scope: FastifyInstance): void {
     scheme: 'deviceToken',
     decorator: DEVICE,
     authenticate: (request) => verifyDeviceToken(scope, parseBearerToken(request)),
+    toSubjects: ({ id }) => [{ kind: 'device', id }],
   });
   // Devices that never register again would stop after a year. A success shows that the version is still the current one.
   scope.addHook('onSend', async (request, reply) => {

@@ -2,6 +2,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Caller } from '../../platform/database/client/caller.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import type { ApiKeyScope } from '../api-keys/scopes.js';
+import type { Subject } from '../limits/policies.js';
+import { admit } from '../limits/rate-limits.js';
 import { parseTokenOrKey, requireBearer } from './bearer.js';
 import { authenticateUser } from './user-authentication.js';
 
@@ -22,6 +24,12 @@ export function getUser(request: FastifyRequest): Caller {
 /** Returns the person a request comes from where its scope accepts one; undefined for a request without a bearer token. */
 export function getOptionalUser(request: FastifyRequest): Caller | undefined {
   return request.getDecorator<Caller | undefined>(USER);
+}
+
+/** Returns whose limits a person's request counts against: the account's, and those of an API key. */
+export function toSubjects(caller: Caller): Subject[] {
+  const account: Subject = { kind: 'user', id: caller.id };
+  return 'api_key_id' in caller ? [account, { kind: 'api-key', id: caller.api_key_id }] : [account];
 }
 
 /** Declares and documents what API keys need for the routes of a scope; what a route says itself wins. */
@@ -57,9 +65,11 @@ export function acceptUser(scope: FastifyInstance, apiKeyScope?: ApiKeyScope): v
   declareApiKeyScope(scope, apiKeyScope, { isOptional: true });
   describeRoutes(scope, {});
   scope.decorateRequest(USER);
-  scope.addHook('onRequest', async (request) => {
+  scope.addHook('onRequest', async (request, reply) => {
     if (request.headers.authorization === undefined) return;
-    request.setDecorator<Caller>(USER, await authenticate(scope, request));
+    const caller = await authenticate(scope, request);
+    await admit(request, reply, toSubjects(caller));
+    request.setDecorator<Caller>(USER, caller);
   });
 }
 
@@ -79,5 +89,6 @@ export function requireUser(
     scheme: 'userToken',
     decorator: USER,
     authenticate: (request) => authenticate(scope, request, acceptsKeyHeader ? parseTokenOrKey : undefined),
+    toSubjects,
   });
 }

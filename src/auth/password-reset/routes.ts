@@ -3,6 +3,7 @@ import type { Database } from '../../platform/database/client/database.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { requireOutbox } from '../../platform/mail/outbox.js';
 import { normalizeEmail } from '../email.js';
+import { toNetwork } from '../limits/address.js';
 import { accountLimit } from '../limits/rate-limits.js';
 import { hashNewPassword } from '../passwords.js';
 import { createOpaqueToken, sha256Hex } from '../tokens/crypto.js';
@@ -62,7 +63,7 @@ export const passwordResetRoutes: FastifyPluginAsyncTypebox<{ database: Database
     },
     async (request) => {
       const { token, new_password, revoke_api_keys: p_revoke_keys } = request.body;
-      const p_password_hash = await hashNewPassword(new_password);
+      const p_password_hash = await hashNewPassword(new_password, toNetwork(request));
       const reset = { p_token_hash: sha256Hex(token), p_password_hash, p_revoke_keys };
       return { message: CHANGED, ...(await database.call('reset_password', reset, ResetSchema)) };
     },

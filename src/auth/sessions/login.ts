@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
 import { normalizeEmail } from '../email.js';
-import { toRateLimitKey } from '../limits/address.js';
+import { toNetwork, toRateLimitKey } from '../limits/address.js';
 import { hashNewPassword, verifyPassword } from '../passwords.js';
 import { sha256Hex } from '../tokens/crypto.js';
 import type { LoginSchema, RegisterSchema } from './schemas.js';
@@ -39,7 +39,7 @@ export async function register(
   const { refreshToken, p_session } = sessions.prepare(request);
   const account = {
     p_email: normalizeEmail(email),
-    p_password_hash: await hashNewPassword(password),
+    p_password_hash: await hashNewPassword(password, toNetwork(request)),
     p_default_tokens: defaultTokens,
     p_session,
     ...(name !== undefined && { p_name: name.trim() }),
@@ -62,7 +62,7 @@ export async function logIn(
   if (!attempt.allowed) throw new ApiError('RATE_LIMITED', { extras: { retry_after: attempt.retry_after } });
 
   const { user_id: p_user_id, password_hash: p_password_hash } = attempt;
-  const matches = await verifyPassword(p_password_hash, credentials.password);
+  const matches = await verifyPassword(p_password_hash, credentials.password, toNetwork(request));
   if (!matches || p_user_id === null || p_password_hash === null) throw new ApiError('INVALID_CREDENTIALS');
   const { refreshToken, p_session } = sessions.prepare(request);
   const finish = { p_user_id, p_password_hash, p_address, p_session };

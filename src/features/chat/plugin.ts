@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import type { GoogleAccessTokens } from '../../auth/google-access-tokens.js';
+import { getLimiter } from '../../auth/limits/rate-limits.js';
 import type { Config } from '../../config/config.js';
 import type { Database } from '../../platform/database/client/database.js';
 import type { ChatServices } from './completion.js';
@@ -10,6 +11,7 @@ import { OPENAI_PREFIX } from './formats/openai/errors.js';
 import { openAiRoutes } from './formats/openai/routes.js';
 import { createInFlight } from './in-flight.js';
 import { createChatMeter } from './metering/chat-meter.js';
+import { limitChatMeter } from './metering/limited-meter.js';
 import { createSettle } from './metering/settlement.js';
 import { createTokenCounter } from './metering/token-counter.js';
 import { isOpenRouter } from './openrouter/dialect.js';
@@ -35,7 +37,7 @@ function createChatServices(
 ): ChatServices | undefined {
   if (config === undefined) return undefined;
   const upstream = createUpstream(config);
-  const meter = createChatMeter(database);
+  const meter = limitChatMeter(createChatMeter(database), getLimiter(app));
   const counter = createTokenCounter();
   const inFlight = createInFlight(app);
   app.addHook('onClose', async () => {

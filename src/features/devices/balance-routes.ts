@@ -70,7 +70,10 @@ export const balanceRoutes: FastifyPluginAsyncTypebox<{ meter: DeviceMeter }> = 
 
   app.post(
     '/devices/:id/usage',
-    { schema: { ...debit, summary: 'Record a use and debit it', params: DeviceParamsSchema } },
+    {
+      config: { spendsTokens: true },
+      schema: { ...debit, summary: 'Record a use and debit it', params: DeviceParamsSchema },
+    },
     (request) => {
       const device = requireOwnId(request, request.params.id);
       return meter.debit(device, toUse(request, request.body), request.body.reservation_id);
@@ -79,7 +82,10 @@ export const balanceRoutes: FastifyPluginAsyncTypebox<{ meter: DeviceMeter }> = 
 
   app.post(
     '/usage/log',
-    { schema: { ...debit, summary: 'Record a use of the device whose token is sent, and debit it' } },
+    {
+      config: { spendsTokens: true },
+      schema: { ...debit, summary: 'Record a use of the device whose token is sent, and debit it' },
+    },
     (request) => meter.debit(getDevice(request), toUse(request, request.body), request.body.reservation_id),
   );
 };

@@ -24,14 +24,15 @@ export async function changePassword(
   database: Database,
   caller: Caller,
   { current_password, new_password, revoke_api_keys }: Static<typeof ChangePasswordSchema>,
+  network: string,
 ): Promise<Static<typeof ChangedSchema>> {
   const attempt = await database.call('begin_password_change', { p_caller: caller }, BeginPasswordChangeSchema);
   if (!attempt.allowed) throw new ApiError('RATE_LIMITED', { extras: { retry_after: attempt.retry_after } });
   const { password_hash } = attempt;
-  if (password_hash !== null) await requireMatch(password_hash, current_password);
+  if (password_hash !== null) await requireMatch(password_hash, current_password, network);
   const change = {
     p_caller: caller,
-    p_password_hash: await hashNewPassword(new_password),
+    p_password_hash: await hashNewPassword(new_password, network),
     p_revoke_keys: revoke_api_keys,
     ...(password_hash !== null && { p_verified_hash: password_hash }),
   };
@@ -39,11 +40,11 @@ export async function changePassword(
 }
 
 /** Rejects a password that is not the one hashed. @throws {ApiError} INVALID_CREDENTIALS */
-async function requireMatch(hash: string, password: string | undefined): Promise<void> {
+async function requireMatch(hash: string, password: string | undefined, network: string): Promise<void> {
   if (password === undefined) {
     throw new ApiError('INVALID_CREDENTIALS', { sentence: 'current_password is needed' });
   }
-  if (!(await verifyPassword(hash, password))) {
+  if (!(await verifyPassword(hash, password, network))) {
     throw new ApiError('INVALID_CREDENTIALS', { sentence: 'The current password is wrong' });
   }
 }

@@ -16,6 +16,8 @@ export function corsOptions(origins: string): FastifyCorsOptions {
       'etag',
       'date',
       'x-device-token',
+      'ratelimit',
+      'ratelimit-policy',
       'x-tokens-remaining',
       'x-tokens-used',
       'x-should-retry',

@@ -20,6 +20,7 @@ export type Database = {
       [_ in never]: never
     }
     Functions: {
+      account_tier: { Args: { p_account: string }; Returns: string }
       admin_credentials: { Args: { p_actor: Json }; Returns: Json }
       allocate: {
         Args: {
@@ -83,6 +84,14 @@ export type Database = {
           p_revoke_keys?: boolean
           p_verified_hash?: string
         }
+        Returns: Json
+      }
+      change_tracker: {
+        Args: { p_caller: Json; p_changes: Json }
+        Returns: Json
+      }
+      change_user_tracker: {
+        Args: { p_actor: Json; p_changes: Json; p_user_id: string }
         Returns: Json
       }
       changed_states: { Args: { p_listeners: Json }; Returns: Json }
@@ -495,7 +504,7 @@ export type Database = {
         Returns: Json
       }
       track_usage: { Args: { p_items: Json }; Returns: Json }
-      tracker_user: { Args: { p_email: string }; Returns: string }
+      tracker_subject: { Args: { p_email: string }; Returns: Json }
       unlink_device: {
         Args: { p_caller: Json; p_device_id: string }
         Returns: Json

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import type { FastifyRequest } from 'fastify';
-import { acceptUser, getOptionalUser } from '../../../../auth/guards/user-guard.js';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { acceptUser } from '../../../../auth/guards/user-guard.js';
 import { parseIdempotencyKey } from '../../../../metering/idempotency-key.js';
 import { errors } from '../../../../platform/http/error-schema.js';
 import { describeRoutes } from '../../../../platform/http/route-defaults.js';
@@ -65,10 +65,11 @@ async function createJob(
   services: ReserverServices,
   chat: ChatServices,
   request: FastifyRequest,
+  reply: FastifyReply,
   received: ChatRequest,
 ): Promise<CompletionJob> {
   const accessToken = received.access_token ?? undefined;
-  const reserve = await createReserver(services, chat.meter, getOptionalUser(request), accessToken);
+  const reserve = await createReserver(services, chat.meter, accessToken, request, reply);
   const model = chat.models.choose(received.model ?? undefined);
   return {
     source: 'chat',
@@ -91,6 +92,7 @@ export const chatStreamRoutes: FastifyPluginAsyncTypebox<ChatStreamRoutesOptions
   app.post(
     '/chat/stream',
     {
+      config: { spendsTokens: true },
       bodyLimit: services.bodyLimitBytes,
       preParsing: limitAnonymousBodies(Math.min(ANONYMOUS_BODY_LIMIT_BYTES, services.bodyLimitBytes)),
       schema: {
@@ -110,7 +112,7 @@ export const chatStreamRoutes: FastifyPluginAsyncTypebox<ChatStreamRoutesOptions
     },
     async (request, reply) => {
       const chat = requireChat(services.chat);
-      const job = await createJob(services, chat, request, request.body);
+      const job = await createJob(services, chat, request, reply, request.body);
       return serveCompletion(chat, job, request, reply);
     },
   );

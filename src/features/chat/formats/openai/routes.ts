@@ -54,6 +54,7 @@ const guardedRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> = async (app
   app.post(
     '/chat/completions',
     {
+      config: { spendsTokens: true },
       bodyLimit: services.bodyLimitBytes,
       schema: {
         summary: 'Create a chat completion, in the OpenAI format',
