@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509'] then
+  if v_applied <> array['20261127163509', '20261127203218'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -2040,8 +2040,9 @@ begin
         when v_item.google_subject is not null and v_item.user_id is null then '{"code": "USER_NOT_FOUND"}'
         when v_balance.subject_id is null
           or not private.is_credential_valid(v_item.user_id, v_item.session_id, v_item.api_key_id) then '{"code": "INVALID_TOKEN"}'
-        when v_output < 1 then jsonb_build_object(
-          'code', 'INSUFFICIENT_TOKENS', 'requested', v_item.input_estimate + 1,
+        -- Some answers, such as embeddings, have no tokens; all others have one at least.
+        when v_output < least(v_item.output_tokens, 1) then jsonb_build_object(
+          'code', 'INSUFFICIENT_TOKENS', 'requested', v_item.input_estimate + least(v_item.output_tokens, 1),
           'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
         )
       end;
@@ -6592,6 +6593,10 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127163509', 'baseline')
 on conflict (version) do nothing;
 select private.record_migration('20261127163509', '57b6e8685fa69520684ea1c8b6288c739fc496cdd9465c8f83da78b1bf179eba');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127203218', 'embeddings')
+on conflict (version) do nothing;
+select private.record_migration('20261127203218', '3ac20ca344f000302e1aef5502cda15a51c1c222e0ce14462701f40bb8f48e2c');
 
 commit;
 

@@ -45,8 +45,15 @@ export type Reading =
     }
   /** Nothing, sent to keep the connection open. */
   | { readonly kind: 'ping' }
-  /** An error, or what was not understood; `chunk` is what it tells all the same of what was used. */
-  | { readonly kind: 'fault'; readonly error: ApiError; readonly chunk: Chunk | undefined };
+  /** An error, or what was not understood. */
+  | {
+      readonly kind: 'fault';
+      readonly error: ApiError;
+      /** What it tells all the same of what was used. */
+      readonly chunk: Chunk | undefined;
+      /** Whether nothing of the answer can follow. */
+      readonly isLast?: boolean;
+    };
 
 /** Why a stream stopped before its own end. */
 export type StopReason = { readonly kind: 'fault'; readonly error: ApiError } | { readonly kind: 'quota' };

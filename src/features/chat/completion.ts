@@ -127,7 +127,7 @@ async function startGeneration(chat: ChatServices, job: CompletionJob, log: Fast
   try {
     const request = toUpstreamRequest(job, limit.toUpstreamLimits(hold.outputTokens), chat.settings.isOpenRouter);
     const answer = await chat.upstream.complete({ ...request, signal: abortSignal });
-    const usage = createUsageAccumulator(chat.counter, prompt);
+    const usage = createUsageAccumulator(chat.counter, prompt, answer.upstreamId);
     const lost = toLostUsage(hold, prompt.tokens, answer.upstreamId);
     const { isUnbounded } = limit;
     return { hold, body: answer.body, usage, lost, settle, abortSignal, limits, log, codec, isUnbounded };

@@ -98,6 +98,8 @@ const STATUSES: Readonly<Record<string, readonly string[]>> = {
   'get /api/sync/stream': ['200', '400', ...UNAUTHORIZED],
   'post /api/chat/stream': ['200', '403', '409', '422', '502', '504', ...UNAUTHORIZED, ...BODY],
   'post /api/v1/chat/completions': ['200', '409', '422', '502', '504', ...UNAUTHORIZED, ...BODY],
+  'post /api/v1/responses': ['200', '409', '422', '502', '504', ...UNAUTHORIZED, ...BODY],
+  'post /api/v1/embeddings': ['200', '409', '422', '502', '504', ...UNAUTHORIZED, ...BODY],
   'get /api/v1/models': ['200', '502', ...UNAUTHORIZED],
   'get /api/v1/models/{id}': ['200', '400', '404', '502', ...UNAUTHORIZED],
   'get /api/users/me/export': ['200', ...UNAUTHORIZED],

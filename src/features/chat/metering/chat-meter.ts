@@ -25,7 +25,7 @@ export interface Reservation {
 /** Tokens set aside for one chat request. */
 export interface Hold {
   readonly id: string;
-  /** Tokens of the answer the hold pays for, at least 1. */
+  /** Tokens of the answer the hold pays for, at least 1 of those that were wanted. */
   readonly outputTokens: number;
   /** Tokens left besides the hold. */
   readonly remaining: number;

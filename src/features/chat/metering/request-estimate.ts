@@ -20,6 +20,9 @@ export interface OutputLimit {
   readonly toUpstreamLimits: (grantedTokens: number) => Fields;
 }
 
+/** The limit of an answer that has no tokens, such as embeddings. */
+export const NO_OUTPUT: OutputLimit = { wantedTokens: 0, isUnbounded: false, toUpstreamLimits: () => ({}) };
+
 /** What the length of an answer depends on. */
 interface OutputRequest {
   readonly body: Fields;
@@ -27,6 +30,8 @@ interface OutputRequest {
   readonly limitNames: readonly [string, ...string[]];
   /** How many answers are asked for at once. */
   readonly choiceCount?: number;
+  /** Fewest tokens upstream takes as a limit, where the request does not name fewer itself. */
+  readonly fewestTokens?: number;
   readonly isStreaming: boolean;
   /** Most tokens the model can answer with, where that is known. */
   readonly modelLimit: number | undefined;
@@ -37,7 +42,7 @@ interface OutputRequest {
  * ended when nothing is left; an answer that comes whole cannot, so its limit is set upstream.
  */
 export function createOutputLimit(request: OutputRequest): OutputLimit {
-  const { body, limitNames, choiceCount = 1, isStreaming, modelLimit } = request;
+  const { body, limitNames, choiceCount = 1, fewestTokens = 1, isStreaming, modelLimit } = request;
   const requested = limitNames.map((name) => body[name]).filter((limit) => typeof limit === 'number');
   const isLimited = requested.length > 0;
   const defaultTokens = isStreaming ? WINDOW_TOKENS : (modelLimit ?? DEFAULT_OUTPUT_TOKENS);
@@ -48,7 +53,7 @@ export function createOutputLimit(request: OutputRequest): OutputLimit {
     isUnbounded: !isLimited && isStreaming,
     toUpstreamLimits: (grantedTokens) => {
       if (needsNoLimit && grantedTokens >= wantedTokens) return {};
-      const limit = Math.max(Math.floor(grantedTokens / choiceCount), 1);
+      const limit = Math.max(Math.floor(grantedTokens / choiceCount), Math.min(fewestTokens, ...requested));
       const named = limitNames.filter((name) => typeof body[name] === 'number');
       return Object.fromEntries((named.length > 0 ? named : [limitNames[0]]).map((name) => [name, limit]));
     },

@@ -35,8 +35,15 @@ export interface UsageAccumulator {
   readonly report: (heldTokens: Hold['outputTokens']) => Promise<UsageReport>;
 }
 
-/** Builds the accumulator of one generation. */
-export function createUsageAccumulator(counter: TokenCounter, prompt: PromptEstimate): UsageAccumulator {
+/**
+ * Builds the accumulator of one generation.
+ * @param headerId its id upstream, for formats whose answers have none or another
+ */
+export function createUsageAccumulator(
+  counter: TokenCounter,
+  prompt: PromptEstimate,
+  headerId?: string,
+): UsageAccumulator {
   const answer = createTextMeter(counter);
   let said = NO_COUNTS;
   let upstreamId: string | undefined;
@@ -74,14 +81,15 @@ export function createUsageAccumulator(counter: TokenCounter, prompt: PromptEsti
     observe: (chunk) => {
       upstreamId ??= chunk.id;
       provider = chunk.provider ?? provider;
-      isBillable ||= !chunk.isError || hasTokens(chunk.usage);
+      const isAnswer = !chunk.isError && (chunk.hasContent || chunk.usage !== undefined);
+      isBillable ||= isAnswer || hasTokens(chunk.usage);
       observeCount(chunk);
       if (chunk.text !== '') answer.add(chunk.text);
     },
     complete: () => {
       isComplete = true;
     },
-    origin: () => ({ provider, upstreamId }),
+    origin: () => ({ provider, upstreamId: upstreamId ?? headerId }),
     isBillable: () => isBillable,
     report: async (heldTokens) => {
       // By length alone first: counting takes time, and is only needed where upstream's count is not plausible.
@@ -93,7 +101,7 @@ export function createUsageAccumulator(counter: TokenCounter, prompt: PromptEsti
           isOutputEstimated ? answer.exact() : undefined,
         ])),
       );
-      return { inputTokens, outputTokens, provenance, provider, upstreamId };
+      return { inputTokens, outputTokens, provenance, provider, upstreamId: upstreamId ?? headerId };
     },
   };
 }

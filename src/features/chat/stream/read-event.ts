@@ -20,7 +20,12 @@ export type EventReading =
       readonly isLast: boolean;
     }
   /** An error, or what was not understood; a chunk that is an error may still report usage. */
-  | { readonly kind: 'fault'; readonly error: ApiError; readonly chunk: Chunk | undefined };
+  | {
+      readonly kind: 'fault';
+      readonly error: ApiError;
+      readonly chunk: Chunk | undefined;
+      readonly isLast?: boolean;
+    };
 
 /** The comment OpenRouter keeps its connections open with. */
 const KNOWN_COMMENT = /^\s*(: ?OPENROUTER PROCESSING\s*)?$/;

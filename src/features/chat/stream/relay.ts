@@ -72,14 +72,15 @@ async function handleEvent(
     usage.complete();
     return true;
   }
+  const { isLast = false } = reading;
   if (reading.chunk !== undefined) usage.observe(reading.chunk);
+  if (isLast) usage.complete();
   if (reading.kind === 'fault') {
     progress.stopReason ??= { kind: 'fault', error: reading.error };
-    return false;
+    return isLast;
   }
-  const { chunk, bytes, isLast } = reading;
+  const { chunk, bytes } = reading;
   progress.isFinished ||= chunk.isFinished;
-  if (isLast) usage.complete();
   if (isSilent) return isLast;
   if (!(await extender.hasBudget())) progress.stopReason = { kind: 'quota' };
   else if (isLast) progress.lastEvent = bytes.toString();

@@ -8,8 +8,8 @@ import { UnknownCostError } from '../openrouter/unknown-cost-error.js';
 import { watchReading } from './reading-limits.js';
 import type { Answer } from './relay.js';
 
-/** Longest answer in bytes: images may be in it. */
-const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+/** Longest answer in bytes: images may be in it, or 2,048 vectors of 3,072 numbers in base64. */
+const MAX_ANSWER_BYTES = 48 * 1024 * 1024;
 
 /** Registers what is to be done when the client goes away. */
 type OnGone = (listener: () => void) => void;

@@ -57,8 +57,9 @@ begin
         when v_item.google_subject is not null and v_item.user_id is null then '{"code": "USER_NOT_FOUND"}'
         when v_balance.subject_id is null
           or not private.is_credential_valid(v_item.user_id, v_item.session_id, v_item.api_key_id) then '{"code": "INVALID_TOKEN"}'
-        when v_output < 1 then jsonb_build_object(
-          'code', 'INSUFFICIENT_TOKENS', 'requested', v_item.input_estimate + 1,
+        -- Some answers, such as embeddings, have no tokens; all others have one at least.
+        when v_output < least(v_item.output_tokens, 1) then jsonb_build_object(
+          'code', 'INSUFFICIENT_TOKENS', 'requested', v_item.input_estimate + least(v_item.output_tokens, 1),
           'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
         )
       end;

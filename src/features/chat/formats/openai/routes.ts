@@ -1,15 +1,16 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
 import { getUser, requireUser } from '../../../../auth/guards/user-guard.js';
-import { parseIdempotencyKey } from '../../../../metering/idempotency-key.js';
 import { AnyResult, type Database } from '../../../../platform/database/client/database.js';
 import { ApiError } from '../../../../platform/errors.js';
 import { describeRoutes } from '../../../../platform/http/route-defaults.js';
 import { type ChatServices, type CompletionJob, requireChat, serveCompletion } from '../../completion.js';
 import { acceptUpstreamJson } from '../../request/body-limits.js';
-import { requireTokensOnly } from '../../request/extras.js';
+import { embeddingsRoutes } from '../embeddings/routes.js';
+import { responsesRoutes } from '../responses/routes.js';
 import { createOpenAiCodec } from './codec.js';
 import { answerOpenAiError } from './errors.js';
+import { createApiJob } from './job.js';
 import {
   type CompletionRequest,
   CompletionRequestSchema,
@@ -23,18 +24,6 @@ import {
   RestParamsSchema,
 } from './schemas.js';
 
-/** Drops the members that are null: they are as good as absent, and leave the choice to upstream. */
-function withoutNulls(body: object): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
-}
-
-/** Returns the fields of a request that go upstream. */
-function toUpstreamFields(completion: CompletionRequest): Record<string, unknown> {
-  const { model: _model, stream: _stream, ...body } = completion;
-  const dropped: readonly string[] = DROPPED_FIELDS;
-  return Object.fromEntries(Object.entries(withoutNulls(body)).filter(([name]) => !dropped.includes(name)));
-}
-
 /** Returns whether a client wants a chunk about usage: in OpenAI's words, or in OpenRouter's. */
 function wantsUsage({ stream_options: options, usage }: CompletionRequest): boolean {
   return options?.include_usage === true || usage?.include === true;
@@ -45,19 +34,11 @@ function wantsUsage({ stream_options: options, usage }: CompletionRequest): bool
  * @throws {ApiError} MODEL_NOT_ALLOWED, VALIDATION_FAILED
  */
 function createJob(chat: ChatServices, request: FastifyRequest, received: CompletionRequest): CompletionJob {
-  if (!chat.settings.hasExtras) requireTokensOnly(received);
-  const model = chat.models.choose(received.model);
-  for (const fallback of received.models ?? []) chat.models.choose(fallback);
-  return {
-    source: 'api',
-    model,
-    received,
-    body: toUpstreamFields(received),
-    isStreaming: received.stream === true,
-    idempotencyKey: parseIdempotencyKey(request, undefined),
-    reserve: (reservation) => chat.meter.reserve(getUser(request), reservation),
-    codec: createOpenAiCodec({ model, includeUsage: wantsUsage(received), choiceCount: received.n ?? 1 }),
-  };
+  const answers = { includeUsage: wantsUsage(received), choiceCount: received.n ?? 1 };
+  return createApiJob(chat, request, received, {
+    dropped: DROPPED_FIELDS,
+    createCodec: (model) => createOpenAiCodec({ model, ...answers }),
+  });
 }
 
 interface OpenAiRoutesOptions {
@@ -71,6 +52,8 @@ interface OpenAiRoutesOptions {
 const guardedRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> = async (app, services) => {
   requireUser(app);
   acceptUpstreamJson(app);
+  await app.register(embeddingsRoutes, services);
+  await app.register(responsesRoutes, services);
   const confirmUser = (request: FastifyRequest) =>
     services.database.call('confirm_user', { p_caller: getUser(request) }, AnyResult);
 
