@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127203218'] then
+  if v_applied <> array['20261127163509', '20261127202800', '20261127202825', '20261127203119', '20261127203218', '20261127203513', '20261127204020', '20261127204612', '20261127211217'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -2208,6 +2208,7 @@ declare
   v_weight public.model_weights;
   v_available bigint;
   v_amount bigint;
+  v_least bigint;
   v_generation public.generations;
   v_balance public.balances;
   v_status text;
@@ -2266,6 +2267,7 @@ begin
     v_answer := null;
     if v_item.op = 'reserve' then
       select b.* into v_balance from public.balances b where b.subject_id = v_item.user_id;
+      v_problem := private.credential_problem(v_item.user_id, v_item.session_id, v_item.api_key_id, 'chat');
       v_available := v_balance.allocated - v_balance.used - v_balance.reserved;
       v_weight := private.find_model_weight(v_item.model);
       v_generation := null;
@@ -2275,14 +2277,14 @@ begin
         v_item.output_tokens, v_available - v_item.input_estimate * v_generation.input_weight, v_generation.output_weight
       );
       v_amount := private.weighted_tokens(v_generation, v_item.input_estimate, v_output);
+      -- Some answers, such as embeddings, have no tokens; all others have one at least.
+      v_least := private.weighted_tokens(v_generation, v_item.input_estimate, least(v_item.output_tokens, 1));
       v_answer := case
         when v_item.google_subject is not null and v_item.user_id is null then '{"code": "USER_NOT_FOUND"}'
-        when v_balance.subject_id is null
-          or not private.is_credential_valid(v_item.user_id, v_item.session_id, v_item.api_key_id) then '{"code": "INVALID_TOKEN"}'
-        -- Some answers, such as embeddings, have no tokens; all others have one at least.
-        when v_output < least(v_item.output_tokens, 1) then jsonb_build_object(
-          'code', 'INSUFFICIENT_TOKENS', 'requested', v_item.input_estimate + least(v_item.output_tokens, 1),
-          'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
+        when v_balance.subject_id is null then '{"code": "INVALID_TOKEN"}'
+        when v_problem is not null then jsonb_build_object('code', v_problem)
+        when v_available < v_least then jsonb_build_object(
+          'code', 'INSUFFICIENT_TOKENS', 'requested', v_least, 'remaining', v_available
         )
       end;
       if v_answer is null and v_item.idempotency_key is not null then
@@ -2899,7 +2901,7 @@ declare
 begin
   select * into v_device from public.devices d where d.id = p_device_id;
   if not auth.jwt() ? 'device_id' then
-    if v_device.user_id is distinct from public.require_current_user() or v_device.deleted_at is not null then
+    if v_device.user_id is distinct from public.require_current_user('usage:read') or v_device.deleted_at is not null then
       raise sqlstate 'PT404' using message = 'DEVICE_NOT_FOUND';
     end if;
   elsif p_device_id is distinct from (auth.jwt() ->> 'device_id')::uuid then
@@ -7410,9 +7412,37 @@ values ('20261127163509', 'baseline')
 on conflict (version) do nothing;
 select private.record_migration('20261127163509', '57b6e8685fa69520684ea1c8b6288c739fc496cdd9465c8f83da78b1bf179eba');
 insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127202800', 'chat_progress')
+on conflict (version) do nothing;
+select private.record_migration('20261127202800', 'c5419799826c8c13667f3a1abdfbaef20238ce6c05faaebcdc333e9e58400d9e');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127202825', 'devices_by_owner')
+on conflict (version) do nothing;
+select private.record_migration('20261127202825', '372ef1a19b725512874b014ffd92074f880c16545de5a1be5ef36496fbbbb43e');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127203119', 'limits')
+on conflict (version) do nothing;
+select private.record_migration('20261127203119', '48bb46439ebc1c7bcb2bcf935ce81fa094d3f1aea68237861456e9f750210bca');
+insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127203218', 'embeddings')
 on conflict (version) do nothing;
 select private.record_migration('20261127203218', '3ac20ca344f000302e1aef5502cda15a51c1c222e0ce14462701f40bb8f48e2c');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127203513', 'model_weights')
+on conflict (version) do nothing;
+select private.record_migration('20261127203513', '3d7f921578d8c149d85b38e7af0d73395d9e71bbef00830af80e63833783484a');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127204020', 'admins_and_keys')
+on conflict (version) do nothing;
+select private.record_migration('20261127204020', 'ed8985675a88cc58bb4ca80374b57254ce078af27d4f1d78c29836635acdf5c9');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127204612', 'devices_read_their_own')
+on conflict (version) do nothing;
+select private.record_migration('20261127204612', '3b4e3064ce804b65101dbeed87f5b47fb7941b475b6209202d8fe9a02aa60ff4');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127211217', 'capabilities_meet')
+on conflict (version) do nothing;
+select private.record_migration('20261127211217', 'dfe0aace600ef5178d6caef29d4e22059bc28680236d6abf3c84b9593f1406db');
 
 commit;
 

@@ -443,6 +443,10 @@ export type Database = {
         Returns: Json
       }
       require_current_user: { Args: { p_scope?: string }; Returns: string }
+      require_device_reader: {
+        Args: { p_device_id: string }
+        Returns: undefined
+      }
       reset_monthly: {
         Args: { p_actor: Json; p_default_tokens: number; p_force?: boolean }
         Returns: Json
