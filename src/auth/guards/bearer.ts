@@ -14,10 +14,24 @@ export function parseBearerToken(request: FastifyRequest): string {
   return token;
 }
 
+/**
+ * Returns the token of `Authorization: Bearer <token>` or, without that header, of `x-api-key: <token>`, as clients made
+ * for Anthropic's API send it.
+ * @throws {ApiError} MISSING_TOKEN with neither header, INVALID_TOKEN for any other form of the one that counts
+ */
+export function parseTokenOrKey(request: FastifyRequest): string {
+  const { authorization, 'x-api-key': key } = request.headers;
+  if (authorization !== undefined || key === undefined) return parseBearerToken(request);
+  if (typeof key !== 'string' || !/^\S+$/.test(key)) throw new ApiError('INVALID_TOKEN');
+  return key;
+}
+
 /** How a scope learns who sends its requests. */
 export interface BearerGuard<Identity> {
   /** The security scheme of the OpenAPI document. */
   readonly scheme: 'adminToken' | 'deviceToken' | 'trackerToken' | 'userToken';
+  /** Whether the token may come in the header `x-api-key` as well. */
+  readonly acceptsKeyHeader?: boolean;
   /** The request decorator that keeps the identity. */
   readonly decorator: string;
   /** Returns who sends a request, or throws the error that refuses it. */
@@ -26,7 +40,9 @@ export interface BearerGuard<Identity> {
 
 /** Guards every route of the scope: only authenticated requests pass, before their body is read. */
 export function requireBearer<Identity>(scope: FastifyInstance, guard: BearerGuard<Identity>): void {
-  describeRoutes(scope, { security: [{ [guard.scheme]: [] }] });
+  describeRoutes(scope, {
+    security: [{ [guard.scheme]: [] }, ...(guard.acceptsKeyHeader ? [{ apiKeyHeader: [] }] : [])],
+  });
   scope.decorateRequest(guard.decorator);
   scope.addHook('onRequest', async (request) => {
     request.setDecorator<Identity>(guard.decorator, await guard.authenticate(request));

@@ -9,15 +9,20 @@ import { parseBearerToken } from './bearer.js';
 
 const AUTHENTICATE = 'authenticateUser';
 
-/** Finds the person a request's bearer token stands for. */
-type AuthenticateUser = (request: FastifyRequest) => Promise<Caller>;
+/** Finds the person a token stands for. */
+type AuthenticateUser = (token: string) => Promise<Caller>;
 
 /**
- * Returns the person a bearer token stands for: the access token of a session, or an API key.
+ * Returns the person a request's token stands for: the access token of a session, or an API key.
+ * @param parseToken finds the token in the request
  * @throws {ApiError} MISSING_TOKEN, INVALID_TOKEN
  */
-export function authenticateUser(app: FastifyInstance, request: FastifyRequest): Promise<Caller> {
-  return app.getDecorator<AuthenticateUser>(AUTHENTICATE)(request);
+export async function authenticateUser(
+  app: FastifyInstance,
+  request: FastifyRequest,
+  parseToken = parseBearerToken,
+): Promise<Caller> {
+  return app.getDecorator<AuthenticateUser>(AUTHENTICATE)(parseToken(request));
 }
 
 /**
@@ -38,10 +43,9 @@ interface UserAuthenticationOptions {
 
 const userAuthentication: FastifyPluginAsync<UserAuthenticationOptions> = async (app, { database, accessSeconds }) => {
   const findApiKeyOwner = createApiKeyOwners(database);
-  app.decorate(AUTHENTICATE, async (request: FastifyRequest) => {
-    const token = parseBearerToken(request);
-    return looksLikeApiKey(token) ? findApiKeyOwner(token) : verifyUserToken(app, token, accessSeconds);
-  });
+  app.decorate(AUTHENTICATE, async (token: string) =>
+    looksLikeApiKey(token) ? findApiKeyOwner(token) : verifyUserToken(app, token, accessSeconds),
+  );
 };
 
 /** Lets the application tell who a user is, for the guards of users. */

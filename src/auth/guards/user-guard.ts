@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Caller } from '../../platform/database/client/caller.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
-import { requireBearer } from './bearer.js';
+import { parseBearerToken, parseTokenOrKey, requireBearer } from './bearer.js';
 import { authenticateUser } from './user-authentication.js';
 
 const USER = 'authenticatedUser';
@@ -26,11 +26,16 @@ export function acceptUser(scope: FastifyInstance): void {
   });
 }
 
-/** Guards every route of the scope: only requests with a user's access token or API key pass, others get 401. */
-export function requireUser(scope: FastifyInstance): void {
+/**
+ * Guards every route of the scope: only requests with a user's access token or API key pass, others get 401.
+ * @param acceptsKeyHeader whether the token may come in the header `x-api-key` as well
+ */
+export function requireUser(scope: FastifyInstance, { acceptsKeyHeader = false } = {}): void {
+  const parseToken = acceptsKeyHeader ? parseTokenOrKey : parseBearerToken;
   requireBearer<Caller>(scope, {
     scheme: 'userToken',
+    acceptsKeyHeader,
     decorator: USER,
-    authenticate: (request) => authenticateUser(scope, request),
+    authenticate: (request) => authenticateUser(scope, request, parseToken),
   });
 }
