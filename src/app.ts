@@ -5,7 +5,8 @@ import { auth, authentication } from './auth/plugin.js';
 import type { Config } from './config/config.js';
 import { parseTrustedProxies } from './config/trusted-proxies.js';
 import { admin } from './features/admin/plugin.js';
-import { answerOpenAiError, isOpenAiPath } from './features/chat/formats/openai/errors.js';
+import { answerClientError } from './features/chat/formats/client-errors.js';
+import { isOpenAiPath } from './features/chat/formats/openai/errors.js';
 import { chat } from './features/chat/plugin.js';
 import { devices } from './features/devices/plugin.js';
 import { events } from './features/events/plugin.js';
@@ -51,7 +52,7 @@ function createServer(config: Config['http'], logger: FastifyBaseLogger): Fastif
     return503OnClosing: false,
     schemaController: { compilersFactory: { buildSerializer } },
     frameworkErrors: (error, request, reply) =>
-      isOpenAiPath(request.url) ? answerOpenAiError(error, request, reply) : answerError(error, request, reply),
+      isOpenAiPath(request.url) ? answerClientError(error, request, reply) : answerError(error, request, reply),
     clientErrorHandler: answerMalformed,
     http: { headersTimeout: 15_000, connectionsCheckingInterval: 5_000 },
   });

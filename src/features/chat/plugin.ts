@@ -3,7 +3,9 @@ import type { GoogleAccessTokens } from '../../auth/google-access-tokens.js';
 import type { Config } from '../../config/config.js';
 import type { Database } from '../../platform/database/client/database.js';
 import type { ChatServices } from './completion.js';
+import { anthropicRoutes } from './formats/anthropic/routes.js';
 import { chatStreamRoutes } from './formats/chat-stream/routes.js';
+import { modelRoutes } from './formats/model-routes.js';
 import { OPENAI_PREFIX } from './formats/openai/errors.js';
 import { openAiRoutes } from './formats/openai/routes.js';
 import { createInFlight } from './in-flight.js';
@@ -53,5 +55,7 @@ export const chat: FastifyPluginAsync<ChatOptions> = async (app, options) => {
   const bodyLimitBytes = options.config?.bodyLimitBytes ?? ANONYMOUS_BODY_LIMIT_BYTES;
   const payers = { database, defaultUserTokens, googleAccessTokens };
   await app.register(chatStreamRoutes, { chat: services, bodyLimitBytes, ...payers });
-  await app.register(openAiRoutes, { chat: services, bodyLimitBytes, database, prefix: OPENAI_PREFIX });
+  await app.register(openAiRoutes, { chat: services, bodyLimitBytes, prefix: OPENAI_PREFIX });
+  await app.register(anthropicRoutes, { chat: services, bodyLimitBytes, database, prefix: OPENAI_PREFIX });
+  await app.register(modelRoutes, { chat: services, database, prefix: OPENAI_PREFIX });
 };

@@ -11,6 +11,7 @@ export function corsOptions(origins: string): FastifyCorsOptions {
     // Devices read `date` to correct their clock, as the latest change of a setting wins.
     exposedHeaders: [
       'x-request-id',
+      'request-id',
       'retry-after',
       'etag',
       'date',

@@ -100,6 +100,8 @@ const STATUSES: Readonly<Record<string, readonly string[]>> = {
   'post /api/v1/chat/completions': ['200', '409', '422', '502', '504', ...UNAUTHORIZED, ...BODY],
   'post /api/v1/responses': ['200', '409', '422', '502', '504', ...UNAUTHORIZED, ...BODY],
   'post /api/v1/embeddings': ['200', '409', '422', '502', '504', ...UNAUTHORIZED, ...BODY],
+  'post /api/v1/messages': ['200', '402', '404', '409', '422', '502', '504', '529', ...UNAUTHORIZED, ...BODY],
+  'post /api/v1/messages/count_tokens': ['200', '404', ...UNAUTHORIZED, ...BODY],
   'get /api/v1/models': ['200', '502', ...UNAUTHORIZED],
   'get /api/v1/models/{id}': ['200', '400', '404', '502', ...UNAUTHORIZED],
   'get /api/users/me/export': ['200', ...UNAUTHORIZED],
@@ -125,8 +127,14 @@ t.test('every route declares every status it can answer, errors with the error b
     for (const [status, { content }] of Object.entries(operation.responses)) {
       if (Number(status) < 400) continue;
       const fields = ['error', 'code', 'message', 'detail'];
-      const inner = { properties: { error: { required: ['message', 'type', 'param', 'code'] } } };
-      const schema = name.includes('/v1/') ? inner : { required: fields };
+      const openAi = { properties: { error: { required: ['message', 'type', 'param', 'code'] } } };
+      const anthropic = { required: ['type', 'error', 'request_id'] };
+      const inV1 = name.includes('/messages')
+        ? anthropic
+        : name.includes('/models')
+          ? { anyOf: [openAi, anthropic] }
+          : openAi;
+      const schema = name.includes('/v1/') ? inV1 : { required: fields };
       t.match(content, { 'application/json': { schema } }, `${name} ${status}`);
     }
   }

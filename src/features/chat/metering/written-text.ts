@@ -6,12 +6,13 @@ const DATA_NAME = /^(data|b64_json|bytes|blob|signature|encrypted\w*|\w+_(data|s
 const NOT_BASE64 = /[^A-Za-z0-9+/_=-]/;
 const DATA_URL = /^data:[^,]{0,200};base64,/i;
 /** Members that are words whatever they look like: a model may well write base64. */
-const WORDS_NAME = /^(content|text|arguments|reasoning|reasoning_content|refusal|transcript|thinking|input)$/;
+const WORDS_NAME =
+  /^(content|text|arguments|reasoning|reasoning_content|refusal|transcript|thinking|input|partial_json)$/;
 /** Characters from which on base64 is recognised under any other name: some of each kind are in it then. */
 const MIN_DATA_CHARACTERS = 256;
 const BASE64_KINDS: readonly RegExp[] = [/[a-z]/, /[A-Z]/, /[0-9]/];
 /** Members upstream adds to what the model wrote: quotations from the web, parsed files, counts, every token once more. */
-const FOREIGN_NAMES: readonly string[] = ['annotations', 'usage', 'logprobs'];
+const FOREIGN_NAMES: readonly string[] = ['annotations', 'citation', 'citations', 'usage', 'logprobs'];
 
 function isWritten(name: string, value: string): boolean {
   if (WORDS_NAME.test(name)) return true;

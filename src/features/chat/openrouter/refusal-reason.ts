@@ -59,7 +59,13 @@ const NAMES: Readonly<Record<LoggedReason, readonly string[]>> = {
     'throttlingexception',
   ],
   overloaded: ['overloaded', 'overloadederror', 'engineoverloaded', 'provideroverloaded'],
-  insufficient_credit: ['insufficientquota', 'insufficientcredits', 'insufficientbalance', 'billinghardlimitreached'],
+  insufficient_credit: [
+    'billingerror',
+    'insufficientquota',
+    'insufficientcredits',
+    'insufficientbalance',
+    'billinghardlimitreached',
+  ],
 };
 
 /** Phrases of upstreams that give a reason no name. */

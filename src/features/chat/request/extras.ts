@@ -62,7 +62,7 @@ function checkServiceTier(tier: unknown): Extra | undefined {
   return { param: 'service_tier', rule: `must be ${SERVICE_TIERS.slice(0, -1).join(', ')} or ${SERVICE_TIERS.at(-1)}` };
 }
 
-function checkProvider(provider: unknown): Extra | undefined {
+export function checkProvider(provider: unknown): Extra | undefined {
   if (isEmpty(provider)) return undefined;
   if (!isFields(provider)) return { param: 'provider', rule: 'must be an object' };
   const given = Object.keys(provider).filter((name) => !isEmpty(provider[name]));
