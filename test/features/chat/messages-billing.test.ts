@@ -59,6 +59,21 @@ const BILLS: readonly (readonly [name: string, how: Answering, bill: Bill, isWho
     { provenance: FINAL, input: 1_003, output: 20 },
   ],
   [
+    'an input that turns out to have been cached is not counted twice',
+    streamOf(
+      messageStart({ input_tokens: 1_000, output_tokens: 0 }),
+      hello,
+      messageDelta(toMessageUsage(200, 20, 800)),
+      messageDelta({ cache_read_input_tokens: 800, output_tokens: 20 }),
+    ),
+    { provenance: FINAL, input: 1_000, output: 20 },
+  ],
+  [
+    'a cache that is told only at the start is not forgotten',
+    streamOf(messageStart(toMessageUsage(3, 1, 1_000)), hello, messageDelta({ input_tokens: 3, output_tokens: 20 })),
+    { provenance: FINAL, input: 1_003, output: 20 },
+  ],
+  [
     'a cache that is counted by its time to live is input',
     streamOf(
       messageStart({

@@ -190,10 +190,18 @@ const openAiErrors = TypeCompiler.Compile(
   }),
 );
 
-/** Whether a text is the one error body, or that of the OpenAI wire format. */
+const anthropicErrors = TypeCompiler.Compile(
+  Type.Object({
+    type: Type.Literal('error'),
+    error: Type.Object({ message: Type.String(), type: Type.String() }),
+    request_id: Type.String(),
+  }),
+);
+
+/** Whether a text is the one error body, or that of the OpenAI wire format or of Anthropic's. */
 export function isErrorBody(text: string): boolean {
   const body: unknown = JSON.parse(text);
-  if (openAiErrors.Check(body)) return true;
+  if (openAiErrors.Check(body) || anthropicErrors.Check(body)) return true;
   return errorBodies.Check(body) && [body.message, body.detail].every((sentence) => sentence === body.error);
 }
 

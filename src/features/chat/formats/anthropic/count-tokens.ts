@@ -19,7 +19,7 @@ function split(texts: readonly string[]): { counted: string[]; restBytes: number
   return { counted, restBytes };
 }
 
-/** Estimates the input tokens of a request, without upstream: no call of it counts for free. */
+/** Estimates the input tokens of a request by our own tokenizer: OpenRouter counts only what it also answers. */
 export async function countTokens(chat: ChatServices, body: CountRequest): Promise<number> {
   const prompt = estimateMessages(body, chat.settings.remoteTokens);
   const { counted, restBytes } = split(prompt.texts);

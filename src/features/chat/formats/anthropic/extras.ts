@@ -66,6 +66,7 @@ export const MESSAGES_EXTRAS: ExtraChecks = {
   service_tier: allowOnly(...SERVICE_TIERS),
   speed: allowOnly('standard'),
   stop_server_tools_when: refuseAny,
+  system: checkBlocks,
   tools: checkTools,
 };
 

@@ -27,12 +27,6 @@ function parseInput(usage: Fields): InputParts {
   };
 }
 
-const mergeInput = (one: InputParts, other: InputParts): InputParts => ({
-  fresh: greatest(one.fresh, other.fresh),
-  written: greatest(one.written, other.written),
-  read: greatest(one.read, other.read),
-});
-
 /** Returns all tokens of the input: only what was not cached is counted as `input_tokens`, and a cache is not free. */
 const toInput = ({ fresh, written, read }: InputParts): number | undefined =>
   fresh === undefined ? undefined : sum([fresh, written, read]);
@@ -59,16 +53,29 @@ function parseIterations(usage: Fields): Counts {
 }
 
 /**
- * Builds the reader of one answer's usage. The parts of the input are told at different times, so that each is
- * remembered by itself.
+ * Builds the reader of one answer's usage. Where it says nothing of the input that was not cached, that is as it was
+ * told before; where it does, its parts belong together, as what was not cached yet at first may be cached in the end.
  */
 export function createUsageReader(): UsageReader {
-  let input: InputParts = { fresh: undefined, written: undefined, read: undefined };
+  let told: InputParts = { fresh: undefined, written: undefined, read: undefined };
+
+  const readInput = (usage: Fields): number | undefined => {
+    const { fresh, written, read } = parseInput(usage);
+    const isApart = fresh === undefined;
+    const parts = isApart
+      ? { fresh: told.fresh, written: written ?? told.written, read: read ?? told.read }
+      : { fresh, written, read };
+    if ((toInput(parts) ?? 0) >= (toInput(told) ?? 0)) told = parts;
+    return toInput(parts);
+  };
+
   return (usages) => {
-    const told = usages.map(toFields).filter((usage) => Object.keys(usage).length > 0);
-    if (told.length === 0) return undefined;
-    input = told.map(parseInput).reduce(mergeInput, input);
-    const counts = told.flatMap((usage) => [{ ...NO_COUNTS, ...parseOutput(usage) }, parseIterations(usage)]);
-    return counts.reduce(mergeCounts, { ...NO_COUNTS, input: toInput(input) });
+    const counted = usages.map(toFields).filter((usage) => Object.keys(usage).length > 0);
+    if (counted.length === 0) return undefined;
+    const counts = counted.flatMap((usage) => [
+      { ...NO_COUNTS, ...parseOutput(usage), input: readInput(usage) },
+      parseIterations(usage),
+    ]);
+    return counts.reduce(mergeCounts, NO_COUNTS);
   };
 }
