@@ -170,12 +170,12 @@ t.test('an abort of the client is settled', async (t) => {
 });
 
 const ERRORS: readonly (readonly [name: string, stream: string, code: string, used: number | undefined])[] = [
-  ['an event', created + event('error', { code: 'server_error', message: 'Secret' }), 'upstream_failed', undefined],
+  ['an event', created + event('error', { code: 'server_error', message: 'Secret' }), 'upstream_failed', 0],
   [
     'an event about a limit',
     created + event('error', { code: 'rate_limit_exceeded', message: 'Secret' }),
     'rate_limit_exceeded',
-    undefined,
+    0,
   ],
   [
     'a response that failed at once',
@@ -203,9 +203,9 @@ const ERRORS: readonly (readonly [name: string, stream: string, code: string, us
     0,
   ],
   ['a stream that ends', created + messageStart() + textDelta('Hello'), 'upstream_failed', undefined],
-  ['a stream that ends with a mark only', `${created}data: [DONE]\n\n`, 'upstream_failed', undefined],
-  ['another format', 'data: {"choices":[{"delta":{"content":"Secret"}}]}\n\n', 'upstream_failed', undefined],
-  ['no events', '<html>Secret</html>', 'upstream_failed', undefined],
+  ['a stream that ends with a mark only', `${created}data: [DONE]\n\n`, 'upstream_failed', 0],
+  ['another format', 'data: {"choices":[{"delta":{"content":"Secret"}}]}\n\n', 'upstream_failed', 0],
+  ['no events', '<html>Secret</html>', 'upstream_failed', 0],
 ];
 
 t.test('an error in a stream is thrown, and ends the response', async (t) => {
