@@ -121,7 +121,8 @@ async function startGeneration(chat: ChatServices, job: CompletionJob, log: Fast
     inputEstimate: prompt.tokens,
     outputTokens: limit.wantedTokens,
     idempotencyKey,
-    requestHash: hashRequest(job),
+    // Only a request with a key is compared with another, and hashing long ones takes longer than all else here.
+    requestHash: idempotencyKey === undefined ? undefined : hashRequest(job),
   });
   const { settle, inFlight, limits } = chat;
   const { abortSignal } = inFlight;

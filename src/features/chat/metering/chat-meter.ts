@@ -20,8 +20,8 @@ export interface Reservation {
   /** Tokens wanted for the answer; where fewer are left, those are held. */
   readonly outputTokens: number;
   readonly idempotencyKey?: string | undefined;
-  /** SHA-256 (hex) of the request, which tells a retry from another request with the same key. */
-  readonly requestHash: string;
+  /** SHA-256 (hex) of the request, which tells a retry from another request with the same key; needed with a key only. */
+  readonly requestHash: string | undefined;
 }
 
 /** Tokens set aside for one chat request. */
@@ -111,7 +111,7 @@ export function createChatMeter(database: Database): ChatMeter {
         input_estimate: reservation.inputEstimate,
         output_tokens: reservation.outputTokens,
         idempotency_key: reservation.idempotencyKey ?? null,
-        request_hash: reservation.requestHash,
+        request_hash: reservation.requestHash ?? null,
       };
       const { output_tokens: outputTokens, remaining } = decodeHold(await submit(item));
       return { id, outputTokens, remaining };

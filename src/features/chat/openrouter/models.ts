@@ -15,6 +15,8 @@ export const ModelSchema = Type.String({
 
 /** How long the list is good for before it is fetched again. */
 const CACHE_MS = 10 * 60_000;
+/** How long chat requests do without a list that could not be fetched, before one of them has it fetched again. */
+const RETRY_MS = 60_000;
 const LimitSchema = Type.Optional(Type.Union([Type.Integer(), Type.Null()]));
 const UpstreamModelSchema = Type.Object({
   id: Type.String(),
@@ -98,6 +100,13 @@ export function createModels(config: NonNullable<Config['chat']>, upstream: Upst
     return ids.map((id) => ({ id, object: 'model', created: known?.get(id)?.created ?? 0, owned_by: toOwner(id) }));
   };
 
+  let triedAt = Number.NEGATIVE_INFINITY;
+  const fetchInBackground = () => {
+    if (lists.has('models') || performance.now() - triedAt < RETRY_MS) return;
+    triedAt = performance.now();
+    void lists.fetch('models').catch(() => {});
+  };
+
   return {
     list,
     choose: (model = config.defaultModel) => {
@@ -112,7 +121,7 @@ export function createModels(config: NonNullable<Config['chat']>, upstream: Upst
     },
     outputLimit: (model) => {
       const known = lists.peek('models', { allowStale: true });
-      if (!lists.has('models')) void lists.fetch('models').catch(() => {});
+      fetchInBackground();
       // Suffixes that choose among providers are not listed.
       const found = known?.get(model) ?? known?.get(model.split(':')[0] ?? model);
       return found === undefined ? undefined : toOutputLimit(found);
