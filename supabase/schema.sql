@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127202825', '20261127204612', '20261127205715'] then
+  if v_applied <> array['20261127163509', '20261127202825', '20261127204612', '20261127211911'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -3438,6 +3438,17 @@ declare
   v_new record;
   v_position integer;
 begin
+  -- Nearly always: no name is new.
+  if not exists (
+    select from unnest(p_events) e
+     where not exists (
+       select from private.rollup_names n
+        where n.subject_id = e.subject_id and n.day = (e.occurred_at at time zone 'UTC')::date
+          and n.provider = e.provider and n.model = e.model
+     )
+  ) then
+    return p_events;
+  end if;
   for v_new in
     select e.subject_id, (e.occurred_at at time zone 'UTC')::date as day
       from unnest(p_events) e
@@ -3465,11 +3476,9 @@ begin
        select count(*) from private.rollup_names n where n.subject_id = v_new.subject_id and n.day = v_new.day
      ), 0);
   end loop;
-  if found then
-    for v_position in 1 .. cardinality(p_events) loop
-      p_events[v_position] := private.rolled_up_as(p_events[v_position]);
-    end loop;
-  end if;
+  for v_position in 1 .. cardinality(p_events) loop
+    p_events[v_position] := private.rolled_up_as(p_events[v_position]);
+  end loop;
   return p_events;
 end
 $$;
@@ -6997,9 +7006,9 @@ values ('20261127204612', 'devices_read_their_own')
 on conflict (version) do nothing;
 select private.record_migration('20261127204612', '3b4e3064ce804b65101dbeed87f5b47fb7941b475b6209202d8fe9a02aa60ff4');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127205715', 'bounded_names')
+values ('20261127211911', 'bounded_names')
 on conflict (version) do nothing;
-select private.record_migration('20261127205715', 'a21a14a6c070ca9559e4da9d2be1772eacfb591fda973f5f7bc47d20fcea9d2c');
+select private.record_migration('20261127211911', '9fef649bb0d8d0910dfc3b81eacb364dee2f734b2891f37f14326adaba25aca2');
 
 commit;
 

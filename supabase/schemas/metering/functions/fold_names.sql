@@ -7,6 +7,17 @@ declare
   v_new record;
   v_position integer;
 begin
+  -- Nearly always: no name is new.
+  if not exists (
+    select from unnest(p_events) e
+     where not exists (
+       select from private.rollup_names n
+        where n.subject_id = e.subject_id and n.day = (e.occurred_at at time zone 'UTC')::date
+          and n.provider = e.provider and n.model = e.model
+     )
+  ) then
+    return p_events;
+  end if;
   for v_new in
     select e.subject_id, (e.occurred_at at time zone 'UTC')::date as day
       from unnest(p_events) e
@@ -34,11 +45,9 @@ begin
        select count(*) from private.rollup_names n where n.subject_id = v_new.subject_id and n.day = v_new.day
      ), 0);
   end loop;
-  if found then
-    for v_position in 1 .. cardinality(p_events) loop
-      p_events[v_position] := private.rolled_up_as(p_events[v_position]);
-    end loop;
-  end if;
+  for v_position in 1 .. cardinality(p_events) loop
+    p_events[v_position] := private.rolled_up_as(p_events[v_position]);
+  end loop;
   return p_events;
 end
 $$;
