@@ -511,6 +511,21 @@ comment on column public.usage_rollups.output_tokens is 'Sum of their output tok
 comment on column public.usage_rollups.total_tokens is 'Sum of their tokens.';
 comment on column public.usage_rollups.cost is 'Sum of what they debited.';
 
+create table if not exists private.rollup_names (
+  subject_id uuid not null,
+  day date not null,
+  provider text not null,
+  model text not null,
+  primary key (subject_id, day, provider, model)
+);
+create index if not exists rollup_names_day_idx on private.rollup_names using brin (day);
+comment on table private.rollup_names is
+  'The providers and models the rollups of a subject and day (UTC) tell apart, the first hundred to come; all others are counted as other. Kept as long as the events.';
+comment on column private.rollup_names.subject_id is 'The device or user.';
+comment on column private.rollup_names.day is 'The day (UTC).';
+comment on column private.rollup_names.provider is 'The AI provider.';
+comment on column private.rollup_names.model is 'The model.';
+
 create table if not exists public.usage_totals (
   bucket timestamptz not null,
   shard smallint not null check (shard between 0 and 7),
@@ -1372,15 +1387,22 @@ create or replace function private.device_models_this_month(p_device_id uuid)
 returns jsonb
 language sql stable set search_path = ''
 as $$
-  select coalesce(jsonb_agg(to_jsonb(m) order by m.cost desc, m.model), '[]')
+  select coalesce(jsonb_agg(to_jsonb(m) - 'is_rest' order by m.is_rest, m.cost desc, m.model), '[]')
     from (
-      select r.model, sum(r.events)::bigint as events, sum(r.prompts)::bigint as prompts, sum(r.cost)::bigint as cost
-        from public.usage_rollups r
-       where r.subject_id = p_device_id and r.bucket >= date_trunc('month', now(), 'UTC')
-       group by r.model
+      select r.rank > 20 as is_rest, case when r.rank > 20 then 'other' else r.model end as model,
+             sum(r.events)::bigint as events, sum(r.prompts)::bigint as prompts, sum(r.cost)::bigint as cost
+        from (
+          select u.model, sum(u.events) as events, sum(u.prompts) as prompts, sum(u.cost) as cost,
+                 row_number() over (order by sum(u.cost) desc, u.model) as rank
+            from public.usage_rollups u
+           where u.subject_id = p_device_id and u.bucket >= date_trunc('month', now(), 'UTC')
+           group by u.model
+        ) r
+       group by 1, 2
     ) m
 $$;
-comment on function private.device_models_this_month(uuid) is 'Returns a device''s usage in the current month (UTC) by model.';
+comment on function private.device_models_this_month(uuid) is
+  'Returns a device''s usage in the current month (UTC) by model: the 20 it used most, and the rest as other.';
 
 -- admin/functions/device_page.sql
 
@@ -3374,11 +3396,19 @@ begin
         select subject_id, sum(amount) as total from public.reservations where status = 'held' group by subject_id
       ) r using (subject_id)
   ),
+  full_days as (
+    select subject_id, day from private.rollup_names group by subject_id, day having count(*) >= private.rollup_name_limit()
+  ),
   events as (
-    select subject_id, date_bin('15 minutes', occurred_at, 'epoch') as bucket, provider, model, source,
+    select e.subject_id, date_bin('15 minutes', e.occurred_at, 'epoch') as bucket,
+           case when f.day is null or n.day is not null then e.provider else 'other' end as provider,
+           case when f.day is null or n.day is not null then e.model else 'other' end as model, e.source,
            count(*) as events, sum(prompt_count) as prompts, sum(input_tokens) as input_tokens,
            sum(output_tokens) as output_tokens, sum(total_tokens) as total_tokens, sum(cost) as cost
-      from public.usage_events
+      from public.usage_events e
+      left join full_days f on f.subject_id = e.subject_id and f.day = (e.occurred_at at time zone 'UTC')::date
+      left join private.rollup_names n
+        on n.subject_id = f.subject_id and n.day = f.day and n.provider = e.provider and n.model = e.model
      group by 1, 2, 3, 4, 5
   ),
   rollups as (
@@ -3540,6 +3570,10 @@ begin
     execute format('drop table private.%I', v_partition);
     v_dropped := v_dropped + 1;
   end loop;
+  if v_dropped > 0 then
+    delete from private.rollup_names n
+     where n.day < (select min(p.lower_bound) at time zone 'UTC' from private.usage_partitions() p);
+  end if;
   return v_dropped;
 end
 $$;
@@ -3746,6 +3780,64 @@ $$;
 grant execute on function public.export_reservations(integer, timestamptz, uuid) to authenticated;
 comment on function public.export_reservations(integer, timestamptz, uuid) is
   'Returns the caller''s holds, oldest first; after (time, id) to page on.';
+
+-- metering/functions/fold_names.sql
+
+-- Names come from clients, and each is a row of every summary: only so many of a subject and day are kept apart.
+create or replace function private.fold_names(p_events public.usage_events[])
+returns public.usage_events[]
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_new record;
+  v_position integer;
+begin
+  -- Nearly always: no name is new.
+  if not exists (
+    select from unnest(p_events) e
+     where not exists (
+       select from private.rollup_names n
+        where n.subject_id = e.subject_id and n.day = (e.occurred_at at time zone 'UTC')::date
+          and n.provider = e.provider and n.model = e.model
+     )
+  ) then
+    return p_events;
+  end if;
+  for v_new in
+    select e.subject_id, (e.occurred_at at time zone 'UTC')::date as day
+      from unnest(p_events) e
+     where not exists (
+       select from private.rollup_names n
+        where n.subject_id = e.subject_id and n.day = (e.occurred_at at time zone 'UTC')::date
+          and n.provider = e.provider and n.model = e.model
+     )
+     group by 1, 2
+     order by 1, 2
+  loop
+    -- One at a time: whoever was here before has left its names.
+    perform pg_advisory_xact_lock(hashtextextended('rollup_names ' || v_new.subject_id || v_new.day, 0));
+    insert into private.rollup_names (subject_id, day, provider, model)
+    select v_new.subject_id, v_new.day, e.provider, e.model
+      from unnest(p_events) with ordinality as e
+     where e.subject_id = v_new.subject_id and (e.occurred_at at time zone 'UTC')::date = v_new.day
+       and not exists (
+         select from private.rollup_names n
+          where n.subject_id = e.subject_id and n.day = v_new.day and n.provider = e.provider and n.model = e.model
+       )
+     group by e.provider, e.model
+     order by min(e.ordinality)
+     limit greatest(private.rollup_name_limit() - (
+       select count(*) from private.rollup_names n where n.subject_id = v_new.subject_id and n.day = v_new.day
+     ), 0);
+  end loop;
+  for v_position in 1 .. cardinality(p_events) loop
+    p_events[v_position] := private.rolled_up_as(p_events[v_position]);
+  end loop;
+  return p_events;
+end
+$$;
+comment on function private.fold_names(public.usage_events[]) is
+  'Notes the providers and models that are new for a subject and day as long as there is room, and returns the events as rolled_up_as does.';
 
 -- metering/functions/list_model_costs.sql
 
@@ -4017,6 +4109,7 @@ returns void
 language plpgsql volatile set search_path = ''
 as $$
 begin
+  p_events := private.fold_names(p_events);
   insert into public.usage_rollups as r (
     subject_id, bucket, provider, model, source, events, prompts, input_tokens, output_tokens, total_tokens, cost
   )
@@ -4050,6 +4143,43 @@ begin
 end
 $$;
 comment on function private.roll_up_usage(public.usage_events[]) is 'Adds events to the quarter-hour rollups and totals.';
+
+-- metering/functions/rolled_up_as.sql
+
+-- Names are only ever added until there are enough: what was counted as other once is so for good.
+create or replace function private.rolled_up_as(p_event public.usage_events)
+returns public.usage_events
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_day date := (p_event.occurred_at at time zone 'UTC')::date;
+begin
+  if not exists (
+       select from private.rollup_names n
+        where n.subject_id = p_event.subject_id and n.day = v_day
+          and n.provider = p_event.provider and n.model = p_event.model
+     )
+     and (
+       select count(*) from private.rollup_names n where n.subject_id = p_event.subject_id and n.day = v_day
+     ) >= private.rollup_name_limit() then
+    p_event.provider := 'other';
+    p_event.model := 'other';
+  end if;
+  return p_event;
+end
+$$;
+comment on function private.rolled_up_as(public.usage_events) is
+  'Returns an event with the provider and model its rollup has: other where the subject had too many that day.';
+
+-- metering/functions/rollup_name_limit.sql
+
+create or replace function private.rollup_name_limit()
+returns integer
+language sql immutable set search_path = ''
+as $$
+  select 100
+$$;
+comment on function private.rollup_name_limit() is 'Returns how many models of one subject and day (UTC) the rollups tell apart.';
 
 -- metering/functions/set_model_costs.sql
 
@@ -6505,6 +6635,8 @@ declare
   v_unit text := (select g from unnest(p_group_by) g where g in ('day', 'week', 'month') limit 1);
   v_periods date[];
   v_starts timestamptz[];
+  -- How many groups make 10,000 rows.
+  v_groups integer;
   v_answer jsonb;
 begin
   select * into v_range from public.usage_range(p_from, p_to, p_time_zone);
@@ -6517,6 +6649,7 @@ begin
         ('1 ' || v_unit)::interval
       ) as p(day);
   end if;
+  v_groups := 10000 / coalesce(cardinality(v_periods), 1);
 
   with sums as materialized (
     -- The rollups are read once, by the key they are kept under.
@@ -6532,16 +6665,31 @@ begin
        and r.bucket >= v_range.range_from and r.bucket < v_range.range_to
      group by 1, 2, 3, 4, 5
   ),
-  cells as materialized (
+  named as materialized (
     select coalesce(s.period, 0) as period,
            jsonb_build_array(
              s.provider, s.model, s.source,
              case when 'device' = any (p_group_by) then d.id end,
              case when 'user' = any (p_group_by) then coalesce(d.user_id, case when d.id is null then s.subject_id end) end
            ) as names,
-           sum(s.events) as events, sum(s.prompts) as prompts, sum(s.input_tokens) as input_tokens,
-           sum(s.output_tokens) as output_tokens, sum(s.total_tokens) as total_tokens, sum(s.cost) as cost
+           s.events, s.prompts, s.input_tokens, s.output_tokens, s.total_tokens, s.cost
       from sums s left join public.devices d on d.id = s.subject_id
+  ),
+  ranked as materialized (
+    select n.names, row_number() over (order by sum(n.events) desc, n.names) as rank, count(*) over () as groups
+      from named n group by n.names
+  ),
+  -- Where all of them would be too many rows, the rest is one group, marked by a sixth name.
+  cells as materialized (
+    select n.period,
+           case when r.groups <= v_groups or r.rank < v_groups then n.names else jsonb_build_array(
+             case when 'provider' = any (p_group_by) then 'other' end,
+             case when 'model' = any (p_group_by) then 'other' end,
+             case when 'source' = any (p_group_by) then 'other' end, null, null, true
+           ) end as names,
+           sum(n.events) as events, sum(n.prompts) as prompts, sum(n.input_tokens) as input_tokens,
+           sum(n.output_tokens) as output_tokens, sum(n.total_tokens) as total_tokens, sum(n.cost) as cost
+      from named n join ranked r on r.names = n.names
      group by 1, 2
   ),
   periods as materialized (
@@ -6555,9 +6703,6 @@ begin
     select jsonb_build_array(null, null, null, null, null)
      where not p_group_by && '{provider,model,source,device,user}'
   ),
-  size as materialized (
-    select (select count(*) from periods) * (select count(*) from groups) as rows
-  ),
   series as (
     select case when v_unit is not null then jsonb_build_object(v_unit, p.day) else '{}' end
              || coalesce((
@@ -6565,6 +6710,7 @@ begin
                  from unnest(array['provider', 'model', 'source', 'device', 'user']) with ordinality as n(name, position)
                 where n.name = any (p_group_by)
              ), '{}')
+             || case when jsonb_array_length(g.names) > 5 then '{"other": true}'::jsonb else '{}' end
              || jsonb_build_object(
                'events', coalesce(c.events, 0), 'prompts', coalesce(c.prompts, 0),
                'input_tokens', coalesce(c.input_tokens, 0), 'output_tokens', coalesce(c.output_tokens, 0),
@@ -6574,11 +6720,10 @@ begin
       from periods p
      cross join groups g
       left join cells c on c.period = p.period and c.names = g.names
-     where cardinality(p_group_by) > 0 and (select rows from size) <= 10000
+     where cardinality(p_group_by) > 0
   )
   select jsonb_build_object(
     'from', v_range.range_from, 'to', v_range.range_to, 'time_zone', p_time_zone,
-    'rows', (select rows from size),
     'totals', (
       select jsonb_build_object(
         'events', coalesce(sum(c.events), 0), 'prompts', coalesce(sum(c.prompts), 0),
@@ -6586,18 +6731,14 @@ begin
         'total_tokens', coalesce(sum(c.total_tokens), 0), 'cost', coalesce(sum(c.cost), 0)
       ) from cells c
     ),
-    'series', (select coalesce(jsonb_agg(s.item order by s.period, s.names), '[]') from series s)
+    'series', (select coalesce(jsonb_agg(s.item order by s.period, jsonb_array_length(s.names), s.names), '[]') from series s)
   ) into v_answer;
-
-  if (v_answer ->> 'rows')::bigint > 10000 then
-    raise sqlstate 'PT400' using message = 'SUMMARY_TOO_LARGE';
-  end if;
-  return v_answer - 'rows';
+  return v_answer;
 end
 $$;
 grant execute on function public.summarize_usage(text, text, text, text[], uuid[]) to authenticated;
 comment on function public.summarize_usage(text, text, text, text[], uuid[]) is
-  'Returns usage of the caller and their devices in a range, from the rollups: {from, to, time_zone, totals, series}, grouped by any of day, week, month (one of them), provider, model, source, device, user; periods without use are there with zeros. Raises RANGE_NOT_VALID, SUMMARY_TOO_LARGE beyond 10,000 rows.';
+  'Returns usage of the caller and their devices in a range, from the rollups: {from, to, time_zone, totals, series}, grouped by any of day, week, month (one of them), provider, model, source, device, user; periods without use are there with zeros. Of more than 10,000 rows the groups used least are one, marked by other. Raises RANGE_NOT_VALID.';
 
 -- usage/functions/take_out_total.sql
 
@@ -6638,6 +6779,7 @@ as $$
 declare
   v_bucket timestamptz := date_bin('15 minutes', p_event.occurred_at, 'epoch');
 begin
+  p_event := private.rolled_up_as(p_event);
   update public.usage_rollups r
      set events = r.events - 1, prompts = r.prompts - p_event.prompt_count,
          input_tokens = r.input_tokens - p_event.input_tokens, output_tokens = r.output_tokens - p_event.output_tokens,
@@ -7288,6 +7430,7 @@ create policy reservations_read_own on public.reservations
 alter table public.usage_totals enable row level security;
 alter table public.model_costs enable row level security;
 alter table private.idempotency_keys enable row level security;
+alter table private.rollup_names enable row level security;
 
 -- oauth/policies.sql
 

@@ -58,7 +58,14 @@ t.test('what was personal is gone, what the books need stays, and unspent tokens
   const remains = Object.keys(await rowsWith(person.id)).filter((name) => !name.includes('usage_events'));
   t.strictSame(
     remains.sort(),
-    ['public.audit_log', 'public.balances', 'public.ledger_entries', 'public.reservations', 'public.usage_rollups'],
+    [
+      'private.rollup_names',
+      'public.audit_log',
+      'public.balances',
+      'public.ledger_entries',
+      'public.reservations',
+      'public.usage_rollups',
+    ],
     'the bare id remains in the books',
   );
   const [audit] = await database.sql('select * from audit_log order by id desc limit 1');

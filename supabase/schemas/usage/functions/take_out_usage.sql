@@ -5,6 +5,7 @@ as $$
 declare
   v_bucket timestamptz := date_bin('15 minutes', p_event.occurred_at, 'epoch');
 begin
+  p_event := private.rolled_up_as(p_event);
   update public.usage_rollups r
      set events = r.events - 1, prompts = r.prompts - p_event.prompt_count,
          input_tokens = r.input_tokens - p_event.input_tokens, output_tokens = r.output_tokens - p_event.output_tokens,
