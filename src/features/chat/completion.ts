@@ -135,6 +135,7 @@ async function startGeneration(chat: ChatServices, job: CompletionJob, log: Fast
     isStreaming,
     inputEstimate: prompt.tokens,
     outputTokens: limit.wantedTokens,
+    price: chat.models.price(model),
     idempotencyKey,
     requestHash: hashRequest(job),
   });

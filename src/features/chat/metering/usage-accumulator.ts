@@ -102,7 +102,16 @@ export function createUsageAccumulator(counter: TokenCounter, prompt: PromptEsti
           isOutputEstimated ? answer.exact() : undefined,
         ])),
       );
-      return { inputTokens, outputTokens, provenance, fewestInput, fewestOutput, provider, upstreamId };
+      return {
+        inputTokens,
+        outputTokens,
+        provenance,
+        fewestInput,
+        fewestOutput,
+        nanoUsd: said.cost,
+        provider,
+        upstreamId,
+      };
     },
   };
 }

@@ -3,7 +3,9 @@ import { Value } from '@sinclair/typebox/value';
 import { LRUCache } from 'lru-cache';
 import type { Config } from '../../../config/config.js';
 import { ApiError } from '../../../platform/errors.js';
+import { type ModelPrice, parsePrice } from '../metering/money.js';
 import { isPlainModel } from '../request/extras.js';
+import { toFields } from './fields.js';
 import type { Upstream } from './upstream.js';
 
 /** A model's name, as requests give it. */
@@ -66,6 +68,8 @@ export interface Models {
    * fetched in the background.
    */
   readonly outputLimit: (model: string) => number | undefined;
+  /** Returns what a model costs upstream by its list; undefined where that is not known, or not yet. It never waits. */
+  readonly price: (model: string) => ModelPrice | undefined;
 }
 
 const toOwner = (id: string) => id.split('/')[0] ?? id;
@@ -98,6 +102,13 @@ export function createModels(config: NonNullable<Config['chat']>, upstream: Upst
     return ids.map((id) => ({ id, object: 'model', created: known?.get(id)?.created ?? 0, owned_by: toOwner(id) }));
   };
 
+  const find = (model: string): UpstreamModel | undefined => {
+    const known = lists.peek('models', { allowStale: true });
+    if (!lists.has('models')) void lists.fetch('models').catch(() => {});
+    // Suffixes that choose among providers are not listed.
+    return known?.get(model) ?? known?.get(model.split(':')[0] ?? model);
+  };
+
   return {
     list,
     choose: (model = config.defaultModel) => {
@@ -111,11 +122,9 @@ export function createModels(config: NonNullable<Config['chat']>, upstream: Upst
       return found;
     },
     outputLimit: (model) => {
-      const known = lists.peek('models', { allowStale: true });
-      if (!lists.has('models')) void lists.fetch('models').catch(() => {});
-      // Suffixes that choose among providers are not listed.
-      const found = known?.get(model) ?? known?.get(model.split(':')[0] ?? model);
+      const found = find(model);
       return found === undefined ? undefined : toOutputLimit(found);
     },
+    price: (model) => parsePrice(toFields(find(model)?.pricing)),
   };
 }
