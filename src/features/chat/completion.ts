@@ -4,6 +4,7 @@ import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError } from '../../platform/errors.js';
 import type { InFlight } from './in-flight.js';
 import type { ChatMeter, Hold, Reservation } from './metering/chat-meter.js';
+import { type CostGuard, findCostGuard, limitCost } from './metering/cost-guard.js';
 import { createHoldExtender } from './metering/hold-extender.js';
 import { estimatePrompt } from './metering/prompt-estimate.js';
 import { createOutputLimit } from './metering/request-estimate.js';
@@ -25,6 +26,8 @@ export interface ChatSettings {
   readonly hasExtras: boolean;
   /** Tokens held for a file that a request only names by its address. */
   readonly remoteTokens: number;
+  /** What one request may cost, in nano-dollars; undefined where that is not limited. */
+  readonly maxNanoUsd: number | undefined;
   /** Whether upstream takes OpenRouter's own fields. */
   readonly isOpenRouter: boolean;
 }
@@ -66,6 +69,7 @@ export interface CompletionJob {
 interface Generation extends Answer {
   /** Whether the answer may become longer than what is held for it. */
   readonly isUnbounded: boolean;
+  readonly guard: CostGuard | undefined;
 }
 
 /** Keeps caches and proxies from storing or buffering a stream. */
@@ -128,7 +132,8 @@ function logRefusal(error: unknown, log: FastifyBaseLogger): void {
 async function startGeneration(chat: ChatServices, job: CompletionJob, log: FastifyBaseLogger): Promise<Generation> {
   const { body, model, source, isStreaming, idempotencyKey } = job;
   const prompt = estimatePrompt(body, chat.settings.remoteTokens);
-  const limit = createOutputLimit(body, isStreaming, chat.models.outputLimit(model));
+  const guard = await findCostGuard(chat.models, chat.settings.maxNanoUsd, job, prompt.tokens);
+  const limit = limitCost(createOutputLimit(body, isStreaming, chat.models.outputLimit(model)), guard);
   const hold = await reserve(job, {
     source,
     model: model.toLowerCase(),
@@ -148,7 +153,7 @@ async function startGeneration(chat: ChatServices, job: CompletionJob, log: Fast
     const lost = toLostUsage(hold, prompt.tokens, answer.upstreamId);
     const { format } = job;
     const { isUnbounded } = limit;
-    return { hold, body: answer.body, usage, lost, settle, abortSignal, limits, log, format, isUnbounded };
+    return { hold, body: answer.body, usage, lost, settle, abortSignal, limits, log, format, isUnbounded, guard };
   } catch (error) {
     logRefusal(error, log);
     if (error instanceof UnknownCostError) {
@@ -162,9 +167,9 @@ async function startGeneration(chat: ChatServices, job: CompletionJob, log: Fast
 
 /** Starts to pass a stream on; it ends, and is settled, without anyone waiting for it. */
 function openStream(chat: ChatServices, generation: Generation): PassThrough {
-  const { hold, usage, isUnbounded, log } = generation;
+  const { hold, usage, isUnbounded, guard, log } = generation;
   const out = new PassThrough();
-  const extender = createHoldExtender(chat.meter, hold, usage, isUnbounded);
+  const extender = createHoldExtender(chat.meter, hold, usage, isUnbounded, guard);
   const relay = relayStream({ ...generation, extender, client: createClientStream(out) });
   chat.inFlight.track(relay).catch((error: unknown) => {
     log.error({ err: error }, 'a stream broke');

@@ -26,6 +26,8 @@ export interface UsageAccumulator {
   readonly origin: () => Origin;
   /** Returns whether anything has come that may be billed. */
   readonly isBillable: () => boolean;
+  /** Returns what upstream has said that it charges so far, in nano-dollars. */
+  readonly cost: () => number | undefined;
   /** Measures the answer's text. */
   readonly answer: Omit<TextMeter, 'add'>;
   /**
@@ -87,6 +89,7 @@ export function createUsageAccumulator(counter: TokenCounter, prompt: PromptEsti
     },
     origin: () => ({ provider, upstreamId }),
     isBillable: () => isBillable,
+    cost: () => said.cost,
     progress: (heldTokens) => {
       const verdict = judge(heldTokens, undefined, answer.estimate());
       const { inputTokens, outputTokens, fewestInput, fewestOutput } = verdict;

@@ -70,6 +70,11 @@ export interface Models {
   readonly outputLimit: (model: string) => number | undefined;
   /** Returns what a model costs upstream by its list; undefined where that is not known, or not yet. It never waits. */
   readonly price: (model: string) => ModelPrice | undefined;
+  /**
+   * Returns the highest prices of some models, waiting for the list where it is not known yet.
+   * @throws {ApiError} MODEL_PRICE_UNKNOWN, or as upstream does
+   */
+  readonly requirePrice: (models: readonly string[]) => Promise<ModelPrice>;
 }
 
 const toOwner = (id: string) => id.split('/')[0] ?? id;
@@ -102,6 +107,7 @@ export function createModels(config: NonNullable<Config['chat']>, upstream: Upst
     return ids.map((id) => ({ id, object: 'model', created: known?.get(id)?.created ?? 0, owned_by: toOwner(id) }));
   };
 
+  const findPrice = (model: string) => parsePrice(toFields(find(model)?.pricing));
   const find = (model: string): UpstreamModel | undefined => {
     const known = lists.peek('models', { allowStale: true });
     if (!lists.has('models')) void lists.fetch('models').catch(() => {});
@@ -125,6 +131,16 @@ export function createModels(config: NonNullable<Config['chat']>, upstream: Upst
       const found = find(model);
       return found === undefined ? undefined : toOutputLimit(found);
     },
-    price: (model) => parsePrice(toFields(find(model)?.pricing)),
+    price: findPrice,
+    requirePrice: async (models) => {
+      if (lists.peek('models', { allowStale: true }) === undefined) await lists.fetch('models');
+      const prices = models.map((model) => {
+        const price = findPrice(model);
+        if (price === undefined) throw new ApiError('MODEL_PRICE_UNKNOWN', { extras: { model } });
+        return price;
+      });
+      const highest = (name: keyof ModelPrice) => Math.max(...prices.map((price) => price[name]));
+      return { input: highest('input'), output: highest('output'), request: highest('request') };
+    },
   };
 }
