@@ -453,6 +453,7 @@ create table if not exists public.usage_events (
   url text check (length(url) <= 2048),
   occurred_at timestamptz not null default now(),
   created_at timestamptz not null default now(),
+  nano_usd bigint check (nano_usd >= 0),
   primary key (subject_id, occurred_at, id)
 ) partition by range (occurred_at);
 -- Events devices recorded in the name of the person they are linked to. Devices of nobody are not in it.
@@ -482,6 +483,7 @@ comment on column public.usage_events.period is 'The subject''s budget period at
 comment on column public.usage_events.url is 'The page it happened on, without query and fragment.';
 comment on column public.usage_events.occurred_at is 'When the use happened.';
 comment on column public.usage_events.created_at is 'When the event was recorded.';
+comment on column public.usage_events.nano_usd is 'What upstream charges for it, in nano-dollars (10^-9 US dollars); null where that is not known.';
 
 create table if not exists public.usage_rollups (
   subject_id uuid not null,
@@ -495,6 +497,7 @@ create table if not exists public.usage_rollups (
   output_tokens bigint not null check (output_tokens >= 0),
   total_tokens bigint not null check (total_tokens >= 0),
   cost bigint not null check (cost >= 0),
+  nano_usd bigint not null default 0 check (nano_usd >= 0),
   primary key (subject_id, bucket, provider, model, source)
 ) with (fillfactor = 70);
 create index if not exists usage_rollups_bucket_idx on public.usage_rollups using brin (bucket);
@@ -510,6 +513,7 @@ comment on column public.usage_rollups.input_tokens is 'Sum of their input token
 comment on column public.usage_rollups.output_tokens is 'Sum of their output tokens.';
 comment on column public.usage_rollups.total_tokens is 'Sum of their tokens.';
 comment on column public.usage_rollups.cost is 'Sum of what they debited.';
+comment on column public.usage_rollups.nano_usd is 'Sum of what upstream charges for them, in nano-dollars, as far as that is known.';
 
 create table if not exists private.rollup_names (
   subject_id uuid not null,
@@ -535,6 +539,7 @@ create table if not exists public.usage_totals (
   output_tokens bigint not null check (output_tokens >= 0),
   total_tokens bigint not null check (total_tokens >= 0),
   cost bigint not null check (cost >= 0),
+  nano_usd bigint not null default 0,
   primary key (bucket, shard)
 ) with (fillfactor = 50);
 comment on table public.usage_totals is 'Usage of everybody per quarter hour. Split into shards so that concurrent writers do not wait for each other; add them up.';
@@ -546,6 +551,7 @@ comment on column public.usage_totals.input_tokens is 'Sum of their input tokens
 comment on column public.usage_totals.output_tokens is 'Sum of their output tokens.';
 comment on column public.usage_totals.total_tokens is 'Sum of their tokens.';
 comment on column public.usage_totals.cost is 'Sum of what they debited.';
+comment on column public.usage_totals.nano_usd is 'Sum of what upstream charges for them, in nano-dollars, as far as that is known. A shard may be negative, as corrections go to any.';
 
 create table if not exists public.reservations (
   id uuid primary key default gen_random_uuid(),
@@ -727,7 +733,10 @@ create table if not exists public.generations (
   input_floor bigint not null default 0 check (input_floor >= 0),
   output_floor bigint not null default 0 check (output_floor >= 0),
   input_weight numeric(12, 4) not null default 1 check (input_weight >= 0),
-  output_weight numeric(12, 4) not null default 1 check (output_weight >= 0)
+  output_weight numeric(12, 4) not null default 1 check (output_weight >= 0),
+  input_price numeric check (input_price >= 0),
+  output_price numeric check (output_price >= 0),
+  request_price numeric check (request_price >= 0)
 ) with (fillfactor = 70);
 create index if not exists generations_subject_idx on public.generations (subject_id, created_at, id);
 create index if not exists generations_reconcile_idx on public.generations (reconcile_at) where reconcile_at is not null;
@@ -753,6 +762,9 @@ comment on column public.generations.input_floor is 'Fewest tokens the prompt ca
 comment on column public.generations.output_floor is 'Fewest tokens the text that passed can be; a smaller count of upstream''s is not believed.';
 comment on column public.generations.input_weight is 'What a token of the prompt debits: the model''s weight when the hold was taken.';
 comment on column public.generations.output_weight is 'What a token of the answer debits: the model''s weight when the hold was taken.';
+comment on column public.generations.input_price is 'Upstream''s list price of a token of the prompt when the hold was taken, in nano-dollars; null where it was not known.';
+comment on column public.generations.output_price is 'The same for a token of the answer.';
+comment on column public.generations.request_price is 'The same for the request, whatever was in it.';
 
 create table if not exists public.model_weights (
   model text primary key check (model = lower(btrim(model)) and length(model) between 1 and 200),
@@ -1627,7 +1639,8 @@ language sql stable set search_path = ''
 as $$
   select jsonb_build_object(
     'events', coalesce(sum(events), 0), 'prompts', coalesce(sum(prompts), 0),
-    'total_tokens', coalesce(sum(total_tokens), 0), 'cost', coalesce(sum(cost), 0)
+    'total_tokens', coalesce(sum(total_tokens), 0), 'cost', coalesce(sum(cost), 0),
+    'nano_usd', coalesce(sum(nano_usd), 0)
   ) from public.usage_totals where bucket >= p_from and bucket < p_to
 $$;
 comment on function private.usage_between(timestamptz, timestamptz) is 'Returns usage of everybody between two quarter hours.';
@@ -1993,12 +2006,55 @@ $$;
 comment on function private.affordable_tokens(bigint, numeric, numeric) is
   'Returns how many of the wanted tokens of an answer a balance pays for, each at a weight.';
 
+-- chat/functions/change_event_money.sql
+
+create or replace function private.change_event_money(
+  p_generation public.generations, p_provenance text, p_nano_usd bigint
+)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_event public.usage_events;
+  v_difference bigint;
+begin
+  -- An event happened when its hold was closed.
+  select e.* into v_event
+    from public.usage_events e
+   where e.subject_id = p_generation.subject_id and e.id = p_generation.id
+     and e.occurred_at = (select r.closed_at from public.reservations r where r.id = p_generation.id);
+  -- Until upstream's last word is known, nothing is taken from what it has said.
+  v_difference := case when p_provenance = 'estimated' then greatest(p_nano_usd, v_event.nano_usd) else p_nano_usd end
+    - coalesce(v_event.nano_usd, 0);
+  if v_event.id is null or v_difference is null or (v_difference = 0 and v_event.nano_usd is not null) then
+    return;
+  end if;
+  update public.usage_events e set nano_usd = coalesce(e.nano_usd, 0) + v_difference
+   where e.subject_id = v_event.subject_id and e.occurred_at = v_event.occurred_at and e.id = v_event.id;
+  update public.usage_rollups r set nano_usd = r.nano_usd + v_difference
+   where r.subject_id = v_event.subject_id and r.bucket = date_bin('15 minutes', v_event.occurred_at, 'epoch')
+     and r.provider = v_event.provider and r.model = v_event.model and r.source = v_event.source;
+  -- Into any shard: they are added up.
+  insert into public.usage_totals as t (
+    bucket, shard, events, prompts, input_tokens, output_tokens, total_tokens, cost, nano_usd
+  )
+  values (
+    date_bin('15 minutes', v_event.occurred_at, 'epoch'), pg_backend_pid() % 8, 0, 0, 0, 0, 0, 0, v_difference
+  )
+  on conflict (bucket, shard) do update set nano_usd = t.nano_usd + excluded.nano_usd;
+end
+$$;
+comment on function private.change_event_money(public.generations, text, bigint) is
+  'Changes what upstream charges for the event of a closed generation, in its rollups too; nothing where that is not known, or the event is gone.';
+
 -- chat/functions/change_settlement.sql
 
--- Changes what a closed generation came to, by a ledger entry: what it was settled at stays in its event. The caller has
--- locked the pool and then the balance.
+-- Changes what a closed generation came to. Its tokens change by a ledger entry, and what it was settled at stays in its
+-- event; what upstream charges is no part of the ledger, and changes in the event. The caller has locked the pool and then
+-- the balance.
 create or replace function private.change_settlement(
-  p_generation public.generations, p_provenance text, p_input bigint, p_output bigint, p_actor text
+  p_generation public.generations, p_provenance text, p_input bigint, p_output bigint, p_nano_usd bigint,
+  p_actor text
 )
 returns bigint
 language plpgsql volatile set search_path = ''
@@ -2037,11 +2093,14 @@ begin
          uncollected = g.uncollected + v_amount - v_difference,
          reconcile_at = p_generation.reconcile_at
    where g.id = p_generation.id;
+  perform private.change_event_money(
+    p_generation, p_provenance, private.generation_money(p_generation, p_provenance, p_input, p_output, p_nano_usd)
+  );
   return v_amount;
 end
 $$;
-comment on function private.change_settlement(public.generations, text, bigint, bigint, text) is
-  'Changes what a closed generation came to, with a ledger entry for the difference; returns the tokens given back, negative where more were taken. The pool and the balance must be locked by the caller.';
+comment on function private.change_settlement(public.generations, text, bigint, bigint, bigint, text) is
+  'Changes what a closed generation came to, in tokens and in money, with a ledger entry for the difference; returns the tokens given back, negative where more were taken. The pool and the balance must be locked by the caller.';
 
 -- chat/functions/claim_estimated_generations.sql
 
@@ -2076,7 +2135,8 @@ comment on function public.claim_estimated_generations(integer) is
 -- Ends a running generation: its hold goes, its cost is debited, and where that is more than hold and balance together
 -- the rest becomes debt. The caller has locked the balance, and records the event that is answered.
 create or replace function private.close_generation(
-  p_generation public.generations, p_status text, p_provenance text, p_input bigint, p_output bigint
+  p_generation public.generations, p_status text, p_provenance text, p_input bigint, p_output bigint,
+  p_nano_usd bigint default null
 )
 returns public.usage_events
 language plpgsql volatile set search_path = ''
@@ -2106,16 +2166,19 @@ begin
   return row(
     p_generation.id, p_generation.subject_id, p_generation.subject_id, null, p_generation.source,
     coalesce(p_generation.provider, 'unknown'), p_generation.model, 1, p_input, p_output, p_input + p_output, v_cost,
-    p_provenance, v_period, null, now(), now()
+    p_provenance, v_period, null, now(), now(),
+    private.generation_money(p_generation, p_provenance, p_input, p_output, p_nano_usd)
   )::public.usage_events;
 end
 $$;
-comment on function private.close_generation(public.generations, text, text, bigint, bigint) is
+comment on function private.close_generation(public.generations, text, text, bigint, bigint, bigint) is
   'Settles a running generation and returns the usage event to record; the balance must be locked by the caller.';
 
 -- chat/functions/correct_generation.sql
 
-create or replace function public.correct_generation(p_id uuid, p_input_tokens bigint, p_output_tokens bigint)
+create or replace function public.correct_generation(
+  p_id uuid, p_input_tokens bigint, p_output_tokens bigint, p_nano_usd bigint default null
+)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
@@ -2147,12 +2210,14 @@ begin
   if v_provenance = 'provider_final' then
     v_generation.reconcile_at := null;
   end if;
-  v_amount := private.change_settlement(v_generation, v_provenance, v_input, v_output, 'system:reconciliation');
+  v_amount := private.change_settlement(
+    v_generation, v_provenance, v_input, v_output, p_nano_usd, 'system:reconciliation'
+  );
   return jsonb_build_object('corrected', v_provenance = 'provider_final' or v_amount <> 0, 'amount', v_amount);
 end
 $$;
-grant execute on function public.correct_generation(uuid, bigint, bigint) to service_role;
-comment on function public.correct_generation(uuid, bigint, bigint) is
+grant execute on function public.correct_generation(uuid, bigint, bigint, bigint) to service_role;
+comment on function public.correct_generation(uuid, bigint, bigint, bigint) is
   'Corrects an estimated generation to what upstream counted, by a ledger entry; a number that is less than what was seen can be leaves the estimate. Returns {corrected, amount}: tokens given back, or taken where negative.';
 
 -- chat/functions/export_generations.sql
@@ -2202,6 +2267,27 @@ as $$
 $$;
 comment on function private.find_model_weight(text) is
   'Returns the weight of a model: its own, without its suffix, of its vendor, or of all others; null where none has a row.';
+
+-- chat/functions/generation_money.sql
+
+-- Upstream's own number is the best there is. While the tokens are only estimated, it may be the intermediate state of a
+-- stream that broke off, and then the greater of both stands.
+create or replace function private.generation_money(
+  p_generation public.generations, p_provenance text, p_input bigint, p_output bigint, p_reported bigint
+)
+returns bigint
+language sql immutable set search_path = ''
+as $$
+  select case when p_provenance = 'provider_final' then coalesce(p_reported, listed.price) else greatest(p_reported, listed.price) end
+    from (
+      select round(
+               p_input * p_generation.input_price + p_output * p_generation.output_price
+               + coalesce(p_generation.request_price, 0)
+             )::bigint as price
+    ) listed
+$$;
+comment on function private.generation_money(public.generations, text, bigint, bigint, bigint) is
+  'Returns what upstream charges for a generation, in nano-dollars: as it reported, or by its list prices; null where neither is known.';
 
 -- chat/functions/list_model_weights.sql
 
@@ -2276,12 +2362,13 @@ begin
           op text, id uuid, session_id uuid, api_key_id uuid, google_subject text, hold uuid, source text, model text,
           input_estimate bigint, output_tokens bigint, idempotency_key text, request_hash text, provider text,
           upstream_id text, provenance text, input_tokens bigint, streamed boolean, input_seen bigint,
-          output_seen bigint, input_floor bigint, output_floor bigint
+          output_seen bigint, input_floor bigint, output_floor bigint, nano_usd bigint, input_price numeric,
+          output_price numeric, request_price numeric
         )
       ) with ordinality as i(
         op, id, session_id, api_key_id, google_subject, hold, source, model, input_estimate, output_tokens,
         idempotency_key, request_hash, provider, upstream_id, provenance, input_tokens, streamed, input_seen,
-        output_seen, input_floor, output_floor, ord
+        output_seen, input_floor, output_floor, nano_usd, input_price, output_price, request_price, ord
       )
       left join private.external_identities e on e.provider = 'google' and e.subject = i.google_subject
      order by i.ord
@@ -2336,13 +2423,15 @@ begin
         values (
           v_item.hold, v_item.user_id, v_amount, v_item.model, 1, now() + interval '5 minutes'
         );
-        -- With its weights, which hold for all of the request, whatever becomes of the model's.
+        -- With its weights and prices, which hold for all of the request, whatever becomes of the model's.
         insert into public.generations (
-          id, subject_id, source, model, input_estimate, streamed, input_weight, output_weight
+          id, subject_id, source, model, input_estimate, streamed, input_weight, output_weight, input_price,
+          output_price, request_price
         )
         values (
           v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate,
-          coalesce(v_item.streamed, false), v_generation.input_weight, v_generation.output_weight
+          coalesce(v_item.streamed, false), v_generation.input_weight, v_generation.output_weight,
+          v_item.input_price, v_item.output_price, v_item.request_price
         );
         v_answer := jsonb_build_object(
           'output_tokens', v_output, 'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
@@ -2384,7 +2473,7 @@ begin
         -- Only the first settlement counts: one that is sent again finds the hold closed.
         if v_status = 'held' and v_item.input_tokens + v_item.output_tokens > 0 then
           v_events := v_events || private.close_generation(
-            v_generation, 'settled', v_item.provenance, v_item.input_tokens, v_item.output_tokens
+            v_generation, 'settled', v_item.provenance, v_item.input_tokens, v_item.output_tokens, v_item.nano_usd
           );
         elsif v_status = 'held' then
           -- What was not billed may be asked for again with the same key.
@@ -2401,7 +2490,8 @@ begin
             when v_item.provenance = 'estimated' and v_generation.upstream_id is not null then now()
           end;
           perform private.change_settlement(
-            v_generation, v_item.provenance, v_item.input_tokens, v_item.output_tokens, 'system:late_settlement'
+            v_generation, v_item.provenance, v_item.input_tokens, v_item.output_tokens, v_item.nano_usd,
+            'system:late_settlement'
           );
           update public.reservations r set status = 'settled' where r.id = v_item.hold;
         end if;
@@ -2426,7 +2516,7 @@ end
 $$;
 grant execute on function public.meter_chat(jsonb) to service_role;
 comment on function public.meter_chat(jsonb) is
-  'Takes, extends and settles holds of chat requests in one transaction. Takes an array of {op: reserve, id, session_id | api_key_id or google_subject, hold, source, model, streamed, input_estimate, output_tokens, idempotency_key, request_hash}, {op: extend, hold, output_tokens, input_seen, output_seen, input_floor, output_floor, provider, upstream_id} and {op: settle, hold, input_tokens, output_tokens, provenance, input_floor, output_floor, provider, upstream_id}; returns an array in the same order: {output_tokens, remaining}, {output_tokens}, {tokens_used, remaining}, or {code, …} where the item was refused.';
+  'Takes, extends and settles holds of chat requests in one transaction. Takes an array of {op: reserve, id, session_id | api_key_id or google_subject, hold, source, model, streamed, input_estimate, output_tokens, input_price, output_price, request_price, idempotency_key, request_hash}, {op: extend, hold, output_tokens, input_seen, output_seen, input_floor, output_floor, provider, upstream_id} and {op: settle, hold, input_tokens, output_tokens, provenance, nano_usd, input_floor, output_floor, provider, upstream_id}; returns an array in the same order: {output_tokens, remaining}, {output_tokens}, {tokens_used, remaining}, or {code, …} where the item was refused.';
 
 -- chat/functions/refresh_model_weights.sql
 
@@ -3413,8 +3503,12 @@ begin
   ),
   rollups as (
     select subject_id,
-           array[r.events, r.prompts, r.input_tokens, r.output_tokens, r.total_tokens, r.cost]::numeric[] as stated,
-           array[e.events, e.prompts, e.input_tokens, e.output_tokens, e.total_tokens, e.cost]::numeric[] as proven
+           array[
+             r.events, r.prompts, r.input_tokens, r.output_tokens, r.total_tokens, r.cost, r.nano_usd
+           ]::numeric[] as stated,
+           array[
+             e.events, e.prompts, e.input_tokens, e.output_tokens, e.total_tokens, e.cost, e.nano_usd
+           ]::numeric[] as proven
       from public.usage_rollups r
       full join events e using (subject_id, bucket, provider, model, source)
      -- Rollups outlive the events retention drops.
@@ -3424,12 +3518,16 @@ begin
     select bucket::text as subject, t.stated, r.proven
       from (
         select bucket,
-               array[sum(events), sum(prompts), sum(input_tokens), sum(output_tokens), sum(total_tokens), sum(cost)] as stated
+               array[
+                 sum(events), sum(prompts), sum(input_tokens), sum(output_tokens), sum(total_tokens), sum(cost), sum(nano_usd)
+               ] as stated
           from public.usage_totals group by bucket
       ) t
       full join (
         select bucket,
-               array[sum(events), sum(prompts), sum(input_tokens), sum(output_tokens), sum(total_tokens), sum(cost)] as proven
+               array[
+                 sum(events), sum(prompts), sum(input_tokens), sum(output_tokens), sum(total_tokens), sum(cost), sum(nano_usd)
+               ] as proven
           from public.usage_rollups group by bucket
       ) r using (bucket)
   ),
@@ -3996,7 +4094,7 @@ begin
         v_id := gen_random_uuid();
         v_events := v_events || row(
           v_id, v_device, v_item.user_id, v_device, 'device', 'unknown', v_item.model, v_item.prompt_count,
-          0, 0, 0, v_item.cost, 'client_reported', v_item.period, null, now(), now()
+          0, 0, 0, v_item.cost, 'client_reported', v_item.period, null, now(), now(), null
         )::public.usage_events;
         if v_item.hold_status = 'held' then
           v_settled := v_settled || v_item.reservation_id;
@@ -4111,10 +4209,12 @@ as $$
 begin
   p_events := private.fold_names(p_events);
   insert into public.usage_rollups as r (
-    subject_id, bucket, provider, model, source, events, prompts, input_tokens, output_tokens, total_tokens, cost
+    subject_id, bucket, provider, model, source, events, prompts, input_tokens, output_tokens, total_tokens, cost,
+    nano_usd
   )
   select e.subject_id, date_bin('15 minutes', e.occurred_at, 'epoch'), e.provider, e.model, e.source,
-         count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost)
+         count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost),
+         coalesce(sum(e.nano_usd), 0)
     from unnest(p_events) e
    group by 1, 2, 3, 4, 5
    order by 1, 2, 3, 4, 5
@@ -4124,12 +4224,15 @@ begin
         input_tokens = r.input_tokens + excluded.input_tokens,
         output_tokens = r.output_tokens + excluded.output_tokens,
         total_tokens = r.total_tokens + excluded.total_tokens,
-        cost = r.cost + excluded.cost;
+        cost = r.cost + excluded.cost,
+        nano_usd = r.nano_usd + excluded.nano_usd;
   insert into public.usage_totals as t (
-    bucket, shard, events, prompts, input_tokens, output_tokens, total_tokens, cost
+    bucket, shard, events, prompts, input_tokens, output_tokens, total_tokens, cost,
+    nano_usd
   )
   select date_bin('15 minutes', e.occurred_at, 'epoch'), (pg_backend_pid() % 8)::smallint,
-         count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost)
+         count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost),
+         coalesce(sum(e.nano_usd), 0)
     from unnest(p_events) e
    group by 1
    order by 1
@@ -4139,7 +4242,8 @@ begin
         input_tokens = t.input_tokens + excluded.input_tokens,
         output_tokens = t.output_tokens + excluded.output_tokens,
         total_tokens = t.total_tokens + excluded.total_tokens,
-        cost = t.cost + excluded.cost;
+        cost = t.cost + excluded.cost,
+        nano_usd = t.nano_usd + excluded.nano_usd;
 end
 $$;
 comment on function private.roll_up_usage(public.usage_events[]) is 'Adds events to the quarter-hour rollups and totals.';
@@ -6225,7 +6329,7 @@ begin
       v_day_tokens := v_day_tokens + v_item.token_count;
       v_events := v_events || row(
         gen_random_uuid(), v_user, v_user, null, 'tracker', 'unknown', 'unknown', v_item.usage,
-        0, 0, v_item.token_count, 0, 'client_reported', v_item.period, null, now(), now()
+        0, 0, v_item.token_count, 0, 'client_reported', v_item.period, null, now(), now(), null
       )::public.usage_events;
       v_answer := jsonb_build_object('prompts', v_prompts, 'tokens', v_tokens);
       -- Only what took effect is remembered: a refused item counted nothing and may be tried again.
@@ -6442,7 +6546,7 @@ begin
     select coalesce(jsonb_agg(to_jsonb(page) order by page.occurred_at desc, page.id desc), '[]')
       from (
         select e.id, e.user_id, e.device_id, e.provider, e.model, e.source, e.prompt_count as prompts, e.input_tokens,
-               e.output_tokens, e.total_tokens, e.cost, e.provenance, e.url, e.occurred_at, e.created_at
+               e.output_tokens, e.total_tokens, e.cost, e.nano_usd, e.provenance, e.url, e.occurred_at, e.created_at
           from unnest(v_subjects) s(subject_id)
          -- Each subject's newest, by the index; the newest of all are among them.
          cross join lateral public.usage_page(
@@ -6558,7 +6662,7 @@ begin
       v_events := v_events || row(
         v_item.event_id, v_item.user_id, v_item.user_id, null, 'extension', v_item.provider, v_item.model, 1,
         v_item.input_tokens, v_item.output_tokens, v_item.input_tokens + v_item.output_tokens, 0,
-        'client_reported', v_item.period, v_item.url, v_item.occurred_at, now()
+        'client_reported', v_item.period, v_item.url, v_item.occurred_at, now(), null
       )::public.usage_events;
       if v_item.key is not null then
         v_stored := v_stored || row(
@@ -6659,7 +6763,8 @@ begin
            case when 'source' = any (p_group_by) then r.source end as source,
            case when p_group_by && '{device,user}' then r.subject_id end as subject_id,
            sum(r.events) as events, sum(r.prompts) as prompts, sum(r.input_tokens) as input_tokens,
-           sum(r.output_tokens) as output_tokens, sum(r.total_tokens) as total_tokens, sum(r.cost) as cost
+           sum(r.output_tokens) as output_tokens, sum(r.total_tokens) as total_tokens, sum(r.cost) as cost,
+           sum(r.nano_usd) as nano_usd
       from public.usage_rollups r
      where (p_subjects is null or r.subject_id = any (p_subjects))
        and r.bucket >= v_range.range_from and r.bucket < v_range.range_to
@@ -6714,7 +6819,8 @@ begin
              || jsonb_build_object(
                'events', coalesce(c.events, 0), 'prompts', coalesce(c.prompts, 0),
                'input_tokens', coalesce(c.input_tokens, 0), 'output_tokens', coalesce(c.output_tokens, 0),
-               'total_tokens', coalesce(c.total_tokens, 0), 'cost', coalesce(c.cost, 0)
+               'total_tokens', coalesce(c.total_tokens, 0), 'cost', coalesce(c.cost, 0),
+               'nano_usd', coalesce(c.nano_usd, 0)
              ) as item,
            p.period, g.names
       from periods p
@@ -6728,7 +6834,8 @@ begin
       select jsonb_build_object(
         'events', coalesce(sum(c.events), 0), 'prompts', coalesce(sum(c.prompts), 0),
         'input_tokens', coalesce(sum(c.input_tokens), 0), 'output_tokens', coalesce(sum(c.output_tokens), 0),
-        'total_tokens', coalesce(sum(c.total_tokens), 0), 'cost', coalesce(sum(c.cost), 0)
+        'total_tokens', coalesce(sum(c.total_tokens), 0), 'cost', coalesce(sum(c.cost), 0),
+        'nano_usd', coalesce(sum(c.nano_usd), 0)
       ) from cells c
     ),
     'series', (select coalesce(jsonb_agg(s.item order by s.period, jsonb_array_length(s.names), s.names), '[]') from series s)
@@ -6783,7 +6890,8 @@ begin
   update public.usage_rollups r
      set events = r.events - 1, prompts = r.prompts - p_event.prompt_count,
          input_tokens = r.input_tokens - p_event.input_tokens, output_tokens = r.output_tokens - p_event.output_tokens,
-         total_tokens = r.total_tokens - p_event.total_tokens, cost = r.cost - p_event.cost
+         total_tokens = r.total_tokens - p_event.total_tokens, cost = r.cost - p_event.cost,
+         nano_usd = r.nano_usd - coalesce(p_event.nano_usd, 0)
    where r.subject_id = p_event.subject_id and r.bucket = v_bucket and r.provider = p_event.provider
      and r.model = p_event.model and r.source = p_event.source;
   delete from public.usage_rollups r
@@ -7226,7 +7334,7 @@ comment on column public.user_overview.created_at is 'When it was created.';
 
 create or replace view public.usage_by_day with (security_invoker = true) as
   select (bucket at time zone 'UTC')::date as day, sum(events) as events, sum(prompts) as prompts,
-         sum(total_tokens) as total_tokens, sum(cost) as cost
+         sum(total_tokens) as total_tokens, sum(cost) as cost, sum(nano_usd) as nano_usd
     from public.usage_totals
    group by 1;
 comment on view public.usage_by_day is 'Usage of everybody per day (UTC).';
@@ -7235,10 +7343,12 @@ comment on column public.usage_by_day.events is 'Number of events.';
 comment on column public.usage_by_day.prompts is 'Sum of prompts.';
 comment on column public.usage_by_day.total_tokens is 'Sum of language-model tokens.';
 comment on column public.usage_by_day.cost is 'Sum of what was debited.';
+comment on column public.usage_by_day.nano_usd is 'Sum of what upstream charges, in nano-dollars, as far as that is known.';
 
 create or replace view public.usage_by_model with (security_invoker = true) as
   select date_trunc('month', bucket, 'UTC')::date as month, provider, model, source,
-         sum(events) as events, sum(prompts) as prompts, sum(total_tokens) as total_tokens, sum(cost) as cost
+         sum(events) as events, sum(prompts) as prompts, sum(total_tokens) as total_tokens, sum(cost) as cost,
+         sum(nano_usd) as nano_usd
     from public.usage_rollups
    group by 1, 2, 3, 4;
 comment on view public.usage_by_model is 'Usage of everybody per month, provider, model and source.';
@@ -7250,6 +7360,7 @@ comment on column public.usage_by_model.events is 'Number of events.';
 comment on column public.usage_by_model.prompts is 'Sum of prompts.';
 comment on column public.usage_by_model.total_tokens is 'Sum of language-model tokens.';
 comment on column public.usage_by_model.cost is 'Sum of what was debited.';
+comment on column public.usage_by_model.nano_usd is 'Sum of what upstream charges, in nano-dollars, as far as that is known.';
 
 -- admin/triggers.sql
 

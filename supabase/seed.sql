@@ -112,7 +112,7 @@ begin
              case when observed then provider else 'unknown' end, model, 1,
              case when observed then input else 0 end, case when observed then output else 0 end,
              case when observed then input + output else 0 end, case when observed then 0 else cost end,
-             'client_reported', case when observed then 1 else v_period end, case when observed then page end, at, at
+             'client_reported', case when observed then 1 else v_period end, case when observed then page end, at, at, null
            )::public.usage_events
            order by at
          )

@@ -115,6 +115,10 @@ function toSignInConfig(environment: Environment) {
   };
 }
 
+/** Converts US dollars, as the environment schema allows them, to nano-dollars (10⁻⁹). */
+const toNanos = (dollars: string | undefined) =>
+  dollars === undefined ? undefined : Math.round(Number(dollars) * 1e9);
+
 function toChatConfig(environment: Environment) {
   if (environment.OPENROUTER_API_KEY === undefined) return undefined;
   const models = parseList(environment.CHAT_MODELS).filter((name) => name !== '');
@@ -130,6 +134,8 @@ function toChatConfig(environment: Environment) {
     hasExtras: environment.CHAT_EXTRAS === 'on',
     /** US dollars for a million tokens that weigh 1; undefined where upstream's prices decide nothing. */
     weightPrice: environment.CHAT_MODEL_WEIGHTS === 'prices' ? Number(environment.CHAT_WEIGHT_PRICE) : undefined,
+    /** What one request may cost, in nano-dollars; undefined where that is not limited. */
+    maxNanoUsd: toNanos(environment.CHAT_MAX_COST_PER_REQUEST),
     /** Largest request, in bytes. */
     bodyLimitBytes: parseBytes(environment.CHAT_BODY_LIMIT),
     /** Tokens held for a file that a request only names by its address. */

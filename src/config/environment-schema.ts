@@ -234,6 +234,13 @@ const Chat = {
     pattern: '^(?=.*[1-9])[0-9]{1,6}([.][0-9]{1,6})?$',
     description: 'With prices: US dollars for a million tokens of which each debits 1.',
   }),
+  CHAT_MAX_COST_PER_REQUEST: Type.Optional(
+    Type.String({
+      pattern: '^[0-9]{1,6}([.][0-9]{1,9})?$',
+      description:
+        'US dollars that one chat request may cost at most, by the prices upstream lists; models without a price are refused then.',
+    }),
+  ),
   CHAT_BODY_LIMIT: Type.String({
     default: '20MiB',
     pattern: '^[1-9][0-9]{0,8}( ?[KM]i?B)?$',

@@ -2,8 +2,10 @@ import type { DatabaseError } from './database/client/database-error.js';
 
 /** Lists every error code the server answers with, its HTTP status and its sentence; no other error leaves the server. */
 const ERRORS = {
+  COST_LIMIT_EXCEEDED: [400, 'The request may cost more than one request is allowed to; ask for fewer tokens'],
   EMAIL_REQUIRED: [400, 'Email is required'],
   MODEL_NOT_ALLOWED: [400, 'This model is not offered here'],
+  MODEL_PRICE_UNKNOWN: [400, 'The price of this model is not known, so that what it costs cannot be limited'],
   UPSTREAM_REFUSED: [400, 'The model provider does not accept this request'],
   INVALID_GRANT: [400, 'The code is not valid, was used already or has expired'],
   INVALID_SIGNATURE: [400, 'The signature is not valid, or too old or too new'],

@@ -99,7 +99,7 @@ export async function storeUsage(server: TestServer, events: readonly StoredUsag
     `select private.record_usage_events(array_agg(row(
               gen_random_uuid(), e.subject, e."user", e.device, e.source, e.provider, e.model, coalesce(e.prompts, 1),
               coalesce(e.input, 0), coalesce(e.output, 0), coalesce(e.input, 0) + coalesce(e.output, 0), 0,
-              'client_reported', 1, e.url, timestamptz 'epoch' + e.at * interval '1 millisecond', now()
+              'client_reported', 1, e.url, timestamptz 'epoch' + e.at * interval '1 millisecond', now(), null
             )::public.usage_events))
        from jsonb_to_recordset($1) as e(
          subject uuid, "user" uuid, device uuid, source text, provider text, model text, prompts integer, input bigint,

@@ -18,6 +18,7 @@ export interface Sums {
   readonly output_tokens: number;
   readonly total_tokens: number;
   readonly cost: number;
+  readonly nano_usd: number;
 }
 
 /** A summary as the API answers it. */
@@ -63,6 +64,7 @@ function addUp(rows: readonly RawUsage[]): Sums {
     output_tokens: sum(({ output }) => output),
     total_tokens: sum(({ input, output }) => input + output),
     cost: 0,
+    nano_usd: 0,
   };
 }
 

@@ -24,7 +24,7 @@ export async function recordUses(database: TestDatabase, uses: Uses): Promise<vo
   await database.sql(
     `select private.record_usage_events(array_agg(row(
        gen_random_uuid(), b.subject_id, $2::uuid, $3::uuid, $4, 'unknown', $5, 1, 10, 20, 30, $6, 'client_reported',
-       b.period, $7, $8::timestamptz + n / $9 * interval '1 millisecond', now()
+       b.period, $7, $8::timestamptz + n / $9 * interval '1 millisecond', now(), null
      )::public.usage_events))
        from public.balances b, generate_series(0, $10::integer - 1) n where b.subject_id = $1`,
     [subject, uses.user ?? null, uses.device ?? null, source, model, cost, uses.url ?? null, at, together, count],

@@ -5,6 +5,7 @@ import { ApiError } from '../../platform/errors.js';
 import type { Codec } from './codec.js';
 import type { InFlight } from './in-flight.js';
 import type { ChatMeter, Hold, Reservation } from './metering/chat-meter.js';
+import { type CostGuard, findCostGuard, limitCost } from './metering/cost-guard.js';
 import { createHoldExtender } from './metering/hold-extender.js';
 import { release, type Settle, settleUnawaited, toLostUsage } from './metering/settlement.js';
 import type { TokenCounter } from './metering/token-counter.js';
@@ -24,6 +25,8 @@ export interface ChatSettings {
   readonly hasExtras: boolean;
   /** Tokens held for a file that a request only names by its address. */
   readonly remoteTokens: number;
+  /** What one request may cost, in nano-dollars; undefined where that is not limited. */
+  readonly maxNanoUsd: number | undefined;
   /** Whether upstream takes OpenRouter's own fields. */
   readonly isOpenRouter: boolean;
 }
@@ -59,6 +62,7 @@ export interface CompletionJob {
 interface Generation extends Answer {
   /** Whether the answer may become longer than what is held for it. */
   readonly isUnbounded: boolean;
+  readonly guard: CostGuard | undefined;
 }
 
 /** Keeps caches and proxies from storing or buffering a stream. */
@@ -113,13 +117,15 @@ function logRefusal(error: unknown, log: FastifyBaseLogger): void {
 async function startGeneration(chat: ChatServices, job: CompletionJob, log: FastifyBaseLogger): Promise<Generation> {
   const { body, model, source, isStreaming, idempotencyKey, codec } = job;
   const prompt = codec.estimatePrompt(body, chat.settings.remoteTokens);
-  const limit = codec.limitOutput(body, isStreaming, chat.models.outputLimit(model));
+  const guard = await findCostGuard(chat.models, chat.settings.maxNanoUsd, job, prompt.tokens);
+  const limit = limitCost(codec.limitOutput(body, isStreaming, chat.models.outputLimit(model)), guard);
   const hold = await reserve(job, {
     source,
     model: model.toLowerCase(),
     isStreaming,
     inputEstimate: prompt.tokens,
     outputTokens: limit.wantedTokens,
+    price: chat.models.price(model),
     idempotencyKey,
     // Only a request with a key is compared with another, and hashing long ones takes longer than all else here.
     requestHash: idempotencyKey === undefined ? undefined : hashRequest(job),
@@ -132,7 +138,7 @@ async function startGeneration(chat: ChatServices, job: CompletionJob, log: Fast
     const usage = createUsageAccumulator(chat.counter, prompt, answer.upstreamId);
     const lost = toLostUsage(hold, prompt.tokens, answer.upstreamId);
     const { isUnbounded } = limit;
-    return { hold, body: answer.body, usage, lost, settle, abortSignal, limits, log, codec, isUnbounded };
+    return { hold, body: answer.body, usage, lost, settle, abortSignal, limits, log, codec, isUnbounded, guard };
   } catch (error) {
     logRefusal(error, log);
     if (error instanceof UnknownCostError) {
@@ -146,9 +152,9 @@ async function startGeneration(chat: ChatServices, job: CompletionJob, log: Fast
 
 /** Starts to pass a stream on; it ends, and is settled, without anyone waiting for it. */
 function openStream(chat: ChatServices, generation: Generation): PassThrough {
-  const { hold, usage, isUnbounded, log } = generation;
+  const { hold, usage, isUnbounded, guard, log } = generation;
   const out = new PassThrough();
-  const extender = createHoldExtender(chat.meter, hold, usage, isUnbounded);
+  const extender = createHoldExtender(chat.meter, hold, usage, isUnbounded, guard);
   const relay = relayStream({ ...generation, extender, client: createClientStream(out) });
   chat.inFlight.track(relay).catch((error: unknown) => {
     log.error({ err: error }, 'a stream broke');

@@ -1,8 +1,9 @@
 import { Type } from '@sinclair/typebox';
 import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
+import { parsePrice } from './metering/money.js';
+import { toFields } from './openrouter/fields.js';
 import { fetchModels } from './openrouter/models.js';
-import { parsePrice } from './openrouter/prices.js';
 import type { Upstream } from './openrouter/upstream.js';
 
 /** How long weights are good for. */
@@ -23,7 +24,7 @@ async function fetchWeights(upstream: Upstream, weightPrice: number): Promise<Mo
   const toWeight = (nanos: number) =>
     Math.min(Math.max(nanos / (weightPrice * NANOS_PER_PRICE), MIN_WEIGHT), MAX_WEIGHT);
   const weights = (await fetchModels(upstream)).flatMap(({ id, pricing }) => {
-    const price = parsePrice(pricing);
+    const price = parsePrice(toFields(pricing));
     if (price === undefined || id.length > 200) return [];
     return [{ model: id, input_weight: toWeight(price.input), output_weight: toWeight(price.output) }];
   });

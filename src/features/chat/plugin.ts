@@ -44,8 +44,8 @@ function createChatServices(
     await Promise.all([upstream.close(), counter.close()]);
   });
   const models = createModels(config, upstream);
-  const { hasExtras, remoteTokens, baseUrl, idleTimeoutMs } = config;
-  const settings = { hasExtras, remoteTokens, isOpenRouter: isOpenRouter(baseUrl) };
+  const { hasExtras, remoteTokens, maxNanoUsd, baseUrl, idleTimeoutMs } = config;
+  const settings = { hasExtras, remoteTokens, maxNanoUsd, isOpenRouter: isOpenRouter(baseUrl) };
   const limits = createReadingLimits(idleTimeoutMs);
   return { settings, upstream, meter, counter, inFlight, models, limits, settle: createSettle(meter, inFlight) };
 }

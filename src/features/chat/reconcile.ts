@@ -3,6 +3,7 @@ import { Value } from '@sinclair/typebox/value';
 import pLimit from 'p-limit';
 import type { Database } from '../../platform/database/client/database.js';
 import { deriveSides, parseCount } from './metering/evidence.js';
+import { parseCost } from './metering/money.js';
 import type { Upstream } from './openrouter/upstream.js';
 
 const DueSchema = Type.Array(Type.Object({ id: Type.String(), upstream_id: Type.String() }));
@@ -13,14 +14,25 @@ const CONCURRENCY = 4;
 /** Estimates claimed in one call of the database. */
 const BATCH_SIZE = 100;
 
-/** OpenRouter's "Get a generation": its count by the model's own tokenizer. */
+/** OpenRouter's "Get a generation": its count by the model's own tokenizer, and what it charges. */
 const GenerationSchema = Type.Object({
-  data: Type.Object({
-    native_tokens_prompt: Type.Unknown(),
-    native_tokens_completion: Type.Unknown(),
-    native_tokens_reasoning: Type.Optional(Type.Unknown()),
-  }),
+  data: Type.Object(
+    {
+      native_tokens_prompt: Type.Unknown(),
+      native_tokens_completion: Type.Unknown(),
+      native_tokens_reasoning: Type.Optional(Type.Unknown()),
+    },
+    { additionalProperties: true },
+  ),
 });
+
+/** What upstream says of a generation. */
+interface Count {
+  readonly input: number;
+  readonly output: number;
+  /** In nano-dollars. */
+  readonly cost: number | undefined;
+}
 
 /** What a reconciliation did. */
 export interface Reconciliation {
@@ -32,10 +44,7 @@ export interface Reconciliation {
 }
 
 /** Returns upstream's count of a generation; undefined where it has none. */
-async function fetchCount(
-  upstream: Upstream,
-  upstreamId: string,
-): Promise<{ input: number; output: number } | undefined> {
+async function fetchCount(upstream: Upstream, upstreamId: string): Promise<Count | undefined> {
   const answer = await upstream.fetchJson(`/generation?id=${encodeURIComponent(upstreamId)}`);
   if (!Value.Check(GenerationSchema, answer)) return undefined;
   const { data } = answer;
@@ -45,7 +54,7 @@ async function fetchCount(
     reasoning: parseCount(data.native_tokens_reasoning),
     total: undefined,
   });
-  return input === undefined || output === undefined ? undefined : { input, output };
+  return input === undefined || output === undefined ? undefined : { input, output, cost: parseCost({ ...data }) };
 }
 
 /**
@@ -64,7 +73,12 @@ export async function reconcile(database: Database, upstream: Upstream): Promise
     const correct = async ({ id, upstream_id: upstreamId }: (typeof due)[number]) => {
       const count = await fetchCount(upstream, upstreamId);
       if (count === undefined) return;
-      const request = { p_id: id, p_input_tokens: count.input, p_output_tokens: count.output };
+      const request = {
+        p_id: id,
+        p_input_tokens: count.input,
+        p_output_tokens: count.output,
+        ...(count.cost !== undefined && { p_nano_usd: count.cost }),
+      };
       const { corrected, amount } = await database.call('correct_generation', request, CorrectGenerationSchema);
       if (corrected) amounts.push(amount);
     };

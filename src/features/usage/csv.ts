@@ -17,6 +17,7 @@ const COLUMNS = [
   'user_id',
   'device_id',
   'id',
+  'nano_usd',
 ] as const satisfies readonly (keyof ListedUsage)[];
 
 /** Reads the page after a row, or the first. An empty page is the end. */

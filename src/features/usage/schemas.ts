@@ -79,6 +79,9 @@ export const ListedUsageSchema = Type.Object({
   output_tokens: Count,
   total_tokens: Count,
   cost: Type.Integer({ minimum: 0, description: 'Tokens it debited.' }),
+  nano_usd: Type.Union([Type.Integer({ minimum: 0 }), Type.Null()], {
+    description: 'What the model provider charges for it, in nano-dollars (10⁻⁹ US dollars); null where not known.',
+  }),
   provenance: Type.String({ description: 'client_reported, provider_final or estimated.' }),
   url: NullableText,
   occurred_at: Type.String(),
@@ -93,6 +96,10 @@ const UsageSums = {
   output_tokens: Count,
   total_tokens: Count,
   cost: Count,
+  nano_usd: Type.Integer({
+    minimum: 0,
+    description: 'What model providers charge, in nano-dollars (10⁻⁹ US dollars), as far as that is known.',
+  }),
 };
 
 /** The names a summary may be grouped by, as its rows carry them. */

@@ -21,7 +21,10 @@ create table if not exists public.generations (
   input_floor bigint not null default 0 check (input_floor >= 0),
   output_floor bigint not null default 0 check (output_floor >= 0),
   input_weight numeric(12, 4) not null default 1 check (input_weight >= 0),
-  output_weight numeric(12, 4) not null default 1 check (output_weight >= 0)
+  output_weight numeric(12, 4) not null default 1 check (output_weight >= 0),
+  input_price numeric check (input_price >= 0),
+  output_price numeric check (output_price >= 0),
+  request_price numeric check (request_price >= 0)
 ) with (fillfactor = 70);
 create index if not exists generations_subject_idx on public.generations (subject_id, created_at, id);
 create index if not exists generations_reconcile_idx on public.generations (reconcile_at) where reconcile_at is not null;
@@ -47,6 +50,9 @@ comment on column public.generations.input_floor is 'Fewest tokens the prompt ca
 comment on column public.generations.output_floor is 'Fewest tokens the text that passed can be; a smaller count of upstream''s is not believed.';
 comment on column public.generations.input_weight is 'What a token of the prompt debits: the model''s weight when the hold was taken.';
 comment on column public.generations.output_weight is 'What a token of the answer debits: the model''s weight when the hold was taken.';
+comment on column public.generations.input_price is 'Upstream''s list price of a token of the prompt when the hold was taken, in nano-dollars; null where it was not known.';
+comment on column public.generations.output_price is 'The same for a token of the answer.';
+comment on column public.generations.request_price is 'The same for the request, whatever was in it.';
 
 create table if not exists public.model_weights (
   model text primary key check (model = lower(btrim(model)) and length(model) between 1 and 200),

@@ -18,6 +18,7 @@ create table if not exists public.usage_events (
   url text check (length(url) <= 2048),
   occurred_at timestamptz not null default now(),
   created_at timestamptz not null default now(),
+  nano_usd bigint check (nano_usd >= 0),
   primary key (subject_id, occurred_at, id)
 ) partition by range (occurred_at);
 -- Events devices recorded in the name of the person they are linked to. Devices of nobody are not in it.
@@ -47,6 +48,7 @@ comment on column public.usage_events.period is 'The subject''s budget period at
 comment on column public.usage_events.url is 'The page it happened on, without query and fragment.';
 comment on column public.usage_events.occurred_at is 'When the use happened.';
 comment on column public.usage_events.created_at is 'When the event was recorded.';
+comment on column public.usage_events.nano_usd is 'What upstream charges for it, in nano-dollars (10^-9 US dollars); null where that is not known.';
 
 create table if not exists public.usage_rollups (
   subject_id uuid not null,
@@ -60,6 +62,7 @@ create table if not exists public.usage_rollups (
   output_tokens bigint not null check (output_tokens >= 0),
   total_tokens bigint not null check (total_tokens >= 0),
   cost bigint not null check (cost >= 0),
+  nano_usd bigint not null default 0 check (nano_usd >= 0),
   primary key (subject_id, bucket, provider, model, source)
 ) with (fillfactor = 70);
 create index if not exists usage_rollups_bucket_idx on public.usage_rollups using brin (bucket);
@@ -75,6 +78,7 @@ comment on column public.usage_rollups.input_tokens is 'Sum of their input token
 comment on column public.usage_rollups.output_tokens is 'Sum of their output tokens.';
 comment on column public.usage_rollups.total_tokens is 'Sum of their tokens.';
 comment on column public.usage_rollups.cost is 'Sum of what they debited.';
+comment on column public.usage_rollups.nano_usd is 'Sum of what upstream charges for them, in nano-dollars, as far as that is known.';
 
 create table if not exists private.rollup_names (
   subject_id uuid not null,
@@ -100,6 +104,7 @@ create table if not exists public.usage_totals (
   output_tokens bigint not null check (output_tokens >= 0),
   total_tokens bigint not null check (total_tokens >= 0),
   cost bigint not null check (cost >= 0),
+  nano_usd bigint not null default 0,
   primary key (bucket, shard)
 ) with (fillfactor = 50);
 comment on table public.usage_totals is 'Usage of everybody per quarter hour. Split into shards so that concurrent writers do not wait for each other; add them up.';
@@ -111,6 +116,7 @@ comment on column public.usage_totals.input_tokens is 'Sum of their input tokens
 comment on column public.usage_totals.output_tokens is 'Sum of their output tokens.';
 comment on column public.usage_totals.total_tokens is 'Sum of their tokens.';
 comment on column public.usage_totals.cost is 'Sum of what they debited.';
+comment on column public.usage_totals.nano_usd is 'Sum of what upstream charges for them, in nano-dollars, as far as that is known. A shard may be negative, as corrections go to any.';
 
 create table if not exists public.reservations (
   id uuid primary key default gen_random_uuid(),

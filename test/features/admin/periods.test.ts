@@ -114,7 +114,7 @@ t.test('retention drops old months of events and the books still verify', async 
      begin
        perform private.record_usage_events(array_agg(row(
          gen_random_uuid(), b.subject_id, null, b.subject_id, 'device', 'unknown', 'gpt-5', 1, 0, 0, 0, 1,
-         'client_reported', b.period, null, v_at, v_at
+         'client_reported', b.period, null, v_at, v_at, null
        )::public.usage_events)) from public.balances b;
        update public.balances set used = used + 1;
      end $$`,

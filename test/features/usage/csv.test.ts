@@ -10,14 +10,14 @@ import { openTestServer, type TestServer } from '../../helpers/http/test-server.
 import { createUsage, recordAll, storeUsage } from '../../helpers/observed-usage.js';
 
 const HEADER =
-  'occurred_at,provider,model,source,prompts,input_tokens,output_tokens,total_tokens,cost,provenance,url,user_id,device_id,id';
+  'occurred_at,provider,model,source,prompts,input_tokens,output_tokens,total_tokens,cost,provenance,url,user_id,device_id,id,nano_usd';
 
 /** Records many events of one person, a second apart. */
 async function storeMany(server: TestServer, user: TestUser, rows: number): Promise<void> {
   await server.database.sql(
     `select private.record_usage_events(array_agg(row(
               gen_random_uuid(), $1::uuid, $1::uuid, null, 'extension', 'claude', 'model, "' || n % 7 || '"', 1, n, 1, n + 1, 0,
-              'client_reported', 1, 'https://x.ai/' || n, now() - n * interval '1 second', now()
+              'client_reported', 1, 'https://x.ai/' || n, now() - n * interval '1 second', now(), null
             )::public.usage_events))
        from generate_series(1, $2::integer) n`,
     [user.id, rows],

@@ -145,6 +145,7 @@ t.test('an event is listed with all that is kept of it', async (t) => {
     output_tokens: 180,
     total_tokens: 222,
     cost: 0,
+    nano_usd: null,
     provenance: 'client_reported',
     url: 'https://chatgpt.com/...',
   });

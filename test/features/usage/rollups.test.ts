@@ -63,7 +63,7 @@ t.test('a page of events is read by an index: little more than the page, whereve
   await client.query(
     `select private.record_usage_events(array_agg(row(
               gen_random_uuid(), $1, $1, null, 'extension', 'claude', 'm', 1, 1, 1, 2, 0, 'client_reported', 1, null,
-              now() - n * interval '10 minutes', now()
+              now() - n * interval '10 minutes', now(), null
             )::public.usage_events))
        from generate_series(1, 12000) n`,
     [user.id],

@@ -155,6 +155,7 @@ t.test('an admin is told the same of one account, and of everybody with everybod
         output_tokens: 0,
         total_tokens: 0,
         cost: 0,
+        nano_usd: 0,
       },
     ],
   );

@@ -16,6 +16,13 @@ export interface UpstreamRequest {
 /** How upstream answers a chat request. */
 export type Answering = (response: ServerResponse, request: UpstreamRequest) => void | Promise<void>;
 
+/** What upstream knows of a generation: tokens, and US dollars where it tells them. */
+interface KnownGeneration {
+  readonly input: unknown;
+  readonly output: unknown;
+  readonly cost?: unknown;
+}
+
 /** A server on this machine that speaks OpenRouter's format. */
 export interface FakeUpstream {
   /** Its address, for OPENROUTER_BASE_URL. */
@@ -29,8 +36,8 @@ export interface FakeUpstream {
   readonly answer: (how: Answering) => void;
   /** Sets the models it lists from now on. */
   readonly listModels: (models: readonly object[]) => void;
-  /** Sets what upstream knows of a generation from now on: its tokens, or an error status. */
-  readonly count: (id: string, known: { input: unknown; output: unknown } | number) => void;
+  /** Sets what upstream knows of a generation from now on: its tokens and cost, or an error status. */
+  readonly count: (id: string, known: KnownGeneration | number) => void;
   /** The ids of the generations it was asked about. */
   readonly asked: string[];
 }
@@ -116,7 +123,7 @@ export const MODELS: readonly object[] = [
 export async function openUpstream(t: Test): Promise<FakeUpstream> {
   const requests: UpstreamRequest[] = [];
   const asked: string[] = [];
-  const generations = new Map<string, { input: unknown; output: unknown } | number>();
+  const generations = new Map<string, KnownGeneration | number>();
   let models = MODELS;
   let aborted = 0;
   let answering: Answering = (response, request) =>
@@ -143,6 +150,7 @@ export async function openUpstream(t: Test): Promise<FakeUpstream> {
           native_tokens_prompt: known.input,
           native_tokens_completion: known.output,
           native_tokens_reasoning: 0,
+          ...(known.cost !== undefined && { total_cost: known.cost, is_byok: false }),
         };
         return void response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ data }));
       }

@@ -25,6 +25,9 @@ export const UsageSchema = Type.Object({
   prompts: Type.Integer(),
   total_tokens: Type.Integer(),
   cost: Type.Integer(),
+  nano_usd: Type.Integer({
+    description: 'What model providers charge, in nano-dollars (10⁻⁹ US dollars), as far as that is known.',
+  }),
 });
 export const DayUsageSchema = Type.Composite([Type.Object({ day: Type.String({ format: 'date' }) }), UsageSchema]);
 

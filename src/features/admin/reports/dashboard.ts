@@ -30,7 +30,13 @@ type Usage = Static<typeof UsageSchema>;
 /** Adds up the usage of days. */
 function sumUsage(days: readonly Usage[]): Usage {
   const sum = (field: keyof Usage) => days.reduce((total, day) => total + day[field], 0);
-  return { events: sum('events'), prompts: sum('prompts'), total_tokens: sum('total_tokens'), cost: sum('cost') };
+  return {
+    events: sum('events'),
+    prompts: sum('prompts'),
+    total_tokens: sum('total_tokens'),
+    cost: sum('cost'),
+    nano_usd: sum('nano_usd'),
+  };
 }
 
 /** Reads the admin's dashboard: pools, one page of devices, usage of 30 days, and the devices that used most. */

@@ -4,6 +4,7 @@ import { createOutcomeBatcher, createOutcomeDecoder } from '../../../metering/ou
 import type { Caller } from '../../../platform/database/client/caller.js';
 import type { Database } from '../../../platform/database/client/database.js';
 import type { Json } from '../../../platform/database/client/types.js';
+import type { ModelPrice } from './money.js';
 
 /** Who pays for a chat request: a user with a session or an API key, or the user a Google account belongs to. */
 export type Payer = Caller | { readonly google_subject: string };
@@ -19,6 +20,8 @@ export interface Reservation {
   readonly inputEstimate: number;
   /** Tokens wanted for the answer; where fewer are left, those are held. */
   readonly outputTokens: number;
+  /** What upstream charges for the model by its list, as far as that is known. */
+  readonly price?: ModelPrice | undefined;
   readonly idempotencyKey?: string | undefined;
   /** SHA-256 (hex) of the request, which tells a retry from another request with the same key; needed with a key only. */
   readonly requestHash: string | undefined;
@@ -56,6 +59,8 @@ export interface UsageReport extends Origin, Fewest {
   readonly inputTokens: number;
   readonly outputTokens: number;
   readonly provenance: 'provider_final' | 'estimated';
+  /** What upstream says it charges, in nano-dollars; where it says nothing, its list prices decide. */
+  readonly nanoUsd?: number | undefined;
 }
 
 /** How a chat request was settled: the first report counts, however often one is sent. */
@@ -110,6 +115,9 @@ export function createChatMeter(database: Database): ChatMeter {
         streamed: reservation.isStreaming,
         input_estimate: reservation.inputEstimate,
         output_tokens: reservation.outputTokens,
+        input_price: reservation.price?.input ?? null,
+        output_price: reservation.price?.output ?? null,
+        request_price: reservation.price?.request ?? null,
         idempotency_key: reservation.idempotencyKey ?? null,
         request_hash: reservation.requestHash ?? null,
       };
@@ -122,9 +130,9 @@ export function createChatMeter(database: Database): ChatMeter {
       return decodeExtension(await submit(item)).output_tokens;
     },
     settle: async (hold, report) => {
-      const { inputTokens, outputTokens, provenance } = report;
-      const tokens = { input_tokens: inputTokens, output_tokens: outputTokens, provenance };
-      const settlement = decodeSettlement(await submit({ op: 'settle', hold, ...tokens, ...toKnownFields(report) }));
+      const { inputTokens, outputTokens, provenance, nanoUsd } = report;
+      const used = { input_tokens: inputTokens, output_tokens: outputTokens, provenance, nano_usd: nanoUsd ?? null };
+      const settlement = decodeSettlement(await submit({ op: 'settle', hold, ...used, ...toKnownFields(report) }));
       return { tokensUsed: settlement.tokens_used, remaining: settlement.remaining };
     },
   };

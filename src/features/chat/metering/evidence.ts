@@ -20,6 +20,8 @@ export interface Counts {
   readonly total: number | undefined;
   /** Usually a part of the output. */
   readonly reasoning: number | undefined;
+  /** What it charges, in nano-dollars: no count, but said with them. */
+  readonly cost?: number;
 }
 
 export const NO_COUNTS: Counts = { input: undefined, output: undefined, total: undefined, reasoning: undefined };
@@ -69,17 +71,19 @@ export function greatest(...numbers: readonly (number | undefined)[]): number | 
  * and repetitions after the real count do not lower it.
  */
 export function mergeCounts(one: Counts, other: Counts): Counts {
+  const cost = greatest(one.cost, other.cost);
   return {
     input: greatest(one.input, other.input),
     output: greatest(one.output, other.output),
     total: greatest(one.total, other.total),
     reasoning: greatest(one.reasoning, other.reasoning),
+    ...(cost !== undefined && { cost }),
   };
 }
 
 /** Returns whether upstream counted any tokens at all. */
-export function hasTokens(counts: Counts = NO_COUNTS): boolean {
-  return Object.values(counts).some((count: number | undefined) => count !== undefined && count > 0);
+export function hasTokens({ input, output, total, reasoning }: Counts = NO_COUNTS): boolean {
+  return (greatest(input, output, total, reasoning) ?? 0) > 0;
 }
 
 /** Returns both sides of what upstream said, one derived from the others where it is missing. */

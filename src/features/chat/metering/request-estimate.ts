@@ -11,17 +11,25 @@ type Fields = Readonly<Record<string, unknown>>;
 export interface OutputLimit {
   /** Tokens to hold for the answer. */
   readonly wantedTokens: number;
+  /** Whether the request itself limits its answer. */
+  readonly isRequested: boolean;
   /** Whether the answer may go on beyond the wanted tokens, with a hold that grows. */
   readonly isUnbounded: boolean;
   /**
    * Returns the limits to set upstream.
    * @param grantedTokens tokens that are held, at most those wanted
+   * @param mostTokens tokens the answer may come to, however much is held for it by and by
    */
-  readonly toUpstreamLimits: (grantedTokens: number) => Fields;
+  readonly toUpstreamLimits: (grantedTokens: number, mostTokens?: number) => Fields;
 }
 
 /** The limit of an answer that has no tokens, such as embeddings. */
-export const NO_OUTPUT: OutputLimit = { wantedTokens: 0, isUnbounded: false, toUpstreamLimits: () => ({}) };
+export const NO_OUTPUT: OutputLimit = {
+  wantedTokens: 0,
+  isRequested: false,
+  isUnbounded: false,
+  toUpstreamLimits: () => ({}),
+};
 
 /** What the length of an answer depends on. */
 interface OutputRequest {
@@ -48,12 +56,16 @@ export function createOutputLimit(request: OutputRequest): OutputLimit {
   const defaultTokens = isStreaming ? WINDOW_TOKENS : (modelLimit ?? DEFAULT_OUTPUT_TOKENS);
   const wantedTokens = (isLimited ? Math.min(...requested) : defaultTokens) * choiceCount;
   const needsNoLimit = !isLimited && (isStreaming || modelLimit !== undefined);
+  const isUnbounded = !isLimited && isStreaming;
   return {
     wantedTokens,
-    isUnbounded: !isLimited && isStreaming,
-    toUpstreamLimits: (grantedTokens) => {
-      if (needsNoLimit && grantedTokens >= wantedTokens) return {};
-      const limit = Math.max(Math.floor(grantedTokens / choiceCount), Math.min(fewestTokens, ...requested));
+    isRequested: isLimited,
+    isUnbounded,
+    toUpstreamLimits: (grantedTokens, mostTokens = Number.POSITIVE_INFINITY) => {
+      const isShort = mostTokens < (modelLimit ?? MAX_OUTPUT_TOKENS) * choiceCount;
+      if (needsNoLimit && !isShort && grantedTokens >= wantedTokens) return {};
+      const tokens = isUnbounded && isShort && grantedTokens >= wantedTokens ? mostTokens : grantedTokens;
+      const limit = Math.max(Math.floor(tokens / choiceCount), Math.min(fewestTokens, ...requested));
       const named = limitNames.filter((name) => typeof body[name] === 'number');
       return Object.fromEntries((named.length > 0 ? named : [limitNames[0]]).map((name) => [name, limit]));
     },

@@ -26,6 +26,8 @@ export interface UsageAccumulator {
   readonly origin: () => Origin;
   /** Returns whether anything has come that may be billed. */
   readonly isBillable: () => boolean;
+  /** Returns what upstream has said that it charges so far, in nano-dollars. */
+  readonly cost: () => number | undefined;
   /** Measures the answer's text. */
   readonly answer: Omit<TextMeter, 'add'>;
   /**
@@ -95,6 +97,7 @@ export function createUsageAccumulator(
     },
     origin: () => ({ provider, upstreamId: upstreamId ?? headerId }),
     isBillable: () => isBillable,
+    cost: () => said.cost,
     progress: (heldTokens) => {
       const verdict = judge(heldTokens, undefined, answer.estimate());
       const { inputTokens, outputTokens, fewestInput, fewestOutput } = verdict;
@@ -116,6 +119,7 @@ export function createUsageAccumulator(
         provenance,
         fewestInput,
         fewestOutput,
+        nanoUsd: said.cost,
         provider,
         upstreamId: upstreamId ?? headerId,
       };

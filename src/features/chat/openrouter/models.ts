@@ -3,7 +3,9 @@ import { Value } from '@sinclair/typebox/value';
 import { LRUCache } from 'lru-cache';
 import type { Config } from '../../../config/config.js';
 import { ApiError } from '../../../platform/errors.js';
+import { type ModelPrice, parsePrice } from '../metering/money.js';
 import { isPlainModel } from '../request/extras.js';
+import { toFields } from './fields.js';
 import type { Upstream } from './upstream.js';
 
 /** A model's name, as requests give it. */
@@ -68,6 +70,13 @@ export interface Models {
    * fetched in the background.
    */
   readonly outputLimit: (model: string) => number | undefined;
+  /** Returns what a model costs upstream by its list; undefined where that is not known, or not yet. It never waits. */
+  readonly price: (model: string) => ModelPrice | undefined;
+  /**
+   * Returns the highest prices of some models, waiting for the list where it is not known yet.
+   * @throws {ApiError} MODEL_PRICE_UNKNOWN, or as upstream does
+   */
+  readonly requirePrice: (models: readonly string[]) => Promise<ModelPrice>;
 }
 
 const toOwner = (id: string) => id.split('/')[0] ?? id;
@@ -106,6 +115,13 @@ export function createModels(config: NonNullable<Config['chat']>, upstream: Upst
     triedAt = performance.now();
     void lists.fetch('models').catch(() => {});
   };
+  const find = (model: string): UpstreamModel | undefined => {
+    const known = lists.peek('models', { allowStale: true });
+    fetchInBackground();
+    // Suffixes that choose among providers are not listed.
+    return known?.get(model) ?? known?.get(model.split(':')[0] ?? model);
+  };
+  const findPrice = (model: string) => parsePrice(toFields(find(model)?.pricing));
 
   return {
     list,
@@ -120,11 +136,19 @@ export function createModels(config: NonNullable<Config['chat']>, upstream: Upst
       return found;
     },
     outputLimit: (model) => {
-      const known = lists.peek('models', { allowStale: true });
-      fetchInBackground();
-      // Suffixes that choose among providers are not listed.
-      const found = known?.get(model) ?? known?.get(model.split(':')[0] ?? model);
+      const found = find(model);
       return found === undefined ? undefined : toOutputLimit(found);
+    },
+    price: findPrice,
+    requirePrice: async (models) => {
+      if (lists.peek('models', { allowStale: true }) === undefined) await lists.fetch('models');
+      const prices = models.map((model) => {
+        const price = findPrice(model);
+        if (price === undefined) throw new ApiError('MODEL_PRICE_UNKNOWN', { extras: { model } });
+        return price;
+      });
+      const highest = (name: keyof ModelPrice) => Math.max(...prices.map((price) => price[name]));
+      return { input: highest('input'), output: highest('output'), request: highest('request') };
     },
   };
 }

@@ -111,7 +111,12 @@ export type Database = {
         Returns: Json
       }
       correct_generation: {
-        Args: { p_id: string; p_input_tokens: number; p_output_tokens: number }
+        Args: {
+          p_id: string
+          p_input_tokens: number
+          p_nano_usd?: number
+          p_output_tokens: number
+        }
         Returns: Json
       }
       create_api_key: {

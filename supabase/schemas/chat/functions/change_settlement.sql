@@ -1,7 +1,9 @@
--- Changes what a closed generation came to, by a ledger entry: what it was settled at stays in its event. The caller has
--- locked the pool and then the balance.
+-- Changes what a closed generation came to. Its tokens change by a ledger entry, and what it was settled at stays in its
+-- event; what upstream charges is no part of the ledger, and changes in the event. The caller has locked the pool and then
+-- the balance.
 create or replace function private.change_settlement(
-  p_generation public.generations, p_provenance text, p_input bigint, p_output bigint, p_actor text
+  p_generation public.generations, p_provenance text, p_input bigint, p_output bigint, p_nano_usd bigint,
+  p_actor text
 )
 returns bigint
 language plpgsql volatile set search_path = ''
@@ -40,8 +42,11 @@ begin
          uncollected = g.uncollected + v_amount - v_difference,
          reconcile_at = p_generation.reconcile_at
    where g.id = p_generation.id;
+  perform private.change_event_money(
+    p_generation, p_provenance, private.generation_money(p_generation, p_provenance, p_input, p_output, p_nano_usd)
+  );
   return v_amount;
 end
 $$;
-comment on function private.change_settlement(public.generations, text, bigint, bigint, text) is
-  'Changes what a closed generation came to, with a ledger entry for the difference; returns the tokens given back, negative where more were taken. The pool and the balance must be locked by the caller.';
+comment on function private.change_settlement(public.generations, text, bigint, bigint, bigint, text) is
+  'Changes what a closed generation came to, in tokens and in money, with a ledger entry for the difference; returns the tokens given back, negative where more were taken. The pool and the balance must be locked by the caller.';

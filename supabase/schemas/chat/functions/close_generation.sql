@@ -1,7 +1,8 @@
 -- Ends a running generation: its hold goes, its cost is debited, and where that is more than hold and balance together
 -- the rest becomes debt. The caller has locked the balance, and records the event that is answered.
 create or replace function private.close_generation(
-  p_generation public.generations, p_status text, p_provenance text, p_input bigint, p_output bigint
+  p_generation public.generations, p_status text, p_provenance text, p_input bigint, p_output bigint,
+  p_nano_usd bigint default null
 )
 returns public.usage_events
 language plpgsql volatile set search_path = ''
@@ -31,9 +32,10 @@ begin
   return row(
     p_generation.id, p_generation.subject_id, p_generation.subject_id, null, p_generation.source,
     coalesce(p_generation.provider, 'unknown'), p_generation.model, 1, p_input, p_output, p_input + p_output, v_cost,
-    p_provenance, v_period, null, now(), now()
+    p_provenance, v_period, null, now(), now(),
+    private.generation_money(p_generation, p_provenance, p_input, p_output, p_nano_usd)
   )::public.usage_events;
 end
 $$;
-comment on function private.close_generation(public.generations, text, text, bigint, bigint) is
+comment on function private.close_generation(public.generations, text, text, bigint, bigint, bigint) is
   'Settles a running generation and returns the usage event to record; the balance must be locked by the caller.';

@@ -1,4 +1,6 @@
-create or replace function public.correct_generation(p_id uuid, p_input_tokens bigint, p_output_tokens bigint)
+create or replace function public.correct_generation(
+  p_id uuid, p_input_tokens bigint, p_output_tokens bigint, p_nano_usd bigint default null
+)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
@@ -30,10 +32,12 @@ begin
   if v_provenance = 'provider_final' then
     v_generation.reconcile_at := null;
   end if;
-  v_amount := private.change_settlement(v_generation, v_provenance, v_input, v_output, 'system:reconciliation');
+  v_amount := private.change_settlement(
+    v_generation, v_provenance, v_input, v_output, p_nano_usd, 'system:reconciliation'
+  );
   return jsonb_build_object('corrected', v_provenance = 'provider_final' or v_amount <> 0, 'amount', v_amount);
 end
 $$;
-grant execute on function public.correct_generation(uuid, bigint, bigint) to service_role;
-comment on function public.correct_generation(uuid, bigint, bigint) is
+grant execute on function public.correct_generation(uuid, bigint, bigint, bigint) to service_role;
+comment on function public.correct_generation(uuid, bigint, bigint, bigint) is
   'Corrects an estimated generation to what upstream counted, by a ledger entry; a number that is less than what was seen can be leaves the estimate. Returns {corrected, amount}: tokens given back, or taken where negative.';

@@ -54,12 +54,13 @@ begin
           op text, id uuid, session_id uuid, api_key_id uuid, google_subject text, hold uuid, source text, model text,
           input_estimate bigint, output_tokens bigint, idempotency_key text, request_hash text, provider text,
           upstream_id text, provenance text, input_tokens bigint, streamed boolean, input_seen bigint,
-          output_seen bigint, input_floor bigint, output_floor bigint
+          output_seen bigint, input_floor bigint, output_floor bigint, nano_usd bigint, input_price numeric,
+          output_price numeric, request_price numeric
         )
       ) with ordinality as i(
         op, id, session_id, api_key_id, google_subject, hold, source, model, input_estimate, output_tokens,
         idempotency_key, request_hash, provider, upstream_id, provenance, input_tokens, streamed, input_seen,
-        output_seen, input_floor, output_floor, ord
+        output_seen, input_floor, output_floor, nano_usd, input_price, output_price, request_price, ord
       )
       left join private.external_identities e on e.provider = 'google' and e.subject = i.google_subject
      order by i.ord
@@ -114,13 +115,15 @@ begin
         values (
           v_item.hold, v_item.user_id, v_amount, v_item.model, 1, now() + interval '5 minutes'
         );
-        -- With its weights, which hold for all of the request, whatever becomes of the model's.
+        -- With its weights and prices, which hold for all of the request, whatever becomes of the model's.
         insert into public.generations (
-          id, subject_id, source, model, input_estimate, streamed, input_weight, output_weight
+          id, subject_id, source, model, input_estimate, streamed, input_weight, output_weight, input_price,
+          output_price, request_price
         )
         values (
           v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate,
-          coalesce(v_item.streamed, false), v_generation.input_weight, v_generation.output_weight
+          coalesce(v_item.streamed, false), v_generation.input_weight, v_generation.output_weight,
+          v_item.input_price, v_item.output_price, v_item.request_price
         );
         v_answer := jsonb_build_object(
           'output_tokens', v_output, 'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
@@ -162,7 +165,7 @@ begin
         -- Only the first settlement counts: one that is sent again finds the hold closed.
         if v_status = 'held' and v_item.input_tokens + v_item.output_tokens > 0 then
           v_events := v_events || private.close_generation(
-            v_generation, 'settled', v_item.provenance, v_item.input_tokens, v_item.output_tokens
+            v_generation, 'settled', v_item.provenance, v_item.input_tokens, v_item.output_tokens, v_item.nano_usd
           );
         elsif v_status = 'held' then
           -- What was not billed may be asked for again with the same key.
@@ -179,7 +182,8 @@ begin
             when v_item.provenance = 'estimated' and v_generation.upstream_id is not null then now()
           end;
           perform private.change_settlement(
-            v_generation, v_item.provenance, v_item.input_tokens, v_item.output_tokens, 'system:late_settlement'
+            v_generation, v_item.provenance, v_item.input_tokens, v_item.output_tokens, v_item.nano_usd,
+            'system:late_settlement'
           );
           update public.reservations r set status = 'settled' where r.id = v_item.hold;
         end if;
@@ -204,4 +208,4 @@ end
 $$;
 grant execute on function public.meter_chat(jsonb) to service_role;
 comment on function public.meter_chat(jsonb) is
-  'Takes, extends and settles holds of chat requests in one transaction. Takes an array of {op: reserve, id, session_id | api_key_id or google_subject, hold, source, model, streamed, input_estimate, output_tokens, idempotency_key, request_hash}, {op: extend, hold, output_tokens, input_seen, output_seen, input_floor, output_floor, provider, upstream_id} and {op: settle, hold, input_tokens, output_tokens, provenance, input_floor, output_floor, provider, upstream_id}; returns an array in the same order: {output_tokens, remaining}, {output_tokens}, {tokens_used, remaining}, or {code, …} where the item was refused.';
+  'Takes, extends and settles holds of chat requests in one transaction. Takes an array of {op: reserve, id, session_id | api_key_id or google_subject, hold, source, model, streamed, input_estimate, output_tokens, input_price, output_price, request_price, idempotency_key, request_hash}, {op: extend, hold, output_tokens, input_seen, output_seen, input_floor, output_floor, provider, upstream_id} and {op: settle, hold, input_tokens, output_tokens, provenance, nano_usd, input_floor, output_floor, provider, upstream_id}; returns an array in the same order: {output_tokens, remaining}, {output_tokens}, {tokens_used, remaining}, or {code, …} where the item was refused.';

@@ -39,7 +39,8 @@ begin
            case when f.day is null or n.day is not null then e.provider else 'other' end as provider,
            case when f.day is null or n.day is not null then e.model else 'other' end as model, e.source,
            count(*) as events, sum(prompt_count) as prompts, sum(input_tokens) as input_tokens,
-           sum(output_tokens) as output_tokens, sum(total_tokens) as total_tokens, sum(cost) as cost
+           sum(output_tokens) as output_tokens, sum(total_tokens) as total_tokens, sum(cost) as cost,
+           coalesce(sum(nano_usd), 0) as nano_usd
       from public.usage_events e
       left join full_days f on f.subject_id = e.subject_id and f.day = (e.occurred_at at time zone 'UTC')::date
       left join private.rollup_names n
@@ -48,8 +49,12 @@ begin
   ),
   rollups as (
     select subject_id,
-           array[r.events, r.prompts, r.input_tokens, r.output_tokens, r.total_tokens, r.cost]::numeric[] as stated,
-           array[e.events, e.prompts, e.input_tokens, e.output_tokens, e.total_tokens, e.cost]::numeric[] as proven
+           array[
+             r.events, r.prompts, r.input_tokens, r.output_tokens, r.total_tokens, r.cost, r.nano_usd
+           ]::numeric[] as stated,
+           array[
+             e.events, e.prompts, e.input_tokens, e.output_tokens, e.total_tokens, e.cost, e.nano_usd
+           ]::numeric[] as proven
       from public.usage_rollups r
       full join events e using (subject_id, bucket, provider, model, source)
      -- Rollups outlive the events retention drops.
@@ -59,12 +64,16 @@ begin
     select bucket::text as subject, t.stated, r.proven
       from (
         select bucket,
-               array[sum(events), sum(prompts), sum(input_tokens), sum(output_tokens), sum(total_tokens), sum(cost)] as stated
+               array[
+                 sum(events), sum(prompts), sum(input_tokens), sum(output_tokens), sum(total_tokens), sum(cost), sum(nano_usd)
+               ] as stated
           from public.usage_totals group by bucket
       ) t
       full join (
         select bucket,
-               array[sum(events), sum(prompts), sum(input_tokens), sum(output_tokens), sum(total_tokens), sum(cost)] as proven
+               array[
+                 sum(events), sum(prompts), sum(input_tokens), sum(output_tokens), sum(total_tokens), sum(cost), sum(nano_usd)
+               ] as proven
           from public.usage_rollups group by bucket
       ) r using (bucket)
   ),

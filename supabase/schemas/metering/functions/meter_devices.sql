@@ -137,7 +137,7 @@ begin
         v_id := gen_random_uuid();
         v_events := v_events || row(
           v_id, v_device, v_item.user_id, v_device, 'device', 'unknown', v_item.model, v_item.prompt_count,
-          0, 0, 0, v_item.cost, 'client_reported', v_item.period, null, now(), now()
+          0, 0, 0, v_item.cost, 'client_reported', v_item.period, null, now(), now(), null
         )::public.usage_events;
         if v_item.hold_status = 'held' then
           v_settled := v_settled || v_item.reservation_id;

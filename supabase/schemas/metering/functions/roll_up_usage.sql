@@ -5,10 +5,12 @@ as $$
 begin
   p_events := private.fold_names(p_events);
   insert into public.usage_rollups as r (
-    subject_id, bucket, provider, model, source, events, prompts, input_tokens, output_tokens, total_tokens, cost
+    subject_id, bucket, provider, model, source, events, prompts, input_tokens, output_tokens, total_tokens, cost,
+    nano_usd
   )
   select e.subject_id, date_bin('15 minutes', e.occurred_at, 'epoch'), e.provider, e.model, e.source,
-         count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost)
+         count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost),
+         coalesce(sum(e.nano_usd), 0)
     from unnest(p_events) e
    group by 1, 2, 3, 4, 5
    order by 1, 2, 3, 4, 5
@@ -18,12 +20,15 @@ begin
         input_tokens = r.input_tokens + excluded.input_tokens,
         output_tokens = r.output_tokens + excluded.output_tokens,
         total_tokens = r.total_tokens + excluded.total_tokens,
-        cost = r.cost + excluded.cost;
+        cost = r.cost + excluded.cost,
+        nano_usd = r.nano_usd + excluded.nano_usd;
   insert into public.usage_totals as t (
-    bucket, shard, events, prompts, input_tokens, output_tokens, total_tokens, cost
+    bucket, shard, events, prompts, input_tokens, output_tokens, total_tokens, cost,
+    nano_usd
   )
   select date_bin('15 minutes', e.occurred_at, 'epoch'), (pg_backend_pid() % 8)::smallint,
-         count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost)
+         count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost),
+         coalesce(sum(e.nano_usd), 0)
     from unnest(p_events) e
    group by 1
    order by 1
@@ -33,7 +38,8 @@ begin
         input_tokens = t.input_tokens + excluded.input_tokens,
         output_tokens = t.output_tokens + excluded.output_tokens,
         total_tokens = t.total_tokens + excluded.total_tokens,
-        cost = t.cost + excluded.cost;
+        cost = t.cost + excluded.cost,
+        nano_usd = t.nano_usd + excluded.nano_usd;
 end
 $$;
 comment on function private.roll_up_usage(public.usage_events[]) is 'Adds events to the quarter-hour rollups and totals.';

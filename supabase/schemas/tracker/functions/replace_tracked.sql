@@ -12,7 +12,8 @@ begin
     with gone as (
       delete from public.usage_rollups r where r.subject_id = p_user_id and r.source = 'tracker' returning r.*
     )
-    select g.bucket, 0, sum(g.events), sum(g.prompts), sum(g.input_tokens), sum(g.output_tokens), sum(g.total_tokens), sum(g.cost)
+    select g.bucket, 0, sum(g.events), sum(g.prompts), sum(g.input_tokens), sum(g.output_tokens), sum(g.total_tokens), sum(g.cost),
+           sum(g.nano_usd)
       from gone g group by g.bucket order by g.bucket
   loop
     perform private.take_out_total(v_gone);
@@ -21,7 +22,7 @@ begin
     select b.period into v_period from public.balances b where b.subject_id = p_user_id;
     perform private.record_usage_events(array[row(
       gen_random_uuid(), p_user_id, p_user_id, null, 'tracker', 'unknown', 'unknown', p_prompts,
-      0, 0, p_tokens, 0, 'client_reported', v_period, null, now(), now()
+      0, 0, p_tokens, 0, 'client_reported', v_period, null, now(), now(), null
     )::public.usage_events]);
   end if;
 end

@@ -90,7 +90,7 @@ begin
       v_day_tokens := v_day_tokens + v_item.token_count;
       v_events := v_events || row(
         gen_random_uuid(), v_user, v_user, null, 'tracker', 'unknown', 'unknown', v_item.usage,
-        0, 0, v_item.token_count, 0, 'client_reported', v_item.period, null, now(), now()
+        0, 0, v_item.token_count, 0, 'client_reported', v_item.period, null, now(), now(), null
       )::public.usage_events;
       v_answer := jsonb_build_object('prompts', v_prompts, 'tokens', v_tokens);
       -- Only what took effect is remembered: a refused item counted nothing and may be tried again.

@@ -19,7 +19,7 @@ begin
     select coalesce(jsonb_agg(to_jsonb(page) order by page.occurred_at desc, page.id desc), '[]')
       from (
         select e.id, e.user_id, e.device_id, e.provider, e.model, e.source, e.prompt_count as prompts, e.input_tokens,
-               e.output_tokens, e.total_tokens, e.cost, e.provenance, e.url, e.occurred_at, e.created_at
+               e.output_tokens, e.total_tokens, e.cost, e.nano_usd, e.provenance, e.url, e.occurred_at, e.created_at
           from unnest(v_subjects) s(subject_id)
          -- Each subject's newest, by the index; the newest of all are among them.
          cross join lateral public.usage_page(

@@ -76,7 +76,7 @@ begin
       v_events := v_events || row(
         v_item.event_id, v_item.user_id, v_item.user_id, null, 'extension', v_item.provider, v_item.model, 1,
         v_item.input_tokens, v_item.output_tokens, v_item.input_tokens + v_item.output_tokens, 0,
-        'client_reported', v_item.period, v_item.url, v_item.occurred_at, now()
+        'client_reported', v_item.period, v_item.url, v_item.occurred_at, now(), null
       )::public.usage_events;
       if v_item.key is not null then
         v_stored := v_stored || row(

@@ -35,7 +35,8 @@ begin
            case when 'source' = any (p_group_by) then r.source end as source,
            case when p_group_by && '{device,user}' then r.subject_id end as subject_id,
            sum(r.events) as events, sum(r.prompts) as prompts, sum(r.input_tokens) as input_tokens,
-           sum(r.output_tokens) as output_tokens, sum(r.total_tokens) as total_tokens, sum(r.cost) as cost
+           sum(r.output_tokens) as output_tokens, sum(r.total_tokens) as total_tokens, sum(r.cost) as cost,
+           sum(r.nano_usd) as nano_usd
       from public.usage_rollups r
      where (p_subjects is null or r.subject_id = any (p_subjects))
        and r.bucket >= v_range.range_from and r.bucket < v_range.range_to
@@ -48,7 +49,7 @@ begin
              case when 'device' = any (p_group_by) then d.id end,
              case when 'user' = any (p_group_by) then coalesce(d.user_id, case when d.id is null then s.subject_id end) end
            ) as names,
-           s.events, s.prompts, s.input_tokens, s.output_tokens, s.total_tokens, s.cost
+           s.events, s.prompts, s.input_tokens, s.output_tokens, s.total_tokens, s.cost, s.nano_usd
       from sums s left join public.devices d on d.id = s.subject_id
   ),
   ranked as materialized (
@@ -64,7 +65,8 @@ begin
              case when 'source' = any (p_group_by) then 'other' end, null, null, true
            ) end as names,
            sum(n.events) as events, sum(n.prompts) as prompts, sum(n.input_tokens) as input_tokens,
-           sum(n.output_tokens) as output_tokens, sum(n.total_tokens) as total_tokens, sum(n.cost) as cost
+           sum(n.output_tokens) as output_tokens, sum(n.total_tokens) as total_tokens, sum(n.cost) as cost,
+           sum(n.nano_usd) as nano_usd
       from named n join ranked r on r.names = n.names
      group by 1, 2
   ),
@@ -90,7 +92,8 @@ begin
              || jsonb_build_object(
                'events', coalesce(c.events, 0), 'prompts', coalesce(c.prompts, 0),
                'input_tokens', coalesce(c.input_tokens, 0), 'output_tokens', coalesce(c.output_tokens, 0),
-               'total_tokens', coalesce(c.total_tokens, 0), 'cost', coalesce(c.cost, 0)
+               'total_tokens', coalesce(c.total_tokens, 0), 'cost', coalesce(c.cost, 0),
+               'nano_usd', coalesce(c.nano_usd, 0)
              ) as item,
            p.period, g.names
       from periods p
@@ -104,7 +107,8 @@ begin
       select jsonb_build_object(
         'events', coalesce(sum(c.events), 0), 'prompts', coalesce(sum(c.prompts), 0),
         'input_tokens', coalesce(sum(c.input_tokens), 0), 'output_tokens', coalesce(sum(c.output_tokens), 0),
-        'total_tokens', coalesce(sum(c.total_tokens), 0), 'cost', coalesce(sum(c.cost), 0)
+        'total_tokens', coalesce(sum(c.total_tokens), 0), 'cost', coalesce(sum(c.cost), 0),
+        'nano_usd', coalesce(sum(c.nano_usd), 0)
       ) from cells c
     ),
     'series', (select coalesce(jsonb_agg(s.item order by s.period, jsonb_array_length(s.names), s.names), '[]') from series s)

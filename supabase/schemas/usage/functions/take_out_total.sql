@@ -13,14 +13,15 @@ begin
   )
   select p_gone.bucket, 0, sum(g.events) - p_gone.events, sum(g.prompts) - p_gone.prompts,
          sum(g.input_tokens) - p_gone.input_tokens, sum(g.output_tokens) - p_gone.output_tokens,
-         sum(g.total_tokens) - p_gone.total_tokens, sum(g.cost) - p_gone.cost
+         sum(g.total_tokens) - p_gone.total_tokens, sum(g.cost) - p_gone.cost, sum(g.nano_usd) - p_gone.nano_usd
     into v_left
     from gone g;
   insert into public.usage_totals as t select v_left.* where v_left.events > 0
   on conflict (bucket, shard) do update
     set events = t.events + excluded.events, prompts = t.prompts + excluded.prompts,
         input_tokens = t.input_tokens + excluded.input_tokens, output_tokens = t.output_tokens + excluded.output_tokens,
-        total_tokens = t.total_tokens + excluded.total_tokens, cost = t.cost + excluded.cost;
+        total_tokens = t.total_tokens + excluded.total_tokens, cost = t.cost + excluded.cost,
+        nano_usd = t.nano_usd + excluded.nano_usd;
 end
 $$;
 comment on function private.take_out_total(public.usage_totals) is

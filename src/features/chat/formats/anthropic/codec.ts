@@ -31,6 +31,7 @@ const REQUEST_CODEC: RequestCodec = {
     return {
       // An answer of 0 tokens only fills the cache, and is held for as if it had one.
       wantedTokens: Math.max(maxTokens, 1),
+      isRequested: true,
       isUnbounded: false,
       toUpstreamLimits: (grantedTokens) => {
         if (grantedTokens >= maxTokens) return { max_tokens: maxTokens };

@@ -1,5 +1,6 @@
 import { type Fields, toFields, toList } from '../../json-fields.js';
 import { type Counts, greatest, mergeCounts, NO_COUNTS, parseCount } from '../../metering/evidence.js';
+import { parseCost } from '../../metering/money.js';
 
 /** Reads what upstream counts, event by event. */
 export type UsageReader = (usages: readonly unknown[]) => Counts | undefined;
@@ -30,6 +31,11 @@ function parseInput(usage: Fields): InputParts {
 /** Returns all tokens of the input: only what was not cached is counted as `input_tokens`, and a cache is not free. */
 const toInput = ({ fresh, written, read }: InputParts): number | undefined =>
   fresh === undefined ? undefined : sum([fresh, written, read]);
+
+function parseMoney(usage: Fields): Pick<Counts, 'cost'> {
+  const cost = parseCost(usage, toFields(usage['cost_details']));
+  return cost === undefined ? {} : { cost };
+}
 
 function parseOutput(usage: Fields): Pick<Counts, 'output' | 'total' | 'reasoning'> {
   return {
@@ -73,7 +79,7 @@ export function createUsageReader(): UsageReader {
     const counted = usages.map(toFields).filter((usage) => Object.keys(usage).length > 0);
     if (counted.length === 0) return undefined;
     const counts = counted.flatMap((usage) => [
-      { ...NO_COUNTS, ...parseOutput(usage), input: readInput(usage) },
+      { ...NO_COUNTS, ...parseOutput(usage), ...parseMoney(usage), input: readInput(usage) },
       parseIterations(usage),
     ]);
     return counts.reduce(mergeCounts, NO_COUNTS);

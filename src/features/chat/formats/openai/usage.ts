@@ -1,5 +1,6 @@
 import { type Fields, toFields } from '../../json-fields.js';
 import { type Counts, greatest, mergeCounts, NO_COUNTS, parseCount } from '../../metering/evidence.js';
+import { parseCost } from '../../metering/money.js';
 
 /** Returns the greatest count of those under any of the names. */
 const readCount = (fields: Fields, ...names: readonly string[]) =>
@@ -7,12 +8,14 @@ const readCount = (fields: Fields, ...names: readonly string[]) =>
 
 function parseCounts(usage: unknown): Counts {
   const fields = toFields(usage);
+  const cost = parseCost(fields, toFields(fields['cost_details']));
   const details = [fields, toFields(fields['completion_tokens_details']), toFields(fields['output_tokens_details'])];
   return {
     input: readCount(fields, 'prompt_tokens', 'input_tokens'),
     output: readCount(fields, 'completion_tokens', 'output_tokens'),
     total: readCount(fields, 'total_tokens'),
     reasoning: greatest(...details.map((detail) => readCount(detail, 'reasoning_tokens'))),
+    ...(cost !== undefined && { cost }),
   };
 }
 
