@@ -6,6 +6,8 @@ import t from 'tap';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
 import { logInAsAdmin, PASSWORD } from '../helpers/admin.js';
 import { openChatServer } from '../helpers/chat.js';
+import { usualMessage } from '../helpers/fakes/anthropic.js';
+import { type Answering, completion, streaming, usualStream, whole } from '../helpers/fakes/openrouter.js';
 import { listCommands } from '../helpers/markdown.js';
 
 /** Pages whose requests are made, in an order in which each has what it needs of those before. */
@@ -60,11 +62,19 @@ function summarizeFailure(line: string, api: string): string {
   return `${code} ${method}${path.slice(api.length)}`;
 }
 
+/** Answers a request in its own format. */
+const answer: Answering = (response, request) => {
+  if (request.path.endsWith('/messages')) return usualMessage(response, request);
+  const how = request.body['stream'] === true ? streaming(usualStream()) : whole(completion());
+  return how(response, request);
+};
+
 t.test(
   'every request of the pages can be made as written',
   { skip: missing === undefined ? false : `needs ${missing}` },
   async (t) => {
     const server = await openChatServer(t);
+    server.upstream.answer(answer);
     const url = await server.listen();
     await logInAsAdmin(server, 'admin');
     const blocks = (await Promise.all(PAGES.map(readCommands))).flat();
