@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import { getUser, requireUser } from '../../../../auth/guards/user-guard.js';
 import { parseIdempotencyKey } from '../../../../metering/idempotency-key.js';
 import { AnyResult, type Database } from '../../../../platform/database/client/database.js';
-import { ApiError } from '../../../../platform/errors.js';
+import { createNoRouteError } from '../../../../platform/http/allowed-methods.js';
 import { describeRoutes } from '../../../../platform/http/route-defaults.js';
 import { type ChatServices, type CompletionJob, requireChat, serveCompletion } from '../../completion.js';
 import { acceptUpstreamJson } from '../../request/body-limits.js';
@@ -144,6 +144,8 @@ export const openAiRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> = asyn
 ) => {
   describeRoutes(app, { tags: ['Chat'] });
   app.setErrorHandler(answerOpenAiError);
-  app.setNotFoundHandler((request, reply) => answerOpenAiError(new ApiError('NOT_FOUND'), request, reply));
+  app.setNotFoundHandler((request, reply) =>
+    answerOpenAiError(createNoRouteError(app, request, reply), request, reply),
+  );
   await app.register(guardedRoutes, { database, chat, bodyLimitBytes });
 };
