@@ -64,7 +64,7 @@ t.test(
   'every request of the pages can be made as written',
   { skip: missing === undefined ? false : `needs ${missing}` },
   async (t) => {
-    const server = await openChatServer(t);
+    const server = await openChatServer(t, { environment: { EMAIL_ONLY_SIGNUP: 'on' } });
     const url = await server.listen();
     await logInAsAdmin(server, 'admin');
     const blocks = (await Promise.all(PAGES.map(readCommands))).flat();
