@@ -21,10 +21,13 @@ import { users } from './features/users/plugin.js';
 import type { Backend } from './platform/database/backend.js';
 import { createReadiness, type Readiness } from './platform/health/readiness.js';
 import { healthRoutes } from './platform/health/routes.js';
+import allowedMethods from './platform/http/allowed-methods.js';
 import { markAsApi, rejectApiPrefix, stripApiPrefix } from './platform/http/api-prefix.js';
 import { corsOptions } from './platform/http/cors.js';
 import errorHandler, { answerError, answerMalformed } from './platform/http/error-handler.js';
 import jsonBody from './platform/http/json-body.js';
+import requestForm from './platform/http/request-form.js';
+import securityHeaders from './platform/http/security-headers.js';
 import { buildSerializer } from './platform/http/serialization.js';
 import { validatorCompiler } from './platform/http/validation.js';
 import logging, { toRequestId } from './platform/logging.js';
@@ -88,9 +91,12 @@ export async function buildApp(
     if (readiness.isDraining()) reply.header('connection', 'close');
   });
   await app.register(logging);
+  await app.register(allowedMethods);
   await app.register(errorHandler);
-  await app.register(jsonBody);
+  await app.register(securityHeaders, { publicUrl: config.http.publicUrl });
   await app.register(cors, corsOptions(config.http.corsOrigins));
+  await app.register(requestForm);
+  await app.register(jsonBody);
   await app.register(authentication, { database, config, secrets });
   await app.register(mail, { config: config.mail, embedded: backend.embedded });
 

@@ -5,7 +5,7 @@ import { type Config, parseConfig } from './config/config.js';
 import { loadEnvironmentFile } from './config/environment-file.js';
 import { formatFatalError, StartupError, toSystemCode } from './config/startup-error.js';
 import { ensureFirstAdmin } from './features/admin/first-admin.js';
-import { adminNotice, welcome } from './platform/banner.js';
+import { adminNotice, proxyNotice, welcome } from './platform/banner.js';
 import { type Backend, openBackend } from './platform/database/backend.js';
 import { createReadiness, schemaProblem } from './platform/health/readiness.js';
 import { createLogger } from './platform/logging.js';
@@ -48,7 +48,8 @@ async function serve(
   const app = await buildApp(config, backend, log, readiness);
   const url = await listen(app, config);
   const stopJobs = await startBackgroundJobs(backend.database, config, log);
-  process.stdout.write(welcome(config.http.isPublicUrlSet ? config.http.publicUrl : url));
+  const notice = proxyNotice(config.http);
+  process.stdout.write(welcome(config.http.isPublicUrlSet ? config.http.publicUrl : url, notice ? [notice] : []));
   // PM2 waits for this before it stops the process this one replaces.
   process.send?.('ready');
 

@@ -30,7 +30,7 @@ export interface AuthOptions extends Pick<AuthenticationOptions, 'database'> {
 }
 
 const authenticationPlugin: FastifyPluginAsync<AuthenticationOptions> = async (app, { database, config, secrets }) => {
-  await app.register(rateLimits, { database, config: config.limits });
+  await app.register(rateLimits, { database, config: config.limits, trustProxy: config.http.trustProxy });
   await app.register(clientTokens, { secrets });
   await app.register(userAuthentication, { database, accessSeconds: config.tokens.accessSeconds });
 };

@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import { isCorsOriginList } from './cors-origins.js';
 import { type Environment, EnvironmentSchema } from './environment-schema.js';
 import { parseList } from './list.js';
 import { isRedirectList } from './redirect-uris.js';
@@ -94,6 +95,9 @@ export function findServerProblems(given: Given): string[] {
   // One that is too short altogether is refused by its schema.
   if (given.JWT_SECRET !== undefined && given.JWT_SECRET.length >= 32 && !isSecretList(given.JWT_SECRET)) {
     problems.push(describeInvalid('JWT_SECRET'));
+  }
+  if (given.CORS_ORIGINS !== undefined && !isCorsOriginList(given.CORS_ORIGINS)) {
+    problems.push(describeInvalid('CORS_ORIGINS'));
   }
   if (given.TRUST_PROXY !== undefined && !namesProxies(given.TRUST_PROXY)) {
     problems.push(describeInvalid('TRUST_PROXY'));

@@ -36,7 +36,8 @@ const Http = {
   }),
   CORS_ORIGINS: Type.String({
     default: '*',
-    description: 'Origins browsers may call from, separated by commas; * for all.',
+    description:
+      'Origins browsers may call from, such as https://app.example.com, separated by commas; moz-extension://*, chrome-extension://* and safari-web-extension://* for all such extensions; * for all.',
   }),
   LOG_LEVEL: Type.Union(
     ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map((level) => Type.Literal(level)),

@@ -28,11 +28,21 @@ function isLoopback({ protocol, hostname }: URL): boolean {
   return protocol === 'http:' && (hostname === '127.0.0.1' || hostname === '[::1]');
 }
 
+/** Matches what VS Code's `asExternalUri` appends, so that the answer reaches the window that asked; written either way. */
+const EDITOR_WINDOW = /^\?windowId(=|%3D)(_blank|[0-9]{1,10})$/i;
+
+/** Returns the query that must be the one on the list: an app's own address may name the window to return to besides. */
+function toOwnQuery({ protocol, search }: URL): string {
+  const isWeb = protocol === 'https:' || protocol === 'http:';
+  return !isWeb && EDITOR_WINDOW.test(search) ? '' : search;
+}
+
 function allows(entry: Entry, asked: URL): boolean {
   const { address, includesBelow } = entry;
   const isSameHost = isLoopback(address) ? address.hostname === asked.hostname : address.host === asked.host;
   const isSamePath = includesBelow ? asked.pathname.startsWith(address.pathname) : asked.pathname === address.pathname;
-  return address.protocol === asked.protocol && isSameHost && isSamePath && address.search === asked.search;
+  const isSameQuery = address.search === asked.search || address.search === toOwnQuery(asked);
+  return address.protocol === asked.protocol && isSameHost && isSamePath && isSameQuery;
 }
 
 /** Returns whether `OAUTH_REDIRECT_URIS` lists nothing but addresses {@link createRedirectCheck} can compare with. */

@@ -12,6 +12,7 @@ const isAllowed = createRedirectCheck(
     'http://[::1]/',
     'http://localhost:5173/cb',
     'vscode://publisher.extension/',
+    'cursor://publisher.extension/signed-in',
   ].join(','),
 );
 
@@ -33,6 +34,10 @@ const GOOD = [
   'http://localhost:5173/cb',
   'vscode://publisher.extension/',
   'vscode://publisher.extension/did-authenticate',
+  // What `asExternalUri` appends, as it is and as its text is written.
+  'vscode://publisher.extension/did-authenticate?windowId=1',
+  'vscode://publisher.extension/?windowId%3D12',
+  'cursor://publisher.extension/signed-in?windowId=_blank',
 ];
 
 const BAD = [
@@ -113,6 +118,12 @@ const BAD = [
   'https://query.example.com/cb',
   'https://query.example.com/cb?from=tokens&x=1',
   // Another app.
+  'vscode://publisher.extension/did-authenticate?windowId=1&code=x',
+  'vscode://publisher.extension/did-authenticate?windowId=1;x',
+  'vscode://publisher.extension/did-authenticate?code=x',
+  'cursor://publisher.extension/elsewhere?windowId=1',
+  'https://app.example.com/oauth/callback?windowId=1',
+  'https://id.chromiumapp.org/?windowId=1',
   'vscode://publisher.other/',
   'vscode://Publisher.Extension/',
   'vscode-insiders://publisher.extension/',

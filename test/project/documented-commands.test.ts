@@ -73,7 +73,7 @@ t.test(
   'every request of the pages can be made as written',
   { skip: missing === undefined ? false : `needs ${missing}` },
   async (t) => {
-    const server = await openChatServer(t);
+    const server = await openChatServer(t, { environment: { EMAIL_ONLY_SIGNUP: 'on' } });
     server.upstream.answer(answer);
     const url = await server.listen();
     await logInAsAdmin(server, 'admin');

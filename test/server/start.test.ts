@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { welcome } from '../../src/platform/banner.js';
+import { proxyNotice, welcome } from '../../src/platform/banner.js';
 import { assertLedger, logUse, register, send } from '../helpers/http/server-load.js';
 import { openDirectory, startServer } from '../helpers/http/server-process.js';
 
@@ -70,4 +70,15 @@ t.test('settings come from .env in the working directory, and variables that are
 t.test('a public address with a slash at its end makes no double slashes', async (t) => {
   t.match(welcome('https://tokens.example/'), 'curl -X POST https://tokens.example/api/devices/register ');
   t.equal(welcome('https://tokens.example/'), welcome('https://tokens.example'));
+});
+
+t.test('a server that listens beyond its machine says what to set for its proxy', async (t) => {
+  const notice = proxyNotice({ host: '0.0.0.0', trustProxy: 'loopback' });
+  t.match(
+    welcome('https://tokens.example', [notice ?? '']),
+    /TRUST_PROXY/,
+    'in a container every proxy is another machine',
+  );
+  t.equal(proxyNotice({ host: '127.0.0.1', trustProxy: 'loopback' }), undefined);
+  t.equal(proxyNotice({ host: '0.0.0.0', trustProxy: '172.17.0.1' }), undefined);
 });

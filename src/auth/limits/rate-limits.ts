@@ -9,6 +9,7 @@ import fp from 'fastify-plugin';
 import type { Config } from '../../config/config.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { toRateLimitKey } from './address.js';
+import { type AddressWatch, createAddressWatch } from './address-watch.js';
 import { createLocalCounters } from './counters.js';
 import { createLimiter, type Limiter, UNLIMITED } from './limiter.js';
 import { perMinute, type Subject } from './policies.js';
@@ -16,6 +17,7 @@ import { openSharedCounters } from './shared-counters.js';
 import { createFindTier } from './tiers.js';
 
 const LIMITER = 'limiter';
+const ADDRESS_WATCH = 'addressWatch';
 const REGISTRATION_LIMIT = 'registrationLimit';
 const ACCOUNT_LIMIT = 'accountLimit';
 
@@ -33,6 +35,7 @@ export function getLimiter(app: FastifyInstance): Limiter {
 
 /** Counts a guarded request of subjects. @throws {ApiError} RATE_LIMITED */
 export function admit(request: FastifyRequest, reply: FastifyReply, subjects: readonly Subject[]): Promise<void> {
+  request.server.getDecorator<AddressWatch | undefined>(ADDRESS_WATCH)?.noteSubjects(request, subjects);
   return getLimiter(request.server).admit(reply, subjects, request.routeOptions.config.spendsTokens === true);
 }
 
@@ -51,6 +54,8 @@ interface RateLimitsOptions {
   readonly database: Database;
   /** Undefined where nothing is limited. */
   readonly config: Config['limits'];
+  /** `TRUST_PROXY`. */
+  readonly trustProxy: string;
 }
 
 /** Creates the limiter; its counters are let go of with the application. */
@@ -71,14 +76,18 @@ const rateLimits: FastifyPluginAsync<RateLimitsOptions> = async (app, options) =
     const policy = perMinute(name, ...quotas);
     return (request, reply) => limiter.count(policy, toRateLimitKey(request), reply);
   };
+  const watch = options.config && createAddressWatch(options.trustProxy, app.log);
   app.decorate(LIMITER, limiter);
+  app.decorate(ADDRESS_WATCH, watch);
   app.decorate(REGISTRATION_LIMIT, limitAddress('registrations', requests?.registration));
   app.decorate(ACCOUNT_LIMIT, limitAddress('accounts', requests?.account));
 
   const countAddress = limitAddress('address', requests?.address);
   app.addHook('onRequest', async function (request, reply) {
     // Pages and probes cost nothing, and a balancer's must not be refused.
-    if (request.routeOptions.config.isApi === true) await countAddress.call(this, request, reply);
+    if (request.routeOptions.config.isApi !== true) return;
+    watch?.noteRequest(request);
+    await countAddress.call(this, request, reply);
   });
 };
 

@@ -5,6 +5,7 @@ export const ProviderParamsSchema = Type.Object({
   provider: Type.String({ description: 'google or github.', examples: ['google'] }),
 });
 
+/** What a client begins a sign-in with. What else it sends is ignored, as RFC 6749, §3.1, wants it; so is it below. */
 export const BeginSignInSchema = Type.Object(
   {
     redirect_uri: Type.Optional(
@@ -27,7 +28,7 @@ export const BeginSignInSchema = Type.Object(
     ),
     code_challenge_method: Type.Optional(Type.Literal('S256')),
   },
-  { additionalProperties: false },
+  { additionalProperties: true },
 );
 
 /** The query a provider sends the browser back with. Clients must ignore anything else it adds (RFC 6749, §4.1.2). */
@@ -55,7 +56,7 @@ export const ExchangeCodeSchema = Type.Object(
       Type.String({ minLength: 1, maxLength: 2_048, description: 'Checked against the one the sign-in began with.' }),
     ),
   },
-  { additionalProperties: false },
+  { additionalProperties: true },
 );
 
 export const GoogleAccessTokenSchema = Type.Object(

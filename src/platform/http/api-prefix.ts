@@ -11,7 +11,8 @@ declare module 'fastify' {
   }
 }
 
-function hasApiPrefix(url: string): boolean {
+/** Returns whether a URL is below the API's prefix. */
+export function hasApiPrefix(url: string): boolean {
   return url.startsWith(API_PREFIX) && ['', '/', '?'].includes(url.charAt(API_PREFIX.length));
 }
 

@@ -1,4 +1,8 @@
 import type { FastifyCorsOptions } from '@fastify/cors';
+import { parseCorsOrigins } from '../../config/cors-origins.js';
+
+/** How long a browser remembers what it may send, in seconds: Chromium takes no more than two hours. */
+const MAX_AGE_SECONDS = 7_200;
 
 /**
  * Returns the options that let browsers call from the configured origins: `*`, or a list separated by commas. Cookies
@@ -6,8 +10,11 @@ import type { FastifyCorsOptions } from '@fastify/cors';
  */
 export function corsOptions(origins: string): FastifyCorsOptions {
   return {
-    origin: origins === '*' ? '*' : origins.split(',').map((origin) => origin.trim()),
+    origin: parseCorsOrigins(origins),
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    maxAge: MAX_AGE_SECONDS,
+    // An OPTIONS request that is no preflight gets the same answer, as there is nothing wrong with it.
+    strictPreflight: false,
     // Devices read `date` to correct their clock, as the latest change of a setting wins.
     exposedHeaders: [
       'x-request-id',

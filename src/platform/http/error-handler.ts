@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
+import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { DatabaseError } from '../database/client/database-error.js';
 import { ApiError, type ErrorCode, toApiError } from '../errors.js';
+import { createNoRouteError } from './allowed-methods.js';
 
 const RETRY_AFTER_SECONDS = 1;
 
@@ -68,20 +70,30 @@ export function answerError(
   return reply.code(toStatus(apiError)).send(toBody(apiError));
 }
 
-/** Answers bytes that are not HTTP, on the bare socket, as there is no request to reply to. */
-export function answerMalformed(_error: Error, socket: Socket): void {
+/** Maps what Node's HTTP parser refuses, by its error codes. */
+const PARSER_ERRORS: Readonly<Record<string, ErrorCode>> = {
+  HPE_HEADER_OVERFLOW: 'HEADERS_TOO_LARGE',
+  ERR_HTTP_REQUEST_TIMEOUT: 'REQUEST_TIMEOUT',
+};
+
+/** Answers what is no complete HTTP request, on the bare socket, as there is no request to reply to. */
+export function answerMalformed(error: Error, socket: Socket): void {
   if (!socket.writable) return;
-  const body = JSON.stringify(
-    new ApiError('VALIDATION_FAILED', { sentence: 'The request is not valid HTTP' }).toBody(),
-  );
-  const head = `HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}`;
+  const known = 'code' in error && typeof error.code === 'string' ? PARSER_ERRORS[error.code] : undefined;
+  const apiError =
+    known === undefined
+      ? new ApiError('VALIDATION_FAILED', { sentence: 'The request is not valid HTTP' })
+      : new ApiError(known);
+  const body = JSON.stringify(apiError.toBody());
+  const status = `${apiError.statusCode} ${STATUS_CODES[apiError.statusCode]}`;
+  const head = `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}`;
   socket.end(`${head}\r\nx-request-id: ${randomUUID()}\r\nconnection: close\r\n\r\n${body}`);
 }
 
 const errorHandler: FastifyPluginAsync = async (app) => {
   app.setErrorHandler<FastifyError>(answerError);
-  app.setNotFoundHandler((request, reply) => answerError(new ApiError('NOT_FOUND'), request, reply));
+  app.setNotFoundHandler((request, reply) => answerError(createNoRouteError(app, request, reply), request, reply));
 };
 
 /** Turns every error into the one error body; internal details stay in the log. */
-export default fp(errorHandler, { name: 'error-handler' });
+export default fp(errorHandler, { name: 'error-handler', dependencies: ['allowed-methods'] });

@@ -12,7 +12,9 @@ import { signUp } from '../../helpers/tracker.js';
 
 const stripe = await openStripe(t);
 const upstream = await openUpstream(t);
-const server = await openTestServer(t, { environment: { ...stripe.environment, ...upstream.environment } });
+const server = await openTestServer(t, {
+  environment: { ...stripe.environment, ...upstream.environment, EMAIL_ONLY_SIGNUP: 'on' },
+});
 const secret = server.backend.jwtSecret;
 const routes = await documentedRoutes(server);
 const userRoutes = routes.filter(({ schemes }) => schemes.includes('userToken'));

@@ -121,7 +121,7 @@ t.test('an unknown, an expired and another provider’s state are refused', asyn
 t.test('a HEAD request, as link scanners send it, uses nothing up', async (t) => {
   const back = await visitProvider(await beginSignIn(server));
   const head = await server.app.inject({ method: 'HEAD', url: `${back.pathname}${back.search}` });
-  t.equal(head.statusCode, 404);
+  t.equal(head.statusCode, 405);
   t.equal((await returnToServer(server, back)).statusCode, 200);
 });
 
@@ -179,6 +179,17 @@ t.test('a redirect_uri that is not on the list never sees a browser', async (t) 
     }
   }
   t.equal((await beginSignIn(server, { code_challenge: CHALLENGE, code_challenge_method: 'plain' })).statusCode, 400);
+});
+
+t.test('what a client adds to the beginning of a sign-in is ignored', async (t) => {
+  const start = await server.app.inject({ url: '/auth/oauth/google?response_type=code&client_id=x&prompt=consent' });
+  t.equal(start.statusCode, 302);
+  const vscode = await openTestServer(t, {
+    environment: { ...google.environment, OAUTH_REDIRECT_URIS: 'vscode://publisher.extension/signed-in' },
+  });
+  const redirect_uri = encodeURIComponent('vscode://publisher.extension/signed-in?windowId=1');
+  const editor = await vscode.app.inject({ url: `/auth/oauth/google?redirect_uri=${redirect_uri}` });
+  t.equal(editor.statusCode, 302, 'an editor may name its window');
 });
 
 t.end();

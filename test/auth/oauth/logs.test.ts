@@ -124,7 +124,9 @@ t.test('nor does an access token Google does not know, or cannot be asked about'
   const answers = [await authenticate(server, access), await authenticate(server, 'ya29.canary-unknown')];
   for (const mood of ['500', 'breaks off', 'not json'] as const) {
     tokens.setMood('/tokeninfo', mood);
-    answers.push(await authenticate(server, access));
+    const unsure = tokens.issue();
+    secrets.add(unsure);
+    answers.push(await authenticate(server, unsure));
   }
   t.strictSame(
     answers.map(({ statusCode }) => statusCode),

@@ -194,7 +194,7 @@ t.test("every error below /v1 is in OpenAI's form", async (t) => {
     ['GET', '/v1/', 404],
     ['GET', '/v1?x=1', 404],
     ['GET', '/v1/nowhere', 404],
-    ['GET', '/v1/chat/completions', 404],
+    ['GET', '/v1/chat/completions', 405],
     ['POST', '/v1/audio/speech', 404, '{}', json],
     ['GET', '/v1/%zz', 400],
     ['POST', '/v1/chat/completions', 400, '{', json],

@@ -130,7 +130,7 @@ t.test('without a token, or with a wrong one, it is refused before anything is s
   t.strictSame(await refusedStream(url, 'garbage'), { status: 401, code: 'INVALID_TOKEN' });
   t.strictSame(await refusedStream(url, device.token), { status: 401, code: 'INVALID_TOKEN' });
   t.equal((await server.app.inject({ url: '/api/sync/stream' })).statusCode, 401);
-  t.equal((await server.app.inject({ method: 'HEAD', url: '/api/sync/stream' })).statusCode, 404);
+  t.equal((await server.app.inject({ method: 'HEAD', url: '/api/sync/stream' })).statusCode, 405);
 });
 
 t.test('an idle stream is kept alive, and told nothing else', async (t) => {

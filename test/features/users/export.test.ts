@@ -191,7 +191,7 @@ t.test('what is wrong from the start is an error like any other, not a file', as
   t.match(ended.json(), { code: 'INVALID_TOKEN' });
   const head = await sendWith(server, ada.token, 'GET', '/api/users/me/export', undefined, { accept: '*/*' });
   t.equal(head.statusCode, 401);
-  t.equal((await server.app.inject({ method: 'HEAD', url: '/api/users/me/export' })).statusCode, 404, 'no HEAD');
+  t.equal((await server.app.inject({ method: 'HEAD', url: '/api/users/me/export' })).statusCode, 405, 'no HEAD');
 });
 
 t.end();

@@ -111,4 +111,29 @@ t.test('where origins are listed, those may call and no other', async (t) => {
   }
 });
 
+t.test('a preflight is remembered for two hours; an OPTIONS request that is none is answered alike', async (t) => {
+  t.equal((await preflight(ANY, EXTENSION)).headers['access-control-max-age'], '7200');
+  const bare = await ANY.app.inject({ method: 'OPTIONS', url: '/api/usage/log' });
+  t.equal(bare.statusCode, 204);
+  t.equal(bare.payload, '');
+});
+
+t.test('all extensions of a kind of browser may call where a pattern says so, and no other origin', async (t) => {
+  const environment = { CORS_ORIGINS: 'moz-extension://*, https://one.example' };
+  const server = await openTestServer(t, { database, environment });
+  const firefox = 'moz-extension://1f0fa3a1-4b1c-4a2b-9f6e-0d2b8a1c9e77';
+  for (const origin of [firefox, 'https://one.example']) {
+    t.equal((await preflight(server, origin)).headers['access-control-allow-origin'], origin);
+  }
+  for (const origin of [
+    EXTENSION,
+    'moz-extension://',
+    'https://moz-extension',
+    `x-${firefox}`,
+    'https://two.example',
+  ]) {
+    t.notOk('access-control-allow-origin' in (await preflight(server, origin)).headers, origin);
+  }
+});
+
 t.end();

@@ -56,6 +56,27 @@ for (const [title, bytes] of Object.entries(MALFORMED)) {
   });
 }
 
+const STATUSES: readonly (readonly [title: string, bytes: string, status: number])[] = [
+  ['two Host headers', `GET /healthz HTTP/1.1\r\n${HOST}host: other.example\r\n\r\n`, 400],
+  ['the same Host twice', `GET /healthz HTTP/1.1\r\n${HOST}Host: ${url.host}\r\n\r\n`, 400],
+  ['HTTP/2.0 in the request line', `GET /healthz HTTP/2.0\r\n${HOST}\r\n`, 400],
+  ['headers of 40 KB', `GET /healthz HTTP/1.1\r\n${HOST}X: ${'x'.repeat(40_000)}\r\n\r\n`, 431],
+  ['a compressed body', `${POST}Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nabcde`, 415],
+  ['a compressed transfer', `${POST}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n`, 415],
+  ['a body that says it is plain', `${POST}Content-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}`, 400],
+  ['one Host header', `GET /healthz HTTP/1.1\r\n${HOST}\r\n`, 200],
+  ['HTTP/1.0 without a Host', 'GET /healthz HTTP/1.0\r\n\r\n', 200],
+];
+
+for (const [title, bytes, status] of STATUSES) {
+  t.test(`${title}: answered with ${status}`, async (t) => {
+    const answer = await exchange(bytes);
+    t.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `));
+    t.match(answer, /^x-request-id: \S+\r$/im);
+    if (status === 415) t.match(answer, /^accept-encoding: identity\r$/im, 'it says what it would take');
+  });
+}
+
 t.test('a body shorter than its length, its sender gone, does nothing', async (t) => {
   const socket = connect(Number(url.port), url.hostname);
   await new Promise((resolve) =>

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
 import { requireUser } from '../../../../auth/guards/user-guard.js';
-import { ApiError } from '../../../../platform/errors.js';
+import { createNoRouteError } from '../../../../platform/http/allowed-methods.js';
 import { describeRoutes } from '../../../../platform/http/route-defaults.js';
 import { type ChatServices, type CompletionJob, requireChat, serveCompletion } from '../../completion.js';
 import { acceptUpstreamJson } from '../../request/body-limits.js';
@@ -82,6 +82,8 @@ const guardedRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> = async (app
 export const openAiRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> = async (app, { chat, bodyLimitBytes }) => {
   describeRoutes(app, { tags: ['Chat'] });
   app.setErrorHandler(answerClientError);
-  app.setNotFoundHandler((request, reply) => answerClientError(new ApiError('NOT_FOUND'), request, reply));
+  app.setNotFoundHandler((request, reply) =>
+    answerClientError(createNoRouteError(app, request, reply), request, reply),
+  );
   await app.register(guardedRoutes, { chat, bodyLimitBytes });
 };

@@ -1,0 +1,28 @@
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import { ApiError } from '../errors.js';
+
+/** Counts the lines of a header as they were sent; Node joins or drops repeated ones. */
+function countLines({ raw }: FastifyRequest, name: string): number {
+  return raw.rawHeaders.filter((entry, position) => position % 2 === 0 && entry.toLowerCase() === name).length;
+}
+
+const requestForm: FastifyPluginAsync = async (app) => {
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.raw.httpVersionMajor > 1) {
+      throw new ApiError('VALIDATION_FAILED', { sentence: 'The request must be HTTP/1.1' });
+    }
+    // RFC 9112, §3.2: which one a proxy looked at is anybody's guess.
+    if (countLines(request, 'host') > 1) {
+      throw new ApiError('VALIDATION_FAILED', { sentence: 'The request has more than one Host header' });
+    }
+    const { 'content-encoding': encoding = 'identity', 'transfer-encoding': transfer = 'chunked' } = request.headers;
+    if (encoding.toLowerCase() === 'identity' && transfer.toLowerCase() === 'chunked') return;
+    // RFC 9110, §12.5.3: tells what would be accepted.
+    reply.header('accept-encoding', 'identity');
+    throw new ApiError('UNSUPPORTED_MEDIA_TYPE', { sentence: 'The body must not be compressed' });
+  });
+};
+
+/** Refuses requests in a form this server cannot take at its word: two hosts, another HTTP, a compressed body. */
+export default fp(requestForm, { name: 'request-form' });

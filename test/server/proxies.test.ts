@@ -1,0 +1,96 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { PROJECT_ROOT } from '../../src/platform/project-root.js';
+import { keepLines, readWarnings } from '../helpers/http/log-lines.js';
+import { openTestServer } from '../helpers/http/test-server.js';
+import { findFreePort, isMissing, makeDirectory, startProgram } from '../helpers/local-program.js';
+import { until } from '../helpers/until.js';
+
+/** Returns the recipe in a language that the page about deployment shows, for our addresses. */
+async function readRecipe(language: string, changes: Readonly<Record<string, string>>): Promise<string> {
+  const page = await readFile(join(PROJECT_ROOT, 'docs/deploy.md'), 'utf8');
+  const [, recipe] = new RegExp(`\`\`\`${language}\\n([^\`]+)\`\`\``).exec(page) ?? [];
+  if (recipe === undefined) throw new Error(`the page has no recipe in ${language}`);
+  return Object.entries(changes).reduce((text, [from, to]) => {
+    if (!text.includes(from)) throw new Error(`the recipe has no ${from}`);
+    return text.replaceAll(from, to);
+  }, recipe);
+}
+
+/** Asks for a profile from an address of this machine; resolves to the status, or undefined where nobody answers. */
+function ask(port: number, localAddress: string, forwarded?: string): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const headers = { authorization: 'Bearer x', ...(forwarded !== undefined && { 'x-forwarded-for': forwarded }) };
+    const sent = request({ host: '127.0.0.1', port, path: '/api/users/me', localAddress, headers }, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode);
+    });
+    sent.once('error', () => resolve(undefined));
+    sent.end();
+  });
+}
+
+/** Opens a server that lets an address make 5 requests a minute, with a log to read warnings from. */
+async function open(t: Test) {
+  const { lines, destination } = keepLines();
+  const environment = { RATE_LIMIT: 'on', RATE_LIMIT_ADDRESS: '5', LOG_LEVEL: 'warn' };
+  const server = await openTestServer(t, { environment, log: destination });
+  const { host } = new URL(await server.listen());
+  return { host, readWarnings: () => readWarnings(lines) };
+}
+
+/** Asserts that clients behind a proxy are told apart, and cannot be somebody else. */
+async function assertToldApart(t: Test, port: number): Promise<void> {
+  await until('the proxy answers', () => ask(port, '127.0.0.9'));
+  const statuses: (number | undefined)[] = [];
+  for (let n = 0; n < 7; n += 1) statuses.push(await ask(port, '127.0.0.2', `198.51.100.${n}`));
+  t.strictSame(statuses, [401, 401, 401, 401, 401, 429, 429], 'a client cannot choose its address');
+  t.equal(await ask(port, '127.0.0.3', '127.0.0.2'), 401, 'nor use up that of another');
+}
+
+/** Starts nginx in the foreground with a configuration of its one server. */
+async function startNginx(t: Test, server: string): Promise<void> {
+  const directory = await makeDirectory(t);
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path temp;`);
+  const file = join(directory, 'nginx.conf');
+  await writeFile(
+    file,
+    `daemon off; master_process off; pid nginx.pid; error_log error.log;
+     events {} http { access_log off; ${temporary.join(' ')} ${server} }`,
+  );
+  startProgram(t, 'nginx', ['-p', directory, '-c', file, '-e', 'error.log'], directory);
+}
+
+t.test('the recipe for nginx tells clients apart', { skip: isMissing('nginx', '-v') }, async (t) => {
+  const { host, readWarnings: warnings } = await open(t);
+  const port = await findFreePort();
+  const changes = { 'listen 80;': `listen 127.0.0.1:${port};`, '127.0.0.1:3000': host };
+  await startNginx(t, await readRecipe('nginx', changes));
+  await assertToldApart(t, port);
+  t.strictSame(warnings(), []);
+});
+
+t.test('a plain proxy_pass of nginx does not, which the log tells', { skip: isMissing('nginx', '-v') }, async (t) => {
+  const { host, readWarnings: warnings } = await open(t);
+  const port = await findFreePort();
+  await startNginx(t, `server { listen 127.0.0.1:${port}; location / { proxy_pass http://${host}; } }`);
+  await until('the proxy answers', () => ask(port, '127.0.0.9'));
+  for (let n = 0; n < 10; n += 1) t.equal(await ask(port, '127.0.0.2', `198.51.100.${n}`), 401);
+  t.match(warnings(), [/sets no X-Forwarded-For, so that its clients choose theirs/]);
+});
+
+t.test('the recipe for Caddy tells clients apart', { skip: isMissing('caddy', 'version') }, async (t) => {
+  const { host, readWarnings: warnings } = await open(t);
+  const port = await findFreePort();
+  const directory = await makeDirectory(t);
+  const changes = { 'tokens.example.com': `http://127.0.0.1:${port}`, '127.0.0.1:3000': host };
+  const file = join(directory, 'Caddyfile');
+  await writeFile(file, `{\n admin off\n}\n${await readRecipe('caddyfile', changes)}`);
+  startProgram(t, 'caddy', ['run', '--adapter', 'caddyfile', '--config', file], directory);
+  await assertToldApart(t, port);
+  t.strictSame(warnings(), []);
+});
+
+t.end();
