@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127202800', '20261127202825', '20261127203119', '20261127203218', '20261127203513', '20261127204020', '20261127204612', '20261127211217'] then
+  if v_applied <> array['20261127163509', '20261127202800', '20261127202825', '20261127203119', '20261127203218', '20261127203513', '20261127204020', '20261127204612', '20261127204645', '20261127211911', '20261127213638'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -2031,6 +2031,7 @@ begin
   end if;
   update public.usage_events e set nano_usd = coalesce(e.nano_usd, 0) + v_difference
    where e.subject_id = v_event.subject_id and e.occurred_at = v_event.occurred_at and e.id = v_event.id;
+  v_event := private.rolled_up_as(v_event);
   update public.usage_rollups r set nano_usd = r.nano_usd + v_difference
    where r.subject_id = v_event.subject_id and r.bucket = date_bin('15 minutes', v_event.occurred_at, 'epoch')
      and r.provider = v_event.provider and r.model = v_event.model and r.source = v_event.source;
@@ -3494,7 +3495,8 @@ begin
            case when f.day is null or n.day is not null then e.provider else 'other' end as provider,
            case when f.day is null or n.day is not null then e.model else 'other' end as model, e.source,
            count(*) as events, sum(prompt_count) as prompts, sum(input_tokens) as input_tokens,
-           sum(output_tokens) as output_tokens, sum(total_tokens) as total_tokens, sum(cost) as cost
+           sum(output_tokens) as output_tokens, sum(total_tokens) as total_tokens, sum(cost) as cost,
+           coalesce(sum(nano_usd), 0) as nano_usd
       from public.usage_events e
       left join full_days f on f.subject_id = e.subject_id and f.day = (e.occurred_at at time zone 'UTC')::date
       left join private.rollup_names n
@@ -6218,7 +6220,8 @@ begin
     with gone as (
       delete from public.usage_rollups r where r.subject_id = p_user_id and r.source = 'tracker' returning r.*
     )
-    select g.bucket, 0, sum(g.events), sum(g.prompts), sum(g.input_tokens), sum(g.output_tokens), sum(g.total_tokens), sum(g.cost)
+    select g.bucket, 0, sum(g.events), sum(g.prompts), sum(g.input_tokens), sum(g.output_tokens), sum(g.total_tokens), sum(g.cost),
+           sum(g.nano_usd)
       from gone g group by g.bucket order by g.bucket
   loop
     perform private.take_out_total(v_gone);
@@ -6227,7 +6230,7 @@ begin
     select b.period into v_period from public.balances b where b.subject_id = p_user_id;
     perform private.record_usage_events(array[row(
       gen_random_uuid(), p_user_id, p_user_id, null, 'tracker', 'unknown', 'unknown', p_prompts,
-      0, 0, p_tokens, 0, 'client_reported', v_period, null, now(), now()
+      0, 0, p_tokens, 0, 'client_reported', v_period, null, now(), now(), null
     )::public.usage_events]);
   end if;
 end
@@ -6777,7 +6780,7 @@ begin
              case when 'device' = any (p_group_by) then d.id end,
              case when 'user' = any (p_group_by) then coalesce(d.user_id, case when d.id is null then s.subject_id end) end
            ) as names,
-           s.events, s.prompts, s.input_tokens, s.output_tokens, s.total_tokens, s.cost
+           s.events, s.prompts, s.input_tokens, s.output_tokens, s.total_tokens, s.cost, s.nano_usd
       from sums s left join public.devices d on d.id = s.subject_id
   ),
   ranked as materialized (
@@ -6793,7 +6796,8 @@ begin
              case when 'source' = any (p_group_by) then 'other' end, null, null, true
            ) end as names,
            sum(n.events) as events, sum(n.prompts) as prompts, sum(n.input_tokens) as input_tokens,
-           sum(n.output_tokens) as output_tokens, sum(n.total_tokens) as total_tokens, sum(n.cost) as cost
+           sum(n.output_tokens) as output_tokens, sum(n.total_tokens) as total_tokens, sum(n.cost) as cost,
+           sum(n.nano_usd) as nano_usd
       from named n join ranked r on r.names = n.names
      group by 1, 2
   ),
@@ -6864,14 +6868,15 @@ begin
   )
   select p_gone.bucket, 0, sum(g.events) - p_gone.events, sum(g.prompts) - p_gone.prompts,
          sum(g.input_tokens) - p_gone.input_tokens, sum(g.output_tokens) - p_gone.output_tokens,
-         sum(g.total_tokens) - p_gone.total_tokens, sum(g.cost) - p_gone.cost
+         sum(g.total_tokens) - p_gone.total_tokens, sum(g.cost) - p_gone.cost, sum(g.nano_usd) - p_gone.nano_usd
     into v_left
     from gone g;
   insert into public.usage_totals as t select v_left.* where v_left.events > 0
   on conflict (bucket, shard) do update
     set events = t.events + excluded.events, prompts = t.prompts + excluded.prompts,
         input_tokens = t.input_tokens + excluded.input_tokens, output_tokens = t.output_tokens + excluded.output_tokens,
-        total_tokens = t.total_tokens + excluded.total_tokens, cost = t.cost + excluded.cost;
+        total_tokens = t.total_tokens + excluded.total_tokens, cost = t.cost + excluded.cost,
+        nano_usd = t.nano_usd + excluded.nano_usd;
 end
 $$;
 comment on function private.take_out_total(public.usage_totals) is
@@ -6898,7 +6903,8 @@ begin
    where r.subject_id = p_event.subject_id and r.bucket = v_bucket and r.provider = p_event.provider
      and r.model = p_event.model and r.source = p_event.source and r.events = 0;
   perform private.take_out_total(row(
-    v_bucket, 0, 1, p_event.prompt_count, p_event.input_tokens, p_event.output_tokens, p_event.total_tokens, p_event.cost
+    v_bucket, 0, 1, p_event.prompt_count, p_event.input_tokens, p_event.output_tokens, p_event.total_tokens, p_event.cost,
+    coalesce(p_event.nano_usd, 0)
   )::public.usage_totals);
 end
 $$;
@@ -7694,9 +7700,17 @@ values ('20261127204612', 'devices_read_their_own')
 on conflict (version) do nothing;
 select private.record_migration('20261127204612', '3b4e3064ce804b65101dbeed87f5b47fb7941b475b6209202d8fe9a02aa60ff4');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127211217', 'capabilities_meet')
+values ('20261127204645', 'chat_money')
 on conflict (version) do nothing;
-select private.record_migration('20261127211217', 'dfe0aace600ef5178d6caef29d4e22059bc28680236d6abf3c84b9593f1406db');
+select private.record_migration('20261127204645', '9d69236d5ed5b41fad9d67282ce3cd2f50fb3b363a10255b4d6b621c825e2213');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127211911', 'bounded_names')
+on conflict (version) do nothing;
+select private.record_migration('20261127211911', '9fef649bb0d8d0910dfc3b81eacb364dee2f734b2891f37f14326adaba25aca2');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127213638', 'capabilities_meet')
+on conflict (version) do nothing;
+select private.record_migration('20261127213638', '22ca0b2b3a6d00cceccee0bc8cad8b216781f4334eb2d9c347aad2ad0814b37d');
 
 commit;
 
