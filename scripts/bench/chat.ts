@@ -4,11 +4,18 @@ import { Value } from '@sinclair/typebox/value';
 import { Agent, request } from 'undici';
 import { startBenchServer } from './server.js';
 
-const CONCURRENCY = [1, 10, 50] as const;
-/** Requests of one path in a row, before the other has its turn, so that the machine is equally busy for both. */
-const ROUND = 100;
 const ROUNDS = 8;
 const OPEN_STREAMS = 500;
+const SHORT_PROMPT = 'Hello! How are you?';
+/** A prompt as long as those of agents that have read a good deal of code: about 500 KB. */
+const LONG_PROMPT = 'const value = compute(1, 2.5, "text"); // and more of it\n'.repeat(9_000);
+
+const LOADS: readonly Load[] = [
+  { concurrency: 1, prompt: SHORT_PROMPT, round: 100 },
+  { concurrency: 10, prompt: SHORT_PROMPT, round: 100 },
+  { concurrency: 50, prompt: SHORT_PROMPT, round: 100 },
+  { concurrency: 1, prompt: LONG_PROMPT, round: 20 },
+];
 
 const agent = new Agent({ connections: OPEN_STREAMS });
 const AccountSchema = Type.Object({ token: Type.String() });
@@ -19,11 +26,19 @@ interface Path {
   readonly authorization: string;
 }
 
+/** What is compared: how many requests at once, and with which prompt. */
+interface Load {
+  readonly concurrency: number;
+  readonly prompt: string;
+  /** Requests of one path in a row, before the other has its turn, so that the machine is equally busy for both. */
+  readonly round: number;
+}
+
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 
-function ask({ url, authorization }: Path, model = 'bench/short') {
-  const body = { model, stream: true, messages: [{ role: 'user', content: 'Hello! How are you?' }] };
+function ask({ url, authorization }: Path, content = SHORT_PROMPT, model = 'bench/short') {
+  const body = { model, stream: true, messages: [{ role: 'user', content }] };
   return request(url, {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization },
@@ -33,43 +48,47 @@ function ask({ url, authorization }: Path, model = 'bench/short') {
 }
 
 /** Returns the milliseconds to the first byte of an answer, and reads it to its end. */
-async function firstByteMs(path: Path): Promise<number> {
+async function firstByteMs(path: Path, prompt: string): Promise<number> {
   const start = performance.now();
-  const { body } = await ask(path);
+  const { body } = await ask(path, prompt);
   let first: number | undefined;
   for await (const _piece of body) first ??= performance.now() - start;
   return first ?? Number.NaN;
 }
 
-async function round(path: Path, concurrency: number): Promise<number[]> {
+async function runRound(path: Path, { concurrency, prompt, round }: Load): Promise<number[]> {
   const times: number[] = [];
-  let left = ROUND;
+  let left = round;
   const worker = async () => {
     for (; left > 0; ) {
       left -= 1;
-      times.push(await firstByteMs(path));
+      times.push(await firstByteMs(path, prompt));
     }
   };
   await Promise.all(Array.from({ length: concurrency }, worker));
   return times;
 }
 
-async function compare(direct: Path, metered: Path, concurrency: number): Promise<string> {
-  await round(direct, concurrency);
-  await round(metered, concurrency);
+async function compare(direct: Path, metered: Path, load: Load): Promise<string> {
+  await runRound(direct, load);
+  await runRound(metered, load);
   const times = { direct: [] as number[], metered: [] as number[] };
   for (let count = 0; count < ROUNDS; count += 1) {
-    times.direct.push(...(await round(direct, concurrency)));
-    times.metered.push(...(await round(metered, concurrency)));
+    times.direct.push(...(await runRound(direct, load)));
+    times.metered.push(...(await runRound(metered, load)));
   }
   const [without, through] = [median(times.direct), median(times.metered)];
+  const { concurrency, prompt, round } = load;
   const numbers = `${without.toFixed(2)} ms direct, ${through.toFixed(2)} ms metered, ${(through - without).toFixed(2)} ms added`;
-  return `${String(concurrency).padStart(3)} at once: ${numbers} (medians of ${ROUND * ROUNDS})`;
+  const kind = prompt === SHORT_PROMPT ? 'short' : `${(prompt.length / 1_000).toFixed(0)} KB`;
+  return `${String(concurrency).padStart(3)} at once, ${kind}: ${numbers} (medians of ${round * ROUNDS})`;
 }
 
 async function measureStreamMemory(metered: Path, memory: () => Promise<number | undefined>): Promise<string> {
   const before = await memory();
-  const streams = await Promise.all(Array.from({ length: OPEN_STREAMS }, () => ask(metered, 'bench/open')));
+  const streams = await Promise.all(
+    Array.from({ length: OPEN_STREAMS }, () => ask(metered, SHORT_PROMPT, 'bench/open')),
+  );
   await Promise.all(streams.map(({ body }) => body[Symbol.asyncIterator]().next()));
   const after = await memory();
   for (const { body } of streams) body.on('error', () => {}).destroy();
@@ -89,7 +108,7 @@ try {
   const { token } = Value.Decode(AccountSchema, await account.body.json());
   const direct = { url: `${server.upstreamUrl}/chat/completions`, authorization: 'Bearer bench' };
   const metered = { url: `${server.url}/api/v1/chat/completions`, authorization: `Bearer ${token}` };
-  for (const concurrency of CONCURRENCY) process.stdout.write(`${await compare(direct, metered, concurrency)}\n`);
+  for (const load of LOADS) process.stdout.write(`${await compare(direct, metered, load)}\n`);
   process.stdout.write(`${await measureStreamMemory(metered, server.memory)}\n`);
 } finally {
   await agent.destroy();
