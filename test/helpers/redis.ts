@@ -8,14 +8,16 @@ export interface TestRedis {
   readonly url: string;
   readonly signal: LocalProgram['signal'];
   readonly stop: () => Promise<void>;
+  /** Sends a command as it is written inline. */
+  readonly send: (command: string) => Promise<string | undefined>;
   /** Starts it again, empty, at the same address. */
   readonly start: () => Promise<void>;
 }
 
-/** Returns what Redis answers to PING, or undefined where nobody does. */
-function ping(port: number): Promise<string | undefined> {
+/** Returns what Redis answers to a command, or undefined where nobody does. */
+function send(port: number, command: string): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => socket.write('PING\r\n'));
+    const socket = connect(port, '127.0.0.1', () => socket.write(`${command}\r\n`));
     socket.once('data', (data) => {
       resolve(data.toString());
       socket.destroy();
@@ -32,13 +34,14 @@ export async function openRedis(t: Test): Promise<TestRedis> {
   let program: LocalProgram | undefined;
   const start = async () => {
     program = startProgram(t, 'redis-server', args, directory);
-    await until('Redis answers', async () => ((await ping(port))?.startsWith('+PONG') ? true : undefined));
+    await until('Redis answers', async () => ((await send(port, 'PING'))?.startsWith('+PONG') ? true : undefined));
   };
   await start();
   return {
     url: `redis://127.0.0.1:${port}`,
     signal: (name) => program?.signal(name),
     stop: async () => program?.stop(),
+    send: (command) => send(port, command),
     start,
   };
 }

@@ -45,9 +45,10 @@ export function createAddressWatch(trustProxy: string, log: FastifyBaseLogger): 
   return {
     noteRequest: ({ headers, raw, socket: { remoteAddress = '' } }) => {
       if (headers['x-forwarded-for'] !== undefined) {
-        if (isTrusted(remoteAddress)) return;
+        // Whoever trusts none has no proxy, and clients may send what they like.
+        if (trustProxy === 'false' || isTrusted(remoteAddress)) return;
         const problem = `X-Forwarded-For from ${remoteAddress} is not believed, so that all its clients count as one address.`;
-        const advice = `If that is your proxy, set TRUST_PROXY=${remoteAddress}, see docs/deploy.md`;
+        const advice = `If that is your proxy, and no client, set TRUST_PROXY=${remoteAddress}, see docs/deploy.md`;
         warnOnce('untrusted', `${problem} ${advice}`);
         return;
       }

@@ -14,7 +14,7 @@ const PREFIX = '{tokenledger:limits}:';
 /** Longest wait for an answer, in milliseconds: a request must not notice that Redis hangs. */
 const COMMAND_TIMEOUT_MS = 250;
 const CONNECT_TIMEOUT_MS = 2_000;
-/** How often a Redis that hangs, but is connected, is asked whether it is back, in milliseconds. */
+/** How often a Redis that is connected, but hangs or refuses to write, is tried again, in milliseconds. */
 const PROBE_INTERVAL_MS = 1_000;
 
 /** Adds each amount to its key and answers what stands there, and in how many milliseconds it goes. */
@@ -37,6 +37,8 @@ end
 return counts
 `;
 const OUT_OF_REACH = 'Redis is out of reach: each process counts limits by itself until it is back';
+/** What tells whether Redis counts again. */
+const TRIAL: Charge = { key: 'trial', windowSeconds: 1, amount: 1 };
 const AnswerSchema = Type.Array(Type.Integer());
 
 function toCounts(answer: unknown, charges: readonly Charge[]): Count[] {
@@ -67,6 +69,11 @@ export async function openSharedCounters(url: string, log: FastifyBaseLogger): P
   let isClosed = false;
   let probe: NodeJS.Timeout | undefined;
 
+  const addToRedis = async (charges: readonly Charge[]): Promise<readonly Count[]> => {
+    const keys = charges.map(({ key }) => PREFIX + key);
+    const args = charges.flatMap(({ amount, windowSeconds }) => [amount, windowSeconds * 1_000]);
+    return toCounts(await redis.eval(ADD_SCRIPT, keys.length, ...keys, ...args), charges);
+  };
   const stopProbing = () => {
     clearInterval(probe);
     probe = undefined;
@@ -81,7 +88,7 @@ export async function openSharedCounters(url: string, log: FastifyBaseLogger): P
     if (isShared) log.warn({ reason }, OUT_OF_REACH);
     isShared = false;
     if (probe !== undefined || redis.status !== 'ready') return;
-    probe = setInterval(() => void redis.ping().then(regain, () => {}), PROBE_INTERVAL_MS).unref();
+    probe = setInterval(() => void addToRedis([TRIAL]).then(regain, () => {}), PROBE_INTERVAL_MS).unref();
   };
   redis.on('ready', regain);
   redis.on('close', () => lose('the connection ended'));
@@ -97,9 +104,7 @@ export async function openSharedCounters(url: string, log: FastifyBaseLogger): P
 
   const addShared = async (charges: readonly Charge[]): Promise<readonly Count[]> => {
     try {
-      const keys = charges.map(({ key }) => PREFIX + key);
-      const args = charges.flatMap(({ amount, windowSeconds }) => [amount, windowSeconds * 1_000]);
-      return toCounts(await redis.eval(ADD_SCRIPT, keys.length, ...keys, ...args), charges);
+      return await addToRedis(charges);
     } catch (error) {
       lose(error instanceof Error ? error.message : 'unknown');
       return local.add(charges);

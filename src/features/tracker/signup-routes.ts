@@ -5,6 +5,7 @@ import { toRateLimitKey } from '../../auth/limits/address.js';
 import { TRACKER_SIGNUPS } from '../../auth/limits/policies.js';
 import { accountLimit, getLimiter } from '../../auth/limits/rate-limits.js';
 import { TokenVersionSchema } from '../../auth/tokens/claims.js';
+import { sha256Hex } from '../../auth/tokens/crypto.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
 import { errors } from '../../platform/http/error-schema.js';
@@ -30,7 +31,7 @@ export const signupRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = a
     async (request, reply) => {
       const p_email = normalizeEmail(request.body.email ?? '');
       if (p_email === '') throw new ApiError('EMAIL_REQUIRED');
-      await getLimiter(app).count(TRACKER_SIGNUPS, `${toRateLimitKey(request)} ${p_email}`, reply);
+      await getLimiter(app).count(TRACKER_SIGNUPS, `${toRateLimitKey(request)} ${sha256Hex(p_email)}`, reply);
       const subject = await database.call('tracker_subject', { p_email }, TrackerSubjectSchema);
       return { message: 'User signed up successfully' as const, sessionToken: signTrackerToken(app, subject) };
     },

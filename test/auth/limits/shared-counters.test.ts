@@ -64,6 +64,18 @@ t.test('limits over two servers', { skip }, async (t) => {
     t.equal(answers.filter(({ statusCode }) => statusCode === 200).length, 10);
   });
 
+  await t.test('one that answers but refuses to write is passed over without going to and fro', async (t) => {
+    const before = readWarnings(log.lines).length;
+    await redis.send('CONFIG SET maxmemory 1');
+    const device = await one.registerDevice();
+    const answers = await Promise.all(Array.from({ length: 15 }, () => read(one, device)));
+    t.equal(answers.filter(({ statusCode }) => statusCode === 200).length, 10);
+    t.match(await ready(one), { notice: /^Redis is out of reach/ });
+    await redis.send('CONFIG SET maxmemory 0');
+    await until('the server noticed', async () => ('notice' in (await ready(one)) ? undefined : true));
+    t.equal(readWarnings(log.lines).length, before + 1);
+  });
+
   await t.test('a server starts without it, and stops with it', async (t) => {
     const lost = await openTestServer(t, {
       database,

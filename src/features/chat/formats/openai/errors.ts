@@ -10,6 +10,7 @@ const CODES: Partial<Record<ErrorCode, string>> = {
   INSUFFICIENT_TOKENS: 'insufficient_quota',
   MODEL_NOT_ALLOWED: 'model_not_found',
   MODEL_NOT_FOUND: 'model_not_found',
+  RATE_LIMITED: 'rate_limit_exceeded',
   UPSTREAM_RATE_LIMITED: 'rate_limit_exceeded',
 };
 
