@@ -27,6 +27,7 @@ const EXPECTED: Readonly<Record<string, { readonly person: Sight; readonly devic
   generations: PEOPLE,
   ledger_entries: PEOPLE_AND_DEVICES,
   model_costs: CLOSED,
+  model_weights: CLOSED,
   period_balances: CLOSED,
   periods: CLOSED,
   plans: CLOSED,
@@ -49,7 +50,8 @@ const EXPECTED: Readonly<Record<string, { readonly person: Sight; readonly devic
 const tables = relations.filter(({ name }) => name.startsWith('public.'));
 const toTable = ({ name }: Relation) => name.replace('public.', '');
 
-const [me, ended, deleted, other] = [
+const [me, ended, deleted, other, suspended] = [
+  await openPersonWithRows(server),
   await openPersonWithRows(server),
   await openPersonWithRows(server),
   await openPersonWithRows(server),
@@ -60,6 +62,7 @@ await server.as(anonymous, 'POST', '/api/devices/check-can-use', { model_type: '
 await server.as(anonymous, 'POST', '/api/usage/log', { model_type: 'gpt-5' });
 await ended.user.as('POST', '/api/auth/logout', { all: true });
 await sql('select delete_account($1)', [{ id: deleted.user.id, session_id: deleted.session }]);
+await sql('update users set suspended_at = now() where id = $1', [suspended.user.id]);
 await sql('update devices set blocked = true where id = $1', [ended.device]);
 await sql('update devices set token_version = token_version + 1 where id = $1', [other.device]);
 
@@ -101,6 +104,7 @@ const IDENTITIES: Readonly<Record<string, Identity>> = {
   ),
   'a person whose session has ended': authenticated({ sub: ended.user.id, sid: ended.session }, [ended.user.id]),
   'a person whose account is deleted': authenticated({ sub: deleted.user.id, sid: deleted.session }, [deleted.user.id]),
+  'a person who is suspended': authenticated({ sub: suspended.user.id, sid: suspended.session }, [suspended.user.id]),
   'a person who never was': authenticated({ sub: randomUUID() }, []),
   'a device that is linked': authenticated(asDevice(me.device), [me.device], see('device')),
   'a device of nobody': authenticated(asDevice(anonymous.id), [anonymous.id], see('device')),

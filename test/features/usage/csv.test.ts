@@ -140,7 +140,7 @@ t.test('what is wrong from the start is answered as an error, and HEAD reads not
   t.equal((await user.as('GET', '/api/usage.csv?source=unknown')).statusCode, 400);
   t.equal((await user.as('GET', '/api/usage.csv?limit=5')).statusCode, 400);
   const head = await server.app.inject({ method: 'HEAD', url: '/api/usage.csv' });
-  t.equal(head.statusCode, 404);
+  t.equal(head.statusCode, 405);
   await database.cluster.stop();
   const outage = await user.as('GET', '/api/usage.csv');
   t.equal(outage.statusCode, 503);

@@ -46,6 +46,7 @@ export const DEFINERS_FOR_CALLERS = [
   'current_device_id()',
   'current_user_id()',
   'get_plan(text)',
+  'require_current_user(text)',
   'require_device_reader(uuid)',
 ];
 
