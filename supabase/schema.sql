@@ -1993,15 +1993,18 @@ comment on function public.set_budget(jsonb, text, bigint) is
 
 -- chat/functions/affordable_tokens.sql
 
+-- In PL/pgSQL, whose plans a session keeps: a function in SQL would be planned in every transaction.
 create or replace function private.affordable_tokens(p_wanted bigint, p_available numeric, p_weight numeric)
 returns bigint
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-  select case
+begin
+  return case
     when p_available < 0 then 0
     when p_weight = 0 then p_wanted
     else least(p_wanted, floor(p_available / p_weight))
-  end::bigint
+  end;
+end
 $$;
 comment on function private.affordable_tokens(bigint, numeric, numeric) is
   'Returns how many of the wanted tokens of an answer a balance pays for, each at a weight.';
@@ -2253,18 +2256,24 @@ comment on function public.export_generations(integer, timestamptz, uuid) is
 
 -- Suffixes choose among providers of a model and weigh what it does; a free variant is another thing, and is never
 -- weighed by the price of the model it is a variant of.
+-- In PL/pgSQL, whose plans a session keeps: a function in SQL would be planned in every transaction.
 create or replace function private.find_model_weight(p_model text)
 returns public.model_weights
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select w.*
+declare
+  v_weight public.model_weights;
+begin
+  select w.* into v_weight
     from unnest(case
            when p_model like '%:free' then array[p_model, '*:free']
            else array[p_model, split_part(p_model, ':', 1), split_part(p_model, '/', 1) || '/*', '*']
          end) with ordinality as name(model, rank)
     join public.model_weights w on w.model = name.model
    order by name.rank
-   limit 1
+   limit 1;
+  return v_weight;
+end
 $$;
 comment on function private.find_model_weight(text) is
   'Returns the weight of a model: its own, without its suffix, of its vendor, or of all others; null where none has a row.';
@@ -2272,20 +2281,20 @@ comment on function private.find_model_weight(text) is
 -- chat/functions/generation_money.sql
 
 -- Upstream's own number is the best there is. While the tokens are only estimated, it may be the intermediate state of a
--- stream that broke off, and then the greater of both stands.
+-- stream that broke off, and then the greater of both stands. In PL/pgSQL, whose plans a session keeps.
 create or replace function private.generation_money(
   p_generation public.generations, p_provenance text, p_input bigint, p_output bigint, p_reported bigint
 )
 returns bigint
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-  select case when p_provenance = 'provider_final' then coalesce(p_reported, listed.price) else greatest(p_reported, listed.price) end
-    from (
-      select round(
-               p_input * p_generation.input_price + p_output * p_generation.output_price
-               + coalesce(p_generation.request_price, 0)
-             )::bigint as price
-    ) listed
+declare
+  v_listed bigint := round(
+    p_input * p_generation.input_price + p_output * p_generation.output_price + coalesce(p_generation.request_price, 0)
+  );
+begin
+  return case when p_provenance = 'provider_final' then coalesce(p_reported, v_listed) else greatest(p_reported, v_listed) end;
+end
 $$;
 comment on function private.generation_money(public.generations, text, bigint, bigint, bigint) is
   'Returns what upstream charges for a generation, in nano-dollars: as it reported, or by its list prices; null where neither is known.';
@@ -2329,22 +2338,24 @@ declare
   v_events public.usage_events[] := '{}';
   v_has_pool boolean;
 begin
+  select array_agg(distinct s.subject_id), coalesce(bool_or(s.is_closed), false) into v_subjects, v_has_pool
+    from (
+      select coalesce(g.subject_id, i.id, e.user_id) as subject_id,
+             i.op = 'settle' and g.provenance = 'estimated' as is_closed
+        from jsonb_to_recordset(p_items) as i(op text, id uuid, google_subject text, hold uuid)
+        -- One look-up by key an item: a join with JSON is planned as if it had a hundred rows, and reads whole tables.
+        left join lateral (
+          select g.subject_id, g.provenance from public.generations g where g.id = i.hold and i.op <> 'reserve' limit 1
+        ) g on true
+        left join lateral (
+          select e.user_id from private.external_identities e
+           where e.provider = 'google' and e.subject = i.google_subject limit 1
+        ) e on true
+    ) s;
   -- What was given up for lost is corrected, which takes the pool, and the pool comes before the balances.
-  select coalesce(bool_or(
-           (select r.status from public.reservations r where r.id = (i ->> 'hold')::uuid) = 'lost'
-         ), false)
-    into v_has_pool
-    from jsonb_array_elements(p_items) i where i ->> 'op' = 'settle';
   if v_has_pool then
     perform from public.budgets where subject_kind = 'user' for update;
   end if;
-  select array_agg(distinct s.subject_id) into v_subjects
-    from (
-      select coalesce(g.subject_id, i.id, e.user_id) as subject_id
-        from jsonb_to_recordset(p_items) as i(op text, id uuid, google_subject text, hold uuid)
-        left join public.generations g on g.id = i.hold and i.op <> 'reserve'
-        left join private.external_identities e on e.provider = 'google' and e.subject = i.google_subject
-    ) s;
   perform from public.balances b where b.subject_id = any (v_subjects) order by b.subject_id for update;
   if exists (
     select from public.reservations r
@@ -2371,7 +2382,10 @@ begin
         idempotency_key, request_hash, provider, upstream_id, provenance, input_tokens, streamed, input_seen,
         output_seen, input_floor, output_floor, nano_usd, input_price, output_price, request_price, ord
       )
-      left join private.external_identities e on e.provider = 'google' and e.subject = i.google_subject
+      left join lateral (
+        select e.user_id from private.external_identities e
+         where e.provider = 'google' and e.subject = i.google_subject limit 1
+      ) e on true
      order by i.ord
   loop
     v_answer := null;
@@ -2639,11 +2653,14 @@ comment on function private.settle_lost_generations(uuid[], timestamptz, uuid[])
 
 -- chat/functions/weighted_tokens.sql
 
+-- In PL/pgSQL, whose plans a session keeps: a function in SQL would be planned in every transaction.
 create or replace function private.weighted_tokens(p_generation public.generations, p_input bigint, p_output bigint)
 returns bigint
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-  select ceil(p_input * p_generation.input_weight + p_output * p_generation.output_weight)::bigint
+begin
+  return ceil(p_input * p_generation.input_weight + p_output * p_generation.output_weight);
+end
 $$;
 comment on function private.weighted_tokens(public.generations, bigint, bigint) is
   'Returns what tokens of a generation debit, by the weights its hold was taken with.';

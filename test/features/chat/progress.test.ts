@@ -4,6 +4,7 @@ import { parseConfig } from '../../../src/config/config.js';
 import { createChatMeter, type Hold, type Progress } from '../../../src/features/chat/metering/chat-meter.js';
 import { maintain } from '../../../src/jobs/maintenance.js';
 import { openChatServer, QUESTION, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
+import { balanceLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openUpstream, startStream, textChunk } from '../../helpers/fakes/openrouter.js';
 import { assertLedger } from '../../helpers/http/server-load.js';
 import { openDirectory, startServer } from '../../helpers/http/server-process.js';
@@ -91,6 +92,28 @@ t.test('a server that comes back late still settles what it really was, once', a
     await t.rejects(note(hold, {}), { code: 'RESERVATION_SETTLED' });
     await server.verifyLedger(t);
   }
+});
+
+t.test('a settlement that meets maintenance at the balance is right, whoever is first', async (t) => {
+  const { user, hold } = await withHold();
+  await note(hold, { inputTokens: 10, outputTokens: 700 });
+  await server.database.sql(`update reservations set expires_at = now() - interval '1 second' where subject_id = $1`, [
+    user.id,
+  ]);
+  const report = { inputTokens: 11, outputTokens: 90, provenance: 'provider_final' } as const;
+  const others = createChatMeter(server.backend.database);
+  const [, ...settled] = await meetAtLock(server.database, balanceLock(user.id, 3), () =>
+    Promise.all([
+      maintain(server.backend.database, config),
+      meter.settle(hold.id, report),
+      others.settle(hold.id, report),
+    ]),
+  );
+  t.strictSame(settled, Array(2).fill({ tokensUsed: 101, remaining: 100_000 - 101 }));
+  t.match(await readGenerations(server, user), [
+    { status: 'settled', provenance: 'provider_final', output_tokens: 90 },
+  ]);
+  await server.verifyLedger(t);
 });
 
 t.test('what a late server only estimates, upstream can still correct', async (t) => {

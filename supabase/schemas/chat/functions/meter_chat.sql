@@ -20,22 +20,24 @@ declare
   v_events public.usage_events[] := '{}';
   v_has_pool boolean;
 begin
+  select array_agg(distinct s.subject_id), coalesce(bool_or(s.is_closed), false) into v_subjects, v_has_pool
+    from (
+      select coalesce(g.subject_id, i.id, e.user_id) as subject_id,
+             i.op = 'settle' and g.provenance = 'estimated' as is_closed
+        from jsonb_to_recordset(p_items) as i(op text, id uuid, google_subject text, hold uuid)
+        -- One look-up by key an item: a join with JSON is planned as if it had a hundred rows, and reads whole tables.
+        left join lateral (
+          select g.subject_id, g.provenance from public.generations g where g.id = i.hold and i.op <> 'reserve' limit 1
+        ) g on true
+        left join lateral (
+          select e.user_id from private.external_identities e
+           where e.provider = 'google' and e.subject = i.google_subject limit 1
+        ) e on true
+    ) s;
   -- What was given up for lost is corrected, which takes the pool, and the pool comes before the balances.
-  select coalesce(bool_or(
-           (select r.status from public.reservations r where r.id = (i ->> 'hold')::uuid) = 'lost'
-         ), false)
-    into v_has_pool
-    from jsonb_array_elements(p_items) i where i ->> 'op' = 'settle';
   if v_has_pool then
     perform from public.budgets where subject_kind = 'user' for update;
   end if;
-  select array_agg(distinct s.subject_id) into v_subjects
-    from (
-      select coalesce(g.subject_id, i.id, e.user_id) as subject_id
-        from jsonb_to_recordset(p_items) as i(op text, id uuid, google_subject text, hold uuid)
-        left join public.generations g on g.id = i.hold and i.op <> 'reserve'
-        left join private.external_identities e on e.provider = 'google' and e.subject = i.google_subject
-    ) s;
   perform from public.balances b where b.subject_id = any (v_subjects) order by b.subject_id for update;
   if exists (
     select from public.reservations r
@@ -62,7 +64,10 @@ begin
         idempotency_key, request_hash, provider, upstream_id, provenance, input_tokens, streamed, input_seen,
         output_seen, input_floor, output_floor, nano_usd, input_price, output_price, request_price, ord
       )
-      left join private.external_identities e on e.provider = 'google' and e.subject = i.google_subject
+      left join lateral (
+        select e.user_id from private.external_identities e
+         where e.provider = 'google' and e.subject = i.google_subject limit 1
+      ) e on true
      order by i.ord
   loop
     v_answer := null;

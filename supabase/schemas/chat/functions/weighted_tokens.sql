@@ -1,8 +1,11 @@
+-- In PL/pgSQL, whose plans a session keeps: a function in SQL would be planned in every transaction.
 create or replace function private.weighted_tokens(p_generation public.generations, p_input bigint, p_output bigint)
 returns bigint
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-  select ceil(p_input * p_generation.input_weight + p_output * p_generation.output_weight)::bigint
+begin
+  return ceil(p_input * p_generation.input_weight + p_output * p_generation.output_weight);
+end
 $$;
 comment on function private.weighted_tokens(public.generations, bigint, bigint) is
   'Returns what tokens of a generation debit, by the weights its hold was taken with.';
