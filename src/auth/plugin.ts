@@ -4,6 +4,7 @@ import type { Config } from '../config/config.js';
 import type { Database } from '../platform/database/client/database.js';
 import { apiKeyRoutes } from './api-keys/routes.js';
 import type { GoogleAccessTokens } from './google-access-tokens.js';
+import adminAuthentication from './guards/admin-guard.js';
 import userAuthentication from './guards/user-authentication.js';
 import { requireUser } from './guards/user-guard.js';
 import rateLimits from './limits/rate-limits.js';
@@ -16,20 +17,21 @@ import clientTokens from './tokens/client-tokens.js';
 /** Dependencies of authentication. */
 export interface AuthenticationOptions {
   readonly database: Database;
-  readonly config: Pick<Config, 'http' | 'tokens'>;
+  readonly config: Pick<Config, 'http' | 'tokens' | 'admin'>;
   /** The server's secret, to sign client tokens and derive keys with. */
   readonly secret: string;
 }
 
 /** Dependencies of the routes of signing in. */
 export interface AuthOptions extends AuthenticationOptions {
-  readonly config: Pick<Config, 'http' | 'tokens' | 'users' | 'signIn'>;
+  readonly config: Pick<Config, 'http' | 'tokens' | 'admin' | 'users' | 'signIn'>;
   readonly googleAccessTokens: GoogleAccessTokens;
 }
 
 const authenticationPlugin: FastifyPluginAsync<AuthenticationOptions> = async (app, { database, config, secret }) => {
   await app.register(rateLimits, { enabled: config.http.hasRateLimits });
   await app.register(clientTokens, { secret });
+  await app.register(adminAuthentication, { secondFactor: config.admin.secondFactor });
   await app.register(userAuthentication, { database, accessSeconds: config.tokens.accessSeconds });
 };
 

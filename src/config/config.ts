@@ -158,6 +158,7 @@ function toConfig(environment: Environment) {
     },
     admin: {
       username: environment.ADMIN_USERNAME,
+      secondFactor: environment.ADMIN_2FA,
       ...(ADMIN_PASSWORD !== undefined && { password: ADMIN_PASSWORD }),
     },
     devices: {

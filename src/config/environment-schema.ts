@@ -94,6 +94,10 @@ const Tokens = {
   ADMIN_PASSWORD: Type.Optional(
     Type.String({ minLength: 8, maxLength: 256, description: 'Password of the first admin; generated when embedded.' }),
   ),
+  ADMIN_2FA: Type.Union([Type.Literal('optional'), Type.Literal('required')], {
+    default: 'optional',
+    description: 'required: an admin without a second factor can do nothing but set one up.',
+  }),
 };
 
 const Grants = {

@@ -20,7 +20,6 @@ export type Database = {
       [_ in never]: never
     }
     Functions: {
-      admin_credentials: { Args: { p_actor: Json }; Returns: Json }
       allocate: {
         Args: {
           p_actor: Json
@@ -56,6 +55,7 @@ export type Database = {
         Args: { p_address: string; p_username: string }
         Returns: Json
       }
+      begin_admin_proof: { Args: { p_actor: Json }; Returns: Json }
       begin_oauth_flow: {
         Args: {
           p_client_state?: string
@@ -67,14 +67,23 @@ export type Database = {
         Returns: boolean
       }
       begin_password_change: { Args: { p_caller: Json }; Returns: Json }
+      begin_second_factor: {
+        Args: { p_actor: Json; p_secret: string }
+        Returns: boolean
+      }
       begin_stripe_sync: { Args: { p_minutes: number }; Returns: boolean }
       begin_user_login: {
         Args: { p_address: string; p_email: string }
         Returns: Json
       }
       change_admin_password: {
-        Args: { p_actor: Json; p_password_hash: string }
-        Returns: number
+        Args: {
+          p_actor: Json
+          p_password_hash: string
+          p_session: Json
+          p_verified_hash: string
+        }
+        Returns: Json
       }
       change_password: {
         Args: {
@@ -93,6 +102,16 @@ export type Database = {
           upstream_id: string
         }[]
       }
+      confirm_second_factor: {
+        Args: {
+          p_actor: Json
+          p_recovery_hashes: string[]
+          p_secret: string
+          p_session: Json
+          p_step: number
+        }
+        Returns: Json
+      }
       confirm_user: {
         Args: { p_caller: Json; p_scope: string }
         Returns: boolean
@@ -103,6 +122,15 @@ export type Database = {
       }
       correct_generation: {
         Args: { p_id: string; p_input_tokens: number; p_output_tokens: number }
+        Returns: Json
+      }
+      create_admin: {
+        Args: {
+          p_actor: Json
+          p_password_hash: string
+          p_role: string
+          p_username: string
+        }
         Returns: Json
       }
       create_api_key: {
@@ -147,6 +175,11 @@ export type Database = {
         Returns: string
       }
       delete_account: { Args: { p_caller: Json }; Returns: Json }
+      delete_account_as: {
+        Args: { p_actor: Json; p_user_id: string }
+        Returns: Json
+      }
+      delete_admin: { Args: { p_actor: Json; p_id: string }; Returns: Json }
       delete_api_key: { Args: { p_caller: Json; p_id: string }; Returns: Json }
       delete_device: {
         Args: { p_actor: Json; p_device_id: string }
@@ -158,6 +191,14 @@ export type Database = {
         Returns: Json
       }
       effective_tier: { Args: { p_subscription: unknown }; Returns: string }
+      end_account_sessions: {
+        Args: { p_actor: Json; p_api_keys: boolean; p_user_id: string }
+        Returns: Json
+      }
+      end_admin_sessions: {
+        Args: { p_actor: Json; p_session_id?: string }
+        Returns: Json
+      }
       end_session: {
         Args: { p_caller: Json; p_session_id: string }
         Returns: Json
@@ -213,8 +254,14 @@ export type Database = {
         Returns: Json
       }
       finish_admin_login: {
-        Args: { p_address: string; p_username: string }
-        Returns: boolean
+        Args: {
+          p_address: string
+          p_id: string
+          p_password_hash: string
+          p_proof?: Json
+          p_session: Json
+        }
+        Returns: Json
       }
       finish_user_login: {
         Args: {
@@ -225,6 +272,7 @@ export type Database = {
         }
         Returns: Json
       }
+      get_account: { Args: { p_actor: Json; p_user_id: string }; Returns: Json }
       get_budget: { Args: { p_actor: Json; p_kind: string }; Returns: Json }
       get_plan: { Args: { p_tier: string }; Returns: Json }
       get_profile: { Args: { p_caller: Json }; Returns: Json }
@@ -240,6 +288,26 @@ export type Database = {
         }
         Returns: boolean
       }
+      list_account_api_keys: {
+        Args: { p_actor: Json; p_user_id: string }
+        Returns: Json
+      }
+      list_account_devices: {
+        Args: { p_actor: Json; p_user_id: string }
+        Returns: Json
+      }
+      list_account_ledger: {
+        Args: {
+          p_actor: Json
+          p_before_at?: string
+          p_before_id?: string
+          p_limit: number
+          p_user_id: string
+        }
+        Returns: Json
+      }
+      list_admin_sessions: { Args: { p_actor: Json }; Returns: Json }
+      list_admins: { Args: { p_actor: Json }; Returns: Json }
       list_all_usage: {
         Args: {
           p_actor: Json
@@ -323,6 +391,7 @@ export type Database = {
         Args: {
           p_command: string
           p_password_hash?: string
+          p_role?: string
           p_username: string
         }
         Returns: Json
@@ -367,6 +436,10 @@ export type Database = {
         }
         Returns: Json
       }
+      record_failed_admin_login: {
+        Args: { p_session: Json; p_username: string }
+        Returns: boolean
+      }
       record_features: {
         Args: { p_items: Json; p_retention_months: number }
         Returns: Json
@@ -402,6 +475,10 @@ export type Database = {
         }
         Returns: Json
       }
+      remove_second_factor: {
+        Args: { p_actor: Json; p_proof: Json }
+        Returns: Json
+      }
       request_password_reset: {
         Args: { p_email: string; p_token_hash: string }
         Returns: Json
@@ -421,6 +498,10 @@ export type Database = {
       }
       restore_settings: {
         Args: { p_caller: Json; p_device?: string; p_version: number }
+        Returns: Json
+      }
+      set_account_plan: {
+        Args: { p_actor: Json; p_tier: string; p_user_id: string }
         Returns: Json
       }
       set_budget: {
@@ -463,10 +544,24 @@ export type Database = {
         }
         Returns: Json
       }
+      suspend_account: {
+        Args: { p_actor: Json; p_suspended: boolean; p_user_id: string }
+        Returns: Json
+      }
       track_usage: { Args: { p_items: Json }; Returns: Json }
       tracker_user: { Args: { p_email: string }; Returns: string }
       unlink_device: {
         Args: { p_caller: Json; p_device_id: string }
+        Returns: Json
+      }
+      update_admin: {
+        Args: {
+          p_actor: Json
+          p_id: string
+          p_password_hash?: string
+          p_reset_second_factor?: boolean
+          p_role?: string
+        }
         Returns: Json
       }
       update_device: {

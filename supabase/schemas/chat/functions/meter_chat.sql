@@ -110,7 +110,12 @@ begin
         v_answer := '{"code": "RESERVATION_SETTLED"}';
       elsif v_item.op = 'extend' then
         -- Also with nothing to add: a running stream says that it is still there, and what upstream calls it.
-        v_output := least(v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved);
+        v_output := case
+          when exists (
+            select from public.users u where u.id = v_generation.subject_id and u.suspended_at is not null
+          ) then 0
+          else least(v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved)
+        end;
         update public.balances b
            set reserved = b.reserved + v_output, updated_at = now()
          where b.subject_id = v_generation.subject_id and v_output > 0;

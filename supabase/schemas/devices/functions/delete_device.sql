@@ -26,8 +26,8 @@ begin
     perform private.change_allocation(p_device_id, -v_unused, 'adjustment', v_actor, 'device deleted');
     update public.budgets set allocated = allocated - v_unused, updated_at = now() where subject_kind = 'device';
   end if;
-  perform private.audit(
-    v_actor, p_actor ->> 'request_id', 'delete_device', 'device:' || p_device_id, v_before,
+  perform private.audit_admin(
+    p_actor, 'delete_device', 'device:' || p_device_id, v_before,
     jsonb_build_object('returned', v_unused)
   );
   return jsonb_build_object('device_id', p_device_id, 'returned', v_unused);

@@ -29,12 +29,13 @@ begin
 
   for v_item in
     select i.ord::integer as ord, i.user_id, i.usage, i.token_count, i.key,
-           c.user_id is not null as known, c.prompts, c.tokens, b.period,
+           c.user_id is not null as known, u.suspended_at, c.prompts, c.tokens, b.period,
            k.request_hash as earlier_hash, k.answer as earlier_answer
       from rows from (
         jsonb_to_recordset(p_items) as (user_id uuid, usage integer, token_count bigint, key text)
       ) with ordinality as i(user_id, usage, token_count, key, ord)
       left join public.tracker_counters c on c.user_id = i.user_id
+      left join public.users u on u.id = i.user_id
       left join public.balances b on b.subject_id = i.user_id
       left join private.idempotency_keys k on k.subject_id = i.user_id and k.key = i.key
      order by i.user_id, i.ord
@@ -46,7 +47,10 @@ begin
     end if;
 
     v_hash := null;
-    v_answer := case when not v_item.known then '{"code": "USER_NOT_FOUND"}'::jsonb end;
+    v_answer := case
+      when not v_item.known then '{"code": "USER_NOT_FOUND"}'::jsonb
+      when v_item.suspended_at is not null then '{"code": "ACCOUNT_SUSPENDED"}'::jsonb
+    end;
 
     -- A key seen before, in an earlier call or earlier in this one, repeats its answer.
     if v_answer is null and v_item.key is not null then
