@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127210313'] then
+  if v_applied <> array['20261127163509', '20261127211622'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -4539,6 +4539,24 @@ grant execute on function public.sign_in_with_provider(jsonb, bigint, jsonb) to 
 comment on function public.sign_in_with_provider(jsonb, bigint, jsonb) is
   'Opens a session for a provider''s identity {provider, subject, email, name, picture}. Returns {session_id, user}; raises INVALID_CREDENTIALS.';
 
+-- password_reset/functions/find_password_reset.sql
+
+create or replace function public.find_password_reset(p_token_hash text)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads private.password_resets, which no API role may.
+begin
+  return jsonb_build_object('email', (
+    select r.email from private.password_resets r
+     where r.token_hash = decode(p_token_hash, 'hex') and r.user_id is not null and r.expires_at > now()
+  ));
+end
+$$;
+grant execute on function public.find_password_reset(text) to service_role;
+comment on function public.find_password_reset(text) is
+  'Returns {email}: whose password a mailed token (SHA-256, hex) sets, which the new one must not be; null for no good token.';
+
 -- password_reset/functions/prune_password_resets.sql
 
 create or replace function private.prune_password_resets()
@@ -4870,7 +4888,7 @@ comment on function private.end_sessions(uuid, uuid) is 'Ends the sessions of an
 -- sessions/functions/finish_user_login.sql
 
 create or replace function public.finish_user_login(
-  p_user_id uuid, p_password_hash text, p_address text, p_session jsonb
+  p_user_id uuid, p_password_hash text, p_address text, p_session jsonb, p_rehashed text default null
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -4880,17 +4898,19 @@ begin
   -- The hash the password was checked against must still be the account's; the lock lets no change slip between.
   perform from private.user_credentials c
    where c.user_id = p_user_id and c.password_hash = p_password_hash
-     for share;
+     for update;
   if not found then
     raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
   end if;
+  update private.user_credentials c set password_hash = p_rehashed
+   where c.user_id = p_user_id and c.password_hash = p_password_hash and p_rehashed is not null;
   perform private.login_succeeded('user', p_user_id::text, p_address);
   return private.open_session(p_user_id, p_session);
 end
 $$;
-grant execute on function public.finish_user_login(uuid, text, text, jsonb) to service_role;
-comment on function public.finish_user_login(uuid, text, text, jsonb) is
-  'After the right password: opens a session, if the password is still that one. Returns {session_id, user}; raises INVALID_CREDENTIALS.';
+grant execute on function public.finish_user_login(uuid, text, text, jsonb, text) to service_role;
+comment on function public.finish_user_login(uuid, text, text, jsonb, text) is
+  'After the right password: opens a session, if the password is still that one, and keeps a hash of the same password made with today''s pepper, where one is given. Returns {session_id, user}; raises INVALID_CREDENTIALS.';
 
 -- sessions/functions/list_sessions.sql
 
@@ -6837,13 +6857,14 @@ begin
   end if;
   return jsonb_build_object(
     'allowed', true,
+    'email', (select u.email from public.users u where u.id = v_user_id),
     'password_hash', (select c.password_hash from private.user_credentials c where c.user_id = v_user_id)
   );
 end
 $$;
 grant execute on function public.begin_password_change(jsonb) to service_role;
 comment on function public.begin_password_change(jsonb) is
-  'Counts an attempt before any hashing. Returns {allowed, retry_after} or {allowed, password_hash}, null for an account without a password.';
+  'Counts an attempt before any hashing. Returns {allowed, retry_after} or {allowed, email, password_hash}, null for an account without a password.';
 
 -- users/functions/change_password.sql
 
@@ -7451,9 +7472,9 @@ values ('20261127163509', 'baseline')
 on conflict (version) do nothing;
 select private.record_migration('20261127163509', '57b6e8685fa69520684ea1c8b6288c739fc496cdd9465c8f83da78b1bf179eba');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127210313', 'admins_and_keys')
+values ('20261127211622', 'admins_and_keys')
 on conflict (version) do nothing;
-select private.record_migration('20261127210313', '012c9bff7960461daa03a59a789c377498adccf441883cb1a78aa772095e617e');
+select private.record_migration('20261127211622', '9c900305894be54310ff1139947b0d4e4c4c48db5e86a1fe33a6d4b2dd6ecf6f');
 
 commit;
 

@@ -1,7 +1,8 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { hashNewPassword, PasswordSchema } from '../../src/auth/passwords.js';
+import { createPasswords, PasswordSchema } from '../../src/auth/passwords.js';
 import { ADMIN_ROLES, type AdminRole, AdminRoleSchema } from '../../src/auth/tokens/admin-tokens.js';
+import { parsePasswordConfig } from '../../src/config/config.js';
 import { loadEnvironmentFile } from '../../src/config/environment-file.js';
 import { StartupError } from '../../src/config/startup-error.js';
 import { DatabaseError } from '../../src/platform/database/client/database-error.js';
@@ -59,17 +60,22 @@ function parseAction(args: readonly string[]): Action {
   return { action, username, role: parseRole(action, role) };
 }
 
-async function hashPasswordFromInput(): Promise<string> {
+async function hashPasswordFromInput(username: string): Promise<string> {
   const password = await readPassword('New password: ');
   if (!Value.Check(PasswordSchema, password)) throw new StartupError('A password has 8 to 256 characters');
-  return hashNewPassword(password);
+  const passwords = await createPasswords(parsePasswordConfig(process.env));
+  try {
+    return await passwords.hashNew(password, [username]);
+  } finally {
+    await passwords.close();
+  }
 }
 
 // npm run admin: looks after the people who may use the admin API, beside a running server or without one.
 await runCommandLine(USAGE, async (args) => {
   const { action, username, role } = parseAction(args);
   loadEnvironmentFile();
-  const hash = action === 'create' || action === 'passwd' ? await hashPasswordFromInput() : undefined;
+  const hash = action === 'create' || action === 'passwd' ? await hashPasswordFromInput(username) : undefined;
 
   const { database, close } = await openClientForCommand();
   try {

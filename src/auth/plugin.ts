@@ -10,6 +10,7 @@ import { requireUser } from './guards/user-guard.js';
 import rateLimits from './limits/rate-limits.js';
 import { oauth } from './oauth/plugin.js';
 import { passwordResetRoutes } from './password-reset/routes.js';
+import { providePasswords } from './passwords.js';
 import { sessionPlugin } from './sessions/plugin.js';
 import { createSessions } from './sessions/sessions.js';
 import clientTokens from './tokens/client-tokens.js';
@@ -17,20 +18,21 @@ import clientTokens from './tokens/client-tokens.js';
 /** Dependencies of authentication. */
 export interface AuthenticationOptions {
   readonly database: Database;
-  readonly config: Pick<Config, 'http' | 'tokens' | 'admin'>;
+  readonly config: Pick<Config, 'http' | 'tokens' | 'admin' | 'passwords'>;
   /** The server's secret, to sign client tokens and derive keys with. */
   readonly secret: string;
 }
 
 /** Dependencies of the routes of signing in. */
 export interface AuthOptions extends AuthenticationOptions {
-  readonly config: Pick<Config, 'http' | 'tokens' | 'admin' | 'users' | 'signIn'>;
+  readonly config: Pick<Config, 'http' | 'tokens' | 'admin' | 'passwords' | 'users' | 'signIn'>;
   readonly googleAccessTokens: GoogleAccessTokens;
 }
 
 const authenticationPlugin: FastifyPluginAsync<AuthenticationOptions> = async (app, { database, config, secret }) => {
   await app.register(rateLimits, { enabled: config.http.hasRateLimits });
   await app.register(clientTokens, { secret });
+  await providePasswords(app, config.passwords);
   await app.register(adminAuthentication, { secondFactor: config.admin.secondFactor });
   await app.register(userAuthentication, { database, accessSeconds: config.tokens.accessSeconds });
 };

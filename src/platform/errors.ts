@@ -10,6 +10,8 @@ const ERRORS = {
   INVALID_RESET_TOKEN: [400, 'The link is not valid, was used already or has expired'],
   LIVEMODE_MISMATCH: [400, 'A test event for a live key, or a live event for a test key'],
   NO_SESSION: [400, 'An API key is no session; delete the key instead'],
+  PASSWORD_BREACHED: [400, 'This password is known from a leak, choose another'],
+  PASSWORD_PERSONAL: [400, 'A password must not be your own address or name'],
   PASSWORD_TOO_COMMON: [400, 'This password is too common, choose another'],
   REDIRECT_NOT_ALLOWED: [400, 'redirect_uri is not on the list of allowed addresses'],
   RANGE_NOT_VALID: [400, 'from and to must be days, or times on whole quarter hours, at most 1,100 days apart'],

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { getUser } from '../../auth/guards/user-guard.js';
+import { getPasswords } from '../../auth/passwords.js';
 import type { Caller } from '../../platform/database/client/caller.js';
 import { type Database, LONG_TIMEOUT_MS } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
@@ -70,7 +71,7 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (a
       },
     },
     async (request) => {
-      const { api_keys } = await changePassword(database, getUser(request), request.body);
+      const { api_keys } = await changePassword(database, getPasswords(app), getUser(request), request.body);
       return { message: 'The password was changed', api_keys };
     },
   );

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { getActor } from '../../../auth/guards/admin-guard.js';
-import { hashNewPassword } from '../../../auth/passwords.js';
+import { getPasswords } from '../../../auth/passwords.js';
 import type { Database } from '../../../platform/database/client/database.js';
 import { errors } from '../../../platform/http/error-schema.js';
 import { describeRoutes } from '../../../platform/http/route-defaults.js';
@@ -19,6 +19,7 @@ const config = { adminRole: 'owner' } as const;
 /** Serves who may use the admin API, to owners; the scope it is registered in must require an admin. */
 export const adminRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
   describeRoutes(app, { tags: ['Admin: admins'] });
+  const passwords = getPasswords(app);
 
   app.get(
     '/admin/admins',
@@ -40,7 +41,7 @@ export const adminRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = as
     },
     async (request, reply) => {
       const { username: p_username, password, role: p_role } = request.body;
-      const p_password_hash = await hashNewPassword(password);
+      const p_password_hash = await passwords.hashNew(password, [p_username]);
       const admin = { p_actor: getActor(request), p_username, p_password_hash, p_role };
       return reply.code(201).send(await database.call('create_admin', admin, ManagedAdminSchema));
     },
@@ -64,7 +65,7 @@ export const adminRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = as
         p_id: request.params.id,
         p_reset_second_factor: reset_second_factor,
         ...(role !== undefined && { p_role: role }),
-        ...(password !== undefined && { p_password_hash: await hashNewPassword(password) }),
+        ...(password !== undefined && { p_password_hash: await passwords.hashNew(password, []) }),
       };
       return await database.call('update_admin', change, ManagedAdminSchema);
     },

@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import { toRateLimitKey } from '../../../auth/limits/address.js';
-import { verifyPassword } from '../../../auth/passwords.js';
+import { getPasswords } from '../../../auth/passwords.js';
 import {
   ADMIN_SESSION_SECONDS,
   type AdminSessionClaims,
@@ -66,7 +66,7 @@ export async function logIn(
   const attempt = await database.call('begin_admin_login', { p_username: username, p_address }, BeginLoginSchema);
   if (!attempt.allowed) throw new ApiError('RATE_LIMITED', { extras: { retry_after: attempt.retry_after } });
   const { id: p_id, password_hash: p_password_hash, secret } = attempt;
-  const matches = await verifyPassword(p_password_hash, password);
+  const matches = await getPasswords(request.server).verify(p_password_hash, password);
   if (!matches || p_id === null || p_password_hash === null) {
     await database.call('record_failed_admin_login', { p_username: username, p_session }, AnyResult);
     throw new ApiError('INVALID_CREDENTIALS');

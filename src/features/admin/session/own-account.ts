@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import { getActor } from '../../../auth/guards/admin-guard.js';
-import { hashNewPassword, verifyPassword } from '../../../auth/passwords.js';
+import { getPasswords } from '../../../auth/passwords.js';
 import { type AdminSessionClaims, AdminSessionClaimsSchema } from '../../../auth/tokens/admin-tokens.js';
 import { AnyResult, type Database } from '../../../platform/database/client/database.js';
 import { ApiError } from '../../../platform/errors.js';
@@ -31,7 +31,7 @@ async function beginProof(database: Database, request: FastifyRequest): Promise<
 /** Proves the calling admin by the password. @throws {ApiError} INVALID_CREDENTIALS; RATE_LIMITED before any hashing */
 async function provePassword(database: Database, request: FastifyRequest, password: string) {
   const known = await beginProof(database, request);
-  if (await verifyPassword(known.password_hash, password)) return known;
+  if (await getPasswords(request.server).verify(known.password_hash, password)) return known;
   throw new ApiError('INVALID_CREDENTIALS');
 }
 
@@ -45,10 +45,10 @@ export async function changePassword(
   request: FastifyRequest,
   { current_password, new_password }: Static<typeof ChangePasswordSchema>,
 ): Promise<AdminSessionClaims> {
-  const { password_hash: p_verified_hash } = await provePassword(database, request, current_password);
+  const { username, password_hash: p_verified_hash } = await provePassword(database, request, current_password);
   const change = {
     p_actor: getActor(request),
-    p_password_hash: await hashNewPassword(new_password),
+    p_password_hash: await getPasswords(request.server).hashNew(new_password, [username]),
     p_verified_hash,
     p_session: toAdminSession(request),
   };

@@ -253,6 +253,7 @@ export type Database = {
         Args: { p_default_tokens: number; p_identity: Json }
         Returns: Json
       }
+      find_password_reset: { Args: { p_token_hash: string }; Returns: Json }
       finish_admin_login: {
         Args: {
           p_address: string
@@ -267,6 +268,7 @@ export type Database = {
         Args: {
           p_address: string
           p_password_hash: string
+          p_rehashed?: string
           p_session: Json
           p_user_id: string
         }

@@ -1,5 +1,5 @@
 create or replace function public.finish_user_login(
-  p_user_id uuid, p_password_hash text, p_address text, p_session jsonb
+  p_user_id uuid, p_password_hash text, p_address text, p_session jsonb, p_rehashed text default null
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -9,14 +9,16 @@ begin
   -- The hash the password was checked against must still be the account's; the lock lets no change slip between.
   perform from private.user_credentials c
    where c.user_id = p_user_id and c.password_hash = p_password_hash
-     for share;
+     for update;
   if not found then
     raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
   end if;
+  update private.user_credentials c set password_hash = p_rehashed
+   where c.user_id = p_user_id and c.password_hash = p_password_hash and p_rehashed is not null;
   perform private.login_succeeded('user', p_user_id::text, p_address);
   return private.open_session(p_user_id, p_session);
 end
 $$;
-grant execute on function public.finish_user_login(uuid, text, text, jsonb) to service_role;
-comment on function public.finish_user_login(uuid, text, text, jsonb) is
-  'After the right password: opens a session, if the password is still that one. Returns {session_id, user}; raises INVALID_CREDENTIALS.';
+grant execute on function public.finish_user_login(uuid, text, text, jsonb, text) to service_role;
+comment on function public.finish_user_login(uuid, text, text, jsonb, text) is
+  'After the right password: opens a session, if the password is still that one, and keeps a hash of the same password made with today''s pepper, where one is given. Returns {session_id, user}; raises INVALID_CREDENTIALS.';

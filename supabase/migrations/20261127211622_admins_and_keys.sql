@@ -90,6 +90,8 @@ drop function if exists public.create_api_key(p_caller jsonb, p_name text, p_pre
 
 drop function if exists public.finish_admin_login(p_username text, p_address text);
 
+drop function if exists public.finish_user_login(p_user_id uuid, p_password_hash text, p_address text, p_session jsonb);
+
 drop function if exists public.manage_admin(p_command text, p_username text, p_password_hash text);
 
 drop function if exists public.require_current_user();
@@ -632,6 +634,29 @@ grant execute on function public.begin_admin_proof(jsonb) to service_role;
 comment on function public.begin_admin_proof(jsonb) is
   'Counts an attempt of the calling admin at proving who they are. Returns {allowed, retry_after} or {allowed, username, password_hash, secret, confirmed}: the second factor''s, null without one.';
 
+create or replace function public.begin_password_change(p_caller jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: reads a password hash and counts attempts, which no API role may.
+declare
+  v_user_id uuid := private.require_user(p_caller);
+  v_wait integer := private.count_attempt('user:password', v_user_id::text, 10, interval '15 minutes');
+begin
+  if v_wait is not null then
+    return jsonb_build_object('allowed', false, 'retry_after', v_wait);
+  end if;
+  return jsonb_build_object(
+    'allowed', true,
+    'email', (select u.email from public.users u where u.id = v_user_id),
+    'password_hash', (select c.password_hash from private.user_credentials c where c.user_id = v_user_id)
+  );
+end
+$$;
+grant execute on function public.begin_password_change(jsonb) to service_role;
+comment on function public.begin_password_change(jsonb) is
+  'Counts an attempt before any hashing. Returns {allowed, retry_after} or {allowed, email, password_hash}, null for an account without a password.';
+
 create or replace function public.begin_second_factor(p_actor jsonb, p_secret text)
 returns boolean
 language plpgsql volatile security definer set search_path = ''
@@ -1110,6 +1135,22 @@ grant execute on function public.find_google_user(jsonb, bigint) to service_role
 comment on function public.find_google_user(jsonb, bigint) is
   'Returns the account of a person Google vouches for, made where there is none yet; raises INVALID_ACCESS_TOKEN where the address is another person''s, ACCOUNT_SUSPENDED.';
 
+create or replace function public.find_password_reset(p_token_hash text)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads private.password_resets, which no API role may.
+begin
+  return jsonb_build_object('email', (
+    select r.email from private.password_resets r
+     where r.token_hash = decode(p_token_hash, 'hex') and r.user_id is not null and r.expires_at > now()
+  ));
+end
+$$;
+grant execute on function public.find_password_reset(text) to service_role;
+comment on function public.find_password_reset(text) is
+  'Returns {email}: whose password a mailed token (SHA-256, hex) sets, which the new one must not be; null for no good token.';
+
 create or replace function public.finish_admin_login(
   p_id uuid, p_password_hash text, p_address text, p_session jsonb, p_proof jsonb default null
 )
@@ -1151,6 +1192,31 @@ $$;
 grant execute on function public.finish_admin_login(uuid, text, text, jsonb, jsonb) to service_role;
 comment on function public.finish_admin_login(uuid, text, text, jsonb, jsonb) is
   'After the right password: opens a session {lifetime_seconds, user_agent, address, request_id} and returns it with {outcome: opened}; refused where the password was changed, second_factor_required, or what prove_second_factor says.';
+
+create or replace function public.finish_user_login(
+  p_user_id uuid, p_password_hash text, p_address text, p_session jsonb, p_rehashed text default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes sessions and counters, which no API role may.
+begin
+  -- The hash the password was checked against must still be the account's; the lock lets no change slip between.
+  perform from private.user_credentials c
+   where c.user_id = p_user_id and c.password_hash = p_password_hash
+     for update;
+  if not found then
+    raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
+  end if;
+  update private.user_credentials c set password_hash = p_rehashed
+   where c.user_id = p_user_id and c.password_hash = p_password_hash and p_rehashed is not null;
+  perform private.login_succeeded('user', p_user_id::text, p_address);
+  return private.open_session(p_user_id, p_session);
+end
+$$;
+grant execute on function public.finish_user_login(uuid, text, text, jsonb, text) to service_role;
+comment on function public.finish_user_login(uuid, text, text, jsonb, text) is
+  'After the right password: opens a session, if the password is still that one, and keeps a hash of the same password made with today''s pepper, where one is given. Returns {session_id, user}; raises INVALID_CREDENTIALS.';
 
 create or replace function public.get_account(p_actor jsonb, p_user_id uuid)
 returns jsonb
@@ -2819,4 +2885,4 @@ comment on function public.verify_ledger_as(jsonb) is 'Runs verify_ledger for an
 reset check_function_bodies;
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261127210313', '012c9bff7960461daa03a59a789c377498adccf441883cb1a78aa772095e617e');
+select private.record_migration('20261127211622', '9c900305894be54310ff1139947b0d4e4c4c48db5e86a1fe33a6d4b2dd6ecf6f');
