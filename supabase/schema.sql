@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127211622'] then
+  if v_applied <> array['20261127163509', '20261127212624'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -2415,6 +2415,10 @@ begin
     ))
   )
   returning * into v_key;
+  perform private.audit(
+    'user:' || v_user_id, null, 'create_api_key', 'user:' || v_user_id, null,
+    jsonb_build_object('id', v_key.id, 'scopes', v_key.scopes, 'expires_at', v_key.expires_at)
+  );
   return private.api_key_json(v_key);
 exception
   -- Well formed, but there is no such time.
@@ -2440,6 +2444,9 @@ begin
   if not found then
     raise sqlstate 'PT404' using message = 'API_KEY_NOT_FOUND';
   end if;
+  perform private.audit(
+    'user:' || v_user_id, null, 'delete_api_key', 'user:' || v_user_id, jsonb_build_object('id', p_id), null
+  );
   return jsonb_build_object('id', p_id, 'deleted', true);
 end
 $$;
@@ -2454,6 +2461,10 @@ returns jsonb
 language plpgsql volatile set search_path = ''
 as $$
 begin
+  perform private.audit(
+    'user:' || p_user_id, null, 'set_password', 'user:' || p_user_id, null,
+    jsonb_build_object('revoked_api_keys', p_revoke)
+  );
   if p_revoke then
     delete from private.api_keys where user_id = p_user_id;
   end if;
@@ -2461,7 +2472,7 @@ begin
 end
 $$;
 comment on function private.keys_after_password(uuid, boolean) is
-  'Ends all keys of an account where that is wished; returns those that go on.';
+  'After a new password: records it, ends all keys of the account where that is wished, and returns those that go on.';
 
 -- api_keys/functions/list_api_keys.sql
 
@@ -4809,21 +4820,24 @@ as $$
 declare
   v_user_id uuid;
   v_password_hash text;
+  v_changed_at timestamptz;
   v_wait integer;
 begin
-  select u.id, c.password_hash into v_user_id, v_password_hash
+  select u.id, c.password_hash, c.updated_at into v_user_id, v_password_hash, v_changed_at
     from public.users u left join private.user_credentials c on c.user_id = u.id
    where u.email = p_email;
   v_wait := private.login_wait('user', coalesce(v_user_id::text, p_email), p_address);
   if v_wait is not null then
     return jsonb_build_object('allowed', false, 'retry_after', v_wait);
   end if;
-  return jsonb_build_object('allowed', true, 'user_id', v_user_id, 'password_hash', v_password_hash);
+  return jsonb_build_object(
+    'allowed', true, 'user_id', v_user_id, 'password_hash', v_password_hash, 'changed_at', v_changed_at
+  );
 end
 $$;
 grant execute on function public.begin_user_login(text, text) to service_role;
 comment on function public.begin_user_login(text, text) is
-  'Counts a log-in attempt before any hashing. Returns {allowed, retry_after} or {allowed, user_id, password_hash}, nulls for an unknown address or an account without password.';
+  'Counts a log-in attempt before any hashing. Returns {allowed, retry_after} or {allowed, user_id, password_hash, changed_at}, nulls for an unknown address or an account without password.';
 
 -- sessions/functions/count_attempt.sql
 
@@ -4888,29 +4902,29 @@ comment on function private.end_sessions(uuid, uuid) is 'Ends the sessions of an
 -- sessions/functions/finish_user_login.sql
 
 create or replace function public.finish_user_login(
-  p_user_id uuid, p_password_hash text, p_address text, p_session jsonb, p_rehashed text default null
+  p_user_id uuid, p_changed_at text, p_address text, p_session jsonb, p_rehashed text default null
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes sessions and counters, which no API role may.
 begin
-  -- The hash the password was checked against must still be the account's; the lock lets no change slip between.
+  -- The password that was checked must still be the account's; the lock lets no change slip between. A hash brought up to
+  -- date by another log-in at the same time is of the same password, and leaves the time of its change as it is.
   perform from private.user_credentials c
-   where c.user_id = p_user_id and c.password_hash = p_password_hash
+   where c.user_id = p_user_id and c.updated_at = p_changed_at::timestamptz
      for update;
   if not found then
     raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
   end if;
-  update private.user_credentials c set password_hash = p_rehashed
-   where c.user_id = p_user_id and c.password_hash = p_password_hash and p_rehashed is not null;
+  update private.user_credentials set password_hash = p_rehashed where user_id = p_user_id and p_rehashed is not null;
   perform private.login_succeeded('user', p_user_id::text, p_address);
   return private.open_session(p_user_id, p_session);
 end
 $$;
 grant execute on function public.finish_user_login(uuid, text, text, jsonb, text) to service_role;
 comment on function public.finish_user_login(uuid, text, text, jsonb, text) is
-  'After the right password: opens a session, if the password is still that one, and keeps a hash of the same password made with today''s pepper, where one is given. Returns {session_id, user}; raises INVALID_CREDENTIALS.';
+  'After the right password: opens a session, if the password was not changed since, and keeps a hash of it made with today''s pepper, where one is given. Returns {session_id, user}; raises INVALID_CREDENTIALS, ACCOUNT_SUSPENDED.';
 
 -- sessions/functions/list_sessions.sql
 
@@ -7472,9 +7486,9 @@ values ('20261127163509', 'baseline')
 on conflict (version) do nothing;
 select private.record_migration('20261127163509', '57b6e8685fa69520684ea1c8b6288c739fc496cdd9465c8f83da78b1bf179eba');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127211622', 'admins_and_keys')
+values ('20261127212624', 'admins_and_keys')
 on conflict (version) do nothing;
-select private.record_migration('20261127211622', '9c900305894be54310ff1139947b0d4e4c4c48db5e86a1fe33a6d4b2dd6ecf6f');
+select private.record_migration('20261127212624', '84221d36a9d096fcfce9786eb29fe10290bb6769f998d2c90cc309b3ac6d83fd');
 
 commit;
 

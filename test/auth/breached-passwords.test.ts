@@ -95,6 +95,14 @@ t.test('a log-in brings a hash up to date with the pepper, and the one before is
   t.match(peppered, /,keyid=/);
   t.equal(await logIn(`${second},${first}`), 200);
   t.not(await readHash(), peppered);
+  const third = randomBytes(32).toString('base64url');
+  const atOnce = await Promise.all([
+    logIn(`${third},${second}`),
+    logIn(`${third},${second}`),
+    logIn(`${third},${second}`),
+  ]);
+  t.strictSame(atOnce, [200, 200, 200], 'also where several bring it up to date at once');
+  t.equal(await logIn(`${second},${third}`), 200);
   t.equal(await logIn(second), 200);
   t.equal(await logIn(first), 401);
 });

@@ -20,7 +20,12 @@ export interface LoginOptions {
 const NullableText = Type.Union([Type.String(), Type.Null()]);
 const LoginAttemptSchema = Type.Union([
   Type.Object({ allowed: Type.Literal(false), retry_after: Type.Integer() }),
-  Type.Object({ allowed: Type.Literal(true), user_id: NullableText, password_hash: NullableText }),
+  Type.Object({
+    allowed: Type.Literal(true),
+    user_id: NullableText,
+    password_hash: NullableText,
+    changed_at: NullableText,
+  }),
 ]);
 const RefreshedSchema = Type.Union([
   Type.Composite([Type.Object({ outcome: Type.Literal('refreshed') }), OpenedSessionSchema]),
@@ -61,14 +66,16 @@ export async function logIn(
   const attempt = await database.call('begin_user_login', subject, LoginAttemptSchema);
   if (!attempt.allowed) throw new ApiError('RATE_LIMITED', { extras: { retry_after: attempt.retry_after } });
 
-  const { user_id: p_user_id, password_hash: p_password_hash } = attempt;
+  const { user_id: p_user_id, password_hash, changed_at: p_changed_at } = attempt;
   const passwords = getPasswords(request.server);
-  const matches = await passwords.verify(p_password_hash, credentials.password);
-  if (!matches || p_user_id === null || p_password_hash === null) throw new ApiError('INVALID_CREDENTIALS');
+  const matches = await passwords.verify(password_hash, credentials.password);
+  if (!matches || p_user_id === null || password_hash === null || p_changed_at === null) {
+    throw new ApiError('INVALID_CREDENTIALS');
+  }
   const { refreshToken, p_session } = sessions.prepare(request);
-  const isOutdated = passwords.isOutdated(p_password_hash);
+  const isOutdated = passwords.isOutdated(password_hash);
   const rehashed = isOutdated && { p_rehashed: await passwords.hash(credentials.password) };
-  const finish = { p_user_id, p_password_hash, p_address, p_session, ...rehashed };
+  const finish = { p_user_id, p_changed_at, p_address, p_session, ...rehashed };
   return { opened: await database.call('finish_user_login', finish, OpenedSessionSchema), refreshToken };
 }
 

@@ -267,7 +267,7 @@ export type Database = {
       finish_user_login: {
         Args: {
           p_address: string
-          p_password_hash: string
+          p_changed_at: string
           p_rehashed?: string
           p_session: Json
           p_user_id: string
