@@ -7488,7 +7488,7 @@ select private.record_migration('20261127163509', '57b6e8685fa69520684ea1c8b6288
 insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127212624', 'admins_and_keys')
 on conflict (version) do nothing;
-select private.record_migration('20261127212624', '84221d36a9d096fcfce9786eb29fe10290bb6769f998d2c90cc309b3ac6d83fd');
+select private.record_migration('20261127212624', '442222fe39a64a4e25ce73c39c68f76294f0386e35b0b337c37d906e30de5675');
 
 commit;
 

@@ -1,4 +1,4 @@
--- TO DESCRIBE: what changes, and why.
+-- API keys get scopes, admins roles, sessions and second factors, accounts can be suspended, and passwords a renewed hash.
 
 alter table public.users add column if not exists suspended_at timestamptz;
 comment on column public.users.suspended_at is
@@ -2941,4 +2941,4 @@ comment on function public.verify_ledger_as(jsonb) is 'Runs verify_ledger for an
 reset check_function_bodies;
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261127212624', '84221d36a9d096fcfce9786eb29fe10290bb6769f998d2c90cc309b3ac6d83fd');
+select private.record_migration('20261127212624', '442222fe39a64a4e25ce73c39c68f76294f0386e35b0b337c37d906e30de5675');
