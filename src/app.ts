@@ -113,7 +113,7 @@ export async function buildApp(
     await api.register(events, { database, callerDatabase, retentionMonths });
     await api.register(chat, { database, config: config.chat, defaultUserTokens, googleAccessTokens });
     await api.register(subscriptions, { database, callerDatabase, payments: billing.payments });
-    await api.register(admin, { database, defaultUserTokens });
+    await api.register(admin, { database, defaultUserTokens, config: config.admin });
   });
   await app.register(async (root) => {
     rejectApiPrefix(root);

@@ -41,7 +41,7 @@ async function serve(
   });
   if (problem !== undefined) throw new StartupError(problem);
 
-  const password = await ensureFirstAdmin(config.admin, backend);
+  const password = await ensureFirstAdmin(config, backend);
   if (password !== undefined) process.stdout.write(adminNotice(config.admin.username, password));
 
   const readiness = createReadiness(backend.database);

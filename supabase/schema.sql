@@ -616,7 +616,8 @@ create table if not exists private.admins (
   password_hash text not null check (password_hash like '$argon2id$%'),
   version integer not null default 1 check (version > 0),
   created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now()
+  updated_at timestamptz not null default now(),
+  role text not null default 'owner' constraint admins_role_known check (role in ('viewer', 'operator', 'owner'))
 );
 comment on table private.admins is 'People who may use the admin API.';
 comment on column private.admins.id is 'The admin''s id.';
@@ -625,6 +626,50 @@ comment on column private.admins.password_hash is 'argon2id hash of the password
 comment on column private.admins.version is 'Tokens carry this number; a new password raises it and ends them all.';
 comment on column private.admins.created_at is 'When the admin was created.';
 comment on column private.admins.updated_at is 'When the password last changed.';
+comment on column private.admins.role is 'viewer reads, operator also acts, owner also manages admins.';
+
+create table if not exists private.admin_sessions (
+  id uuid primary key default gen_random_uuid(),
+  admin_id uuid not null references private.admins (id) on delete cascade,
+  created_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  user_agent text check (length(user_agent) <= 300),
+  address text check (length(address) <= 100),
+  second_factor boolean not null default false
+);
+create index if not exists admin_sessions_admin_idx on private.admin_sessions (admin_id, created_at, id);
+create index if not exists admin_sessions_expiry_idx on private.admin_sessions (expires_at);
+comment on table private.admin_sessions is 'One row a log-in of an admin. Deleting it ends its token.';
+comment on column private.admin_sessions.id is 'The session''s id, in its token.';
+comment on column private.admin_sessions.admin_id is 'The admin.';
+comment on column private.admin_sessions.created_at is 'When the admin logged in.';
+comment on column private.admin_sessions.expires_at is 'When it ends.';
+comment on column private.admin_sessions.user_agent is 'The program that logged in, as it names itself.';
+comment on column private.admin_sessions.address is 'The network address it logged in from.';
+comment on column private.admin_sessions.second_factor is 'Whether a second factor was shown.';
+
+create table if not exists private.admin_second_factors (
+  admin_id uuid primary key references private.admins (id) on delete cascade,
+  secret text not null check (length(secret) between 16 and 128),
+  created_at timestamptz not null default now(),
+  confirmed_at timestamptz,
+  last_step bigint not null default 0
+);
+comment on table private.admin_second_factors is 'Second factors of admins: time-based one-time passwords (RFC 6238).';
+comment on column private.admin_second_factors.admin_id is 'The admin.';
+comment on column private.admin_second_factors.secret is 'The shared secret in base32.';
+comment on column private.admin_second_factors.created_at is 'When it was made.';
+comment on column private.admin_second_factors.confirmed_at is 'When a first code was shown; null while it is being set up and asks nobody for a code.';
+comment on column private.admin_second_factors.last_step is 'The time step of the newest code that was used: neither it nor an earlier one is good again.';
+
+create table if not exists private.admin_recovery_codes (
+  admin_id uuid not null references private.admins (id) on delete cascade,
+  code_hash bytea not null check (length(code_hash) = 32),
+  primary key (admin_id, code_hash)
+);
+comment on table private.admin_recovery_codes is 'Codes that stand in for a lost second factor. Using one deletes its row.';
+comment on column private.admin_recovery_codes.admin_id is 'The admin.';
+comment on column private.admin_recovery_codes.code_hash is 'SHA-256 of the code, which has 80 random bits and was shown once.';
 
 create table if not exists public.audit_log (
   id bigint generated always as identity primary key,
@@ -634,7 +679,8 @@ create table if not exists public.audit_log (
   before jsonb,
   after jsonb,
   request_id text,
-  created_at timestamptz not null default now()
+  created_at timestamptz not null default now(),
+  address text check (length(address) <= 100)
 );
 create index if not exists audit_log_target_idx on public.audit_log (target, id);
 comment on table public.audit_log is 'Who did what, written in the same transaction as the act. Append-only, for everybody.';
@@ -646,6 +692,7 @@ comment on column public.audit_log.before is 'State before, where it says someth
 comment on column public.audit_log.after is 'State after.';
 comment on column public.audit_log.request_id is 'x-request-id of the request that asked for it.';
 comment on column public.audit_log.created_at is 'When it was done.';
+comment on column public.audit_log.address is 'Network address an admin''s request came from; null for everybody else, as this log can never be cleaned of what is personal.';
 
 -- tracker/tables.sql
 
@@ -1221,36 +1268,81 @@ $$;
 comment on function private.require_user(jsonb, text) is
   'Returns the account of the caller {id, session_id | api_key_id}; raises INVALID_TOKEN, ACCOUNT_SUSPENDED, or INSUFFICIENT_SCOPE for a key without the scope.';
 
--- admin/functions/admin_credentials.sql
+-- admin/functions/account_json.sql
 
-create or replace function public.admin_credentials(p_actor jsonb)
+create or replace function private.account_json(p_user_id uuid)
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql stable set search_path = '' set timezone = 'UTC'
 as $$
--- Definer: reads a password hash, which no API role may.
+declare
+  v_account jsonb;
 begin
-  perform private.require_admin(p_actor);
-  return (
-    select jsonb_build_object('username', a.username, 'password_hash', a.password_hash)
-      from private.admins a where a.id = (p_actor ->> 'id')::uuid
-  );
+  select private.user_json(u) || jsonb_build_object(
+           'email_verified', u.email_verified_at is not null, 'suspended_at', u.suspended_at,
+           'tier', coalesce((select public.effective_tier(s) from public.subscriptions s where s.user_id = u.id), 'free'),
+           'devices', (select count(*) from public.devices d where d.user_id = u.id and d.deleted_at is null),
+           'sessions', (select count(*) from private.sessions s where s.user_id = u.id and s.expires_at > now()),
+           'api_keys', (select count(*) from private.api_keys k where k.user_id = u.id)
+         )
+    into v_account
+    from public.users u where u.id = p_user_id;
+  if v_account is null then
+    raise sqlstate 'PT404' using message = 'USER_NOT_FOUND';
+  end if;
+  return v_account;
 end
 $$;
-grant execute on function public.admin_credentials(jsonb) to service_role;
-comment on function public.admin_credentials(jsonb) is 'Returns the calling admin''s own {username, password_hash}, to check the old password with.';
+comment on function private.account_json(uuid) is
+  'Returns an account as admins see it, with its standing, tier and how many devices, sessions and keys it has; raises USER_NOT_FOUND.';
+
+-- admin/functions/admin_json.sql
+
+create or replace function private.admin_json(p_admin private.admins)
+returns jsonb
+language sql stable set search_path = '' set timezone = 'UTC'
+as $$
+  select jsonb_build_object(
+    'id', p_admin.id, 'username', p_admin.username, 'role', p_admin.role, 'created_at', p_admin.created_at,
+    'second_factor', exists (
+      select from private.admin_second_factors f where f.admin_id = p_admin.id and f.confirmed_at is not null
+    ),
+    'sessions', (
+      select count(*) from private.admin_sessions s where s.admin_id = p_admin.id and s.expires_at > now()
+    )
+  )
+$$;
+comment on function private.admin_json(private.admins) is 'Returns an admin as owners see them, without secrets.';
 
 -- admin/functions/audit.sql
 
 create or replace function private.audit(
-  p_actor text, p_request_id text, p_action text, p_target text, p_before jsonb, p_after jsonb
+  p_actor text, p_request_id text, p_action text, p_target text, p_before jsonb, p_after jsonb, p_address text default null
 )
 returns void
 language sql volatile set search_path = ''
 as $$
-  insert into public.audit_log (actor, action, target, before, after, request_id)
-  values (p_actor, p_action, p_target, p_before, p_after, p_request_id)
+  insert into public.audit_log (actor, action, target, before, after, request_id, address)
+  values (p_actor, p_action, p_target, p_before, p_after, p_request_id, left(p_address, 100))
 $$;
-comment on function private.audit(text, text, text, text, jsonb, jsonb) is 'Writes one line of the audit log.';
+comment on function private.audit(text, text, text, text, jsonb, jsonb, text) is 'Writes one line of the audit log.';
+
+-- admin/functions/audit_admin.sql
+
+create or replace function private.audit_admin(
+  p_actor jsonb, p_action text, p_target text, p_before jsonb default null, p_after jsonb default null
+)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  perform private.audit(
+    'admin:' || (select a.username from private.admins a where a.id = (p_actor ->> 'id')::uuid),
+    p_actor ->> 'request_id', p_action, p_target, p_before, p_after, p_actor ->> 'address'
+  );
+end
+$$;
+comment on function private.audit_admin(jsonb, text, text, jsonb, jsonb) is
+  'Writes what an admin {id, request_id, address} did into the audit log.';
 
 -- admin/functions/begin_admin_login.sql
 
@@ -1268,39 +1360,157 @@ begin
   end if;
   select * into v_admin from private.admins where username = p_username;
   return jsonb_build_object(
-    'allowed', true, 'id', v_admin.id, 'version', v_admin.version, 'password_hash', v_admin.password_hash
+    'allowed', true, 'id', v_admin.id, 'password_hash', v_admin.password_hash,
+    'secret', (
+      select f.secret from private.admin_second_factors f where f.admin_id = v_admin.id and f.confirmed_at is not null
+    )
   );
 end
 $$;
 grant execute on function public.begin_admin_login(text, text) to service_role;
 comment on function public.begin_admin_login(text, text) is
-  'Counts a log-in attempt before any hashing. Returns {allowed, retry_after} or {allowed, id, version, password_hash}, nulls for an unknown name.';
+  'Counts a log-in attempt before any hashing. Returns {allowed, retry_after} or {allowed, id, password_hash, secret}: nulls for an unknown name, secret null without a second factor.';
+
+-- admin/functions/begin_admin_proof.sql
+
+create or replace function public.begin_admin_proof(p_actor jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: reads password hashes and secrets and counts attempts, which no API role may.
+declare
+  v_id uuid := (p_actor ->> 'id')::uuid;
+  v_wait integer;
+begin
+  perform private.require_admin(p_actor, null);
+  v_wait := private.count_attempt('admin:proof', v_id::text, 10, interval '15 minutes');
+  if v_wait is not null then
+    return jsonb_build_object('allowed', false, 'retry_after', v_wait);
+  end if;
+  return (
+    select jsonb_build_object(
+             'allowed', true, 'username', a.username, 'password_hash', a.password_hash, 'secret', f.secret,
+             'confirmed', coalesce(f.confirmed_at is not null, false)
+           )
+      from private.admins a left join private.admin_second_factors f on f.admin_id = a.id
+     where a.id = v_id
+  );
+end
+$$;
+grant execute on function public.begin_admin_proof(jsonb) to service_role;
+comment on function public.begin_admin_proof(jsonb) is
+  'Counts an attempt of the calling admin at proving who they are. Returns {allowed, retry_after} or {allowed, username, password_hash, secret, confirmed}: the second factor''s, null without one.';
+
+-- admin/functions/begin_second_factor.sql
+
+create or replace function public.begin_second_factor(p_actor jsonb, p_secret text)
+returns boolean
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes private.admin_second_factors, which no API role may.
+begin
+  perform private.require_admin(p_actor, null);
+  insert into private.admin_second_factors as f (admin_id, secret) values ((p_actor ->> 'id')::uuid, p_secret)
+  on conflict (admin_id) do update set secret = excluded.secret, created_at = now() where f.confirmed_at is null;
+  if not found then
+    raise sqlstate 'PT409' using message = 'SECOND_FACTOR_EXISTS';
+  end if;
+  return true;
+end
+$$;
+grant execute on function public.begin_second_factor(jsonb, text) to service_role;
+comment on function public.begin_second_factor(jsonb, text) is
+  'Keeps the secret of a second factor that is still to be confirmed; raises SECOND_FACTOR_EXISTS.';
 
 -- admin/functions/change_admin_password.sql
 
-create or replace function public.change_admin_password(p_actor jsonb, p_password_hash text)
-returns integer
+create or replace function public.change_admin_password(
+  p_actor jsonb, p_password_hash text, p_verified_hash text, p_session jsonb
+)
+returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes private.admins, which no API role may.
 declare
-  v_actor text := private.require_admin(p_actor);
-  v_version integer;
+  v_actor text := private.require_admin(p_actor, null);
+  v_id uuid := (p_actor ->> 'id')::uuid;
+  v_second_factor boolean;
 begin
-  update private.admins
-     set password_hash = p_password_hash, version = version + 1, updated_at = now()
-   where id = (p_actor ->> 'id')::uuid and version = (p_actor ->> 'version')::integer
-  returning version into v_version;
-  if v_version is null then
+  select s.second_factor into v_second_factor
+    from private.admin_sessions s where s.id = (p_actor ->> 'session_id')::uuid;
+  -- Of two changes at once the second finds another hash than the one its current password was checked against.
+  update private.admins set password_hash = p_password_hash, version = version + 1, updated_at = now()
+   where id = v_id and password_hash = p_verified_hash;
+  if not found then
     raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
   end if;
-  perform private.audit(v_actor, p_actor ->> 'request_id', 'change_password', v_actor, null, null);
-  return v_version;
+  delete from private.admin_sessions where admin_id = v_id;
+  delete from private.login_attempts where scope = 'admin:proof' and key = v_id::text;
+  perform private.audit_admin(p_actor, 'change_password', v_actor);
+  return private.open_admin_session(v_id, p_session, v_second_factor);
 end
 $$;
-grant execute on function public.change_admin_password(jsonb, text) to service_role;
-comment on function public.change_admin_password(jsonb, text) is
-  'Sets the calling admin''s password and ends all their tokens; returns the new token version.';
+grant execute on function public.change_admin_password(jsonb, text, text, jsonb) to service_role;
+comment on function public.change_admin_password(jsonb, text, text, jsonb) is
+  'Sets the calling admin''s password where it still is the verified one, ends all their sessions and opens another; returns that as open_admin_session does.';
+
+-- admin/functions/confirm_second_factor.sql
+
+create or replace function public.confirm_second_factor(
+  p_actor jsonb, p_secret text, p_step bigint, p_recovery_hashes text[], p_session jsonb
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes second factors and sessions, which no API role may.
+declare
+  v_actor text := private.require_admin(p_actor, null);
+  v_id uuid := (p_actor ->> 'id')::uuid;
+begin
+  update private.admin_second_factors set confirmed_at = now(), last_step = p_step
+   where admin_id = v_id and secret = p_secret and confirmed_at is null;
+  if not found then
+    raise sqlstate 'PT409' using message = 'SECOND_FACTOR_EXISTS';
+  end if;
+  delete from private.admin_recovery_codes where admin_id = v_id;
+  insert into private.admin_recovery_codes (admin_id, code_hash)
+  select v_id, decode(h, 'hex') from unnest(p_recovery_hashes) h;
+  -- Whoever is logged in without it is logged out: the sessions were opened by the password alone.
+  delete from private.admin_sessions where admin_id = v_id;
+  delete from private.login_attempts where scope = 'admin:proof' and key = v_id::text;
+  perform private.audit_admin(p_actor, 'enrol_second_factor', v_actor);
+  return private.open_admin_session(v_id, p_session, true);
+end
+$$;
+grant execute on function public.confirm_second_factor(jsonb, text, bigint, text[], jsonb) to service_role;
+comment on function public.confirm_second_factor(jsonb, text, bigint, text[], jsonb) is
+  'Turns the second factor on, of which a code was shown, with the hashes (hex) of its recovery codes; ends every session and opens one. Raises SECOND_FACTOR_EXISTS where another one was confirmed meanwhile.';
+
+-- admin/functions/create_admin.sql
+
+create or replace function public.create_admin(p_actor jsonb, p_username text, p_password_hash text, p_role text)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: no API role may write private.admins.
+declare
+  v_admin private.admins;
+begin
+  lock table private.admins in share row exclusive mode;
+  perform private.require_admin(p_actor, 'owner');
+  insert into private.admins (username, password_hash, role) values (p_username, p_password_hash, p_role)
+  on conflict (username) do nothing
+  returning * into v_admin;
+  if v_admin.id is null then
+    raise sqlstate 'PT409' using message = 'ADMIN_EXISTS';
+  end if;
+  perform private.audit_admin(p_actor, 'create_admin', 'admin:' || p_username, null, jsonb_build_object('role', p_role));
+  return private.admin_json(v_admin);
+end
+$$;
+grant execute on function public.create_admin(jsonb, text, text, text) to service_role;
+comment on function public.create_admin(jsonb, text, text, text) is
+  'Creates an admin, for an owner; returns them, raises ADMIN_EXISTS for a name that is taken.';
 
 -- admin/functions/create_first_admin.sql
 
@@ -1344,8 +1554,8 @@ begin
   if p_password_hash is not null then
     insert into private.user_credentials (user_id, password_hash) values (v_user.id, p_password_hash);
   end if;
-  perform private.audit(
-    v_actor, p_actor ->> 'request_id', 'create_user', 'user:' || v_user.id, null, private.balance_json(v_user.id)
+  perform private.audit_admin(
+    p_actor, 'create_user', 'user:' || v_user.id, null, private.balance_json(v_user.id)
   );
   return private.user_json(v_user);
 end
@@ -1365,7 +1575,7 @@ language plpgsql stable security definer set search_path = '' set timezone = 'UT
 as $$
 -- Definer: reads every device, which no API role may.
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return jsonb_build_object(
     'budget', private.budget_json('device') || jsonb_build_object('users', private.budget_json('user')),
     'device_count', (select count(*) from public.devices where deleted_at is null),
@@ -1392,6 +1602,55 @@ $$;
 grant execute on function public.dashboard(jsonb, integer, text, text, text, uuid) to service_role;
 comment on function public.dashboard(jsonb, integer, text, text, text, uuid) is
   'Returns what the admin dashboard shows: pools, one page of devices, 30 days of usage, the ten devices that used most in this period.';
+
+-- admin/functions/delete_account_as.sql
+
+create or replace function public.delete_account_as(p_actor jsonb, p_user_id uuid)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set statement_timeout = '15min'
+as $$
+-- Definer: removes what no API role may write.
+declare
+  v_target text;
+  v_deleted jsonb;
+begin
+  perform private.require_admin(p_actor);
+  v_target := private.require_account(p_user_id);
+  update public.users set suspended_at = null where id = p_user_id;
+  v_deleted := public.delete_account(jsonb_build_object('id', p_user_id));
+  perform private.audit_admin(p_actor, 'delete_user', v_target);
+  return v_deleted;
+end
+$$;
+grant execute on function public.delete_account_as(jsonb, uuid) to service_role;
+comment on function public.delete_account_as(jsonb, uuid) is
+  'Runs delete_account for an admin. Returns {deleted}; raises USER_NOT_FOUND, and SUBSCRIPTION_RUNNING while Stripe knows the person.';
+
+-- admin/functions/delete_admin.sql
+
+create or replace function public.delete_admin(p_actor jsonb, p_id uuid)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: no API role may write private.admins.
+declare
+  v_username text;
+begin
+  lock table private.admins in share row exclusive mode;
+  perform private.require_admin(p_actor, 'owner');
+  select a.username into v_username from private.admins a where a.id = p_id;
+  if not found then
+    raise sqlstate 'PT404' using message = 'ADMIN_NOT_FOUND';
+  end if;
+  perform private.audit_admin(p_actor, 'remove_admin', 'admin:' || v_username);
+  delete from private.admins where id = p_id;
+  perform private.keep_an_owner();
+  return jsonb_build_object('id', p_id, 'deleted', true);
+end
+$$;
+grant execute on function public.delete_admin(jsonb, uuid) to service_role;
+comment on function public.delete_admin(jsonb, uuid) is
+  'Removes an admin, for an owner; their tokens end. Returns {id, deleted}; raises ADMIN_NOT_FOUND, LAST_OWNER.';
 
 -- admin/functions/device_models_this_month.sql
 
@@ -1482,21 +1741,127 @@ $$;
 comment on function private.device_page(text, integer, text, text, uuid) is
   'Returns devices with balances and this month''s usage, one page; sort_value and id of the last row page on.';
 
--- admin/functions/finish_admin_login.sql
+-- admin/functions/drop_second_factor.sql
 
-create or replace function public.finish_admin_login(p_username text, p_address text)
-returns boolean
+create or replace function private.drop_second_factor(p_admin_id uuid)
+returns void
+language sql volatile set search_path = ''
+as $$
+  delete from private.admin_recovery_codes where admin_id = p_admin_id;
+  delete from private.admin_second_factors where admin_id = p_admin_id;
+$$;
+comment on function private.drop_second_factor(uuid) is 'Removes the second factor of an admin with its recovery codes.';
+
+-- admin/functions/end_account_sessions.sql
+
+create or replace function public.end_account_sessions(p_actor jsonb, p_user_id uuid, p_api_keys boolean)
+returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: writes counters, which no API role may.
+-- Definer: writes sessions and keys, which no API role may.
+declare
+  v_target text;
+  v_ended jsonb;
+  v_keys integer := 0;
 begin
-  perform private.login_succeeded('admin', p_username, p_address);
-  return true;
+  perform private.require_admin(p_actor);
+  v_target := private.require_account(p_user_id);
+  if p_api_keys then
+    delete from private.api_keys where user_id = p_user_id;
+    get diagnostics v_keys = row_count;
+  end if;
+  v_ended := jsonb_build_object('ended', private.end_sessions(p_user_id), 'api_keys', v_keys);
+  perform private.audit_admin(p_actor, 'end_user_sessions', v_target, null, v_ended);
+  return v_ended;
 end
 $$;
-grant execute on function public.finish_admin_login(text, text) to service_role;
-comment on function public.finish_admin_login(text, text) is
-  'After the right password: remembers the address and forgets its failed attempts.';
+grant execute on function public.end_account_sessions(jsonb, uuid, boolean) to service_role;
+comment on function public.end_account_sessions(jsonb, uuid, boolean) is
+  'Ends every session of an account and, where wished, every API key. Returns {ended, api_keys}; raises USER_NOT_FOUND.';
+
+-- admin/functions/end_admin_sessions.sql
+
+create or replace function public.end_admin_sessions(p_actor jsonb, p_session_id uuid default null)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: no API role may write sessions.
+declare
+  v_actor text := private.require_admin(p_actor, null);
+  v_ended integer;
+begin
+  delete from private.admin_sessions s
+   where s.admin_id = (p_actor ->> 'id')::uuid and (p_session_id is null or s.id = p_session_id);
+  get diagnostics v_ended = row_count;
+  if v_ended = 0 then
+    raise sqlstate 'PT404' using message = 'SESSION_NOT_FOUND';
+  end if;
+  perform private.audit_admin(p_actor, 'end_sessions', v_actor, null, jsonb_build_object('ended', v_ended));
+  return jsonb_build_object('ended', v_ended);
+end
+$$;
+grant execute on function public.end_admin_sessions(jsonb, uuid) to service_role;
+comment on function public.end_admin_sessions(jsonb, uuid) is
+  'Ends one of the calling admin''s sessions, or all of them. Returns {ended}; raises SESSION_NOT_FOUND.';
+
+-- admin/functions/finish_admin_login.sql
+
+create or replace function public.finish_admin_login(
+  p_id uuid, p_password_hash text, p_address text, p_session jsonb, p_proof jsonb default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes sessions and counters, which no API role may. Returns an outcome instead of raising, as what was
+-- counted and recorded must stay.
+declare
+  v_admin private.admins;
+  v_has_factor boolean;
+  v_proved jsonb := '{}';
+begin
+  -- The hash the password was checked against must still be the admin's; the lock lets no change slip between.
+  select * into v_admin from private.admins a where a.id = p_id and a.password_hash = p_password_hash for share;
+  if not found then
+    return jsonb_build_object('outcome', 'refused');
+  end if;
+  v_has_factor := exists (
+    select from private.admin_second_factors f where f.admin_id = p_id and f.confirmed_at is not null
+  );
+  if v_has_factor and p_proof is null then
+    return jsonb_build_object('outcome', 'second_factor_required');
+  elsif v_has_factor then
+    v_proved := private.prove_second_factor(p_id, p_proof);
+    if v_proved ->> 'outcome' <> 'proved' then
+      perform private.audit_admin(p_session || jsonb_build_object('id', p_id), 'fail_second_factor', 'admin:' || v_admin.username);
+      return v_proved;
+    end if;
+  end if;
+  perform private.login_succeeded('admin', v_admin.username, p_address);
+  perform private.audit_admin(
+    p_session || jsonb_build_object('id', p_id), 'sign_in', 'admin:' || v_admin.username, null,
+    jsonb_build_object('second_factor', v_has_factor, 'recovery_code', p_proof ? 'recovery_hash')
+  );
+  return jsonb_build_object('outcome', 'opened') || private.open_admin_session(p_id, p_session, v_has_factor);
+end
+$$;
+grant execute on function public.finish_admin_login(uuid, text, text, jsonb, jsonb) to service_role;
+comment on function public.finish_admin_login(uuid, text, text, jsonb, jsonb) is
+  'After the right password: opens a session {lifetime_seconds, user_agent, address, request_id} and returns it with {outcome: opened}; refused where the password was changed, second_factor_required, or what prove_second_factor says.';
+
+-- admin/functions/get_account.sql
+
+create or replace function public.get_account(p_actor jsonb, p_user_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads every account, which no API role may.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  return private.account_json(p_user_id);
+end
+$$;
+grant execute on function public.get_account(jsonb, uuid) to service_role;
+comment on function public.get_account(jsonb, uuid) is 'Returns an account for an admin; raises USER_NOT_FOUND.';
 
 -- admin/functions/has_admin.sql
 
@@ -1508,6 +1873,138 @@ as $$ select exists (select from private.admins) $$;
 grant execute on function public.has_admin() to service_role;
 comment on function public.has_admin() is 'Returns whether anybody can log in as admin yet.';
 
+-- admin/functions/keep_an_owner.sql
+
+create or replace function private.keep_an_owner()
+returns void
+language plpgsql stable set search_path = ''
+as $$
+begin
+  if not exists (select from private.admins a where a.role = 'owner') then
+    raise sqlstate 'PT409' using message = 'LAST_OWNER';
+  end if;
+end
+$$;
+comment on function private.keep_an_owner() is
+  'Raises LAST_OWNER where nobody is left who could manage admins. Callers lock private.admins before they change it.';
+
+-- admin/functions/list_account_api_keys.sql
+
+create or replace function public.list_account_api_keys(p_actor jsonb, p_user_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads keys, which no API role may.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  perform private.account_json(p_user_id);
+  return private.api_keys_json(p_user_id);
+end
+$$;
+grant execute on function public.list_account_api_keys(jsonb, uuid) to service_role;
+comment on function public.list_account_api_keys(jsonb, uuid) is
+  'Returns the API keys of an account without their secrets, newest first; raises USER_NOT_FOUND.';
+
+-- admin/functions/list_account_devices.sql
+
+create or replace function public.list_account_devices(p_actor jsonb, p_user_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: reads everybody's devices, which no API role may.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  perform private.account_json(p_user_id);
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at desc, page.id desc), '[]')
+      from (
+        select d.id, d.name, d.blocked, d.registrations, d.last_registered_at, d.created_at,
+               b.allocated, b.used, b.allocated - b.used - b.reserved as remaining
+          from public.devices d join public.balances b on b.subject_id = d.id
+         where d.user_id = p_user_id and d.deleted_at is null
+         order by d.created_at desc, d.id desc
+         limit 200
+      ) page
+  );
+end
+$$;
+grant execute on function public.list_account_devices(jsonb, uuid) to service_role;
+comment on function public.list_account_devices(jsonb, uuid) is
+  'Returns the devices of an account with their balances, newest first, 200 at most; raises USER_NOT_FOUND.';
+
+-- admin/functions/list_account_ledger.sql
+
+create or replace function public.list_account_ledger(
+  p_actor jsonb, p_user_id uuid, p_limit integer, p_before_at text default null, p_before_id uuid default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: reads everybody's ledger, which no API role may.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  perform private.account_json(p_user_id);
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at desc, page.id desc), '[]')
+      from (
+        select e.id, e.kind, e.amount, e.actor, e.reference, e.created_at
+          from public.ledger_entries e
+         where e.subject_id = p_user_id
+           and (p_before_id is null or (e.created_at, e.id) < (p_before_at::timestamptz, p_before_id))
+         order by e.created_at desc, e.id desc
+         limit p_limit
+      ) page
+  );
+exception
+  -- The cursor comes from the caller.
+  when data_exception then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
+end
+$$;
+grant execute on function public.list_account_ledger(jsonb, uuid, integer, text, uuid) to service_role;
+comment on function public.list_account_ledger(jsonb, uuid, integer, text, uuid) is
+  'Returns what changed the allocation of an account and who did it, newest first; before (time, id) to page on. Raises USER_NOT_FOUND.';
+
+-- admin/functions/list_admin_sessions.sql
+
+create or replace function public.list_admin_sessions(p_actor jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: no API role may read sessions.
+begin
+  perform private.require_admin(p_actor, null);
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at desc, page.id desc), '[]')
+      from (
+        select s.id, s.created_at, s.expires_at, s.user_agent, s.address, s.second_factor,
+               s.id = (p_actor ->> 'session_id')::uuid as current
+          from private.admin_sessions s
+         where s.admin_id = (p_actor ->> 'id')::uuid and s.expires_at > now()
+         order by s.created_at desc, s.id desc
+         limit 200
+      ) page
+  );
+end
+$$;
+grant execute on function public.list_admin_sessions(jsonb) to service_role;
+comment on function public.list_admin_sessions(jsonb) is 'Returns the calling admin''s running sessions, newest first, 200 at most.';
+
+-- admin/functions/list_admins.sql
+
+create or replace function public.list_admins(p_actor jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: no API role may read private.admins.
+begin
+  perform private.require_admin(p_actor, 'owner');
+  return (select coalesce(jsonb_agg(private.admin_json(a) order by a.username), '[]') from private.admins a);
+end
+$$;
+grant execute on function public.list_admins(jsonb) to service_role;
+comment on function public.list_admins(jsonb) is 'Returns all admins by name, for an owner.';
+
 -- admin/functions/list_audit.sql
 
 create or replace function public.list_audit(p_actor jsonb, p_limit integer, p_before bigint default null, p_target text default null)
@@ -1516,7 +2013,7 @@ language plpgsql stable security definer set search_path = '' set timezone = 'UT
 as $$
 -- Definer: no API role may read audit_log.
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return (
     select coalesce(jsonb_agg(to_jsonb(page) order by page.id desc), '[]')
       from (
@@ -1543,7 +2040,7 @@ as $$
 declare
   v_pattern text := '%' || replace(replace(replace(lower(p_query), '\', '\\'), '%', '\%'), '_', '\_') || '%';
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return jsonb_build_object(
     'count', (
       select count(*) from public.users u
@@ -1573,63 +2070,309 @@ comment on function public.list_users(jsonb, integer, text, text, uuid) is
 -- admin/functions/manage_admin.sql
 
 -- The operator's command works on admins by name.
-create or replace function public.manage_admin(p_command text, p_username text, p_password_hash text default null)
+create or replace function public.manage_admin(
+  p_command text, p_username text, p_password_hash text default null, p_role text default null
+)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: no API role may read private.admins.
 declare
-  v_changed integer := 0;
+  v_id uuid;
+  v_changed boolean;
 begin
   lock table private.admins in share row exclusive mode;
-  if p_command = 'create' then
-    insert into private.admins (username, password_hash) values (p_username, p_password_hash)
-    on conflict (username) do nothing;
-    get diagnostics v_changed = row_count;
-  elsif p_command = 'passwd' then
-    update private.admins set password_hash = p_password_hash, version = version + 1, updated_at = now()
-     where username = p_username;
-    get diagnostics v_changed = row_count;
+  select a.id into v_id from private.admins a where a.username = p_username;
+  v_changed := case p_command when 'list' then false when 'create' then v_id is null else v_id is not null end;
+  if not v_changed then
+    null;
+  elsif p_command = 'create' then
+    insert into private.admins (username, password_hash, role)
+    values (p_username, p_password_hash, coalesce(p_role, 'owner'));
   elsif p_command = 'remove' then
-    delete from private.admins where username = p_username and (select count(*) from private.admins) > 1;
-    get diagnostics v_changed = row_count;
+    delete from private.admins where id = v_id;
+  else
+    update private.admins
+       set password_hash = coalesce(p_password_hash, password_hash), role = coalesce(p_role, role),
+           version = version + 1, updated_at = now()
+     where id = v_id;
+    delete from private.admin_sessions where admin_id = v_id;
+    if p_command = 'reset-2fa' then
+      perform private.drop_second_factor(v_id);
+    end if;
   end if;
-  if v_changed > 0 then
-    perform private.audit('system:command', null, p_command || '_admin', p_username, null, null);
+  if v_changed and p_command <> 'create' then
+    perform private.keep_an_owner();
+  end if;
+  if v_changed then
+    perform private.audit(
+      'system:command', null, replace(p_command, '-', '_') || '_admin', 'admin:' || p_username, null,
+      case when p_role is not null then jsonb_build_object('role', p_role) end
+    );
   end if;
   return jsonb_build_object(
-    'changed', v_changed > 0,
-    'admins', (
-      select coalesce(jsonb_agg(jsonb_build_object('username', a.username, 'created_at', a.created_at) order by a.username), '[]')
-        from private.admins a
-    )
+    'changed', v_changed,
+    'admins', (select coalesce(jsonb_agg(private.admin_json(a) order by a.username), '[]') from private.admins a)
   );
 end
 $$;
-grant execute on function public.manage_admin(text, text, text) to service_role;
-comment on function public.manage_admin(text, text, text) is
-  'Runs the operator''s command: create, passwd, remove (never the last one) or list. Returns {changed, admins}.';
+grant execute on function public.manage_admin(text, text, text, text) to service_role;
+comment on function public.manage_admin(text, text, text, text) is
+  'Runs the operator''s command: create, passwd, role, reset-2fa, remove or list. Returns {changed, admins}; raises LAST_OWNER.';
+
+-- admin/functions/open_admin_session.sql
+
+create or replace function private.open_admin_session(p_admin_id uuid, p_session jsonb, p_second_factor boolean)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  insert into private.admin_sessions (admin_id, expires_at, user_agent, address, second_factor)
+  values (
+    p_admin_id, now() + make_interval(secs => (p_session ->> 'lifetime_seconds')::integer),
+    left(p_session ->> 'user_agent', 300), left(p_session ->> 'address', 100), p_second_factor
+  )
+  returning id into v_id;
+  return (
+    select jsonb_build_object(
+             'id', a.id, 'version', a.version, 'session_id', v_id, 'role', a.role, 'second_factor', p_second_factor
+           )
+      from private.admins a where a.id = p_admin_id
+  );
+end
+$$;
+comment on function private.open_admin_session(uuid, jsonb, boolean) is
+  'Opens a session {lifetime_seconds, user_agent, address} of an admin; returns what its token says: {id, version, session_id, role, second_factor}.';
+
+-- admin/functions/prove_second_factor.sql
+
+-- The proof is {step} of a one-time password that fits the secret, or {recovery_hash}; neither where what was sent is wrong.
+create or replace function private.prove_second_factor(p_admin_id uuid, p_proof jsonb)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_wait integer := private.count_attempt('admin:second_factor', p_admin_id::text, 10, interval '15 minutes');
+begin
+  if v_wait is not null then
+    return jsonb_build_object('outcome', 'limited', 'retry_after', v_wait);
+  end if;
+  update private.admin_second_factors set last_step = (p_proof ->> 'step')::bigint
+   where admin_id = p_admin_id and confirmed_at is not null and last_step < (p_proof ->> 'step')::bigint;
+  if not found then
+    delete from private.admin_recovery_codes
+     where admin_id = p_admin_id and code_hash = decode(p_proof ->> 'recovery_hash', 'hex');
+    if not found then
+      return jsonb_build_object('outcome', 'wrong');
+    end if;
+  end if;
+  delete from private.login_attempts where scope = 'admin:second_factor' and key = p_admin_id::text;
+  return jsonb_build_object('outcome', 'proved');
+end
+$$;
+comment on function private.prove_second_factor(uuid, jsonb) is
+  'Uses up a one-time password or a recovery code of an admin. Returns {outcome: proved}, wrong, also for a code that was used before, or limited with retry_after.';
+
+-- admin/functions/record_failed_admin_login.sql
+
+create or replace function public.record_failed_admin_login(p_username text, p_session jsonb)
+returns boolean
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes the audit log, which no API role may.
+begin
+  -- A name nobody has is not written down: people type their password there.
+  perform private.audit(
+    'system:login', p_session ->> 'request_id', 'fail_sign_in',
+    (select 'admin:' || a.username from private.admins a where a.username = p_username), null, null, p_session ->> 'address'
+  );
+  return true;
+end
+$$;
+grant execute on function public.record_failed_admin_login(text, jsonb) to service_role;
+comment on function public.record_failed_admin_login(text, jsonb) is
+  'Records a log-in with a wrong name or password, with its {request_id, address}; the limits bound how many there are.';
+
+-- admin/functions/remove_second_factor.sql
+
+create or replace function public.remove_second_factor(p_actor jsonb, p_proof jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes second factors, which no API role may. Returns an outcome, as what was counted must stay.
+declare
+  v_actor text := private.require_admin(p_actor, null);
+  v_proved jsonb := private.prove_second_factor((p_actor ->> 'id')::uuid, p_proof);
+begin
+  if v_proved ->> 'outcome' = 'proved' then
+    perform private.drop_second_factor((p_actor ->> 'id')::uuid);
+    update private.admin_sessions set second_factor = false where admin_id = (p_actor ->> 'id')::uuid;
+    perform private.audit_admin(p_actor, 'remove_second_factor', v_actor);
+  end if;
+  return v_proved;
+end
+$$;
+grant execute on function public.remove_second_factor(jsonb, jsonb) to service_role;
+comment on function public.remove_second_factor(jsonb, jsonb) is
+  'Turns the calling admin''s second factor off, against one more code of it; returns what prove_second_factor says.';
+
+-- admin/functions/require_account.sql
+
+create or replace function private.require_account(p_user_id uuid)
+returns text
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  perform from public.users u where u.id = p_user_id for update;
+  if not found then
+    raise sqlstate 'PT404' using message = 'USER_NOT_FOUND';
+  end if;
+  return 'user:' || p_user_id;
+end
+$$;
+comment on function private.require_account(uuid) is
+  'Locks an account an admin is about to change and returns how the audit log names it; raises USER_NOT_FOUND.';
 
 -- admin/functions/require_admin.sql
 
--- Called first by every admin function: the right is checked in the transaction that uses it.
-create or replace function private.require_admin(p_actor jsonb)
+-- Called first by every admin function: the right is checked in the transaction that uses it. What names no role acts,
+-- so viewers may not; an admin's own session, password and second factor name null and are everybody's.
+create or replace function private.require_admin(p_actor jsonb, p_role text default 'operator')
 returns text
 language plpgsql stable set search_path = ''
 as $$
 declare
-  v_username text;
+  v_roles constant text[] := array['viewer', 'operator', 'owner'];
+  v_admin record;
 begin
-  select a.username into v_username from private.admins a
-   where a.id = (p_actor ->> 'id')::uuid and a.version = (p_actor ->> 'version')::integer;
-  if v_username is null then
+  select a.username, a.role, s.second_factor into v_admin
+    from private.admin_sessions s join private.admins a on a.id = s.admin_id
+   where s.id = (p_actor ->> 'session_id')::uuid and s.expires_at > now()
+     and a.id = (p_actor ->> 'id')::uuid and a.version = (p_actor ->> 'version')::integer;
+  if not found then
     raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
   end if;
-  return 'admin:' || v_username;
+  if p_role is not null and (p_actor ->> 'second_factor_required')::boolean and not v_admin.second_factor then
+    raise sqlstate 'PT403' using message = 'SECOND_FACTOR_MISSING';
+  end if;
+  if p_role is not null and array_position(v_roles, v_admin.role) < array_position(v_roles, p_role) then
+    raise sqlstate 'PT403' using message = 'INSUFFICIENT_ROLE', detail = jsonb_build_object('role', p_role);
+  end if;
+  return 'admin:' || v_admin.username;
 end
 $$;
-comment on function private.require_admin(jsonb) is
-  'Returns the name to record for the admin {id, version, request_id}; raises INVALID_TOKEN for one who was removed or changed the password.';
+comment on function private.require_admin(jsonb, text) is
+  'Returns the name to record for the admin {id, version, session_id, second_factor_required, request_id, address}; raises INVALID_TOKEN where the session has ended, SECOND_FACTOR_MISSING, or INSUFFICIENT_ROLE below viewer, operator or owner.';
+
+-- admin/functions/set_account_plan.sql
+
+-- A tier that is given is in force like one that is paid, until it is changed; it grants no tokens.
+create or replace function public.set_account_plan(p_actor jsonb, p_user_id uuid, p_tier text)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes subscriptions, which no API role may.
+declare
+  v_target text;
+  v_before jsonb;
+  v_is_free constant boolean := p_tier = 'free';
+begin
+  perform private.require_admin(p_actor);
+  v_target := private.require_account(p_user_id);
+  v_before := private.account_json(p_user_id);
+  if not v_is_free or exists (select from public.subscriptions s where s.user_id = p_user_id) then
+    insert into public.subscriptions as s (user_id, tier, status, current_period_start)
+    values (
+      p_user_id, case when not v_is_free then p_tier end, case when v_is_free then 'none' else 'active' end,
+      case when not v_is_free then now() end
+    )
+    on conflict (user_id) do update
+      set tier = excluded.tier, status = excluded.status, current_period_start = excluded.current_period_start,
+          version = s.version + 1, updated_at = now()
+    -- What is paid for is Stripe's to tell.
+    where s.stripe_subscription_id is null;
+    if not found then
+      raise sqlstate 'PT409' using message = 'SUBSCRIPTION_RUNNING';
+    end if;
+  end if;
+  perform private.audit_admin(
+    p_actor, 'set_plan', v_target, jsonb_build_object('tier', v_before -> 'tier'), jsonb_build_object('tier', p_tier)
+  );
+  return private.account_json(p_user_id);
+end
+$$;
+grant execute on function public.set_account_plan(jsonb, uuid, text) to service_role;
+comment on function public.set_account_plan(jsonb, uuid, text) is
+  'Gives an account a tier without payment, or takes it back with free. Returns the account; raises USER_NOT_FOUND, and SUBSCRIPTION_RUNNING for one that subscribed at Stripe.';
+
+-- admin/functions/suspend_account.sql
+
+create or replace function public.suspend_account(p_actor jsonb, p_user_id uuid, p_suspended boolean)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes accounts, which no API role may.
+declare
+  v_target text;
+begin
+  perform private.require_admin(p_actor);
+  v_target := private.require_account(p_user_id);
+  update public.users set suspended_at = case when p_suspended then coalesce(suspended_at, now()) end
+   where id = p_user_id;
+  perform private.audit_admin(p_actor, case when p_suspended then 'suspend_user' else 'unsuspend_user' end, v_target);
+  return private.account_json(p_user_id);
+end
+$$;
+grant execute on function public.suspend_account(jsonb, uuid, boolean) to service_role;
+comment on function public.suspend_account(jsonb, uuid, boolean) is
+  'Keeps an account, its keys and its devices from everything, from the very next request on, or lets them go on. Returns the account; raises USER_NOT_FOUND.';
+
+-- admin/functions/update_admin.sql
+
+create or replace function public.update_admin(
+  p_actor jsonb, p_id uuid, p_role text default null, p_password_hash text default null,
+  p_reset_second_factor boolean default false
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: no API role may write private.admins.
+declare
+  v_before private.admins;
+  v_admin private.admins;
+begin
+  -- Of two owners who demote each other at once, the second finds itself without the right.
+  lock table private.admins in share row exclusive mode;
+  perform private.require_admin(p_actor, 'owner');
+  select * into v_before from private.admins where id = p_id;
+  if not found then
+    raise sqlstate 'PT404' using message = 'ADMIN_NOT_FOUND';
+  end if;
+  update private.admins
+     set role = coalesce(p_role, role), password_hash = coalesce(p_password_hash, password_hash),
+         version = version + 1, updated_at = now()
+   where id = p_id
+  returning * into v_admin;
+  perform private.keep_an_owner();
+  -- Tokens say the role, and whoever needs a new password or second factor may not be the only one who has the old.
+  delete from private.admin_sessions where admin_id = p_id;
+  if p_reset_second_factor then
+    perform private.drop_second_factor(p_id);
+  end if;
+  perform private.audit_admin(
+    p_actor, 'update_admin', 'admin:' || v_admin.username, jsonb_build_object('role', v_before.role),
+    jsonb_build_object(
+      'role', v_admin.role, 'password_set', p_password_hash is not null, 'second_factor_reset', p_reset_second_factor
+    )
+  );
+  return private.admin_json(v_admin);
+end
+$$;
+grant execute on function public.update_admin(jsonb, uuid, text, text, boolean) to service_role;
+comment on function public.update_admin(jsonb, uuid, text, text, boolean) is
+  'Sets an admin''s role or password, or removes their second factor, for an owner, and ends their sessions. Returns them; raises ADMIN_NOT_FOUND, LAST_OWNER.';
 
 -- admin/functions/usage_between.sql
 
@@ -1756,6 +2499,10 @@ begin
     ))
   )
   returning * into v_key;
+  perform private.audit(
+    'user:' || v_user_id, null, 'create_api_key', 'user:' || v_user_id, null,
+    jsonb_build_object('id', v_key.id, 'scopes', v_key.scopes, 'expires_at', v_key.expires_at)
+  );
   return private.api_key_json(v_key);
 exception
   -- Well formed, but there is no such time.
@@ -1781,6 +2528,9 @@ begin
   if not found then
     raise sqlstate 'PT404' using message = 'API_KEY_NOT_FOUND';
   end if;
+  perform private.audit(
+    'user:' || v_user_id, null, 'delete_api_key', 'user:' || v_user_id, jsonb_build_object('id', p_id), null
+  );
   return jsonb_build_object('id', p_id, 'deleted', true);
 end
 $$;
@@ -1795,6 +2545,10 @@ returns jsonb
 language plpgsql volatile set search_path = ''
 as $$
 begin
+  perform private.audit(
+    'user:' || p_user_id, null, 'set_password', 'user:' || p_user_id, null,
+    jsonb_build_object('revoked_api_keys', p_revoke)
+  );
   if p_revoke then
     delete from private.api_keys where user_id = p_user_id;
   end if;
@@ -1802,7 +2556,7 @@ begin
 end
 $$;
 comment on function private.keys_after_password(uuid, boolean) is
-  'Ends all keys of an account where that is wished; returns those that go on.';
+  'After a new password: records it, ends all keys of the account where that is wished, and returns those that go on.';
 
 -- api_keys/functions/list_api_keys.sql
 
@@ -1868,8 +2622,8 @@ begin
   end if;
 
   v_answer := private.balance_json(p_subject_id) || jsonb_build_object('from', private.balance_json(p_from_id));
-  perform private.audit(
-    v_actor, p_actor ->> 'request_id', case when p_from_id is null then 'allocate' else 'transfer' end,
+  perform private.audit_admin(
+    p_actor, case when p_from_id is null then 'allocate' else 'transfer' end,
     p_kind || ':' || p_subject_id, v_before,
     jsonb_build_object('to', private.balance_json(p_subject_id), 'from', private.balance_json(p_from_id))
   );
@@ -1942,7 +2696,7 @@ language plpgsql stable security definer set search_path = ''
 as $$
 -- Definer: reads every balance, which no API role may.
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return private.budget_json(p_kind);
 end
 $$;
@@ -1980,8 +2734,8 @@ declare
 begin
   select total into strict v_before from public.budgets where subject_kind = p_kind for update;
   update public.budgets set total = p_total, updated_at = now() where subject_kind = p_kind;
-  perform private.audit(
-    v_actor, p_actor ->> 'request_id', 'set_budget', p_kind,
+  perform private.audit_admin(
+    p_actor, 'set_budget', p_kind,
     jsonb_build_object('total', v_before), jsonb_build_object('total', p_total)
   );
   return private.budget_json(p_kind);
@@ -3068,8 +3822,8 @@ begin
          token_version = token_version + case when p_rotate then 1 else 0 end
    where id = p_device_id;
   v_after := private.device_json(p_device_id);
-  perform private.audit(
-    v_actor, p_actor ->> 'request_id',
+  perform private.audit_admin(
+    p_actor,
     case
       when p_rotate then 'rotate_device'
       when p_name is not null then 'rename_device'
@@ -3652,7 +4406,7 @@ language plpgsql stable security definer set search_path = '' set statement_time
 as $$
 -- Definer: verify_ledger reads every row.
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return (
     select jsonb_build_object('ok', bool_and(v.ok), 'checks', jsonb_agg(to_jsonb(v))) from public.verify_ledger() v
   );
@@ -3772,6 +4526,7 @@ begin
   delete from private.sessions
    where id in (select s.id from private.sessions s where s.expires_at <= now() for update skip locked);
   get diagnostics v_sessions = row_count;
+  delete from private.admin_sessions where expires_at <= now();
   delete from private.refresh_tokens
    where token_hash in (select t.token_hash from private.refresh_tokens t where t.expires_at <= now() for update skip locked);
   get diagnostics v_tokens = row_count;
@@ -3964,7 +4719,7 @@ language plpgsql stable security definer set search_path = '' set timezone = 'UT
 as $$
 -- Definer: no API role may read model_costs.
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return (select jsonb_agg(jsonb_build_object('model', c.model, 'cost', c.cost, 'updated_at', c.updated_at) order by c.model)
             from public.model_costs c);
 end
@@ -4019,7 +4774,7 @@ begin
   for v_item in
     select i.ord::integer as ord, i.op, i.device_id, i.prompt_count, coalesce(i.reserve, false) as reserve,
            i.key, i.reservation_id, i.model,
-           d.id is not null and d.token_version = i.token_version as known, d.blocked, d.user_id,
+           d.id is not null and d.token_version = i.token_version as known, d.blocked, d.user_id, o.suspended_at,
            b.allocated, b.used, b.reserved, b.period,
            coalesce(c.cost, standard.cost, 1)::bigint * i.prompt_count as cost,
            r.status as hold_status, r.amount as hold_amount,
@@ -4034,6 +4789,7 @@ begin
           ) with ordinality as item(op, device_id, token_version, model, prompt_count, reserve, key, reservation_id, ord)
       ) i
       left join public.devices d on d.id = i.device_id
+      left join public.users o on o.id = d.user_id
       left join public.balances b on b.subject_id = d.id
       left join public.model_costs c on c.model = i.model
       left join public.model_costs standard on standard.model = '*'
@@ -4054,6 +4810,7 @@ begin
     v_answer := case
       when not v_item.known then '{"code": "INVALID_TOKEN"}'::jsonb
       when v_item.blocked then '{"code": "DEVICE_BLOCKED"}'::jsonb
+      when v_item.suspended_at is not null then '{"code": "ACCOUNT_SUSPENDED"}'::jsonb
     end;
 
     -- A key seen before, in an earlier call or earlier in this one, repeats its answer.
@@ -4326,8 +5083,8 @@ begin
    order by 1, given.ord desc
   on conflict (model) do update set cost = excluded.cost, updated_at = now()
    where public.model_costs.cost <> excluded.cost;
-  perform private.audit(
-    v_actor, p_actor ->> 'request_id', 'set_model_costs', null, v_before, public.list_model_costs(p_actor)
+  perform private.audit_admin(
+    p_actor, 'set_model_costs', null, v_before, public.list_model_costs(p_actor)
   );
   return public.list_model_costs(p_actor);
 end
@@ -4434,12 +5191,15 @@ begin
   if v_user.id is null then
     raise sqlstate 'PT401' using message = 'INVALID_ACCESS_TOKEN';
   end if;
+  if v_user.suspended_at is not null then
+    raise sqlstate 'PT403' using message = 'ACCOUNT_SUSPENDED';
+  end if;
   return private.user_json(v_user);
 end
 $$;
 grant execute on function public.find_google_user(jsonb, bigint) to service_role;
 comment on function public.find_google_user(jsonb, bigint) is
-  'Returns the account of a person Google vouches for, made where there is none yet; raises INVALID_ACCESS_TOKEN where the address is another person''s.';
+  'Returns the account of a person Google vouches for, made where there is none yet; raises INVALID_ACCESS_TOKEN where the address is another person''s, ACCOUNT_SUSPENDED.';
 
 -- oauth/functions/issue_oauth_code.sql
 
@@ -4561,6 +5321,24 @@ $$;
 grant execute on function public.sign_in_with_provider(jsonb, bigint, jsonb) to service_role;
 comment on function public.sign_in_with_provider(jsonb, bigint, jsonb) is
   'Opens a session for a provider''s identity {provider, subject, email, name, picture}. Returns {session_id, user}; raises INVALID_CREDENTIALS.';
+
+-- password_reset/functions/find_password_reset.sql
+
+create or replace function public.find_password_reset(p_token_hash text)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads private.password_resets, which no API role may.
+begin
+  return jsonb_build_object('email', (
+    select r.email from private.password_resets r
+     where r.token_hash = decode(p_token_hash, 'hex') and r.user_id is not null and r.expires_at > now()
+  ));
+end
+$$;
+grant execute on function public.find_password_reset(text) to service_role;
+comment on function public.find_password_reset(text) is
+  'Returns {email}: whose password a mailed token (SHA-256, hex) sets, which the new one must not be; null for no good token.';
 
 -- password_reset/functions/prune_password_resets.sql
 
@@ -4695,7 +5473,7 @@ language plpgsql stable security definer set search_path = ''
 as $$
 -- Definer: reads every device's history, which no API role may.
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return (
     select coalesce(jsonb_agg(to_jsonb(page) order by page.device_id), '[]')
       from (
@@ -4719,7 +5497,7 @@ language plpgsql stable security definer set search_path = '' set timezone = 'UT
 as $$
 -- Definer: reads every device's history, which no API role may.
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return (
     select coalesce(jsonb_agg(to_jsonb(page) order by page.number desc), '[]')
       from (
@@ -4814,21 +5592,24 @@ as $$
 declare
   v_user_id uuid;
   v_password_hash text;
+  v_changed_at timestamptz;
   v_wait integer;
 begin
-  select u.id, c.password_hash into v_user_id, v_password_hash
+  select u.id, c.password_hash, c.updated_at into v_user_id, v_password_hash, v_changed_at
     from public.users u left join private.user_credentials c on c.user_id = u.id
    where u.email = p_email;
   v_wait := private.login_wait('user', coalesce(v_user_id::text, p_email), p_address);
   if v_wait is not null then
     return jsonb_build_object('allowed', false, 'retry_after', v_wait);
   end if;
-  return jsonb_build_object('allowed', true, 'user_id', v_user_id, 'password_hash', v_password_hash);
+  return jsonb_build_object(
+    'allowed', true, 'user_id', v_user_id, 'password_hash', v_password_hash, 'changed_at', v_changed_at
+  );
 end
 $$;
 grant execute on function public.begin_user_login(text, text) to service_role;
 comment on function public.begin_user_login(text, text) is
-  'Counts a log-in attempt before any hashing. Returns {allowed, retry_after} or {allowed, user_id, password_hash}, nulls for an unknown address or an account without password.';
+  'Counts a log-in attempt before any hashing. Returns {allowed, retry_after} or {allowed, user_id, password_hash, changed_at}, nulls for an unknown address or an account without password.';
 
 -- sessions/functions/count_attempt.sql
 
@@ -4893,27 +5674,29 @@ comment on function private.end_sessions(uuid, uuid) is 'Ends the sessions of an
 -- sessions/functions/finish_user_login.sql
 
 create or replace function public.finish_user_login(
-  p_user_id uuid, p_password_hash text, p_address text, p_session jsonb
+  p_user_id uuid, p_changed_at text, p_address text, p_session jsonb, p_rehashed text default null
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes sessions and counters, which no API role may.
 begin
-  -- The hash the password was checked against must still be the account's; the lock lets no change slip between.
+  -- The password that was checked must still be the account's; the lock lets no change slip between. A hash brought up to
+  -- date by another log-in at the same time is of the same password, and leaves the time of its change as it is.
   perform from private.user_credentials c
-   where c.user_id = p_user_id and c.password_hash = p_password_hash
-     for share;
+   where c.user_id = p_user_id and c.updated_at = p_changed_at::timestamptz
+     for update;
   if not found then
     raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
   end if;
+  update private.user_credentials set password_hash = p_rehashed where user_id = p_user_id and p_rehashed is not null;
   perform private.login_succeeded('user', p_user_id::text, p_address);
   return private.open_session(p_user_id, p_session);
 end
 $$;
-grant execute on function public.finish_user_login(uuid, text, text, jsonb) to service_role;
-comment on function public.finish_user_login(uuid, text, text, jsonb) is
-  'After the right password: opens a session, if the password is still that one. Returns {session_id, user}; raises INVALID_CREDENTIALS.';
+grant execute on function public.finish_user_login(uuid, text, text, jsonb, text) to service_role;
+comment on function public.finish_user_login(uuid, text, text, jsonb, text) is
+  'After the right password: opens a session, if the password was not changed since, and keeps a hash of it made with today''s pepper, where one is given. Returns {session_id, user}; raises INVALID_CREDENTIALS, ACCOUNT_SUSPENDED.';
 
 -- sessions/functions/list_sessions.sql
 
@@ -4984,7 +5767,8 @@ begin
   on conflict (account, address) do update set last_login_at = now();
   delete from private.login_attempts
    where (scope, key) in (
-     (p_realm || ':address', p_address), (p_realm || ':known', p_account || ' ' || p_address)
+     (p_realm || ':address', p_address), (p_realm || ':known', p_account || ' ' || p_address),
+     (p_realm || ':pair', p_account || ' ' || p_address)
    );
 end
 $$;
@@ -4993,17 +5777,25 @@ comment on function private.login_succeeded(text, text, text) is
 
 -- sessions/functions/login_wait.sql
 
--- Strangers share an account's attempts; an address that has logged in before has its own, so that nobody can lock
--- the owner out by trying.
+-- Whoever keeps trying one account from one network is told to wait for that account alone: neither others behind the
+-- same address nor the account's owner elsewhere wait for it. What remains is counted by network, for those who try many
+-- names, and by account, which many networks together can only slow down; a network that has logged in before is not
+-- slowed down by them.
 create or replace function private.login_wait(p_realm text, p_account text, p_address text)
 returns integer
 language plpgsql volatile set search_path = ''
 as $$
+declare
+  v_wait integer;
 begin
   if exists (
     select from private.known_addresses where account = p_realm || ':' || p_account and address = p_address
   ) then
     return private.count_attempt(p_realm || ':known', p_account || ' ' || p_address, 20, interval '15 minutes');
+  end if;
+  v_wait := private.count_attempt(p_realm || ':pair', p_account || ' ' || p_address, 10, interval '15 minutes');
+  if v_wait is not null then
+    return v_wait;
   end if;
   return greatest(
     private.count_attempt(p_realm || ':address', p_address, 20, interval '15 minutes'),
@@ -5012,7 +5804,7 @@ begin
 end
 $$;
 comment on function private.login_wait(text, text, text) is
-  'Counts a log-in attempt at an account of a realm (admin, user) from an address; returns null, or the seconds to wait.';
+  'Counts a log-in attempt at an account of a realm (admin, user) from a network; returns null, or the seconds to wait.';
 
 -- sessions/functions/open_session.sql
 
@@ -5024,6 +5816,9 @@ declare
   v_expires_at timestamptz := now() + make_interval(secs => (p_session ->> 'lifetime_seconds')::integer);
   v_id uuid;
 begin
+  if exists (select from public.users u where u.id = p_user_id and u.suspended_at is not null) then
+    raise sqlstate 'PT403' using message = 'ACCOUNT_SUSPENDED';
+  end if;
   insert into private.sessions (user_id, expires_at, user_agent, address)
   values (p_user_id, v_expires_at, left(p_session ->> 'user_agent', 300), left(p_session ->> 'address', 100))
   returning id into v_id;
@@ -5033,7 +5828,7 @@ begin
 end
 $$;
 comment on function private.open_session(uuid, jsonb) is
-  'Opens a session {refresh_hash, lifetime_seconds, user_agent, address} with its first refresh token; returns {session_id, user}.';
+  'Opens a session {refresh_hash, lifetime_seconds, user_agent, address} with its first refresh token; returns {session_id, user}, raises ACCOUNT_SUSPENDED.';
 
 -- sessions/functions/refresh_session.sql
 
@@ -5070,6 +5865,10 @@ begin
     return jsonb_build_object('outcome', 'reused');
   end if;
 
+  if exists (select from public.users u where u.id = v_session.user_id and u.suspended_at is not null) then
+    raise sqlstate 'PT403' using message = 'ACCOUNT_SUSPENDED';
+  end if;
+
   -- Under another secret the successor is another one, and takes the place of the first: there is one lineage.
   delete from private.refresh_tokens where token_hash = v_token.successor_hash and token_hash <> v_successor_hash;
   update private.refresh_tokens set used_at = now(), successor_hash = v_successor_hash where token_hash = v_hash;
@@ -5082,7 +5881,7 @@ end
 $$;
 grant execute on function public.refresh_session(text, text, integer) to service_role;
 comment on function public.refresh_session(text, text, integer) is
-  'Exchanges a refresh token for its successor (both as SHA-256 in hex), also again while that was never used. Returns {outcome: refreshed, session_id, user}, unknown, or reused: then the session has been ended.';
+  'Exchanges a refresh token for its successor (both as SHA-256 in hex), also again while that was never used. Returns {outcome: refreshed, session_id, user}, unknown, or reused: then the session has been ended. Raises ACCOUNT_SUSPENDED.';
 
 -- sessions/functions/session_json.sql
 
@@ -6303,6 +7102,7 @@ begin
         )
       ) with ordinality as i(user_id, version, usage, token_count, key, most_prompts, most_tokens, ord)
       left join public.tracker_counters c on c.user_id = i.user_id
+      left join public.users u on u.id = i.user_id
       left join public.balances b on b.subject_id = i.user_id
       left join private.idempotency_keys k on k.subject_id = i.user_id and k.key = i.key
      order by i.user_id, i.ord
@@ -6533,7 +7333,7 @@ language plpgsql stable security definer set search_path = ''
 as $$
 -- Definer: an admin may ask about everybody, which no API role may.
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return public.list_usage(
     p_limit, p_from, p_to, p_time_zone, p_filter, p_before_at, p_before_id, private.account_subjects(p_user_id)
   );
@@ -6736,7 +7536,7 @@ language plpgsql stable security definer set search_path = ''
 as $$
 -- Definer: an admin may ask about everybody, which no API role may.
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return public.summarize_usage(p_from, p_to, p_time_zone, p_group_by, private.account_subjects(p_user_id));
 end
 $$;
@@ -7056,13 +7856,14 @@ begin
   end if;
   return jsonb_build_object(
     'allowed', true,
+    'email', (select u.email from public.users u where u.id = v_user_id),
     'password_hash', (select c.password_hash from private.user_credentials c where c.user_id = v_user_id)
   );
 end
 $$;
 grant execute on function public.begin_password_change(jsonb) to service_role;
 comment on function public.begin_password_change(jsonb) is
-  'Counts an attempt before any hashing. Returns {allowed, retry_after} or {allowed, password_hash}, null for an account without a password.';
+  'Counts an attempt before any hashing. Returns {allowed, retry_after} or {allowed, email, password_hash}, null for an account without a password.';
 
 -- users/functions/change_password.sql
 
@@ -7433,6 +8234,9 @@ alter table private.user_credentials enable row level security;
 
 -- No policy and no grant: only functions with their definer's rights reach these.
 alter table private.admins enable row level security;
+alter table private.admin_sessions enable row level security;
+alter table private.admin_second_factors enable row level security;
+alter table private.admin_recovery_codes enable row level security;
 alter table public.audit_log enable row level security;
 
 -- api_keys/policies.sql

@@ -4,11 +4,13 @@ import type { Config } from '../config/config.js';
 import type { Database } from '../platform/database/client/database.js';
 import { apiKeyRoutes } from './api-keys/routes.js';
 import type { GoogleAccessTokens } from './google-access-tokens.js';
+import adminAuthentication from './guards/admin-guard.js';
 import userAuthentication from './guards/user-authentication.js';
 import { requireUser } from './guards/user-guard.js';
 import rateLimits from './limits/rate-limits.js';
 import { oauth } from './oauth/plugin.js';
 import { passwordResetRoutes } from './password-reset/routes.js';
+import { providePasswords } from './passwords.js';
 import { sessionPlugin } from './sessions/plugin.js';
 import { createSessions } from './sessions/sessions.js';
 import clientTokens from './tokens/client-tokens.js';
@@ -16,7 +18,7 @@ import clientTokens from './tokens/client-tokens.js';
 /** Dependencies of authentication. */
 export interface AuthenticationOptions {
   readonly database: Database;
-  readonly config: Pick<Config, 'http' | 'limits' | 'tokens'>;
+  readonly config: Pick<Config, 'http' | 'limits' | 'tokens' | 'admin' | 'passwords'>;
   /** The server's secrets: the first signs client tokens, all verify them. */
   readonly secrets: readonly string[];
 }
@@ -32,6 +34,8 @@ export interface AuthOptions extends Pick<AuthenticationOptions, 'database'> {
 const authenticationPlugin: FastifyPluginAsync<AuthenticationOptions> = async (app, { database, config, secrets }) => {
   await app.register(rateLimits, { database, config: config.limits, trustProxy: config.http.trustProxy });
   await app.register(clientTokens, { secrets });
+  await providePasswords(app, config.passwords);
+  await app.register(adminAuthentication, { secondFactor: config.admin.secondFactor });
   await app.register(userAuthentication, { database, accessSeconds: config.tokens.accessSeconds });
 };
 

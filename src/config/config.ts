@@ -42,6 +42,14 @@ export interface StripeConfig {
   readonly returnUrl: string;
 }
 
+/** How passwords are hashed and judged. */
+interface PasswordConfig {
+  /** Secrets mixed into hashes: the first into new ones, each into those made with it. */
+  readonly peppers: readonly string[];
+  /** Path of a sorted list of the SHA-1 digests of leaked passwords. */
+  readonly breachedFile?: string;
+}
+
 /** Returns the signing key of database tokens; the JWK wins where both are set. */
 function toSigningKey({ SUPABASE_JWT_SECRET, SUPABASE_JWT_SIGNING_KEY }: Environment): TokenKey | undefined {
   if (SUPABASE_JWT_SIGNING_KEY !== undefined) return { jwk: SUPABASE_JWT_SIGNING_KEY };
@@ -173,6 +181,11 @@ function toTrackerConfig(environment: Environment) {
   };
 }
 
+function toPasswordConfig({ PASSWORD_PEPPER, BREACHED_PASSWORDS_FILE }: Environment): PasswordConfig {
+  const peppers = PASSWORD_PEPPER === undefined ? [] : parseList(PASSWORD_PEPPER);
+  return { peppers, ...(BREACHED_PASSWORDS_FILE !== undefined && { breachedFile: BREACHED_PASSWORDS_FILE }) };
+}
+
 function toMailConfig({ SMTP_URL, SENDGRID_API_KEY, FROM_EMAIL }: Environment) {
   if (FROM_EMAIL === undefined) return undefined;
   if (SMTP_URL !== undefined) return { from: FROM_EMAIL, smtpUrl: SMTP_URL };
@@ -202,8 +215,10 @@ function toConfig(environment: Environment) {
     },
     admin: {
       username: environment.ADMIN_USERNAME,
+      secondFactor: environment.ADMIN_2FA,
       ...(ADMIN_PASSWORD !== undefined && { password: ADMIN_PASSWORD }),
     },
+    passwords: toPasswordConfig(environment),
     devices: {
       enrollment: environment.DEVICE_ENROLLMENT,
       enrollmentKey: environment.ENROLLMENT_KEY,
@@ -247,6 +262,14 @@ export function parseConfig(variables: Variables): Config {
  */
 export function parseDatabaseConfig(variables: Variables): DatabaseConfig {
   return toDatabaseConfig(parseEnvironment(variables, findDatabaseProblems));
+}
+
+/**
+ * Parses how passwords are hashed, for commands that need nothing else of a server's settings.
+ * @throws {StartupError} naming every bad variable at once, never a value
+ */
+export function parsePasswordConfig(variables: Variables): PasswordConfig {
+  return toPasswordConfig(parseEnvironment(variables, () => []));
 }
 
 /**

@@ -132,6 +132,24 @@ const Tokens = {
   ADMIN_PASSWORD: Type.Optional(
     Type.String({ minLength: 8, maxLength: 256, description: 'Password of the first admin; generated when embedded.' }),
   ),
+  PASSWORD_PEPPER: Type.Optional(
+    Type.String({
+      pattern: '^[^,\\s]{32,}(, ?[^,\\s]{32,}){0,9}$',
+      description:
+        'Secret of 32 characters at least that is mixed into password hashes; earlier ones, after commas, still verify.',
+    }),
+  ),
+  BREACHED_PASSWORDS_FILE: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        'Sorted list of SHA-1 digests of leaked passwords, as haveibeenpwned publishes it; new ones on it are refused.',
+    }),
+  ),
+  ADMIN_2FA: Type.Union([Type.Literal('optional'), Type.Literal('required')], {
+    default: 'optional',
+    description: 'required: an admin without a second factor can do nothing but set one up.',
+  }),
 };
 
 const Grants = {

@@ -50,12 +50,12 @@ t.test('a grant nobody has written is found, whatever it is on', async (t) => {
      grant select on table public.budgets to anon;
      grant update (name) on table public.users to authenticated;
      grant usage on sequence public.audit_log_id_seq to service_role;
-     grant execute on function private.audit(text, text, text, text, jsonb, jsonb) to public;
+     grant execute on function private.audit(text, text, text, text, jsonb, jsonb, text) to public;
      revoke select on table public.balances from authenticated;`,
   );
   t.strictSame(await auditGrants(t, url), {
     unwritten: [
-      'execute on function private.audit(text,text,text,text,jsonb,jsonb) to public',
+      'execute on function private.audit(text,text,text,text,jsonb,jsonb,text) to public',
       'select on table budgets to anon',
       'update on column users.name to authenticated',
       'usage on schema private to authenticated',

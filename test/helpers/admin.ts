@@ -28,11 +28,15 @@ function send(server: TestServer, token: string, method: Method, url: string, pa
 }
 
 /** Creates an admin and logs in. */
-export async function logInAsAdmin(server: TestServer, username = 'root'): Promise<TestAdmin> {
+export async function logInAsAdmin(
+  server: TestServer,
+  username = 'root',
+  role: 'viewer' | 'operator' | 'owner' = 'owner',
+): Promise<TestAdmin> {
   const p_password_hash = await hashPassword(PASSWORD);
   await server.backend.database.call(
     'manage_admin',
-    { p_command: 'create', p_username: username, p_password_hash },
+    { p_command: 'create', p_username: username, p_password_hash, p_role: role },
     AnyResult,
   );
   const response = await server.app.inject({
@@ -68,6 +72,8 @@ export function adminRoutes(device: string): readonly AdminRoute[] {
     { method: 'GET', url: '/api/users' },
     { method: 'GET', url: '/users' },
     { method: 'POST', url: '/api/admin/users', payload: { email: 'new@example.com' } },
+    { method: 'GET', url: '/api/admin/admins' },
+    { method: 'GET', url: '/api/admin/sessions' },
     { method: 'GET', url: '/api/admin/model-costs' },
     { method: 'PUT', url: '/api/admin/model-costs', payload: { model_costs: [{ model: 'gpt-5', cost: 2 }] } },
     { method: 'GET', url: '/api/admin/model-weights' },

@@ -20,7 +20,7 @@ function readRefusal(variables: Variables): string {
 
 /** The variables a refusal calls not valid, or missing. */
 function namedIn(refusal: string, complaint: 'is not valid' | 'is missing'): string[] {
-  return [...refusal.matchAll(new RegExp(`(?:^Bad configuration: |; )([A-Z_]+) ${complaint}`, 'g'))].map(
+  return [...refusal.matchAll(new RegExp(`(?:^Bad configuration: |; )([A-Z0-9_]+) ${complaint}`, 'g'))].map(
     ([, name = '']) => name,
   );
 }

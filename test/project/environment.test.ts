@@ -27,7 +27,7 @@ t.test('.env.example lists every variable with its description and default, all 
 t.test('docs/configuration.md lists every variable with its default and description', async (t) => {
   const page = await readProjectFile('docs/configuration.md');
   const rows = page.split('\n').flatMap((line) => {
-    const [, name, value, description] = /^\| `([A-Z_]+)` \| (?:`(.+?)`)? *\| (.+?) \|$/.exec(line) ?? [];
+    const [, name, value, description] = /^\| `([A-Z0-9_]+)` \| (?:`(.+?)`)? *\| (.+?) \|$/.exec(line) ?? [];
     return name === undefined || description === undefined ? [] : [{ name, description, value: value ?? '' }];
   });
   t.strictSame(

@@ -26,7 +26,7 @@ export const googleRoutes: FastifyPluginAsyncTypebox<GoogleRoutesOptions> = asyn
       schema: {
         summary: 'Find the account of a Google access token; it is created with its default tokens the first time',
         body: GoogleAccessTokenSchema,
-        response: { 200: GoogleUserSchema, ...errors(401) },
+        response: { 200: GoogleUserSchema, ...errors(401, 403) },
       },
     },
     async (request) => {

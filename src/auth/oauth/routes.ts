@@ -75,7 +75,7 @@ export const signInRoutes: FastifyPluginAsyncTypebox<SignInRoutesOptions> = asyn
         summary: 'Finish a sign-in: redirects to the client with a code, or opens a session where no client waits',
         params: ProviderParamsSchema,
         querystring: CallbackSchema,
-        response: { 200: SessionAnswerSchema, 302: RedirectSchema, ...errors(401, 404) },
+        response: { 200: SessionAnswerSchema, 302: RedirectSchema, ...errors(401, 403, 404) },
       },
     },
     async (request, reply) => {
@@ -101,7 +101,7 @@ export const signInRoutes: FastifyPluginAsyncTypebox<SignInRoutesOptions> = asyn
       schema: {
         summary: 'Exchange the code of a finished sign-in for tokens; it works once, within 2 minutes',
         body: ExchangeCodeSchema,
-        response: { 200: SessionAnswerSchema },
+        response: { 200: SessionAnswerSchema, ...errors(403) },
       },
     },
     async (request) => toAnswer(await exchangeCode(options, request, request.body)),

@@ -5,13 +5,14 @@ import { requireOutbox } from '../../platform/mail/outbox.js';
 import { normalizeEmail } from '../email.js';
 import { toNetwork } from '../limits/address.js';
 import { accountLimit } from '../limits/rate-limits.js';
-import { hashNewPassword } from '../passwords.js';
+import { getPasswords } from '../passwords.js';
 import { createOpaqueToken, sha256Hex } from '../tokens/crypto.js';
 import { createResetMessage } from './message.js';
 import { ForgotPasswordSchema, MessageSchema, PasswordResetSchema, ResetPasswordSchema } from './schemas.js';
 
 const RequestPasswordResetSchema = Type.Object({ mail_to: Type.Union([Type.String(), Type.Null()]) });
 
+const FoundResetSchema = Type.Object({ email: Type.Union([Type.String(), Type.Null()]) });
 const ResetSchema = Type.Pick(PasswordResetSchema, ['api_keys']);
 
 const ASKED = 'If there is an account with this address, a mail with a link is on its way to it.';
@@ -63,8 +64,10 @@ export const passwordResetRoutes: FastifyPluginAsyncTypebox<{ database: Database
     },
     async (request) => {
       const { token, new_password, revoke_api_keys: p_revoke_keys } = request.body;
-      const p_password_hash = await hashNewPassword(new_password, toNetwork(request));
-      const reset = { p_token_hash: sha256Hex(token), p_password_hash, p_revoke_keys };
+      const p_token_hash = sha256Hex(token);
+      const { email } = await database.call('find_password_reset', { p_token_hash }, FoundResetSchema);
+      const p_password_hash = await getPasswords(app).hashNew(new_password, [email ?? ''], toNetwork(request));
+      const reset = { p_token_hash, p_password_hash, p_revoke_keys };
       return { message: CHANGED, ...(await database.call('reset_password', reset, ResetSchema)) };
     },
   );

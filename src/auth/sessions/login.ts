@@ -4,7 +4,7 @@ import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
 import { normalizeEmail } from '../email.js';
 import { toNetwork, toRateLimitKey } from '../limits/address.js';
-import { hashNewPassword, verifyPassword } from '../passwords.js';
+import { getPasswords } from '../passwords.js';
 import { sha256Hex } from '../tokens/crypto.js';
 import type { LoginSchema, RegisterSchema } from './schemas.js';
 import { OpenedSessionSchema, type Sessions, type StartedSession } from './sessions.js';
@@ -20,7 +20,12 @@ export interface LoginOptions {
 const NullableText = Type.Union([Type.String(), Type.Null()]);
 const LoginAttemptSchema = Type.Union([
   Type.Object({ allowed: Type.Literal(false), retry_after: Type.Integer() }),
-  Type.Object({ allowed: Type.Literal(true), user_id: NullableText, password_hash: NullableText }),
+  Type.Object({
+    allowed: Type.Literal(true),
+    user_id: NullableText,
+    password_hash: NullableText,
+    changed_at: NullableText,
+  }),
 ]);
 const RefreshedSchema = Type.Union([
   Type.Composite([Type.Object({ outcome: Type.Literal('refreshed') }), OpenedSessionSchema]),
@@ -29,7 +34,7 @@ const RefreshedSchema = Type.Union([
 
 /**
  * Creates an account and logs it in.
- * @throws {ApiError} EMAIL_TAKEN, PASSWORD_TOO_COMMON
+ * @throws {ApiError} EMAIL_TAKEN, PASSWORD_TOO_COMMON, PASSWORD_PERSONAL, PASSWORD_BREACHED
  */
 export async function register(
   { database, sessions, defaultTokens }: LoginOptions,
@@ -39,7 +44,7 @@ export async function register(
   const { refreshToken, p_session } = sessions.prepare(request);
   const account = {
     p_email: normalizeEmail(email),
-    p_password_hash: await hashNewPassword(password, toNetwork(request)),
+    p_password_hash: await getPasswords(request.server).hashNew(password, [email, name ?? ''], toNetwork(request)),
     p_default_tokens: defaultTokens,
     p_session,
     ...(name !== undefined && { p_name: name.trim() }),
@@ -61,11 +66,16 @@ export async function logIn(
   const attempt = await database.call('begin_user_login', subject, LoginAttemptSchema);
   if (!attempt.allowed) throw new ApiError('RATE_LIMITED', { extras: { retry_after: attempt.retry_after } });
 
-  const { user_id: p_user_id, password_hash: p_password_hash } = attempt;
-  const matches = await verifyPassword(p_password_hash, credentials.password, toNetwork(request));
-  if (!matches || p_user_id === null || p_password_hash === null) throw new ApiError('INVALID_CREDENTIALS');
+  const { user_id: p_user_id, password_hash, changed_at: p_changed_at } = attempt;
+  const passwords = getPasswords(request.server);
+  const matches = await passwords.verify(password_hash, credentials.password, toNetwork(request));
+  if (!matches || p_user_id === null || password_hash === null || p_changed_at === null) {
+    throw new ApiError('INVALID_CREDENTIALS');
+  }
   const { refreshToken, p_session } = sessions.prepare(request);
-  const finish = { p_user_id, p_password_hash, p_address, p_session };
+  const isOutdated = passwords.isOutdated(password_hash);
+  const rehashed = isOutdated && { p_rehashed: await passwords.hash(credentials.password, toNetwork(request)) };
+  const finish = { p_user_id, p_changed_at, p_address, p_session, ...rehashed };
   return { opened: await database.call('finish_user_login', finish, OpenedSessionSchema), refreshToken };
 }
 

@@ -28,7 +28,7 @@ export interface VersionedTokens {
 }
 
 /** Creates the signer and verifier of an audience's tokens. */
-export function createVersionedTokens(audience: 'admin' | 'device'): VersionedTokens {
+export function createVersionedTokens(audience: 'device'): VersionedTokens {
   const ClaimsSchema = Type.Object({ aud: Type.Literal(audience), sub: SubjectSchema, ver: TokenVersionSchema });
   const compiled = TypeCompiler.Compile(ClaimsSchema);
 

@@ -10,13 +10,16 @@ const FlagSchema = Type.Boolean();
  * Creates the first admin if there is none: with ADMIN_PASSWORD, or with a generated password when embedded.
  * @returns the password just generated, to be shown once; undefined if none was
  */
-export async function ensureFirstAdmin(config: Config['admin'], backend: Backend): Promise<string | undefined> {
+export async function ensureFirstAdmin(
+  { admin: config, passwords }: Pick<Config, 'admin' | 'passwords'>,
+  backend: Backend,
+): Promise<string | undefined> {
   if (await backend.database.call('has_admin', {}, FlagSchema)) return undefined;
   const generated =
     config.password === undefined && backend.embedded ? randomBytes(15).toString('base64url') : undefined;
   const password = config.password ?? generated;
   if (password === undefined) return undefined;
-  const hash = await hashPassword(password);
+  const hash = await hashPassword(password, passwords.peppers[0]);
   const created = await backend.database.call(
     'create_first_admin',
     { p_username: config.username, p_password_hash: hash },

@@ -1,6 +1,8 @@
 import type { FastifyPluginAsync } from 'fastify';
 import { requireAdmin } from '../../auth/guards/admin-guard.js';
+import type { Config } from '../../config/config.js';
 import type { Database } from '../../platform/database/client/database.js';
+import { adminRoutes } from './admins/admin-routes.js';
 import { allocationRoutes } from './budget/allocation-routes.js';
 import { budgetRoutes } from './budget/budget-routes.js';
 import { modelCostRoutes } from './budget/model-cost-routes.js';
@@ -11,7 +13,10 @@ import { auditRoutes } from './reports/audit-routes.js';
 import { dashboardRoutes } from './reports/dashboard-routes.js';
 import { ledgerRoutes } from './reports/ledger-routes.js';
 import { loginRoutes } from './session/login-routes.js';
-import { passwordRoutes } from './session/password-routes.js';
+import { ownAccountRoutes } from './session/own-account-routes.js';
+import { secondFactorRoutes } from './session/second-factor-routes.js';
+import { accountRoutes } from './users/account-routes.js';
+import { accountViewRoutes } from './users/account-view-routes.js';
 import { userRoutes } from './users/user-routes.js';
 
 /** Dependencies of the admin routes. */
@@ -19,14 +24,18 @@ export interface AdminOptions {
   readonly database: Database;
   /** Tokens a new account starts with. */
   readonly defaultUserTokens: number;
+  readonly config: Config['admin'];
 }
 
 /** Serves contract 3, the admin's side: everything but the log-in is open to admins only. */
-export const admin: FastifyPluginAsync<AdminOptions> = async (app, { database, defaultUserTokens }) => {
-  await app.register(loginRoutes, { database });
+export const admin: FastifyPluginAsync<AdminOptions> = async (app, { database, defaultUserTokens, config }) => {
+  const session = { database, isSecondFactorRequired: config.secondFactor === 'required' };
+  await app.register(loginRoutes, session);
   await app.register(async (scope) => {
     requireAdmin(scope);
-    await scope.register(passwordRoutes, { database });
+    await scope.register(ownAccountRoutes, session);
+    await scope.register(secondFactorRoutes, session);
+    await scope.register(adminRoutes, { database });
     await scope.register(allocationRoutes, { database });
     await scope.register(budgetRoutes, { database });
     await scope.register(periodRoutes, { database });
@@ -37,5 +46,7 @@ export const admin: FastifyPluginAsync<AdminOptions> = async (app, { database, d
     await scope.register(ledgerRoutes, { database });
     await scope.register(auditRoutes, { database });
     await scope.register(userRoutes, { database, defaultUserTokens });
+    await scope.register(accountViewRoutes, { database });
+    await scope.register(accountRoutes, { database });
   });
 };

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { hashNewPassword, verifyPassword } from '../../auth/passwords.js';
+import type { Passwords } from '../../auth/passwords.js';
 import type { Caller } from '../../platform/database/client/caller.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
@@ -7,7 +7,11 @@ import { ChangedPasswordSchema, type ChangePasswordSchema } from './schemas.js';
 
 const BeginPasswordChangeSchema = Type.Union([
   Type.Object({ allowed: Type.Literal(false), retry_after: Type.Integer() }),
-  Type.Object({ allowed: Type.Literal(true), password_hash: Type.Union([Type.String(), Type.Null()]) }),
+  Type.Object({
+    allowed: Type.Literal(true),
+    email: Type.String(),
+    password_hash: Type.Union([Type.String(), Type.Null()]),
+  }),
 ]);
 
 const ChangedSchema = Type.Pick(ChangedPasswordSchema, ['api_keys']);
@@ -17,22 +21,23 @@ const ChangedSchema = Type.Pick(ChangedPasswordSchema, ['api_keys']);
  * and every API key where that is wished.
  * @returns the keys that go on
  * @throws {ApiError} RATE_LIMITED before any hashing; INVALID_CREDENTIALS where the current password is missing or
- *   wrong; PASSWORD_TOO_COMMON
+ *   wrong; PASSWORD_TOO_COMMON, PASSWORD_PERSONAL, PASSWORD_BREACHED
  * @throws {DatabaseError} INVALID_CREDENTIALS where the password was changed in the meantime
  */
 export async function changePassword(
   database: Database,
+  passwords: Passwords,
   caller: Caller,
   { current_password, new_password, revoke_api_keys }: Static<typeof ChangePasswordSchema>,
   network: string,
 ): Promise<Static<typeof ChangedSchema>> {
   const attempt = await database.call('begin_password_change', { p_caller: caller }, BeginPasswordChangeSchema);
   if (!attempt.allowed) throw new ApiError('RATE_LIMITED', { extras: { retry_after: attempt.retry_after } });
-  const { password_hash } = attempt;
-  if (password_hash !== null) await requireMatch(password_hash, current_password, network);
+  const { email, password_hash } = attempt;
+  if (password_hash !== null) await requireMatch(passwords, password_hash, current_password, network);
   const change = {
     p_caller: caller,
-    p_password_hash: await hashNewPassword(new_password, network),
+    p_password_hash: await passwords.hashNew(new_password, [email], network),
     p_revoke_keys: revoke_api_keys,
     ...(password_hash !== null && { p_verified_hash: password_hash }),
   };
@@ -40,11 +45,16 @@ export async function changePassword(
 }
 
 /** Rejects a password that is not the one hashed. @throws {ApiError} INVALID_CREDENTIALS */
-async function requireMatch(hash: string, password: string | undefined, network: string): Promise<void> {
+async function requireMatch(
+  passwords: Passwords,
+  hash: string,
+  password: string | undefined,
+  network: string,
+): Promise<void> {
   if (password === undefined) {
     throw new ApiError('INVALID_CREDENTIALS', { sentence: 'current_password is needed' });
   }
-  if (!(await verifyPassword(hash, password, network))) {
+  if (!(await passwords.verify(hash, password, network))) {
     throw new ApiError('INVALID_CREDENTIALS', { sentence: 'The current password is wrong' });
   }
 }

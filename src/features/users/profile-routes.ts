@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { getUser } from '../../auth/guards/user-guard.js';
 import { toNetwork } from '../../auth/limits/address.js';
+import { getPasswords } from '../../auth/passwords.js';
 import type { Caller } from '../../platform/database/client/caller.js';
 import { type Database, LONG_TIMEOUT_MS } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
@@ -71,7 +72,9 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (a
       },
     },
     async (request) => {
-      const { api_keys } = await changePassword(database, getUser(request), request.body, toNetwork(request));
+      const passwords = getPasswords(app);
+      const network = toNetwork(request);
+      const { api_keys } = await changePassword(database, passwords, getUser(request), request.body, network);
       return { message: 'The password was changed', api_keys };
     },
   );

@@ -177,6 +177,14 @@ t.test('a new password lists the keys that go on, and ends them where that is wi
 
   const revoked = await change('another long password', 'and one more password', { revoke_api_keys: true });
   t.strictSame(revoked.json().api_keys, []);
+  const lines = await sql<{ action: string }>(
+    'select action, request_id, address from audit_log where target = $1 order by id',
+    [`user:${user.id}`],
+  );
+  t.match(
+    lines,
+    ['create_api_key', 'set_password', 'set_password'].map((action) => ({ action, request_id: null, address: null })),
+  );
   t.equal((await sendWith(server, key, 'GET', '/api/users/me')).statusCode, 401);
 });
 

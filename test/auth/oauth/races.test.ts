@@ -63,7 +63,7 @@ t.test('a stranger whose log-in is not finished when the owner comes is put outs
   const session = { refresh_hash: randomBytes(32).toString('hex'), lifetime_seconds: 60 };
   await client.query('begin');
   const opened = await client.query(
-    `select public.finish_user_login(user_id, password_hash, '192.0.2.1', $2)
+    `select public.finish_user_login(user_id, updated_at::text, '192.0.2.1', $2)
        from private.user_credentials where user_id = $1`,
     [stranger.id, JSON.stringify(session)],
   );

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
-import { hashPassword } from '../../../src/auth/passwords.js';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { registerUser, type TestUser } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
@@ -78,16 +77,14 @@ t.test('the limits of people and of admins are counted apart', async (t) => {
 t.test('a log-in that was checked against a password changed meanwhile fails', async (t) => {
   const user = await registerUser(server);
   const { database } = server.backend;
-  const [row] = await server.database.sql<{ hash: string }>(
-    'select password_hash as hash from private.user_credentials where user_id = $1',
+  const [row] = await server.database.sql<{ at: string }>(
+    'select updated_at::text as at from private.user_credentials where user_id = $1',
     [user.id],
   );
-  await server.database.sql('update private.user_credentials set password_hash = $2 where user_id = $1', [
-    user.id,
-    await hashPassword('another long password'),
-  ]);
+  const change = { current_password: user.password, new_password: 'another long password' };
+  t.equal((await user.as('POST', '/api/users/me/password', change)).statusCode, 200);
   const p_session = { refresh_hash: 'ab'.repeat(32), lifetime_seconds: 60, user_agent: null, address: null };
-  const finish = { p_user_id: user.id, p_password_hash: row?.hash ?? '', p_address: '192.0.2.1', p_session };
+  const finish = { p_user_id: user.id, p_changed_at: row?.at ?? '', p_address: '192.0.2.1', p_session };
   await t.rejects(database.call('finish_user_login', finish, AnyResult), {
     code: 'PT401',
     message: 'INVALID_CREDENTIALS',

@@ -10,6 +10,7 @@ async function readState(server: TestServer): Promise<string> {
       (select jsonb_agg(p order by p.number) from periods p), (select jsonb_agg(p order by p.subject_kind) from budgets p),
       (select jsonb_agg(c order by c.model) from model_costs c), (select count(*) from audit_log),
       (select jsonb_agg(w order by w.model) from model_weights w),
+      (select jsonb_agg(s order by s.id) from private.admin_sessions s),
       (select count(*) from users), (select jsonb_agg(a order by a.id) from private.admins a)
     )::text as state`);
   return rows[0]?.state ?? '';
@@ -19,9 +20,14 @@ t.test('no token, a device token and forged admin tokens change nothing on any a
   const server = await openTestServer(t);
   const admin = await logInAsAdmin(server);
   const device = await server.registerDevice();
-  const [row] = await server.database.sql<{ id: string }>('select id from private.admins');
+  const [row] = await server.database.sql<{ id: string; sid: string }>(
+    'select a.id, s.id as sid from private.admins a join private.admin_sessions s on s.admin_id = a.id',
+  );
   const sign = (claims: object) =>
-    server.app.jwt.sign({ aud: 'admin', sub: row?.id, ver: 1, ...claims }, { expiresIn: 60 });
+    server.app.jwt.sign(
+      { aud: 'admin', sub: row?.id, ver: 1, sid: row?.sid, role: 'owner', mfa: true, ...claims },
+      { expiresIn: 60 },
+    );
   const tokens: Record<string, string | undefined> = {
     'no token': undefined,
     'a device token': device.token,
@@ -31,6 +37,9 @@ t.test('no token, a device token and forged admin tokens change nothing on any a
     'another version': sign({ ver: 2 }),
     'an unknown admin': sign({ sub: device.id }),
     'an invalid id': sign({ sub: 'x'.repeat(36) }),
+    'another session': sign({ sid: device.id }),
+    'no session': sign({ sid: undefined }),
+    'a role there is not': sign({ role: 'root' }),
     'a cut token': admin.token.slice(0, -2),
   };
   const before = await readState(server);

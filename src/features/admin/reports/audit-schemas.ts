@@ -18,6 +18,7 @@ const AuditEntrySchema = Type.Object({
   after: Type.Unknown(),
   request_id: NullableText,
   created_at: Type.String(),
+  address: NullableText,
 });
 export const AuditEntriesSchema = Type.Array(AuditEntrySchema);
 export const AuditSchema = Type.Object({ entries: AuditEntriesSchema, next_cursor: NextCursor });

@@ -1,13 +1,16 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { ADMIN_TOKEN_SECONDS, signAdminToken } from '../../../auth/guards/admin-guard.js';
-import type { Database } from '../../../platform/database/client/database.js';
 import { errors } from '../../../platform/http/error-schema.js';
 import { describeRoutes } from '../../../platform/http/route-defaults.js';
+import { toTokenAnswer } from './answer.js';
 import { logIn } from './login.js';
-import { AdminLoginSchema, AdminSessionSchema } from './session-schemas.js';
+import type { SessionOptions } from './own-account-routes.js';
+import { AdminLoginSchema, AdminTokenSchema } from './session-schemas.js';
 
 /** Serves `POST /admin/login`, the one admin route that is open to everyone. */
-export const loginRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
+export const loginRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (
+  app,
+  { database, isSecondFactorRequired },
+) => {
   describeRoutes(app, { tags: ['Admin: session'] });
 
   app.post(
@@ -15,13 +18,12 @@ export const loginRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = as
     {
       schema: {
         summary: 'Log in as admin',
+        description:
+          'Answers SECOND_FACTOR_REQUIRED to the right password where a second factor is set up and totp is missing.',
         body: AdminLoginSchema,
-        response: { 200: AdminSessionSchema, ...errors(401) },
+        response: { 200: AdminTokenSchema, ...errors(401) },
       },
     },
-    async (request) => {
-      const admin = await logIn(database, request.body, request);
-      return { token: signAdminToken(app, admin), expires_in: ADMIN_TOKEN_SECONDS };
-    },
+    async (request) => toTokenAnswer(app, await logIn(database, request, request.body), isSecondFactorRequired),
   );
 };

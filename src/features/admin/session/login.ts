@@ -1,61 +1,80 @@
-import { Type } from '@sinclair/typebox';
+import { type Static, Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
-import type { Actor } from '../../../auth/guards/admin-guard.js';
 import { toNetwork, toRateLimitKey } from '../../../auth/limits/address.js';
-import type { Limiter } from '../../../auth/limits/limiter.js';
-import { WRONG_PASSWORDS } from '../../../auth/limits/policies.js';
-import { hashNewPassword, verifyPassword } from '../../../auth/passwords.js';
-import { TokenVersionSchema } from '../../../auth/tokens/claims.js';
+import { getPasswords } from '../../../auth/passwords.js';
+import {
+  ADMIN_SESSION_SECONDS,
+  type AdminSessionClaims,
+  AdminSessionClaimsSchema,
+} from '../../../auth/tokens/admin-tokens.js';
 import { AnyResult, type Database } from '../../../platform/database/client/database.js';
 import { ApiError } from '../../../platform/errors.js';
+import type { AdminLoginSchema } from './session-schemas.js';
+import { toProof } from './totp.js';
 
-const BeginAdminLoginSchema = Type.Union([
+const NullableText = Type.Union([Type.String(), Type.Null()]);
+const BeginLoginSchema = Type.Union([
   Type.Object({ allowed: Type.Literal(false), retry_after: Type.Integer() }),
   Type.Object({
     allowed: Type.Literal(true),
-    id: Type.Union([Type.String(), Type.Null()]),
-    version: Type.Union([Type.Integer(), Type.Null()]),
-    password_hash: Type.Union([Type.String(), Type.Null()]),
+    id: NullableText,
+    password_hash: NullableText,
+    secret: NullableText,
   }),
 ]);
-const AdminCredentialsSchema = Type.Object({ username: Type.String(), password_hash: Type.String() });
+/** What SQL says of a code: a refusal that was counted. */
+const RefusedProofSchema = Type.Union([
+  Type.Object({ outcome: Type.Literal('limited'), retry_after: Type.Integer() }),
+  Type.Object({ outcome: Type.Literal('wrong') }),
+]);
+export const ProofOutcomeSchema = Type.Union([RefusedProofSchema, Type.Object({ outcome: Type.Literal('proved') })]);
+const FinishLoginSchema = Type.Union([
+  Type.Composite([Type.Object({ outcome: Type.Literal('opened') }), AdminSessionClaimsSchema]),
+  Type.Object({ outcome: Type.Literal('refused') }),
+  Type.Object({ outcome: Type.Literal('second_factor_required') }),
+  RefusedProofSchema,
+]);
 
-/**
- * Verifies an admin's name and password; an unknown name takes as long as a wrong password.
- * @throws {ApiError} INVALID_CREDENTIALS; RATE_LIMITED, before any hashing
- */
-export async function logIn(
-  database: Database,
-  credentials: { readonly username: string; readonly password: string },
-  request: FastifyRequest,
-): Promise<{ id: string; version: number }> {
-  const subject = { p_username: credentials.username, p_address: toRateLimitKey(request) };
-  const attempt = await database.call('begin_admin_login', subject, BeginAdminLoginSchema);
-  if (!attempt.allowed) throw new ApiError('RATE_LIMITED', { extras: { retry_after: attempt.retry_after } });
-  const matches = await verifyPassword(attempt.password_hash, credentials.password, toNetwork(request));
-  if (!matches || attempt.id === null || attempt.version === null) throw new ApiError('INVALID_CREDENTIALS');
-  await database.call('finish_admin_login', subject, AnyResult);
-  return { id: attempt.id, version: attempt.version };
+/** Returns the session a request opens, as SQL's functions take it, and what the audit log tells of it. */
+export function toAdminSession(request: FastifyRequest) {
+  return {
+    lifetime_seconds: ADMIN_SESSION_SECONDS,
+    user_agent: request.headers['user-agent'] ?? null,
+    address: request.ip,
+    request_id: request.id,
+  };
+}
+
+/** Returns the error for a code that was refused. */
+export function toProofError(refused: Static<typeof RefusedProofSchema>): ApiError {
+  if (refused.outcome === 'wrong') return new ApiError('INVALID_SECOND_FACTOR');
+  return new ApiError('RATE_LIMITED', { extras: { retry_after: refused.retry_after } });
 }
 
 /**
- * Changes the calling admin's password, which ends all their tokens.
- * @returns the version that new tokens must have
- * @throws {ApiError} INVALID_CREDENTIALS if the current password is wrong, RATE_LIMITED after some of that;
- *   PASSWORD_TOO_COMMON
+ * Logs an admin in; an unknown name takes as long as a wrong password, and no code is looked at before the password.
+ * @throws {ApiError} INVALID_CREDENTIALS; RATE_LIMITED, before any hashing; SECOND_FACTOR_REQUIRED and
+ *   INVALID_SECOND_FACTOR after the right password
  */
-export async function changePassword(
+export async function logIn(
   database: Database,
-  limiter: Limiter,
-  actor: Actor,
-  passwords: { readonly current_password: string; readonly new_password: string },
-  network: string,
-): Promise<number> {
-  const credentials = await database.call('admin_credentials', { p_actor: actor }, AdminCredentialsSchema);
-  await limiter.attempt(WRONG_PASSWORDS, `admin:${actor.id}`, async () => {
-    const matches = await verifyPassword(credentials.password_hash, passwords.current_password, network);
-    if (!matches) throw new ApiError('INVALID_CREDENTIALS');
-  });
-  const hash = await hashNewPassword(passwords.new_password, network);
-  return database.call('change_admin_password', { p_actor: actor, p_password_hash: hash }, TokenVersionSchema);
+  request: FastifyRequest,
+  { username, password, totp }: Static<typeof AdminLoginSchema>,
+): Promise<AdminSessionClaims> {
+  const p_address = toRateLimitKey(request);
+  const p_session = toAdminSession(request);
+  const attempt = await database.call('begin_admin_login', { p_username: username, p_address }, BeginLoginSchema);
+  if (!attempt.allowed) throw new ApiError('RATE_LIMITED', { extras: { retry_after: attempt.retry_after } });
+  const { id: p_id, password_hash: p_password_hash, secret } = attempt;
+  const matches = await getPasswords(request.server).verify(p_password_hash, password, toNetwork(request));
+  if (!matches || p_id === null || p_password_hash === null) {
+    await database.call('record_failed_admin_login', { p_username: username, p_session }, AnyResult);
+    throw new ApiError('INVALID_CREDENTIALS');
+  }
+  const proof = secret !== null && totp !== undefined && { p_proof: toProof(secret, totp) };
+  const finish = { p_id, p_password_hash, p_address, p_session, ...proof };
+  const result = await database.call('finish_admin_login', finish, FinishLoginSchema);
+  if (result.outcome === 'opened') return result;
+  if (result.outcome === 'refused') throw new ApiError('INVALID_CREDENTIALS');
+  throw result.outcome === 'second_factor_required' ? new ApiError('SECOND_FACTOR_REQUIRED') : toProofError(result);
 }

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { getActor } from '../../../auth/guards/admin-guard.js';
+import { getPasswords } from '../../../auth/passwords.js';
 import { UserSchema } from '../../../auth/user-schema.js';
 import type { Database } from '../../../platform/database/client/database.js';
 import { errors } from '../../../platform/http/error-schema.js';
@@ -45,7 +46,7 @@ export const userRoutes: FastifyPluginAsyncTypebox<UserRoutesOptions> = async (
       },
     },
     async (request, reply) => {
-      const user = await createUser(database, getActor(request), request.body, defaultUserTokens);
+      const user = await createUser(database, getPasswords(app), getActor(request), request.body, defaultUserTokens);
       return reply.code(201).send(user);
     },
   );

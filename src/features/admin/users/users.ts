@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { normalizeEmail } from '../../../auth/email.js';
 import type { Actor } from '../../../auth/guards/admin-guard.js';
-import { hashNewPassword } from '../../../auth/passwords.js';
+import type { Passwords } from '../../../auth/passwords.js';
 import { UserSchema } from '../../../auth/user-schema.js';
 import type { Database } from '../../../platform/database/client/database.js';
 import { decodeCursor, encodeCursor, TimePositionSchema } from '../../../platform/http/pagination.js';
@@ -30,11 +30,12 @@ export async function listUsers(
 /**
  * Creates an account.
  * @param tokens what its balance starts with
- * @throws {ApiError} PASSWORD_TOO_COMMON
+ * @throws {ApiError} PASSWORD_TOO_COMMON, PASSWORD_PERSONAL, PASSWORD_BREACHED
  * @throws {DatabaseError} EMAIL_TAKEN
  */
 export async function createUser(
   database: Database,
+  passwords: Passwords,
   actor: Actor,
   { email, name, password }: CreateUser,
   tokens: number,
@@ -44,7 +45,7 @@ export async function createUser(
     p_email: normalizeEmail(email),
     p_default_tokens: tokens,
     ...(name !== undefined && { p_name: name.trim() }),
-    ...(password !== undefined && { p_password_hash: await hashNewPassword(password) }),
+    ...(password !== undefined && { p_password_hash: await passwords.hashNew(password, [email, name ?? '']) }),
   };
   return database.call('create_user', account, UserSchema);
 }

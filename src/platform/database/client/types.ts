@@ -21,7 +21,6 @@ export type Database = {
     }
     Functions: {
       account_tier: { Args: { p_account: string }; Returns: string }
-      admin_credentials: { Args: { p_actor: Json }; Returns: Json }
       allocate: {
         Args: {
           p_actor: Json
@@ -57,6 +56,7 @@ export type Database = {
         Args: { p_address: string; p_username: string }
         Returns: Json
       }
+      begin_admin_proof: { Args: { p_actor: Json }; Returns: Json }
       begin_oauth_flow: {
         Args: {
           p_client_state?: string
@@ -68,14 +68,23 @@ export type Database = {
         Returns: boolean
       }
       begin_password_change: { Args: { p_caller: Json }; Returns: Json }
+      begin_second_factor: {
+        Args: { p_actor: Json; p_secret: string }
+        Returns: boolean
+      }
       begin_stripe_sync: { Args: { p_minutes: number }; Returns: boolean }
       begin_user_login: {
         Args: { p_address: string; p_email: string }
         Returns: Json
       }
       change_admin_password: {
-        Args: { p_actor: Json; p_password_hash: string }
-        Returns: number
+        Args: {
+          p_actor: Json
+          p_password_hash: string
+          p_session: Json
+          p_verified_hash: string
+        }
+        Returns: Json
       }
       change_password: {
         Args: {
@@ -102,6 +111,16 @@ export type Database = {
           upstream_id: string
         }[]
       }
+      confirm_second_factor: {
+        Args: {
+          p_actor: Json
+          p_recovery_hashes: string[]
+          p_secret: string
+          p_session: Json
+          p_step: number
+        }
+        Returns: Json
+      }
       confirm_user: {
         Args: { p_caller: Json; p_scope: string }
         Returns: boolean
@@ -116,6 +135,15 @@ export type Database = {
           p_input_tokens: number
           p_nano_usd?: number
           p_output_tokens: number
+        }
+        Returns: Json
+      }
+      create_admin: {
+        Args: {
+          p_actor: Json
+          p_password_hash: string
+          p_role: string
+          p_username: string
         }
         Returns: Json
       }
@@ -162,6 +190,11 @@ export type Database = {
         Returns: string
       }
       delete_account: { Args: { p_caller: Json }; Returns: Json }
+      delete_account_as: {
+        Args: { p_actor: Json; p_user_id: string }
+        Returns: Json
+      }
+      delete_admin: { Args: { p_actor: Json; p_id: string }; Returns: Json }
       delete_api_key: { Args: { p_caller: Json; p_id: string }; Returns: Json }
       delete_device: {
         Args: { p_actor: Json; p_device_id: string }
@@ -195,6 +228,14 @@ export type Database = {
         Returns: Json
       }
       effective_tier: { Args: { p_subscription: unknown }; Returns: string }
+      end_account_sessions: {
+        Args: { p_actor: Json; p_api_keys: boolean; p_user_id: string }
+        Returns: Json
+      }
+      end_admin_sessions: {
+        Args: { p_actor: Json; p_session_id?: string }
+        Returns: Json
+      }
       end_session: {
         Args: { p_caller: Json; p_session_id: string }
         Returns: Json
@@ -249,19 +290,28 @@ export type Database = {
         Args: { p_default_tokens: number; p_identity: Json }
         Returns: Json
       }
+      find_password_reset: { Args: { p_token_hash: string }; Returns: Json }
       finish_admin_login: {
-        Args: { p_address: string; p_username: string }
-        Returns: boolean
+        Args: {
+          p_address: string
+          p_id: string
+          p_password_hash: string
+          p_proof?: Json
+          p_session: Json
+        }
+        Returns: Json
       }
       finish_user_login: {
         Args: {
           p_address: string
-          p_password_hash: string
+          p_changed_at: string
+          p_rehashed?: string
           p_session: Json
           p_user_id: string
         }
         Returns: Json
       }
+      get_account: { Args: { p_actor: Json; p_user_id: string }; Returns: Json }
       get_budget: { Args: { p_actor: Json; p_kind: string }; Returns: Json }
       get_plan: { Args: { p_tier: string }; Returns: Json }
       get_profile: { Args: { p_caller: Json }; Returns: Json }
@@ -277,6 +327,26 @@ export type Database = {
         }
         Returns: boolean
       }
+      list_account_api_keys: {
+        Args: { p_actor: Json; p_user_id: string }
+        Returns: Json
+      }
+      list_account_devices: {
+        Args: { p_actor: Json; p_user_id: string }
+        Returns: Json
+      }
+      list_account_ledger: {
+        Args: {
+          p_actor: Json
+          p_before_at?: string
+          p_before_id?: string
+          p_limit: number
+          p_user_id: string
+        }
+        Returns: Json
+      }
+      list_admin_sessions: { Args: { p_actor: Json }; Returns: Json }
+      list_admins: { Args: { p_actor: Json }; Returns: Json }
       list_all_usage: {
         Args: {
           p_actor: Json
@@ -361,6 +431,7 @@ export type Database = {
         Args: {
           p_command: string
           p_password_hash?: string
+          p_role?: string
           p_username: string
         }
         Returns: Json
@@ -405,6 +476,10 @@ export type Database = {
         }
         Returns: Json
       }
+      record_failed_admin_login: {
+        Args: { p_session: Json; p_username: string }
+        Returns: boolean
+      }
       record_features: {
         Args: { p_items: Json; p_retention_months: number }
         Returns: Json
@@ -443,6 +518,10 @@ export type Database = {
         }
         Returns: Json
       }
+      remove_second_factor: {
+        Args: { p_actor: Json; p_proof: Json }
+        Returns: Json
+      }
       request_password_reset: {
         Args: { p_email: string; p_token_hash: string }
         Returns: Json
@@ -466,6 +545,10 @@ export type Database = {
       }
       restore_settings: {
         Args: { p_caller: Json; p_device?: string; p_version: number }
+        Returns: Json
+      }
+      set_account_plan: {
+        Args: { p_actor: Json; p_tier: string; p_user_id: string }
         Returns: Json
       }
       set_budget: {
@@ -512,10 +595,24 @@ export type Database = {
         }
         Returns: Json
       }
+      suspend_account: {
+        Args: { p_actor: Json; p_suspended: boolean; p_user_id: string }
+        Returns: Json
+      }
       track_usage: { Args: { p_items: Json }; Returns: Json }
       tracker_subject: { Args: { p_email: string }; Returns: Json }
       unlink_device: {
         Args: { p_caller: Json; p_device_id: string }
+        Returns: Json
+      }
+      update_admin: {
+        Args: {
+          p_actor: Json
+          p_id: string
+          p_password_hash?: string
+          p_reset_second_factor?: boolean
+          p_role?: string
+        }
         Returns: Json
       }
       update_device: {

@@ -12,10 +12,13 @@ begin
   end if;
   select * into v_admin from private.admins where username = p_username;
   return jsonb_build_object(
-    'allowed', true, 'id', v_admin.id, 'version', v_admin.version, 'password_hash', v_admin.password_hash
+    'allowed', true, 'id', v_admin.id, 'password_hash', v_admin.password_hash,
+    'secret', (
+      select f.secret from private.admin_second_factors f where f.admin_id = v_admin.id and f.confirmed_at is not null
+    )
   );
 end
 $$;
 grant execute on function public.begin_admin_login(text, text) to service_role;
 comment on function public.begin_admin_login(text, text) is
-  'Counts a log-in attempt before any hashing. Returns {allowed, retry_after} or {allowed, id, version, password_hash}, nulls for an unknown name.';
+  'Counts a log-in attempt before any hashing. Returns {allowed, retry_after} or {allowed, id, password_hash, secret}: nulls for an unknown name, secret null without a second factor.';

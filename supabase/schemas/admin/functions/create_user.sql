@@ -16,8 +16,8 @@ begin
   if p_password_hash is not null then
     insert into private.user_credentials (user_id, password_hash) values (v_user.id, p_password_hash);
   end if;
-  perform private.audit(
-    v_actor, p_actor ->> 'request_id', 'create_user', 'user:' || v_user.id, null, private.balance_json(v_user.id)
+  perform private.audit_admin(
+    p_actor, 'create_user', 'user:' || v_user.id, null, private.balance_json(v_user.id)
   );
   return private.user_json(v_user);
 end

@@ -7,7 +7,7 @@ language plpgsql stable security definer set search_path = '' set timezone = 'UT
 as $$
 -- Definer: reads every device, which no API role may.
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return jsonb_build_object(
     'budget', private.budget_json('device') || jsonb_build_object('users', private.budget_json('user')),
     'device_count', (select count(*) from public.devices where deleted_at is null),

@@ -8,7 +8,7 @@ as $$
 declare
   v_pattern text := '%' || replace(replace(replace(lower(p_query), '\', '\\'), '%', '\%'), '_', '\_') || '%';
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return jsonb_build_object(
     'count', (
       select count(*) from public.users u

@@ -28,6 +28,10 @@ begin
     ))
   )
   returning * into v_key;
+  perform private.audit(
+    'user:' || v_user_id, null, 'create_api_key', 'user:' || v_user_id, null,
+    jsonb_build_object('id', v_key.id, 'scopes', v_key.scopes, 'expires_at', v_key.expires_at)
+  );
   return private.api_key_json(v_key);
 exception
   -- Well formed, but there is no such time.

@@ -10,6 +10,9 @@ begin
   if not found then
     raise sqlstate 'PT404' using message = 'API_KEY_NOT_FOUND';
   end if;
+  perform private.audit(
+    'user:' || v_user_id, null, 'delete_api_key', 'user:' || v_user_id, jsonb_build_object('id', p_id), null
+  );
   return jsonb_build_object('id', p_id, 'deleted', true);
 end
 $$;

@@ -4,6 +4,10 @@ returns jsonb
 language plpgsql volatile set search_path = ''
 as $$
 begin
+  perform private.audit(
+    'user:' || p_user_id, null, 'set_password', 'user:' || p_user_id, null,
+    jsonb_build_object('revoked_api_keys', p_revoke)
+  );
   if p_revoke then
     delete from private.api_keys where user_id = p_user_id;
   end if;
@@ -11,4 +15,4 @@ begin
 end
 $$;
 comment on function private.keys_after_password(uuid, boolean) is
-  'Ends all keys of an account where that is wished; returns those that go on.';
+  'After a new password: records it, ends all keys of the account where that is wished, and returns those that go on.';

@@ -44,8 +44,8 @@ begin
   end if;
 
   v_answer := private.balance_json(p_subject_id) || jsonb_build_object('from', private.balance_json(p_from_id));
-  perform private.audit(
-    v_actor, p_actor ->> 'request_id', case when p_from_id is null then 'allocate' else 'transfer' end,
+  perform private.audit_admin(
+    p_actor, case when p_from_id is null then 'allocate' else 'transfer' end,
     p_kind || ':' || p_subject_id, v_before,
     jsonb_build_object('to', private.balance_json(p_subject_id), 'from', private.balance_json(p_from_id))
   );

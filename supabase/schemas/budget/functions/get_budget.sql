@@ -4,7 +4,7 @@ language plpgsql stable security definer set search_path = ''
 as $$
 -- Definer: reads every balance, which no API role may.
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return private.budget_json(p_kind);
 end
 $$;

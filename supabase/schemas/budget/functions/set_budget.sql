@@ -9,8 +9,8 @@ declare
 begin
   select total into strict v_before from public.budgets where subject_kind = p_kind for update;
   update public.budgets set total = p_total, updated_at = now() where subject_kind = p_kind;
-  perform private.audit(
-    v_actor, p_actor ->> 'request_id', 'set_budget', p_kind,
+  perform private.audit_admin(
+    p_actor, 'set_budget', p_kind,
     jsonb_build_object('total', v_before), jsonb_build_object('total', p_total)
   );
   return private.budget_json(p_kind);

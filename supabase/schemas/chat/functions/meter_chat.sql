@@ -148,9 +148,14 @@ begin
         v_answer := '{"code": "RESERVATION_SETTLED"}';
       elsif v_item.op = 'extend' then
         -- Also with nothing to add: a running stream says that it is still there, and how far it has come.
-        v_output := private.affordable_tokens(
-          v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved, v_generation.output_weight
-        );
+        v_output := case
+          when exists (
+            select from public.users u where u.id = v_generation.subject_id and u.suspended_at is not null
+          ) then 0
+          else private.affordable_tokens(
+            v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved, v_generation.output_weight
+          )
+        end;
         v_amount := private.weighted_tokens(v_generation, 0, v_output);
         update public.balances b
            set reserved = b.reserved + v_amount, updated_at = now()

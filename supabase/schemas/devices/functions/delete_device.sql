@@ -11,8 +11,8 @@ begin
   perform from public.budgets where subject_kind = 'device' for update;
   v_before := private.lock_device(p_device_id);
   v_unused := private.close_device(p_device_id, v_actor, 'device deleted');
-  perform private.audit(
-    v_actor, p_actor ->> 'request_id', 'delete_device', 'device:' || p_device_id, v_before,
+  perform private.audit_admin(
+    p_actor, 'delete_device', 'device:' || p_device_id, v_before,
     jsonb_build_object('returned', v_unused)
   );
   return jsonb_build_object('device_id', p_device_id, 'returned', v_unused);

@@ -16,8 +16,8 @@ begin
          token_version = token_version + case when p_rotate then 1 else 0 end
    where id = p_device_id;
   v_after := private.device_json(p_device_id);
-  perform private.audit(
-    v_actor, p_actor ->> 'request_id',
+  perform private.audit_admin(
+    p_actor,
     case
       when p_rotate then 'rotate_device'
       when p_name is not null then 'rename_device'

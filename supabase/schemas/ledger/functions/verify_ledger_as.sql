@@ -4,7 +4,7 @@ language plpgsql stable security definer set search_path = '' set statement_time
 as $$
 -- Definer: verify_ledger reads every row.
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return (
     select jsonb_build_object('ok', bool_and(v.ok), 'checks', jsonb_agg(to_jsonb(v))) from public.verify_ledger() v
   );

@@ -11,6 +11,7 @@ begin
   delete from private.sessions
    where id in (select s.id from private.sessions s where s.expires_at <= now() for update skip locked);
   get diagnostics v_sessions = row_count;
+  delete from private.admin_sessions where expires_at <= now();
   delete from private.refresh_tokens
    where token_hash in (select t.token_hash from private.refresh_tokens t where t.expires_at <= now() for update skip locked);
   get diagnostics v_tokens = row_count;

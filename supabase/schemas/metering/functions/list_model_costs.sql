@@ -4,7 +4,7 @@ language plpgsql stable security definer set search_path = '' set timezone = 'UT
 as $$
 -- Definer: no API role may read model_costs.
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return (select jsonb_agg(jsonb_build_object('model', c.model, 'cost', c.cost, 'updated_at', c.updated_at) order by c.model)
             from public.model_costs c);
 end

@@ -43,7 +43,7 @@ begin
   for v_item in
     select i.ord::integer as ord, i.op, i.device_id, i.prompt_count, coalesce(i.reserve, false) as reserve,
            i.key, i.reservation_id, i.model,
-           d.id is not null and d.token_version = i.token_version as known, d.blocked, d.user_id,
+           d.id is not null and d.token_version = i.token_version as known, d.blocked, d.user_id, o.suspended_at,
            b.allocated, b.used, b.reserved, b.period,
            coalesce(c.cost, standard.cost, 1)::bigint * i.prompt_count as cost,
            r.status as hold_status, r.amount as hold_amount,
@@ -58,6 +58,7 @@ begin
           ) with ordinality as item(op, device_id, token_version, model, prompt_count, reserve, key, reservation_id, ord)
       ) i
       left join public.devices d on d.id = i.device_id
+      left join public.users o on o.id = d.user_id
       left join public.balances b on b.subject_id = d.id
       left join public.model_costs c on c.model = i.model
       left join public.model_costs standard on standard.model = '*'
@@ -78,6 +79,7 @@ begin
     v_answer := case
       when not v_item.known then '{"code": "INVALID_TOKEN"}'::jsonb
       when v_item.blocked then '{"code": "DEVICE_BLOCKED"}'::jsonb
+      when v_item.suspended_at is not null then '{"code": "ACCOUNT_SUSPENDED"}'::jsonb
     end;
 
     -- A key seen before, in an earlier call or earlier in this one, repeats its answer.

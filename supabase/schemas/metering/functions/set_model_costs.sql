@@ -18,8 +18,8 @@ begin
    order by 1, given.ord desc
   on conflict (model) do update set cost = excluded.cost, updated_at = now()
    where public.model_costs.cost <> excluded.cost;
-  perform private.audit(
-    v_actor, p_actor ->> 'request_id', 'set_model_costs', null, v_before, public.list_model_costs(p_actor)
+  perform private.audit_admin(
+    p_actor, 'set_model_costs', null, v_before, public.list_model_costs(p_actor)
   );
   return public.list_model_costs(p_actor);
 end

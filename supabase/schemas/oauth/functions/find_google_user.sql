@@ -9,9 +9,12 @@ begin
   if v_user.id is null then
     raise sqlstate 'PT401' using message = 'INVALID_ACCESS_TOKEN';
   end if;
+  if v_user.suspended_at is not null then
+    raise sqlstate 'PT403' using message = 'ACCOUNT_SUSPENDED';
+  end if;
   return private.user_json(v_user);
 end
 $$;
 grant execute on function public.find_google_user(jsonb, bigint) to service_role;
 comment on function public.find_google_user(jsonb, bigint) is
-  'Returns the account of a person Google vouches for, made where there is none yet; raises INVALID_ACCESS_TOKEN where the address is another person''s.';
+  'Returns the account of a person Google vouches for, made where there is none yet; raises INVALID_ACCESS_TOKEN where the address is another person''s, ACCOUNT_SUSPENDED.';

@@ -4,7 +4,7 @@ language plpgsql stable security definer set search_path = '' set timezone = 'UT
 as $$
 -- Definer: reads every device's history, which no API role may.
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return (
     select coalesce(jsonb_agg(to_jsonb(page) order by page.number desc), '[]')
       from (

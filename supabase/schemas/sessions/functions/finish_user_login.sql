@@ -1,22 +1,24 @@
 create or replace function public.finish_user_login(
-  p_user_id uuid, p_password_hash text, p_address text, p_session jsonb
+  p_user_id uuid, p_changed_at text, p_address text, p_session jsonb, p_rehashed text default null
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes sessions and counters, which no API role may.
 begin
-  -- The hash the password was checked against must still be the account's; the lock lets no change slip between.
+  -- The password that was checked must still be the account's; the lock lets no change slip between. A hash brought up to
+  -- date by another log-in at the same time is of the same password, and leaves the time of its change as it is.
   perform from private.user_credentials c
-   where c.user_id = p_user_id and c.password_hash = p_password_hash
-     for share;
+   where c.user_id = p_user_id and c.updated_at = p_changed_at::timestamptz
+     for update;
   if not found then
     raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
   end if;
+  update private.user_credentials set password_hash = p_rehashed where user_id = p_user_id and p_rehashed is not null;
   perform private.login_succeeded('user', p_user_id::text, p_address);
   return private.open_session(p_user_id, p_session);
 end
 $$;
-grant execute on function public.finish_user_login(uuid, text, text, jsonb) to service_role;
-comment on function public.finish_user_login(uuid, text, text, jsonb) is
-  'After the right password: opens a session, if the password is still that one. Returns {session_id, user}; raises INVALID_CREDENTIALS.';
+grant execute on function public.finish_user_login(uuid, text, text, jsonb, text) to service_role;
+comment on function public.finish_user_login(uuid, text, text, jsonb, text) is
+  'After the right password: opens a session, if the password was not changed since, and keeps a hash of it made with today''s pepper, where one is given. Returns {session_id, user}; raises INVALID_CREDENTIALS, ACCOUNT_SUSPENDED.';

@@ -7,7 +7,8 @@ begin
   on conflict (account, address) do update set last_login_at = now();
   delete from private.login_attempts
    where (scope, key) in (
-     (p_realm || ':address', p_address), (p_realm || ':known', p_account || ' ' || p_address)
+     (p_realm || ':address', p_address), (p_realm || ':known', p_account || ' ' || p_address),
+     (p_realm || ':pair', p_account || ' ' || p_address)
    );
 end
 $$;

@@ -6,6 +6,9 @@ declare
   v_expires_at timestamptz := now() + make_interval(secs => (p_session ->> 'lifetime_seconds')::integer);
   v_id uuid;
 begin
+  if exists (select from public.users u where u.id = p_user_id and u.suspended_at is not null) then
+    raise sqlstate 'PT403' using message = 'ACCOUNT_SUSPENDED';
+  end if;
   insert into private.sessions (user_id, expires_at, user_agent, address)
   values (p_user_id, v_expires_at, left(p_session ->> 'user_agent', 300), left(p_session ->> 'address', 100))
   returning id into v_id;
@@ -15,4 +18,4 @@ begin
 end
 $$;
 comment on function private.open_session(uuid, jsonb) is
-  'Opens a session {refresh_hash, lifetime_seconds, user_agent, address} with its first refresh token; returns {session_id, user}.';
+  'Opens a session {refresh_hash, lifetime_seconds, user_agent, address} with its first refresh token; returns {session_id, user}, raises ACCOUNT_SUSPENDED.';

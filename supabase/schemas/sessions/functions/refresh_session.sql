@@ -31,6 +31,10 @@ begin
     return jsonb_build_object('outcome', 'reused');
   end if;
 
+  if exists (select from public.users u where u.id = v_session.user_id and u.suspended_at is not null) then
+    raise sqlstate 'PT403' using message = 'ACCOUNT_SUSPENDED';
+  end if;
+
   -- Under another secret the successor is another one, and takes the place of the first: there is one lineage.
   delete from private.refresh_tokens where token_hash = v_token.successor_hash and token_hash <> v_successor_hash;
   update private.refresh_tokens set used_at = now(), successor_hash = v_successor_hash where token_hash = v_hash;
@@ -43,4 +47,4 @@ end
 $$;
 grant execute on function public.refresh_session(text, text, integer) to service_role;
 comment on function public.refresh_session(text, text, integer) is
-  'Exchanges a refresh token for its successor (both as SHA-256 in hex), also again while that was never used. Returns {outcome: refreshed, session_id, user}, unknown, or reused: then the session has been ended.';
+  'Exchanges a refresh token for its successor (both as SHA-256 in hex), also again while that was never used. Returns {outcome: refreshed, session_id, user}, unknown, or reused: then the session has been ended. Raises ACCOUNT_SUSPENDED.';

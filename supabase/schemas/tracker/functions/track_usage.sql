@@ -33,7 +33,7 @@ begin
 
   for v_item in
     select i.ord::integer as ord, i.user_id, i.usage, i.token_count, i.key, i.most_prompts, i.most_tokens,
-           c.user_id is not null as known, i.version is distinct from c.version as revoked,
+           c.user_id is not null as known, u.suspended_at, i.version is distinct from c.version as revoked,
            c.prompts, c.tokens, b.period,
            case when c.counted_on = v_today then c.day_prompts else 0 end as day_prompts,
            case when c.counted_on = v_today then c.day_tokens else 0 end as day_tokens,
@@ -44,6 +44,7 @@ begin
         )
       ) with ordinality as i(user_id, version, usage, token_count, key, most_prompts, most_tokens, ord)
       left join public.tracker_counters c on c.user_id = i.user_id
+      left join public.users u on u.id = i.user_id
       left join public.balances b on b.subject_id = i.user_id
       left join private.idempotency_keys k on k.subject_id = i.user_id and k.key = i.key
      order by i.user_id, i.ord
@@ -60,6 +61,7 @@ begin
     v_answer := case
       when not v_item.known then '{"code": "USER_NOT_FOUND"}'::jsonb
       when v_item.revoked then '{"code": "TRACKER_TOKEN_INVALID"}'::jsonb
+      when v_item.suspended_at is not null then '{"code": "ACCOUNT_SUSPENDED"}'::jsonb
     end;
 
     -- A key seen before, in an earlier call or earlier in this one, repeats its answer.

@@ -7,7 +7,7 @@ language plpgsql stable security definer set search_path = ''
 as $$
 -- Definer: an admin may ask about everybody, which no API role may.
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return public.list_usage(
     p_limit, p_from, p_to, p_time_zone, p_filter, p_before_at, p_before_id, private.account_subjects(p_user_id)
   );

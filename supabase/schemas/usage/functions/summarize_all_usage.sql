@@ -6,7 +6,7 @@ language plpgsql stable security definer set search_path = ''
 as $$
 -- Definer: an admin may ask about everybody, which no API role may.
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return public.summarize_usage(p_from, p_to, p_time_zone, p_group_by, private.account_subjects(p_user_id));
 end
 $$;

@@ -12,10 +12,11 @@ begin
   end if;
   return jsonb_build_object(
     'allowed', true,
+    'email', (select u.email from public.users u where u.id = v_user_id),
     'password_hash', (select c.password_hash from private.user_credentials c where c.user_id = v_user_id)
   );
 end
 $$;
 grant execute on function public.begin_password_change(jsonb) to service_role;
 comment on function public.begin_password_change(jsonb) is
-  'Counts an attempt before any hashing. Returns {allowed, retry_after} or {allowed, password_hash}, null for an account without a password.';
+  'Counts an attempt before any hashing. Returns {allowed, retry_after} or {allowed, email, password_hash}, null for an account without a password.';
