@@ -11,6 +11,7 @@ import { oauth } from './oauth/plugin.js';
 import { passwordResetRoutes } from './password-reset/routes.js';
 import { sessionPlugin } from './sessions/plugin.js';
 import { createSessions } from './sessions/sessions.js';
+import { verificationRoutes } from './sign-up/verification-routes.js';
 import clientTokens from './tokens/client-tokens.js';
 
 /** Dependencies of authentication. */
@@ -23,7 +24,7 @@ export interface AuthenticationOptions {
 
 /** Dependencies of the routes of signing in. */
 export interface AuthOptions extends AuthenticationOptions {
-  readonly config: Pick<Config, 'http' | 'tokens' | 'users' | 'signIn'>;
+  readonly config: Pick<Config, 'http' | 'tokens' | 'signUp' | 'signIn'>;
   readonly googleAccessTokens: GoogleAccessTokens;
 }
 
@@ -39,14 +40,15 @@ export const authentication = fp(authenticationPlugin, { name: 'authentication' 
 /** Serves accounts and how people sign in: passwords, sessions, API keys, forgotten passwords, other providers. */
 export const auth: FastifyPluginAsync<AuthOptions> = async (app, { database, config, secret, googleAccessTokens }) => {
   const { publicUrl } = config.http;
-  const { defaultTokens } = config.users;
+  const { signUp } = config;
   const sessions = createSessions(app, config.tokens, secret);
-  const accounts = { database, sessions, defaultTokens };
+  const accounts = { database, sessions, signUp, publicUrl };
   await app.register(sessionPlugin, accounts);
   await app.register(async (scope) => {
     requireUser(scope);
     await scope.register(apiKeyRoutes, { database });
   });
-  await app.register(passwordResetRoutes, { database, publicUrl });
-  await app.register(oauth, { ...accounts, config: config.signIn, publicUrl, secret, googleAccessTokens });
+  await app.register(passwordResetRoutes, { database, signUp, publicUrl });
+  await app.register(verificationRoutes, { database, signUp, publicUrl });
+  await app.register(oauth, { ...accounts, config: config.signIn, secret, googleAccessTokens });
 };

@@ -129,6 +129,16 @@ function toStripeConfig(environment: Environment): StripeConfig | undefined {
   };
 }
 
+/** Returns how accounts come about; where tokens cost the operator money, an address has to be proved for them. */
+function toSignUpConfig({ SIGNUP, DEFAULT_USER_TOKENS, OPENROUTER_API_KEY, STRIPE_SECRET_KEY }: Environment) {
+  const costsMoney = OPENROUTER_API_KEY !== undefined || STRIPE_SECRET_KEY !== undefined;
+  return {
+    mode: SIGNUP ?? (costsMoney ? 'verified' : 'open'),
+    /** Tokens an account starts with, paid once per proved identity. */
+    defaultTokens: DEFAULT_USER_TOKENS,
+  } as const;
+}
+
 function toMailConfig({ SMTP_URL, SENDGRID_API_KEY, FROM_EMAIL }: Environment) {
   if (FROM_EMAIL === undefined) return undefined;
   if (SMTP_URL !== undefined) return { from: FROM_EMAIL, smtpUrl: SMTP_URL };
@@ -166,7 +176,7 @@ function toConfig(environment: Environment) {
       /** Tokens a new device starts with; none before an admin approved it. */
       defaultTokens: environment.DEVICE_ENROLLMENT === 'approval' ? 0 : environment.DEFAULT_DEVICE_TOKENS,
     },
-    users: { defaultTokens: environment.DEFAULT_USER_TOKENS },
+    signUp: toSignUpConfig(environment),
     tracker: {
       hasEmailOnlySignup: environment.EMAIL_ONLY_SIGNUP === 'on',
       promptThreshold: environment.PROMPT_THRESHOLD,

@@ -68,6 +68,8 @@ export function adminRoutes(device: string): readonly AdminRoute[] {
     { method: 'GET', url: '/api/users' },
     { method: 'GET', url: '/users' },
     { method: 'POST', url: '/api/admin/users', payload: { email: 'new@example.com' } },
+    { method: 'POST', url: '/api/admin/invitations', payload: { tokens: 5 } },
+    { method: 'GET', url: '/api/admin/invitations' },
     { method: 'GET', url: '/api/admin/model-costs' },
     { method: 'PUT', url: '/api/admin/model-costs', payload: { model_costs: [{ model: 'gpt-5', cost: 2 }] } },
     { method: 'GET', url: '/api/admin/ledger/verify' },

@@ -43,7 +43,7 @@ const INVALID: readonly (readonly [name: string, value: string])[] = [
   ['DEFAULT_DEVICE_TOKENS', 'many'],
   ['DEFAULT_DEVICE_TOKENS', '-5'],
   ['DEFAULT_DEVICE_TOKENS', '1000000000001'],
-  ['DEVICE_ENROLLMENT', 'closed'],
+  ['DEVICE_ENROLLMENT', 'shut'],
   ['ENROLLMENT_KEY', 'seven77'],
   ['JWT_EXPIRES_IN', '7'],
   ['JWT_EXPIRES_IN', '0d'],
@@ -65,6 +65,7 @@ const INVALID: readonly (readonly [name: string, value: string])[] = [
   ['PAYMENT_GRACE_DAYS', '91'],
   ['FROM_EMAIL', 'nobody'],
   ['RATE_LIMIT', 'sometimes'],
+  ['SIGNUP', 'ajar'],
 ];
 /** What some variables want beside them. */
 const COMPANIONS: Readonly<Record<string, Variables>> = {

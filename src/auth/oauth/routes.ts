@@ -75,7 +75,7 @@ export const signInRoutes: FastifyPluginAsyncTypebox<SignInRoutesOptions> = asyn
         summary: 'Finish a sign-in: redirects to the client with a code, or opens a session where no client waits',
         params: ProviderParamsSchema,
         querystring: CallbackSchema,
-        response: { 200: SessionAnswerSchema, 302: RedirectSchema, ...errors(401, 404) },
+        response: { 200: SessionAnswerSchema, 302: RedirectSchema, ...errors(401, 403, 404) },
       },
     },
     async (request, reply) => {

@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import { AnyResult, type Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
 import { OpenedSessionSchema, type Sessions, type StartedSession } from '../sessions/sessions.js';
+import { type SignUp, toSignUpArguments } from '../sign-up/sign-up.js';
 import { createOpaqueToken, sha256Hex } from '../tokens/crypto.js';
 import type { ExternalIdentity } from './external-identity.js';
 import type { ExchangeCodeSchema } from './schemas.js';
@@ -17,19 +18,19 @@ const ExchangedCodeSchema = Type.Union([
 export interface SignInOptions {
   readonly database: Database;
   readonly sessions: Sessions;
-  /** Tokens a new account starts with. */
-  readonly defaultTokens: number;
+  readonly signUp: SignUp;
 }
 
 /** Returns the arguments for the account an identity opens, or is created for. */
-const toAccount = ({ defaultTokens }: SignInOptions, identity: ExternalIdentity) => ({
+const toAccount = ({ signUp }: SignInOptions, identity: ExternalIdentity) => ({
   p_identity: identity,
-  p_default_tokens: defaultTokens,
+  ...toSignUpArguments(signUp),
 });
 
 /**
  * Opens a session for somebody who signed in with a provider.
- * @throws {ApiError} INVALID_CREDENTIALS where their address belongs to another person of that provider
+ * @throws {ApiError} INVALID_CREDENTIALS where their address belongs to another person of that provider;
+ *   SIGNUP_CLOSED or INVITATION_REQUIRED for somebody new
  */
 export async function signInWithProvider(
   options: SignInOptions,

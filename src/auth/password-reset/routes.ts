@@ -6,6 +6,7 @@ import { requireOutbox } from '../../platform/mail/outbox.js';
 import { normalizeEmail } from '../email.js';
 import { accountLimit } from '../limits/rate-limits.js';
 import { hashNewPassword } from '../passwords.js';
+import type { SignUp } from '../sign-up/sign-up.js';
 import { createOpaqueToken, sha256Hex } from '../tokens/crypto.js';
 import { createResetMessage } from './message.js';
 import { ForgotPasswordSchema, MessageSchema, ResetPasswordSchema } from './schemas.js';
@@ -15,10 +16,16 @@ const RequestPasswordResetSchema = Type.Object({ mail_to: Type.Union([Type.Strin
 const ASKED = 'If there is an account with this address, a mail with a link is on its way to it.';
 const CHANGED = 'Every device has been logged out. Log in again with your new password.';
 
+interface PasswordResetOptions {
+  readonly database: Database;
+  readonly signUp: SignUp;
+  readonly publicUrl: string;
+}
+
 /** Serves a forgotten password: `POST /auth/forgot-password` mails a link, `/auth/reset-password` uses it. */
-export const passwordResetRoutes: FastifyPluginAsyncTypebox<{ database: Database; publicUrl: string }> = async (
+export const passwordResetRoutes: FastifyPluginAsyncTypebox<PasswordResetOptions> = async (
   app,
-  { database, publicUrl },
+  { database, signUp, publicUrl },
 ) => {
   describeRoutes(app, { tags: ['Accounts'] });
   const onRequest = accountLimit(app);
@@ -62,7 +69,8 @@ export const passwordResetRoutes: FastifyPluginAsyncTypebox<{ database: Database
     async (request) => {
       const { token, new_password } = request.body;
       const p_password_hash = await hashNewPassword(new_password);
-      const reset = { p_token_hash: sha256Hex(token), p_password_hash };
+      const { defaultTokens: p_default_tokens } = signUp;
+      const reset = { p_token_hash: sha256Hex(token), p_password_hash, p_default_tokens };
       await database.call('reset_password', reset, AnyResult);
       return { message: CHANGED };
     },

@@ -4,17 +4,19 @@ import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
 import { normalizeEmail } from '../email.js';
 import { toRateLimitKey } from '../limits/address.js';
-import { hashNewPassword, verifyPassword } from '../passwords.js';
+import { verifyPassword } from '../passwords.js';
+import type { SignUp } from '../sign-up/sign-up.js';
 import { sha256Hex } from '../tokens/crypto.js';
-import type { LoginSchema, RegisterSchema } from './schemas.js';
+import type { LoginSchema } from './schemas.js';
 import { OpenedSessionSchema, type Sessions, type StartedSession } from './sessions.js';
 
 /** Dependencies of registering and logging in. */
 export interface LoginOptions {
   readonly database: Database;
   readonly sessions: Sessions;
-  /** Tokens a new account starts with. */
-  readonly defaultTokens: number;
+  readonly signUp: SignUp;
+  /** Where clients reach the server, for links in mails. */
+  readonly publicUrl: string;
 }
 
 const NullableText = Type.Union([Type.String(), Type.Null()]);
@@ -26,26 +28,6 @@ const RefreshedSchema = Type.Union([
   Type.Composite([Type.Object({ outcome: Type.Literal('refreshed') }), OpenedSessionSchema]),
   Type.Object({ outcome: Type.Union([Type.Literal('unknown'), Type.Literal('reused')]) }),
 ]);
-
-/**
- * Creates an account and logs it in.
- * @throws {ApiError} EMAIL_TAKEN, PASSWORD_TOO_COMMON
- */
-export async function register(
-  { database, sessions, defaultTokens }: LoginOptions,
-  request: FastifyRequest,
-  { email, password, name }: Static<typeof RegisterSchema>,
-): Promise<StartedSession> {
-  const { refreshToken, p_session } = sessions.prepare(request);
-  const account = {
-    p_email: normalizeEmail(email),
-    p_password_hash: await hashNewPassword(password),
-    p_default_tokens: defaultTokens,
-    p_session,
-    ...(name !== undefined && { p_name: name.trim() }),
-  };
-  return { opened: await database.call('register_user', account, OpenedSessionSchema), refreshToken };
-}
 
 /**
  * Logs a person in; an unknown address takes as long as a wrong password.

@@ -1,12 +1,18 @@
 import { Type } from '@sinclair/typebox';
 import { EmailSchema } from '../email.js';
 import { PasswordSchema, TypedPasswordSchema } from '../passwords.js';
+import { InvitationCodeSchema } from '../sign-up/schemas.js';
 import { DisplayNameSchema, UserSchema } from '../user-schema.js';
 
 const NullableText = Type.Union([Type.String(), Type.Null()]);
 
 export const RegisterSchema = Type.Object(
-  { email: EmailSchema, password: PasswordSchema, name: Type.Optional(DisplayNameSchema) },
+  {
+    email: EmailSchema,
+    password: PasswordSchema,
+    name: Type.Optional(DisplayNameSchema),
+    invitation: Type.Optional(InvitationCodeSchema),
+  },
   { additionalProperties: false },
 );
 

@@ -1,27 +1,31 @@
 import type { FastifyPluginAsync } from 'fastify';
 import { requireAdmin } from '../../auth/guards/admin-guard.js';
+import type { SignUp } from '../../auth/sign-up/sign-up.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { allocationRoutes } from './budget/allocation-routes.js';
 import { budgetRoutes } from './budget/budget-routes.js';
 import { modelCostRoutes } from './budget/model-cost-routes.js';
 import { periodRoutes } from './budget/period-routes.js';
 import { managedDeviceRoutes } from './devices/device-routes.js';
+import { invitationRoutes } from './invitations/invitation-routes.js';
 import { auditRoutes } from './reports/audit-routes.js';
 import { dashboardRoutes } from './reports/dashboard-routes.js';
 import { ledgerRoutes } from './reports/ledger-routes.js';
 import { loginRoutes } from './session/login-routes.js';
 import { passwordRoutes } from './session/password-routes.js';
 import { userRoutes } from './users/user-routes.js';
+import { verificationRoutes } from './users/verification-routes.js';
 
 /** Dependencies of the admin routes. */
 export interface AdminOptions {
   readonly database: Database;
-  /** Tokens a new account starts with. */
-  readonly defaultUserTokens: number;
+  readonly signUp: SignUp;
+  /** Where clients reach the server, for links in mails. */
+  readonly publicUrl: string;
 }
 
 /** Serves contract 3, the admin's side: everything but the log-in is open to admins only. */
-export const admin: FastifyPluginAsync<AdminOptions> = async (app, { database, defaultUserTokens }) => {
+export const admin: FastifyPluginAsync<AdminOptions> = async (app, { database, signUp, publicUrl }) => {
   await app.register(loginRoutes, { database });
   await app.register(async (scope) => {
     requireAdmin(scope);
@@ -34,6 +38,8 @@ export const admin: FastifyPluginAsync<AdminOptions> = async (app, { database, d
     await scope.register(dashboardRoutes, { database });
     await scope.register(ledgerRoutes, { database });
     await scope.register(auditRoutes, { database });
-    await scope.register(userRoutes, { database, defaultUserTokens });
+    await scope.register(userRoutes, { database, defaultUserTokens: signUp.defaultTokens });
+    await scope.register(verificationRoutes, { database, signUp });
+    await scope.register(invitationRoutes, { database, publicUrl });
   });
 };

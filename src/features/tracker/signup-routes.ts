@@ -25,8 +25,9 @@ export const signupRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = a
       },
     },
     async (request) => {
-      const p_email = normalizeEmail(request.body.email ?? '');
-      if (p_email === '') throw new ApiError('EMAIL_REQUIRED');
+      const { email = '' } = request.body;
+      if (email.trim() === '') throw new ApiError('EMAIL_REQUIRED');
+      const p_email = normalizeEmail(email);
       const userId = await database.call('tracker_user', { p_email }, UserIdSchema);
       return { message: 'User signed up successfully' as const, sessionToken: signTrackerToken(app, userId) };
     },

@@ -4,7 +4,9 @@ import type { Caller } from '../../platform/database/client/caller.js';
 import { type Database, LONG_TIMEOUT_MS } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
+import { findOutbox } from '../../platform/mail/outbox.js';
 import { changePassword } from './password.js';
+import { updateProfile } from './profile.js';
 import {
   ChangePasswordSchema,
   DeletedAccountSchema,
@@ -16,11 +18,15 @@ import {
 interface ProfileOptions {
   readonly database: Database;
   readonly cancelBilling: (caller: Caller) => Promise<void>;
+  /** Where clients reach the server, for links in mails. */
+  readonly publicUrl: string;
 }
 
 /** Serves a person's own account: `GET`, `PUT` and `DELETE /users/me`, `POST /users/me/password`. */
-export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (app, { database, cancelBilling }) => {
+export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (app, options) => {
   describeRoutes(app, { tags: ['Users'] });
+  const { database, publicUrl, cancelBilling } = options;
+  const services = { database, publicUrl, findOutbox: () => findOutbox(app) };
 
   app.get(
     '/users/me',
@@ -32,17 +38,14 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (a
     '/users/me',
     {
       schema: {
-        summary: 'Change your name or picture',
+        summary: 'Change your name, picture or e-mail address',
+        description:
+          'A new address is pending_email until the link mailed to it is followed; the present one gets a notice. It needs a session that was opened, or proved again, within 5 minutes.',
         body: UpdateProfileSchema,
-        response: { 200: ProfileSchema },
+        response: { 200: ProfileSchema, ...errors(403, 409) },
       },
     },
-    async (request) => {
-      const { name } = request.body;
-      const p_changes = { ...request.body, ...(typeof name === 'string' && { name: name.trim() }) };
-      const change = { p_caller: getUser(request), p_changes };
-      return await database.call('update_profile', change, ProfileSchema);
-    },
+    (request) => updateProfile(services, getUser(request), request.body),
   );
 
   app.delete(

@@ -7,7 +7,8 @@ create table if not exists private.sessions (
   last_used_at timestamptz not null default now(),
   expires_at timestamptz not null,
   user_agent text check (length(user_agent) <= 300),
-  address text check (length(address) <= 100)
+  address text check (length(address) <= 100),
+  proved_at timestamptz not null default now()
 );
 create index if not exists sessions_user_idx on private.sessions (user_id, created_at, id);
 create index if not exists sessions_expiry_idx on private.sessions (expires_at);
@@ -19,6 +20,7 @@ comment on column private.sessions.last_used_at is 'When its tokens were last re
 comment on column private.sessions.expires_at is 'When it ends unless it is refreshed before.';
 comment on column private.sessions.user_agent is 'The program that logged in, as it names itself.';
 comment on column private.sessions.address is 'The network address it logged in from.';
+comment on column private.sessions.proved_at is 'When the person last proved who they are: at the log-in, or since.';
 
 create table if not exists private.refresh_tokens (
   token_hash bytea primary key check (length(token_hash) = 32),

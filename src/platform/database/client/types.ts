@@ -115,6 +115,16 @@ export type Database = {
         Args: { p_password_hash: string; p_username: string }
         Returns: boolean
       }
+      create_invitation: {
+        Args: {
+          p_actor: Json
+          p_code_hash: string
+          p_days: number
+          p_email?: string
+          p_tokens?: number
+        }
+        Returns: Json
+      }
       create_user: {
         Args: {
           p_actor: Json
@@ -145,6 +155,10 @@ export type Database = {
       delete_api_key: { Args: { p_caller: Json; p_id: string }; Returns: Json }
       delete_device: {
         Args: { p_actor: Json; p_device_id: string }
+        Returns: Json
+      }
+      delete_invitation: {
+        Args: { p_actor: Json; p_id: string }
         Returns: Json
       }
       delete_usage: { Args: { p_caller: Json; p_id: string }; Returns: Json }
@@ -204,7 +218,7 @@ export type Database = {
         Returns: Json
       }
       find_google_user: {
-        Args: { p_default_tokens: number; p_identity: Json }
+        Args: { p_default_tokens: number; p_identity: Json; p_sign_up: string }
         Returns: Json
       }
       finish_admin_login: {
@@ -232,6 +246,7 @@ export type Database = {
           p_default_tokens: number
           p_identity: Json
           p_redirect_uri: string
+          p_sign_up: string
         }
         Returns: boolean
       }
@@ -256,6 +271,15 @@ export type Database = {
           p_before?: number
           p_limit: number
           p_target?: string
+        }
+        Returns: Json
+      }
+      list_invitations: {
+        Args: {
+          p_actor: Json
+          p_before_at?: string
+          p_before_id?: string
+          p_limit: number
         }
         Returns: Json
       }
@@ -391,10 +415,17 @@ export type Database = {
         Args: {
           p_default_tokens: number
           p_email: string
+          p_invitation_hash?: string
           p_name?: string
           p_password_hash: string
           p_session: Json
+          p_sign_up: string
+          p_verification_hash?: string
         }
+        Returns: Json
+      }
+      request_email_verification: {
+        Args: { p_email: string; p_token_hash: string }
         Returns: Json
       }
       request_password_reset: {
@@ -410,7 +441,11 @@ export type Database = {
         Returns: Json
       }
       reset_password: {
-        Args: { p_password_hash: string; p_token_hash: string }
+        Args: {
+          p_default_tokens: number
+          p_password_hash: string
+          p_token_hash: string
+        }
         Returns: boolean
       }
       restore_settings: {
@@ -423,7 +458,12 @@ export type Database = {
       }
       set_model_costs: { Args: { p_actor: Json; p_costs: Json }; Returns: Json }
       sign_in_with_provider: {
-        Args: { p_default_tokens: number; p_identity: Json; p_session: Json }
+        Args: {
+          p_default_tokens: number
+          p_identity: Json
+          p_session: Json
+          p_sign_up: string
+        }
         Returns: Json
       }
       summarize_all_usage: {
@@ -474,7 +514,7 @@ export type Database = {
         Returns: Json
       }
       update_profile: {
-        Args: { p_caller: Json; p_changes: Json }
+        Args: { p_caller: Json; p_changes: Json; p_token_hash?: string }
         Returns: Json
       }
       usage_page: {
@@ -499,6 +539,10 @@ export type Database = {
         Args: { p_from: string; p_time_zone: string; p_to: string }
         Returns: Record<string, unknown>
       }
+      verify_email: {
+        Args: { p_default_tokens: number; p_token_hash: string }
+        Returns: Json
+      }
       verify_ledger: {
         Args: Record<PropertyKey, never>
         Returns: {
@@ -509,6 +553,10 @@ export type Database = {
         }[]
       }
       verify_ledger_as: { Args: { p_actor: Json }; Returns: Json }
+      verify_user: {
+        Args: { p_actor: Json; p_default_tokens: number; p_user_id: string }
+        Returns: Json
+      }
     }
     Enums: {
       [_ in never]: never

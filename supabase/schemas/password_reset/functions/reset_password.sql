@@ -1,4 +1,4 @@
-create or replace function public.reset_password(p_token_hash text, p_password_hash text)
+create or replace function public.reset_password(p_token_hash text, p_password_hash text, p_default_tokens bigint)
 returns boolean
 language plpgsql volatile security definer set search_path = ''
 as $$
@@ -21,9 +21,10 @@ begin
   insert into private.user_credentials as c (user_id, password_hash) values (v_user_id, p_password_hash)
   on conflict (user_id) do update set password_hash = excluded.password_hash, updated_at = now();
   perform private.end_sessions(v_user_id);
+  perform private.grant_default_tokens(v_user_id, p_default_tokens, 'system:verification');
   return true;
 end
 $$;
-grant execute on function public.reset_password(text, text) to service_role;
-comment on function public.reset_password(text, text) is
-  'Uses up the token (SHA-256, hex): proves the address, sets the password (argon2id hash) and ends every session. Raises INVALID_RESET_TOKEN for one that is unknown, used, expired or not the newest.';
+grant execute on function public.reset_password(text, text, bigint) to service_role;
+comment on function public.reset_password(text, text, bigint) is
+  'Uses up the token (SHA-256, hex): proves the address, which pays the default tokens where they were not, sets the password (argon2id hash) and ends every session. Raises INVALID_RESET_TOKEN for one that is unknown, used, expired or not the newest.';

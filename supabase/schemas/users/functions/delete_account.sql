@@ -29,6 +29,7 @@ begin
   delete from private.idempotency_keys where subject_id = v_user_id;
   delete from private.known_addresses where account = v_name;
   delete from private.password_resets where email = v_email;
+  delete from private.email_verifications where email = v_email;
   delete from private.login_attempts where key in (v_user_id::text, v_email) or starts_with(key, v_user_id || ' ');
   -- Credentials, sessions, keys, identities and all else that is secret or personal references this row and is deleted with it.
   -- What another capability keeps elsewhere is removed here; a subscription is cancelled with its provider before.

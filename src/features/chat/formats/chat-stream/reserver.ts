@@ -1,4 +1,5 @@
 import type { GoogleAccessTokens } from '../../../../auth/google-access-tokens.js';
+import { type SignUp, toSignUpArguments } from '../../../../auth/sign-up/sign-up.js';
 import type { Caller } from '../../../../platform/database/client/caller.js';
 import { AnyResult, type Database } from '../../../../platform/database/client/database.js';
 import { ApiError } from '../../../../platform/errors.js';
@@ -9,8 +10,7 @@ import type { ChatMeter } from '../../metering/chat-meter.js';
 export interface ReserverServices {
   readonly database: Database;
   readonly googleAccessTokens: GoogleAccessTokens;
-  /** Tokens a new account starts with. */
-  readonly defaultUserTokens: number;
+  readonly signUp: SignUp;
 }
 
 type Reserve = CompletionJob['reserve'];
@@ -28,7 +28,7 @@ async function createGoogleReserver(
       return await meter.reserve(payer, reservation);
     } catch (error) {
       if (!(error instanceof ApiError && error.code === 'USER_NOT_FOUND')) throw error;
-      const account = { p_identity: identity, p_default_tokens: services.defaultUserTokens };
+      const account = { p_identity: identity, ...toSignUpArguments(services.signUp) };
       await services.database.call('find_google_user', account, AnyResult);
       return meter.reserve(payer, reservation);
     }
