@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127204742'] then
+  if v_applied <> array['20261127163509', '20261127210316'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -175,6 +175,16 @@ comment on table private.known_addresses is 'Addresses an account has logged in 
 comment on column private.known_addresses.account is 'Scope and name of the account.';
 comment on column private.known_addresses.address is 'The address.';
 comment on column private.known_addresses.last_login_at is 'The last successful log-in from it.';
+
+create table if not exists private.proof_codes (
+  session_id uuid primary key references private.sessions (id) on delete cascade,
+  code_hash bytea not null check (length(code_hash) = 32),
+  expires_at timestamptz not null
+);
+comment on table private.proof_codes is 'The newest code mailed to the owner of a session, to prove that it is them.';
+comment on column private.proof_codes.session_id is 'The session it proves.';
+comment on column private.proof_codes.code_hash is 'HMAC-SHA256 of the code, under a key the database does not have: a code is short.';
+comment on column private.proof_codes.expires_at is 'When the code ends.';
 
 -- api_keys/tables.sql
 
@@ -992,6 +1002,23 @@ grant execute on function public.own_subjects() to authenticated;
 comment on function public.own_subjects() is
   'Returns the caller and their devices: whose rows to look for. Row-level security still decides which of them are seen.';
 
+-- accounts/functions/confirm_fresh_user.sql
+
+create or replace function public.confirm_fresh_user(p_caller jsonb)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: no API role may read sessions and keys.
+begin
+  perform private.require_user(p_caller);
+  perform private.require_fresh(p_caller);
+  return true;
+end
+$$;
+grant execute on function public.confirm_fresh_user(jsonb) to service_role;
+comment on function public.confirm_fresh_user(jsonb) is
+  'Returns true where the caller proved who they are within 5 minutes, before what cannot be undone begins; raises INVALID_TOKEN, PROOF_REQUIRED.';
+
 -- accounts/functions/confirm_user.sql
 
 create or replace function public.confirm_user(p_caller jsonb)
@@ -1160,7 +1187,7 @@ begin
   if v_user.email_verified_at is null and p_verification_hash is not null then
     perform private.keep_verification(p_email, v_user.id, p_verification_hash);
   end if;
-  return private.open_session(v_user.id, p_session) || jsonb_build_object('verified', v_user.email_verified_at is not null);
+  return private.open_session(v_user.id, p_session - 'network') || jsonb_build_object('verified', v_user.email_verified_at is not null);
 end
 $$;
 grant execute on function public.register_user(text, text, bigint, text, jsonb, text, text, text) to service_role;
@@ -1737,7 +1764,8 @@ begin
   insert into private.api_keys (user_id, name, prefix, key_hash, expires_at)
   values (v_user_id, p_name, p_prefix, decode(p_key_hash, 'hex'), p_expires_at::timestamptz)
   returning * into v_key;
-  return private.api_key_json(v_key);
+  return private.api_key_json(v_key)
+    || jsonb_build_object('owner_email', (select u.email from public.users u where u.id = v_user_id));
 exception
   -- Well formed, but there is no such time.
   when data_exception then
@@ -1746,7 +1774,7 @@ end
 $$;
 grant execute on function public.create_api_key(jsonb, text, text, text, text) to service_role;
 comment on function public.create_api_key(jsonb, text, text, text, text) is
-  'Keeps a new key''s SHA-256 (hex) and returns the key without it; raises API_KEY_LIMIT beyond 50, VALIDATION_FAILED for an end in the past.';
+  'Keeps a new key''s SHA-256 (hex) and returns the key without it, and the address of its owner; raises API_KEY_LIMIT beyond 50, VALIDATION_FAILED for an end in the past.';
 
 -- api_keys/functions/delete_api_key.sql
 
@@ -3152,6 +3180,7 @@ begin
   -- A key that has ended stays in its owner's list for a while, so that they see why a script stopped.
   delete from private.api_keys where expires_at <= now() - interval '30 days';
   get diagnostics v_keys = row_count;
+  delete from private.proof_codes where expires_at <= now();
   return v_sessions + v_tokens + v_keys + private.prune_oauth() + private.prune_password_resets() + private.prune_signup();
 end
 $$;
@@ -3902,7 +3931,7 @@ comment on function public.request_password_reset(text, text) is
 -- password_reset/functions/reset_password.sql
 
 create or replace function public.reset_password(p_token_hash text, p_password_hash text, p_default_tokens bigint)
-returns boolean
+returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: reads and writes credentials, which no API role may.
@@ -3925,12 +3954,12 @@ begin
   on conflict (user_id) do update set password_hash = excluded.password_hash, updated_at = now();
   perform private.end_sessions(v_user_id);
   perform private.grant_default_tokens(v_user_id, p_default_tokens, 'system:verification');
-  return true;
+  return jsonb_build_object('email', (select u.email from public.users u where u.id = v_user_id));
 end
 $$;
 grant execute on function public.reset_password(text, text, bigint) to service_role;
 comment on function public.reset_password(text, text, bigint) is
-  'Uses up the token (SHA-256, hex): proves the address, which pays the default tokens where they were not, sets the password (argon2id hash) and ends every session. Raises INVALID_RESET_TOKEN for one that is unknown, used, expired or not the newest.';
+  'Uses up the token (SHA-256, hex): proves the address, which pays the default tokens where they were not, sets the password (argon2id hash) and ends every session. Returns {email}; raises INVALID_RESET_TOKEN for one that is unknown, used, expired or not the newest.';
 
 -- periods/functions/close_period.sql
 
@@ -4201,13 +4230,32 @@ begin
   if not found then
     raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
   end if;
-  perform private.login_succeeded('user', p_user_id::text, p_address);
-  return private.open_session(p_user_id, p_session);
+  return private.open_session(p_user_id, p_session || jsonb_build_object('network', p_address));
 end
 $$;
 grant execute on function public.finish_user_login(uuid, text, text, jsonb) to service_role;
 comment on function public.finish_user_login(uuid, text, text, jsonb) is
-  'After the right password: opens a session, if the password is still that one. Returns {session_id, user}; raises INVALID_CREDENTIALS.';
+  'After the right password: opens a session, if the password is still that one. Returns {session_id, user, new_network}; raises INVALID_CREDENTIALS.';
+
+-- sessions/functions/is_new_network.sql
+
+create or replace function private.is_new_network(p_user_id uuid, p_network text, p_address text)
+returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (
+    exists (select from private.sessions s where s.user_id = p_user_id)
+    or exists (select from private.known_addresses a where a.account = 'user:' || p_user_id)
+  )
+  and not exists (select from private.sessions s where s.user_id = p_user_id and s.address = p_address)
+  and not exists (
+    select from private.known_addresses a where a.account = 'user:' || p_user_id and a.address = p_network
+  );
+end
+$$;
+comment on function private.is_new_network(uuid, text, text) is
+  'Returns whether an account that was used before signs in from where it never was.';
 
 -- sessions/functions/list_sessions.sql
 
@@ -4316,6 +4364,8 @@ language plpgsql volatile set search_path = ''
 as $$
 declare
   v_expires_at timestamptz := now() + make_interval(secs => (p_session ->> 'lifetime_seconds')::integer);
+  v_network text := p_session ->> 'network';
+  v_is_new boolean := v_network is not null and private.is_new_network(p_user_id, v_network, p_session ->> 'address');
   v_id uuid;
 begin
   insert into private.sessions (user_id, expires_at, user_agent, address)
@@ -4323,11 +4373,47 @@ begin
   returning id into v_id;
   insert into private.refresh_tokens (token_hash, session_id, expires_at)
   values (decode(p_session ->> 'refresh_hash', 'hex'), v_id, v_expires_at);
-  return private.session_json(v_id);
+  if v_network is not null then
+    perform private.login_succeeded('user', p_user_id::text, v_network);
+  end if;
+  return private.session_json(v_id) || jsonb_build_object('new_network', v_is_new);
 end
 $$;
 comment on function private.open_session(uuid, jsonb) is
-  'Opens a session {refresh_hash, lifetime_seconds, user_agent, address} with its first refresh token; returns {session_id, user}.';
+  'Opens a session {refresh_hash, lifetime_seconds, user_agent, address, network} with its first refresh token, and remembers the network, where there is one, as one its owner logs in from. Returns {session_id, user, new_network}.';
+
+-- sessions/functions/prove_session.sql
+
+create or replace function public.prove_session(p_caller jsonb, p_verified_hash text default null, p_code_hash text default null)
+returns boolean
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: reads credentials and codes and writes sessions, which no API role may.
+declare
+  v_user_id uuid := private.lock_user(p_caller);
+  v_session_id uuid := (p_caller ->> 'session_id')::uuid;
+begin
+  if v_session_id is null then
+    raise sqlstate 'PT400' using message = 'NO_SESSION';
+  end if;
+  if p_verified_hash is not null then
+    -- The password that was checked may have been changed meanwhile.
+    perform from private.user_credentials c where c.user_id = v_user_id and c.password_hash = p_verified_hash;
+  else
+    delete from private.proof_codes c
+     where c.session_id = v_session_id and c.code_hash = decode(p_code_hash, 'hex') and c.expires_at > now();
+  end if;
+  if not found then
+    raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
+  end if;
+  update private.sessions set proved_at = now() where id = v_session_id;
+  delete from private.login_attempts where scope = 'user:password' and key = v_user_id::text;
+  return true;
+end
+$$;
+grant execute on function public.prove_session(jsonb, text, text) to service_role;
+comment on function public.prove_session(jsonb, text, text) is
+  'Marks the calling session as proved now, after its owner''s password was verified or with a mailed code (HMAC, hex), which is used up. Raises NO_SESSION, INVALID_CREDENTIALS.';
 
 -- sessions/functions/refresh_session.sql
 
@@ -4378,6 +4464,32 @@ $$;
 grant execute on function public.refresh_session(text, text, integer) to service_role;
 comment on function public.refresh_session(text, text, integer) is
   'Exchanges a refresh token for its successor (both as SHA-256 in hex). Returns {outcome: refreshed, session_id, user}, unknown, or reused: then the session has been ended.';
+
+-- sessions/functions/request_proof_code.sql
+
+create or replace function public.request_proof_code(p_caller jsonb, p_code_hash text)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes codes and counters, which no API role may. Returns a refusal instead of raising it, so that it is counted.
+declare
+  v_user_id uuid := private.lock_user(p_caller);
+  v_wait integer := private.count_attempt('proof:account', v_user_id::text, 3, interval '15 minutes');
+begin
+  if not p_caller ? 'session_id' then
+    raise sqlstate 'PT400' using message = 'NO_SESSION';
+  elsif v_wait is not null then
+    return jsonb_build_object('allowed', false, 'retry_after', v_wait);
+  end if;
+  insert into private.proof_codes as c (session_id, code_hash, expires_at)
+  values ((p_caller ->> 'session_id')::uuid, decode(p_code_hash, 'hex'), now() + interval '5 minutes')
+  on conflict (session_id) do update set code_hash = excluded.code_hash, expires_at = excluded.expires_at;
+  return jsonb_build_object('allowed', true, 'mail_to', (select u.email from public.users u where u.id = v_user_id));
+end
+$$;
+grant execute on function public.request_proof_code(jsonb, text) to service_role;
+comment on function public.request_proof_code(jsonb, text) is
+  'Makes this code (HMAC, hex) the one that proves the calling session for 5 minutes; at most 3 in 15 minutes. Returns {allowed, mail_to} or {allowed, retry_after}; raises NO_SESSION.';
 
 -- sessions/functions/session_json.sql
 
@@ -6622,6 +6734,7 @@ declare
 begin
   -- Of two changes at once the second finds another hash than the one its current password was checked against.
   if p_verified_hash is null then
+    perform private.require_fresh(p_caller);
     insert into private.user_credentials (user_id, password_hash) values (v_user_id, p_password_hash)
     on conflict (user_id) do nothing;
   else
@@ -6633,12 +6746,15 @@ begin
   end if;
   delete from private.login_attempts where scope = 'user:password' and key = v_user_id::text;
   delete from private.password_resets where user_id = v_user_id;
-  return jsonb_build_object('ended', private.end_sessions(v_user_id, (p_caller ->> 'session_id')::uuid));
+  return jsonb_build_object(
+    'ended', private.end_sessions(v_user_id, (p_caller ->> 'session_id')::uuid),
+    'email', (select u.email from public.users u where u.id = v_user_id)
+  );
 end
 $$;
 grant execute on function public.change_password(jsonb, text, text) to service_role;
 comment on function public.change_password(jsonb, text, text) is
-  'Sets the password where it still is the verified one, or the first one where none was verified, and ends every other session and mailed links. Returns {ended}; raises INVALID_CREDENTIALS.';
+  'Sets the password where it still is the verified one, or the first one where none was verified, and ends every other session and mailed links. Returns {ended, email}; raises INVALID_CREDENTIALS, and PROOF_REQUIRED for the first one.';
 
 -- users/functions/delete_account.sql
 
@@ -6657,6 +6773,7 @@ begin
   -- account over, before it checks the caller's session.
   select u.email into v_email from public.users u where u.id = v_user_id for update;
   perform private.require_user(p_caller);
+  perform private.require_fresh(p_caller);
 
   -- A debit under way holds its device's balance: none records the person after their name was taken out.
   perform from public.balances b
@@ -6680,12 +6797,12 @@ begin
   delete from public.users where id = v_user_id;
   -- Without the request id, which is the caller's own word: nothing personal may get into the audit log.
   perform private.audit(v_name, null, 'delete_account', v_name, null, jsonb_build_object('returned', v_returned));
-  return jsonb_build_object('deleted', true);
+  return jsonb_build_object('deleted', true, 'email', v_email);
 end
 $$;
 grant execute on function public.delete_account(jsonb) to service_role;
 comment on function public.delete_account(jsonb) is
-  'Removes the caller''s account with everything personal; its anonymous usage and ledger stay, its unused tokens return to the pool. Returns {deleted}.';
+  'Removes the caller''s account with everything personal; its anonymous usage and ledger stay, its unused tokens return to the pool. Returns {deleted, email}; raises PROOF_REQUIRED.';
 
 -- users/functions/export_account.sql
 
@@ -7115,6 +7232,7 @@ alter table private.sessions enable row level security;
 alter table private.refresh_tokens enable row level security;
 alter table private.login_attempts enable row level security;
 alter table private.known_addresses enable row level security;
+alter table private.proof_codes enable row level security;
 
 -- settings/policies.sql
 
@@ -7222,9 +7340,9 @@ values ('20261127163509', 'baseline')
 on conflict (version) do nothing;
 select private.record_migration('20261127163509', '57b6e8685fa69520684ea1c8b6288c739fc496cdd9465c8f83da78b1bf179eba');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127204742', 'sign_up')
+values ('20261127210316', 'sign_up')
 on conflict (version) do nothing;
-select private.record_migration('20261127204742', '816c3eec9b91756f7ebb71e45d1110d26ead572085bec2f78e3711436fd2839e');
+select private.record_migration('20261127210316', '6c7b48968fc8e1632c9949f5a041bad78d2d635ab084438464460f1db674ebb8');
 
 commit;
 

@@ -7,6 +7,7 @@ import type { GoogleAccessTokens } from './google-access-tokens.js';
 import userAuthentication from './guards/user-authentication.js';
 import { requireUser } from './guards/user-guard.js';
 import rateLimits from './limits/rate-limits.js';
+import { createAccountNotices } from './notices.js';
 import { oauth } from './oauth/plugin.js';
 import { passwordResetRoutes } from './password-reset/routes.js';
 import { sessionPlugin } from './sessions/plugin.js';
@@ -42,13 +43,14 @@ export const auth: FastifyPluginAsync<AuthOptions> = async (app, { database, con
   const { publicUrl } = config.http;
   const { signUp } = config;
   const sessions = createSessions(app, config.tokens, secret);
-  const accounts = { database, sessions, signUp, publicUrl };
-  await app.register(sessionPlugin, accounts);
+  const notices = createAccountNotices(app, publicUrl);
+  const accounts = { database, sessions, signUp, publicUrl, notices };
+  await app.register(sessionPlugin, { ...accounts, secret });
   await app.register(async (scope) => {
     requireUser(scope);
-    await scope.register(apiKeyRoutes, { database });
+    await scope.register(apiKeyRoutes, { database, notices });
   });
-  await app.register(passwordResetRoutes, { database, signUp, publicUrl });
+  await app.register(passwordResetRoutes, { database, signUp, publicUrl, notices });
   await app.register(verificationRoutes, { database, signUp, publicUrl });
   await app.register(oauth, { ...accounts, config: config.signIn, secret, googleAccessTokens });
 };

@@ -1,10 +1,10 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import type { Database } from '../../platform/database/client/database.js';
-import { AnyResult } from '../../platform/database/client/database.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { requireOutbox } from '../../platform/mail/outbox.js';
 import { normalizeEmail } from '../email.js';
 import { accountLimit } from '../limits/rate-limits.js';
+import type { AccountNotices } from '../notices.js';
 import { hashNewPassword } from '../passwords.js';
 import type { SignUp } from '../sign-up/sign-up.js';
 import { createOpaqueToken, sha256Hex } from '../tokens/crypto.js';
@@ -13,6 +13,8 @@ import { ForgotPasswordSchema, MessageSchema, ResetPasswordSchema } from './sche
 
 const RequestPasswordResetSchema = Type.Object({ mail_to: Type.Union([Type.String(), Type.Null()]) });
 
+const ResetSchema = Type.Object({ email: Type.String() });
+
 const ASKED = 'If there is an account with this address, a mail with a link is on its way to it.';
 const CHANGED = 'Every device has been logged out. Log in again with your new password.';
 
@@ -20,12 +22,13 @@ interface PasswordResetOptions {
   readonly database: Database;
   readonly signUp: SignUp;
   readonly publicUrl: string;
+  readonly notices: AccountNotices;
 }
 
 /** Serves a forgotten password: `POST /auth/forgot-password` mails a link, `/auth/reset-password` uses it. */
 export const passwordResetRoutes: FastifyPluginAsyncTypebox<PasswordResetOptions> = async (
   app,
-  { database, signUp, publicUrl },
+  { database, signUp, publicUrl, notices },
 ) => {
   describeRoutes(app, { tags: ['Accounts'] });
   const onRequest = accountLimit(app);
@@ -71,7 +74,8 @@ export const passwordResetRoutes: FastifyPluginAsyncTypebox<PasswordResetOptions
       const p_password_hash = await hashNewPassword(new_password);
       const { defaultTokens: p_default_tokens } = signUp;
       const reset = { p_token_hash: sha256Hex(token), p_password_hash, p_default_tokens };
-      await database.call('reset_password', reset, AnyResult);
+      const { email } = await database.call('reset_password', reset, ResetSchema);
+      notices.post(email, 'new_password');
       return { message: CHANGED };
     },
   );

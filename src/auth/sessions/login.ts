@@ -4,6 +4,7 @@ import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
 import { normalizeEmail } from '../email.js';
 import { toRateLimitKey } from '../limits/address.js';
+import type { AccountNotices } from '../notices.js';
 import { verifyPassword } from '../passwords.js';
 import type { SignUp } from '../sign-up/sign-up.js';
 import { sha256Hex } from '../tokens/crypto.js';
@@ -17,6 +18,7 @@ export interface LoginOptions {
   readonly signUp: SignUp;
   /** Where clients reach the server, for links in mails. */
   readonly publicUrl: string;
+  readonly notices: AccountNotices;
 }
 
 const NullableText = Type.Union([Type.String(), Type.Null()]);
@@ -34,7 +36,7 @@ const RefreshedSchema = Type.Union([
  * @throws {ApiError} INVALID_CREDENTIALS, RATE_LIMITED before any hashing
  */
 export async function logIn(
-  { database, sessions }: LoginOptions,
+  { database, sessions, notices }: LoginOptions,
   request: FastifyRequest,
   credentials: Static<typeof LoginSchema>,
 ): Promise<StartedSession> {
@@ -48,7 +50,9 @@ export async function logIn(
   if (!matches || p_user_id === null || p_password_hash === null) throw new ApiError('INVALID_CREDENTIALS');
   const { refreshToken, p_session } = sessions.prepare(request);
   const finish = { p_user_id, p_password_hash, p_address, p_session };
-  return { opened: await database.call('finish_user_login', finish, OpenedSessionSchema), refreshToken };
+  const opened = await database.call('finish_user_login', finish, OpenedSessionSchema);
+  if (opened.new_network) notices.post(opened.user.email, 'new_network', request.ip);
+  return { opened, refreshToken };
 }
 
 /**

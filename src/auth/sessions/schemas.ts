@@ -26,6 +26,20 @@ export const RefreshSchema = Type.Object(
   { additionalProperties: false },
 );
 
+export const ReauthenticateSchema = Type.Object(
+  {
+    password: Type.Optional(TypedPasswordSchema),
+    code: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 20, examples: ['1234 5678'], description: 'The mailed code.' }),
+    ),
+  },
+  { additionalProperties: false, minProperties: 1, description: 'One of the two; the password where both are there.' },
+);
+
+export const RequestProofSchema = Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })]);
+
+export const MessageSchema = Type.Object({ message: Type.String({ description: 'A sentence for the person.' }) });
+
 export const LogoutSchema = Type.Object(
   { all: Type.Optional(Type.Boolean({ description: 'Every session of the account, not only this one.' })) },
   { additionalProperties: false },

@@ -1,7 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox';
+import type { AccountNotices } from '../../auth/notices.js';
 import { hashNewPassword, verifyPassword } from '../../auth/passwords.js';
 import type { Caller } from '../../platform/database/client/caller.js';
-import { AnyResult, type Database } from '../../platform/database/client/database.js';
+import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
 import type { ChangePasswordSchema } from './schemas.js';
 
@@ -10,14 +11,23 @@ const BeginPasswordChangeSchema = Type.Union([
   Type.Object({ allowed: Type.Literal(true), password_hash: Type.Union([Type.String(), Type.Null()]) }),
 ]);
 
+const ChangedPasswordSchema = Type.Object({ ended: Type.Integer(), email: Type.String() });
+
+/** Dependencies of changing a password. */
+interface PasswordServices {
+  readonly database: Database;
+  readonly notices: AccountNotices;
+}
+
 /**
  * Changes the caller's password, or sets the first one of an account that has none. Every other session ends.
  * @throws {ApiError} RATE_LIMITED before any hashing; INVALID_CREDENTIALS where the current password is missing or
  *   wrong; PASSWORD_TOO_COMMON
- * @throws {DatabaseError} INVALID_CREDENTIALS where the password was changed in the meantime
+ * @throws {DatabaseError} INVALID_CREDENTIALS where the password was changed in the meantime; PROOF_REQUIRED for a first
+ *   password from a session that was not proved within 5 minutes, or with an API key
  */
 export async function changePassword(
-  database: Database,
+  { database, notices }: PasswordServices,
   caller: Caller,
   { current_password, new_password }: Static<typeof ChangePasswordSchema>,
 ): Promise<void> {
@@ -30,7 +40,8 @@ export async function changePassword(
     p_password_hash: await hashNewPassword(new_password),
     ...(password_hash !== null && { p_verified_hash: password_hash }),
   };
-  await database.call('change_password', change, AnyResult);
+  const { email } = await database.call('change_password', change, ChangedPasswordSchema);
+  notices.post(email, 'new_password');
 }
 
 /** Rejects a password that is not the one hashed. @throws {ApiError} INVALID_CREDENTIALS */

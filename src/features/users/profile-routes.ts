@@ -1,7 +1,8 @@
-import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import { getUser } from '../../auth/guards/user-guard.js';
+import { createAccountNotices } from '../../auth/notices.js';
 import type { Caller } from '../../platform/database/client/caller.js';
-import { type Database, LONG_TIMEOUT_MS } from '../../platform/database/client/database.js';
+import { AnyResult, type Database, LONG_TIMEOUT_MS } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { findOutbox } from '../../platform/mail/outbox.js';
@@ -15,6 +16,9 @@ import {
   UpdateProfileSchema,
 } from './schemas.js';
 
+/** What SQL returns of a deleted account. */
+const RemovedSchema = Type.Object({ deleted: Type.Literal(true), email: Type.String() });
+
 interface ProfileOptions {
   readonly database: Database;
   readonly cancelBilling: (caller: Caller) => Promise<void>;
@@ -26,6 +30,7 @@ interface ProfileOptions {
 export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (app, options) => {
   describeRoutes(app, { tags: ['Users'] });
   const { database, publicUrl, cancelBilling } = options;
+  const notices = createAccountNotices(app, publicUrl);
   const services = { database, publicUrl, findOutbox: () => findOutbox(app) };
 
   app.get(
@@ -53,13 +58,18 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (a
     {
       schema: {
         summary: 'Delete your account and everything personal; this cannot be undone',
-        response: { 200: DeletedAccountSchema, ...errors(409) },
+        description:
+          'It needs a session that was opened, or proved again by POST /auth/reauthenticate, within 5 minutes.',
+        response: { 200: DeletedAccountSchema, ...errors(403, 409) },
       },
     },
     async (request) => {
-      await cancelBilling(getUser(request));
       const account = { p_caller: getUser(request) };
-      return database.call('delete_account', account, DeletedAccountSchema, { timeoutMs: LONG_TIMEOUT_MS });
+      await database.call('confirm_fresh_user', account, AnyResult);
+      await cancelBilling(account.p_caller);
+      const { email } = await database.call('delete_account', account, RemovedSchema, { timeoutMs: LONG_TIMEOUT_MS });
+      notices.post(email, 'deleted');
+      return { deleted: true as const };
     },
   );
 
@@ -68,12 +78,13 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (a
     {
       schema: {
         summary: 'Change your password, or set a first one; every other session ends',
+        description: 'A first one needs a session that was opened, or proved again, within 5 minutes.',
         body: ChangePasswordSchema,
-        response: { 200: MessageSchema },
+        response: { 200: MessageSchema, ...errors(403) },
       },
     },
     async (request) => {
-      await changePassword(database, getUser(request), request.body);
+      await changePassword({ database, notices }, getUser(request), request.body);
       return { message: 'The password was changed' };
     },
   );

@@ -67,3 +67,13 @@ comment on table private.known_addresses is 'Addresses an account has logged in 
 comment on column private.known_addresses.account is 'Scope and name of the account.';
 comment on column private.known_addresses.address is 'The address.';
 comment on column private.known_addresses.last_login_at is 'The last successful log-in from it.';
+
+create table if not exists private.proof_codes (
+  session_id uuid primary key references private.sessions (id) on delete cascade,
+  code_hash bytea not null check (length(code_hash) = 32),
+  expires_at timestamptz not null
+);
+comment on table private.proof_codes is 'The newest code mailed to the owner of a session, to prove that it is them.';
+comment on column private.proof_codes.session_id is 'The session it proves.';
+comment on column private.proof_codes.code_hash is 'HMAC-SHA256 of the code, under a key the database does not have: a code is short.';
+comment on column private.proof_codes.expires_at is 'When the code ends.';

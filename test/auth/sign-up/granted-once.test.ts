@@ -22,8 +22,15 @@ async function signInAtGoogle(info: { sub: string; email: string }) {
   return response.json<{ id: string; total_tokens: number }>();
 }
 
-/** Deletes an account as its owner's request does, whatever credential the owner has. */
-const deleteAccount = (id: string) => sql(`select public.delete_account(jsonb_build_object('id', $1::uuid))`, [id]);
+/** Deletes an account as its owner does after signing in, however they do that. */
+async function deleteAccount(id: string): Promise<void> {
+  const [session] = await sql(
+    `insert into private.sessions (user_id, expires_at) values ($1, now() + interval '1 hour')
+     returning jsonb_build_object('id', user_id, 'session_id', id) as caller`,
+    [id],
+  );
+  await sql('select public.delete_account($1)', [JSON.stringify(session?.['caller'])]);
+}
 
 t.test('whoever deletes a verified account and registers again gets nothing again', async (t) => {
   const email = anAddress();

@@ -92,6 +92,7 @@ export type Database = {
           upstream_id: string
         }[]
       }
+      confirm_fresh_user: { Args: { p_caller: Json }; Returns: boolean }
       confirm_user: { Args: { p_caller: Json }; Returns: boolean }
       consume_oauth_flow: {
         Args: { p_provider: string; p_state_hash: string }
@@ -368,6 +369,10 @@ export type Database = {
       my_subscription: { Args: Record<PropertyKey, never>; Returns: Json }
       my_tokens_used: { Args: { p_since: string }; Returns: number }
       own_subjects: { Args: Record<PropertyKey, never>; Returns: string[] }
+      prove_session: {
+        Args: { p_caller: Json; p_code_hash?: string; p_verified_hash?: string }
+        Returns: boolean
+      }
       push_settings: {
         Args: {
           p_base_version: number
@@ -432,6 +437,10 @@ export type Database = {
         Args: { p_email: string; p_token_hash: string }
         Returns: Json
       }
+      request_proof_code: {
+        Args: { p_caller: Json; p_code_hash: string }
+        Returns: Json
+      }
       require_current_user: {
         Args: Record<PropertyKey, never>
         Returns: string
@@ -446,7 +455,7 @@ export type Database = {
           p_password_hash: string
           p_token_hash: string
         }
-        Returns: boolean
+        Returns: Json
       }
       restore_settings: {
         Args: { p_caller: Json; p_device?: string; p_version: number }

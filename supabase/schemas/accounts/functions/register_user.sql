@@ -29,7 +29,7 @@ begin
   if v_user.email_verified_at is null and p_verification_hash is not null then
     perform private.keep_verification(p_email, v_user.id, p_verification_hash);
   end if;
-  return private.open_session(v_user.id, p_session) || jsonb_build_object('verified', v_user.email_verified_at is not null);
+  return private.open_session(v_user.id, p_session - 'network') || jsonb_build_object('verified', v_user.email_verified_at is not null);
 end
 $$;
 grant execute on function public.register_user(text, text, bigint, text, jsonb, text, text, text) to service_role;

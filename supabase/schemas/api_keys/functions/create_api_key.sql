@@ -22,7 +22,8 @@ begin
   insert into private.api_keys (user_id, name, prefix, key_hash, expires_at)
   values (v_user_id, p_name, p_prefix, decode(p_key_hash, 'hex'), p_expires_at::timestamptz)
   returning * into v_key;
-  return private.api_key_json(v_key);
+  return private.api_key_json(v_key)
+    || jsonb_build_object('owner_email', (select u.email from public.users u where u.id = v_user_id));
 exception
   -- Well formed, but there is no such time.
   when data_exception then
@@ -31,4 +32,4 @@ end
 $$;
 grant execute on function public.create_api_key(jsonb, text, text, text, text) to service_role;
 comment on function public.create_api_key(jsonb, text, text, text, text) is
-  'Keeps a new key''s SHA-256 (hex) and returns the key without it; raises API_KEY_LIMIT beyond 50, VALIDATION_FAILED for an end in the past.';
+  'Keeps a new key''s SHA-256 (hex) and returns the key without it, and the address of its owner; raises API_KEY_LIMIT beyond 50, VALIDATION_FAILED for an end in the past.';

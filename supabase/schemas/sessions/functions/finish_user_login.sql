@@ -13,10 +13,9 @@ begin
   if not found then
     raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
   end if;
-  perform private.login_succeeded('user', p_user_id::text, p_address);
-  return private.open_session(p_user_id, p_session);
+  return private.open_session(p_user_id, p_session || jsonb_build_object('network', p_address));
 end
 $$;
 grant execute on function public.finish_user_login(uuid, text, text, jsonb) to service_role;
 comment on function public.finish_user_login(uuid, text, text, jsonb) is
-  'After the right password: opens a session, if the password is still that one. Returns {session_id, user}; raises INVALID_CREDENTIALS.';
+  'After the right password: opens a session, if the password is still that one. Returns {session_id, user, new_network}; raises INVALID_CREDENTIALS.';

@@ -13,6 +13,7 @@ begin
   -- account over, before it checks the caller's session.
   select u.email into v_email from public.users u where u.id = v_user_id for update;
   perform private.require_user(p_caller);
+  perform private.require_fresh(p_caller);
 
   -- A debit under way holds its device's balance: none records the person after their name was taken out.
   perform from public.balances b
@@ -36,9 +37,9 @@ begin
   delete from public.users where id = v_user_id;
   -- Without the request id, which is the caller's own word: nothing personal may get into the audit log.
   perform private.audit(v_name, null, 'delete_account', v_name, null, jsonb_build_object('returned', v_returned));
-  return jsonb_build_object('deleted', true);
+  return jsonb_build_object('deleted', true, 'email', v_email);
 end
 $$;
 grant execute on function public.delete_account(jsonb) to service_role;
 comment on function public.delete_account(jsonb) is
-  'Removes the caller''s account with everything personal; its anonymous usage and ledger stay, its unused tokens return to the pool. Returns {deleted}.';
+  'Removes the caller''s account with everything personal; its anonymous usage and ledger stay, its unused tokens return to the pool. Returns {deleted, email}; raises PROOF_REQUIRED.';
