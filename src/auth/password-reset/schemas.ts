@@ -11,5 +11,3 @@ export const ResetPasswordSchema = Type.Object(
   },
   { additionalProperties: false },
 );
-
-export const MessageSchema = Type.Object({ message: Type.String({ description: 'A sentence for the person.' }) });

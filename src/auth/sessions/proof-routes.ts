@@ -1,9 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { MessageSchema } from '../../platform/http/message-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { requireOutbox } from '../../platform/mail/outbox.js';
 import { getUser } from '../guards/user-guard.js';
 import type { Proofs } from './proof.js';
-import { MessageSchema, ReauthenticateSchema, RequestProofSchema } from './schemas.js';
+import { ReauthenticateSchema, RequestProofSchema } from './schemas.js';
 
 /** Serves proving again who somebody is, before what cannot be undone; the scope must require a user. */
 export const proofRoutes: FastifyPluginAsyncTypebox<{ proofs: Proofs }> = async (app, { proofs }) => {

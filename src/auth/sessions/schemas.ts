@@ -38,8 +38,6 @@ export const ReauthenticateSchema = Type.Object(
 
 export const RequestProofSchema = Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })]);
 
-export const MessageSchema = Type.Object({ message: Type.String({ description: 'A sentence for the person.' }) });
-
 export const LogoutSchema = Type.Object(
   { all: Type.Optional(Type.Boolean({ description: 'Every session of the account, not only this one.' })) },
   { additionalProperties: false },

@@ -19,5 +19,3 @@ export const VerifiedEmailSchema = Type.Object({
 });
 
 export const ResendVerificationSchema = Type.Object({ email: EmailSchema }, { additionalProperties: false });
-
-export const MessageSchema = Type.Object({ message: Type.String({ description: 'A sentence for the person.' }) });

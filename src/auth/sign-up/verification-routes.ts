@@ -1,13 +1,14 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import type { Database } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
+import { MessageSchema } from '../../platform/http/message-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { requireOutbox } from '../../platform/mail/outbox.js';
 import { normalizeEmail } from '../email.js';
 import { accountLimit } from '../limits/rate-limits.js';
 import { createOpaqueToken, sha256Hex } from '../tokens/crypto.js';
 import { createVerificationMessage } from './messages.js';
-import { MessageSchema, ResendVerificationSchema, VerifiedEmailSchema, VerifyEmailSchema } from './schemas.js';
+import { ResendVerificationSchema, VerifiedEmailSchema, VerifyEmailSchema } from './schemas.js';
 import type { SignUp } from './sign-up.js';
 
 const VerifiedSchema = Type.Object({ email: Type.String(), changed: Type.Boolean() });

@@ -4,17 +4,12 @@ import { createAccountNotices } from '../../auth/notices.js';
 import type { Caller } from '../../platform/database/client/caller.js';
 import { AnyResult, type Database, LONG_TIMEOUT_MS } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
+import { MessageSchema } from '../../platform/http/message-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { findOutbox } from '../../platform/mail/outbox.js';
 import { changePassword } from './password.js';
 import { updateProfile } from './profile.js';
-import {
-  ChangePasswordSchema,
-  DeletedAccountSchema,
-  MessageSchema,
-  ProfileSchema,
-  UpdateProfileSchema,
-} from './schemas.js';
+import { ChangePasswordSchema, DeletedAccountSchema, ProfileSchema, UpdateProfileSchema } from './schemas.js';
 
 /** What SQL returns of a deleted account. */
 const RemovedSchema = Type.Object({ deleted: Type.Literal(true), email: Type.String() });

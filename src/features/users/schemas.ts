@@ -49,8 +49,6 @@ export const ChangePasswordSchema = Type.Object(
   { additionalProperties: false, description: 'current_password is required if the account has a password.' },
 );
 
-export const MessageSchema = Type.Object({ message: Type.String() });
-
 export const BalanceSchema = Type.Object({
   allocated: Type.Integer({ description: 'Tokens granted.' }),
   used: Type.Integer({ description: 'Tokens spent.' }),
