@@ -1,11 +1,14 @@
 import cors from '@fastify/cors';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { createGoogleAccessTokens } from './auth/google-access-tokens.js';
+import { getLimiter } from './auth/limits/rate-limits.js';
 import { auth, authentication } from './auth/plugin.js';
 import type { Config } from './config/config.js';
+import { parseSecretList } from './config/secret-list.js';
 import { parseTrustedProxies } from './config/trusted-proxies.js';
 import { admin } from './features/admin/plugin.js';
-import { answerOpenAiError, isOpenAiPath } from './features/chat/formats/openai/errors.js';
+import { answerClientError } from './features/chat/formats/client-errors.js';
+import { isOpenAiPath } from './features/chat/formats/openai/errors.js';
 import { chat } from './features/chat/plugin.js';
 import { devices } from './features/devices/plugin.js';
 import { events } from './features/events/plugin.js';
@@ -51,7 +54,7 @@ function createServer(config: Config['http'], logger: FastifyBaseLogger): Fastif
     return503OnClosing: false,
     schemaController: { compilersFactory: { buildSerializer } },
     frameworkErrors: (error, request, reply) =>
-      isOpenAiPath(request.url) ? answerOpenAiError(error, request, reply) : answerError(error, request, reply),
+      isOpenAiPath(request.url) ? answerClientError(error, request, reply) : answerError(error, request, reply),
     clientErrorHandler: answerMalformed,
     http: { headersTimeout: 15_000, connectionsCheckingInterval: 5_000 },
   });
@@ -71,7 +74,10 @@ export async function buildApp(
   logger: FastifyBaseLogger,
   readiness: Readiness = createReadiness(backend.database),
 ): Promise<FastifyInstance> {
-  const { database, callerDatabase, jwtSecret: secret } = backend;
+  const { database, callerDatabase } = backend;
+  const secrets = parseSecretList(backend.jwtSecret);
+  // The oldest, so that what was derived stays what it was when a new secret is put in front.
+  const secret = secrets.at(-1) ?? '';
   const { retentionMonths } = config.usage;
   const { signUp } = config;
   const googleAccessTokens = createGoogleAccessTokens(config.signIn.googleAccessTokens);
@@ -85,7 +91,7 @@ export async function buildApp(
   await app.register(errorHandler);
   await app.register(jsonBody);
   await app.register(cors, corsOptions(config.http.corsOrigins));
-  await app.register(authentication, { database, config, secret });
+  await app.register(authentication, { database, config, secrets });
   await app.register(mail, { config: config.mail, embedded: backend.embedded });
 
   await app.register(openapi, { config: config.http });
@@ -100,7 +106,7 @@ export async function buildApp(
       publicUrl: config.http.publicUrl,
     });
     await api.register(settings, { database, callerDatabase, onDrain: readiness.onDrain });
-    await api.register(devices, { database, config: config.devices });
+    await api.register(devices, { database, callerDatabase, config: config.devices });
     await api.register(tracker, { database, config: config.tracker });
     await api.register(usage, { database, callerDatabase, retentionMonths });
     await api.register(events, { database, callerDatabase, retentionMonths });
@@ -111,7 +117,7 @@ export async function buildApp(
   await app.register(async (root) => {
     rejectApiPrefix(root);
     await root.register(pageRoutes);
-    await root.register(healthRoutes, { readiness });
+    await root.register(healthRoutes, { readiness, findNotice: getLimiter(app).findProblem });
   });
   return app;
 }

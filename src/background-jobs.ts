@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from './config/config.js';
+import { createModelWeighing } from './features/chat/model-weights.js';
 import { createUpstream } from './features/chat/openrouter/upstream.js';
 import { reconcile } from './features/chat/reconcile.js';
 import { createBilling } from './features/subscriptions/billing.js';
@@ -21,7 +22,10 @@ export async function startBackgroundJobs(
   const upstream = config.chat && createUpstream(config.chat);
   const billing = await createBilling(database, config.stripe);
   const jobs: Job[] = [{ name: 'maintenance', run: () => maintain(database, config) }];
-  if (upstream !== undefined) jobs.push({ name: 'correcting estimates', run: () => reconcile(database, upstream) });
+  if (upstream !== undefined) {
+    jobs.push({ name: 'correcting estimates', run: () => reconcile(database, upstream) });
+    jobs.push({ name: 'weighing models', run: createModelWeighing(database, upstream, config.chat?.weightPrice) });
+  }
   jobs.push({ name: 'comparing subscriptions with Stripe', run: billing.reconcileWhenDue });
   const stop = startJobs(log, jobs);
   return () => {

@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127210316'] then
+  if v_applied <> array['20261127163509', '20261127202800', '20261127202825', '20261127203119', '20261127203218', '20261127203513', '20261127204020', '20261127204612', '20261127211217', '20261127211911', '20261127214118'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -79,6 +79,7 @@ create table if not exists public.users (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   email_verified_at timestamptz,
+  suspended_at timestamptz,
   default_granted_at timestamptz
 );
 create index if not exists users_created_at_idx on public.users (created_at, id);
@@ -91,6 +92,8 @@ comment on column public.users.created_at is 'When the account was created.';
 comment on column public.users.updated_at is 'When the profile last changed.';
 comment on column public.users.email_verified_at is
   'When the address was proved, by a link mailed to it or by a sign-in provider; null for an address nobody proved yet.';
+comment on column public.users.suspended_at is
+  'Since when an admin keeps the account from everything; null for an account in good standing.';
 comment on column public.users.default_granted_at is
   'When the account was paid its first tokens; null where it was not, as its address is not proved or was paid before.';
 
@@ -198,7 +201,10 @@ create table if not exists private.api_keys (
   key_hash bytea not null unique check (length(key_hash) = 32),
   created_at timestamptz not null default now(),
   last_used_at timestamptz,
-  expires_at timestamptz
+  expires_at timestamptz,
+  scopes text[] not null default array['usage:write', 'usage:read', 'chat', 'settings'] constraint api_keys_scopes_known check (
+    cardinality(scopes) > 0 and scopes <@ array['usage:write', 'usage:read', 'chat', 'settings', 'account']
+  )
 );
 create index if not exists api_keys_user_idx on private.api_keys (user_id, created_at, id);
 comment on table private.api_keys is 'Keys people made for their scripts. Deleting the row ends the key.';
@@ -210,6 +216,7 @@ comment on column private.api_keys.key_hash is 'SHA-256 of the key; the key itse
 comment on column private.api_keys.created_at is 'When it was made.';
 comment on column private.api_keys.last_used_at is 'When it was last used, to the minute.';
 comment on column private.api_keys.expires_at is 'When it ends; null for never.';
+comment on column private.api_keys.scopes is 'What it opens: usage:write, usage:read, chat, settings, or account, which is everything.';
 
 -- password_reset/tables.sql
 
@@ -379,7 +386,7 @@ create table if not exists public.devices (
   id uuid primary key default gen_random_uuid(),
   user_id uuid references public.users (id) on delete set null,
   name text not null check (length(name) between 1 and 200),
-  fingerprint_hash bytea unique check (length(fingerprint_hash) = 32),
+  fingerprint_hash bytea check (length(fingerprint_hash) = 32),
   token_version integer not null default 1 check (token_version > 0),
   blocked boolean not null default false,
   registrations integer not null default 1 check (registrations > 0),
@@ -387,8 +394,15 @@ create table if not exists public.devices (
   created_at timestamptz not null default now(),
   deleted_at timestamptz,
   first_user_id uuid,
-  constraint devices_deleted_has_no_fingerprint check ((fingerprint_hash is null) = (deleted_at is not null))
+  secret_hash bytea check (length(secret_hash) = 32),
+  constraint devices_deleted_has_no_fingerprint check ((fingerprint_hash is null) = (deleted_at is not null)),
+  constraint devices_linked_to_first_user check (user_id is null or user_id = first_user_id)
 );
+-- A fingerprint is a name and no secret: each person has one device of it, and those who prove nothing have one together.
+create unique index if not exists devices_owner_fingerprint_idx on public.devices (fingerprint_hash, first_user_id)
+  where first_user_id is not null;
+create unique index if not exists devices_anonymous_fingerprint_idx on public.devices (fingerprint_hash, (secret_hash is null))
+  where first_user_id is null;
 create index if not exists devices_created_at_idx on public.devices (created_at, id) where deleted_at is null;
 create index if not exists devices_user_id_idx on public.devices (user_id);
 comment on table public.devices is 'Installations of an extension. Each has one balance of tokens and a bearer token of its own.';
@@ -403,7 +417,9 @@ comment on column public.devices.last_registered_at is 'When the device register
 comment on column public.devices.created_at is 'When the device registered first.';
 comment on column public.devices.deleted_at is 'When an admin removed the device; its usage stays in the books.';
 comment on column public.devices.first_user_id is
-  'The account it was linked to first, kept when it is unlinked: it can be linked to no other.';
+  'The account it was linked to first, kept when it is unlinked: it can be linked to no other. Null for a device that was nobody''s yet.';
+comment on column public.devices.secret_hash is
+  'SHA-256 of the device''s secret, if it registered with one: without it, its owner''s sign-in or an earlier token, nobody is given a token.';
 
 -- ledger/tables.sql
 
@@ -593,6 +609,21 @@ comment on column public.usage_rollups.output_tokens is 'Sum of their output tok
 comment on column public.usage_rollups.total_tokens is 'Sum of their tokens.';
 comment on column public.usage_rollups.cost is 'Sum of what they debited.';
 
+create table if not exists private.rollup_names (
+  subject_id uuid not null,
+  day date not null,
+  provider text not null,
+  model text not null,
+  primary key (subject_id, day, provider, model)
+);
+create index if not exists rollup_names_day_idx on private.rollup_names using brin (day);
+comment on table private.rollup_names is
+  'The providers and models the rollups of a subject and day (UTC) tell apart, the first hundred to come; all others are counted as other. Kept as long as the events.';
+comment on column private.rollup_names.subject_id is 'The device or user.';
+comment on column private.rollup_names.day is 'The day (UTC).';
+comment on column private.rollup_names.provider is 'The AI provider.';
+comment on column private.rollup_names.model is 'The model.';
+
 create table if not exists public.usage_totals (
   bucket timestamptz not null,
   shard smallint not null check (shard between 0 and 7),
@@ -716,13 +747,23 @@ create table if not exists public.tracker_counters (
   user_id uuid primary key references public.users (id) on delete cascade,
   prompts bigint not null default 0 check (prompts between 0 and 9007199254740991),
   tokens bigint not null default 0 check (tokens between 0 and 9007199254740991),
-  updated_at timestamptz not null default now()
+  updated_at timestamptz not null default now(),
+  version integer not null default 1 check (version > 0),
+  enabled boolean not null default true,
+  counted_on date not null default '-infinity',
+  day_prompts bigint not null default 0 check (day_prompts >= 0),
+  day_tokens bigint not null default 0 check (day_tokens >= 0)
 ) with (fillfactor = 50);
-comment on table public.tracker_counters is 'What clients tracked for each account, summed. Written only by track_usage; always the sum of the account''s rollups with the source tracker.';
+comment on table public.tracker_counters is 'What clients tracked for each account, summed. Written only by the functions of trackers; always the sum of the account''s rollups with the source tracker.';
 comment on column public.tracker_counters.user_id is 'The account.';
 comment on column public.tracker_counters.prompts is 'Prompts tracked.';
 comment on column public.tracker_counters.tokens is 'Language-model tokens tracked.';
 comment on column public.tracker_counters.updated_at is 'When something was tracked last.';
+comment on column public.tracker_counters.version is 'Tracker tokens carry this number; raising it ends them all.';
+comment on column public.tracker_counters.enabled is 'Whether tracker tokens are made for the account.';
+comment on column public.tracker_counters.counted_on is 'The day (UTC) the next two columns are about.';
+comment on column public.tracker_counters.day_prompts is 'Prompts tracked on that day, which is limited.';
+comment on column public.tracker_counters.day_tokens is 'Tokens tracked on that day.';
 
 -- events/tables.sql
 
@@ -777,8 +818,15 @@ create table if not exists public.generations (
   uncollected bigint not null default 0 check (uncollected >= 0),
   reconcile_at timestamptz,
   reconcile_tries smallint not null default 0 check (reconcile_tries >= 0),
-  created_at timestamptz not null default now()
-);
+  created_at timestamptz not null default now(),
+  streamed boolean not null default false,
+  input_seen bigint check (input_seen >= 0),
+  output_seen bigint check (output_seen >= 0),
+  input_floor bigint not null default 0 check (input_floor >= 0),
+  output_floor bigint not null default 0 check (output_floor >= 0),
+  input_weight numeric(12, 4) not null default 1 check (input_weight >= 0),
+  output_weight numeric(12, 4) not null default 1 check (output_weight >= 0)
+) with (fillfactor = 70);
 create index if not exists generations_subject_idx on public.generations (subject_id, created_at, id);
 create index if not exists generations_reconcile_idx on public.generations (reconcile_at) where reconcile_at is not null;
 comment on table public.generations is 'One row per chat request: what its hold was for, and what it came to. Nothing of a prompt or an answer.';
@@ -796,6 +844,29 @@ comment on column public.generations.uncollected is 'Tokens upstream counted tha
 comment on column public.generations.reconcile_at is 'When upstream is asked (again) for its count; null where there is nothing to ask.';
 comment on column public.generations.reconcile_tries is 'How often it was asked.';
 comment on column public.generations.created_at is 'When the hold was taken.';
+comment on column public.generations.streamed is 'Whether the answer is passed on as it comes, and its progress noted.';
+comment on column public.generations.input_seen is 'Tokens of the prompt at the last note; null before the first.';
+comment on column public.generations.output_seen is 'Tokens of the answer at the last note; null before the first.';
+comment on column public.generations.input_floor is 'Fewest tokens the prompt can be; a smaller count of upstream''s is not believed.';
+comment on column public.generations.output_floor is 'Fewest tokens the text that passed can be; a smaller count of upstream''s is not believed.';
+comment on column public.generations.input_weight is 'What a token of the prompt debits: the model''s weight when the hold was taken.';
+comment on column public.generations.output_weight is 'What a token of the answer debits: the model''s weight when the hold was taken.';
+
+create table if not exists public.model_weights (
+  model text primary key check (model = lower(btrim(model)) and length(model) between 1 and 200),
+  input_weight numeric(12, 4) not null check (input_weight between 0 and 1000000),
+  output_weight numeric(12, 4) not null check (output_weight between 0 and 1000000),
+  source text not null default 'operator' check (source in ('operator', 'upstream')),
+  comment text check (length(comment) <= 500),
+  updated_at timestamptz not null default now()
+);
+comment on table public.model_weights is 'Tokens a token of a model debits from an account in chat; 1 for models without a row. Edit rows freely; the next request uses the new weight.';
+comment on column public.model_weights.model is 'The model in lower case; vendor/* stands for all of a vendor without a row of their own, * for all others, *:free for free ones.';
+comment on column public.model_weights.input_weight is 'Tokens debited for one token of the prompt.';
+comment on column public.model_weights.output_weight is 'Tokens debited for one token of the answer.';
+comment on column public.model_weights.source is 'operator, or upstream: derived from its prices, and overwritten when they change. Set it to operator to keep an edited row.';
+comment on column public.model_weights.comment is 'Why, for those who come after.';
+comment on column public.model_weights.updated_at is 'When the weight last changed.';
 
 -- subscriptions/tables.sql
 
@@ -993,7 +1064,7 @@ language sql stable set search_path = ''
 as $$
   select array_agg(subject_id)
     from (
-      select public.require_current_user() as subject_id
+      select public.require_current_user('usage:read') as subject_id
       union all
       select d.id from public.devices d where d.user_id = (select public.current_user_id())
     ) own
@@ -1021,18 +1092,18 @@ comment on function public.confirm_fresh_user(jsonb) is
 
 -- accounts/functions/confirm_user.sql
 
-create or replace function public.confirm_user(p_caller jsonb)
+create or replace function public.confirm_user(p_caller jsonb, p_scope text)
 returns boolean
 language plpgsql stable security definer set search_path = ''
 as $$
 -- Definer: no API role may read sessions and keys.
 begin
-  return private.require_user(p_caller) is not null;
+  return private.require_user(p_caller, p_scope) is not null;
 end
 $$;
-grant execute on function public.confirm_user(jsonb) to service_role;
-comment on function public.confirm_user(jsonb) is
-  'Returns true where the caller''s session or key is good, for what asks the database nothing else; raises INVALID_TOKEN.';
+grant execute on function public.confirm_user(jsonb, text) to service_role;
+comment on function public.confirm_user(jsonb, text) is
+  'Returns true where the caller''s session, or key with this scope, is good, for what asks the database nothing else; raises what require_user does.';
 
 -- accounts/functions/create_account.sql
 
@@ -1055,6 +1126,41 @@ $$;
 comment on function private.create_account(text, text, text) is
   'Creates an account with an empty balance; returns nulls where the address is taken.';
 
+-- accounts/functions/credential_problem.sql
+
+-- In plpgsql because it keeps its plans: this is asked with every request, and planning it anew each time took longer than
+-- everything else of taking a hold.
+create or replace function private.credential_problem(
+  p_user_id uuid, p_session_id uuid, p_api_key_id uuid, p_scope text
+)
+returns text
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_problem text;
+begin
+  if p_session_id is not null then
+    select case when u.suspended_at is not null then 'ACCOUNT_SUSPENDED' end into v_problem
+      from private.sessions s join public.users u on u.id = s.user_id
+     where s.id = p_session_id and s.user_id = p_user_id and s.expires_at > now();
+  elsif p_api_key_id is not null then
+    select case
+             when u.suspended_at is not null then 'ACCOUNT_SUSPENDED'
+             when p_scope is not null and not k.scopes && array[p_scope, 'account'] then 'INSUFFICIENT_SCOPE'
+           end
+      into v_problem
+      from private.api_keys k join public.users u on u.id = k.user_id
+     where k.id = p_api_key_id and k.user_id = p_user_id and (k.expires_at is null or k.expires_at > now());
+  else
+    select case when u.suspended_at is not null then 'ACCOUNT_SUSPENDED' end into v_problem
+      from public.users u where u.id = p_user_id;
+  end if;
+  return case when found then v_problem else 'INVALID_TOKEN' end;
+end
+$$;
+comment on function private.credential_problem(uuid, uuid, uuid, text) is
+  'Returns why the session or API key may not act for this account at the moment, null where it may: INVALID_TOKEN for one that has ended, ACCOUNT_SUSPENDED, INSUFFICIENT_SCOPE for a key that has neither this scope nor account. With neither credential only the account is looked at; a null scope asks for none.';
+
 -- accounts/functions/current_user_id.sql
 
 create or replace function public.current_user_id()
@@ -1067,11 +1173,11 @@ as $$
       select (auth.jwt() ->> 'sub')::uuid as user_id, (auth.jwt() ->> 'sid')::uuid as session_id,
              (auth.jwt() ->> 'key_id')::uuid as api_key_id
     ) c
-   where private.is_credential_valid(c.user_id, c.session_id, c.api_key_id)
+   where private.credential_problem(c.user_id, c.session_id, c.api_key_id, null) is null
 $$;
 grant execute on function public.current_user_id() to authenticated;
 comment on function public.current_user_id() is
-  'Returns the account the request''s token is about; null where the session (sid) or API key (key_id) it names has ended.';
+  'Returns the account the request''s token is about; null where it is suspended, or the session (sid) or API key (key_id) it names has ended.';
 
 -- accounts/functions/hold_users.sql
 
@@ -1088,44 +1194,20 @@ $$;
 comment on function private.hold_users(jsonb) is
   'Keeps the accounts of these callers, where they are still there, until the transaction ends.';
 
--- accounts/functions/is_credential_valid.sql
-
--- In plpgsql because it keeps its plans: this is asked with every request, and planning it anew each time took longer than
--- everything else of taking a hold.
-create or replace function private.is_credential_valid(p_user_id uuid, p_session_id uuid, p_api_key_id uuid)
-returns boolean
-language plpgsql stable set search_path = ''
-as $$
-begin
-  return case
-    when p_session_id is not null then exists (
-      select from private.sessions s where s.id = p_session_id and s.user_id = p_user_id and s.expires_at > now()
-    )
-    when p_api_key_id is not null then exists (
-      select from private.api_keys k
-       where k.id = p_api_key_id and k.user_id = p_user_id and (k.expires_at is null or k.expires_at > now())
-    )
-    else exists (select from public.users u where u.id = p_user_id)
-  end;
-end
-$$;
-comment on function private.is_credential_valid(uuid, uuid, uuid) is
-  'Returns whether the session or API key is good for this account at the moment; with neither, whether the account exists.';
-
 -- accounts/functions/lock_user.sql
 
 -- Called first by whatever adds to an account or changes how it is opened: such calls wait for each other, for a deletion
 -- and for whoever takes the account over, and only then check that the caller's session is still valid.
-create or replace function private.lock_user(p_caller jsonb)
+create or replace function private.lock_user(p_caller jsonb, p_scope text default 'account')
 returns uuid
 language plpgsql volatile set search_path = ''
 as $$
 begin
   perform from public.users u where u.id = (p_caller ->> 'id')::uuid for no key update;
-  return private.require_user(p_caller);
+  return private.require_user(p_caller, p_scope);
 end
 $$;
-comment on function private.lock_user(jsonb) is
+comment on function private.lock_user(jsonb, text) is
   'Returns what require_user does, with the account locked until the transaction ends.';
 
 -- accounts/functions/prove_email.sql
@@ -1153,6 +1235,25 @@ end
 $$;
 comment on function private.prove_email(uuid) is
   'Marks the address as proved; the first time removes every credential and device link made before.';
+
+-- accounts/functions/refuse_credential.sql
+
+create or replace function private.refuse_credential(p_problem text, p_scope text)
+returns void
+language plpgsql stable set search_path = ''
+as $$
+begin
+  if p_problem = 'INVALID_TOKEN' then
+    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
+  elsif p_problem = 'INSUFFICIENT_SCOPE' then
+    raise sqlstate 'PT403' using message = 'INSUFFICIENT_SCOPE', detail = jsonb_build_object('scope', p_scope);
+  elsif p_problem is not null then
+    raise sqlstate 'PT403' using message = p_problem;
+  end if;
+end
+$$;
+comment on function private.refuse_credential(text, text) is
+  'Raises what credential_problem returned, with the status it belongs to; does nothing for null.';
 
 -- accounts/functions/register_user.sql
 
@@ -1196,21 +1297,24 @@ comment on function public.register_user(text, text, bigint, text, jsonb, text, 
 
 -- accounts/functions/require_current_user.sql
 
-create or replace function public.require_current_user()
+create or replace function public.require_current_user(p_scope text default 'account')
 returns uuid
-language plpgsql stable set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
+-- Definer: no API role may read sessions and keys.
 declare
-  v_user_id uuid := public.current_user_id();
+  v_claims jsonb := auth.jwt();
+  v_user_id uuid := (v_claims ->> 'sub')::uuid;
 begin
-  if v_user_id is null then
-    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
-  end if;
+  perform private.refuse_credential(
+    private.credential_problem(v_user_id, (v_claims ->> 'sid')::uuid, (v_claims ->> 'key_id')::uuid, p_scope), p_scope
+  );
   return v_user_id;
 end
 $$;
-grant execute on function public.require_current_user() to authenticated;
-comment on function public.require_current_user() is 'Returns current_user_id, or raises INVALID_TOKEN where it is nobody.';
+grant execute on function public.require_current_user(text) to authenticated;
+comment on function public.require_current_user(text) is
+  'Returns the account the request''s token is about; raises what require_user does. Policies ask current_user_id, which raises nothing.';
 
 -- accounts/functions/require_fresh.sql
 
@@ -1235,22 +1339,26 @@ comment on function private.require_fresh(jsonb) is
 
 -- accounts/functions/require_user.sql
 
--- Called first by every function that acts for a person: the credential is checked in the transaction that uses it.
-create or replace function private.require_user(p_caller jsonb)
+-- Called first by every function that acts for a person: the credential is checked in the transaction that uses it. What
+-- names no scope is part of the account, which keys do not open unless they were made for it.
+create or replace function private.require_user(p_caller jsonb, p_scope text default 'account')
 returns uuid
 language plpgsql stable set search_path = ''
 as $$
 declare
   v_user_id uuid := (p_caller ->> 'id')::uuid;
 begin
-  if not private.is_credential_valid(v_user_id, (p_caller ->> 'session_id')::uuid, (p_caller ->> 'api_key_id')::uuid) then
-    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
-  end if;
+  perform private.refuse_credential(
+    private.credential_problem(
+      v_user_id, (p_caller ->> 'session_id')::uuid, (p_caller ->> 'api_key_id')::uuid, p_scope
+    ),
+    p_scope
+  );
   return v_user_id;
 end
 $$;
-comment on function private.require_user(jsonb) is
-  'Returns the account of the caller {id, session_id | api_key_id}; raises INVALID_TOKEN where the session or key has ended.';
+comment on function private.require_user(jsonb, text) is
+  'Returns the account of the caller {id, session_id | api_key_id}; raises INVALID_TOKEN, ACCOUNT_SUSPENDED, or INSUFFICIENT_SCOPE for a key without the scope.';
 
 -- admin/functions/admin_credentials.sql
 
@@ -1432,15 +1540,22 @@ create or replace function private.device_models_this_month(p_device_id uuid)
 returns jsonb
 language sql stable set search_path = ''
 as $$
-  select coalesce(jsonb_agg(to_jsonb(m) order by m.cost desc, m.model), '[]')
+  select coalesce(jsonb_agg(to_jsonb(m) - 'is_rest' order by m.is_rest, m.cost desc, m.model), '[]')
     from (
-      select r.model, sum(r.events)::bigint as events, sum(r.prompts)::bigint as prompts, sum(r.cost)::bigint as cost
-        from public.usage_rollups r
-       where r.subject_id = p_device_id and r.bucket >= date_trunc('month', now(), 'UTC')
-       group by r.model
+      select r.rank > 20 as is_rest, case when r.rank > 20 then 'other' else r.model end as model,
+             sum(r.events)::bigint as events, sum(r.prompts)::bigint as prompts, sum(r.cost)::bigint as cost
+        from (
+          select u.model, sum(u.events) as events, sum(u.prompts) as prompts, sum(u.cost) as cost,
+                 row_number() over (order by sum(u.cost) desc, u.model) as rank
+            from public.usage_rollups u
+           where u.subject_id = p_device_id and u.bucket >= date_trunc('month', now(), 'UTC')
+           group by u.model
+        ) r
+       group by 1, 2
     ) m
 $$;
-comment on function private.device_models_this_month(uuid) is 'Returns a device''s usage in the current month (UTC) by model.';
+comment on function private.device_models_this_month(uuid) is
+  'Returns a device''s usage in the current month (UTC) by model: the 20 it used most, and the rest as other.';
 
 -- admin/functions/device_page.sql
 
@@ -1709,10 +1824,21 @@ language sql stable set search_path = '' set timezone = 'UTC'
 as $$
   select jsonb_build_object(
     'id', p_key.id, 'name', p_key.name, 'prefix', p_key.prefix, 'created_at', p_key.created_at,
-    'last_used_at', p_key.last_used_at, 'expires_at', p_key.expires_at
+    'last_used_at', p_key.last_used_at, 'expires_at', p_key.expires_at, 'scopes', p_key.scopes
   )
 $$;
 comment on function private.api_key_json(private.api_keys) is 'Returns a key as its owner sees it, without its hash.';
+
+-- api_keys/functions/api_keys_json.sql
+
+create or replace function private.api_keys_json(p_user_id uuid)
+returns jsonb
+language sql stable set search_path = ''
+as $$
+  select coalesce(jsonb_agg(private.api_key_json(k) order by k.created_at desc, k.id desc), '[]')
+    from private.api_keys k where k.user_id = p_user_id
+$$;
+comment on function private.api_keys_json(uuid) is 'Returns the keys of an account, newest first.';
 
 -- api_keys/functions/authenticate_api_key.sql
 
@@ -1731,17 +1857,17 @@ begin
   -- A key many servers use at once is not written for each of them.
   update private.api_keys set last_used_at = now()
    where id = v_key.id and (last_used_at is null or last_used_at < now() - interval '30 seconds');
-  return jsonb_build_object('id', v_key.user_id, 'api_key_id', v_key.id);
+  return jsonb_build_object('id', v_key.user_id, 'api_key_id', v_key.id, 'scopes', v_key.scopes);
 end
 $$;
 grant execute on function public.authenticate_api_key(text) to service_role;
 comment on function public.authenticate_api_key(text) is
-  'Returns whose key this is (SHA-256 in hex): {id, api_key_id}, and notes its use. Raises INVALID_TOKEN for one that is unknown or has ended.';
+  'Returns whose key this is (SHA-256 in hex): {id, api_key_id, scopes}, and notes its use. Raises INVALID_TOKEN for one that is unknown or has ended.';
 
 -- api_keys/functions/create_api_key.sql
 
 create or replace function public.create_api_key(
-  p_caller jsonb, p_name text, p_prefix text, p_key_hash text, p_expires_at text default null
+  p_caller jsonb, p_name text, p_prefix text, p_key_hash text, p_scopes text[], p_expires_at text default null
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -1761,8 +1887,14 @@ begin
   if p_expires_at::timestamptz <= now() then
     raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
   end if;
-  insert into private.api_keys (user_id, name, prefix, key_hash, expires_at)
-  values (v_user_id, p_name, p_prefix, decode(p_key_hash, 'hex'), p_expires_at::timestamptz)
+  insert into private.api_keys (user_id, name, prefix, key_hash, scopes, expires_at)
+  values (
+    v_user_id, p_name, p_prefix, decode(p_key_hash, 'hex'), p_scopes,
+    -- What a key makes does not outlive it.
+    least(p_expires_at::timestamptz, (
+      select k.expires_at from private.api_keys k where k.id = (p_caller ->> 'api_key_id')::uuid
+    ))
+  )
   returning * into v_key;
   return private.api_key_json(v_key)
     || jsonb_build_object('owner_email', (select u.email from public.users u where u.id = v_user_id));
@@ -1772,9 +1904,9 @@ exception
     raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
 end
 $$;
-grant execute on function public.create_api_key(jsonb, text, text, text, text) to service_role;
-comment on function public.create_api_key(jsonb, text, text, text, text) is
-  'Keeps a new key''s SHA-256 (hex) and returns the key without it, and the address of its owner; raises API_KEY_LIMIT beyond 50, VALIDATION_FAILED for an end in the past.';
+grant execute on function public.create_api_key(jsonb, text, text, text, text[], text) to service_role;
+comment on function public.create_api_key(jsonb, text, text, text, text[], text) is
+  'Keeps a new key''s SHA-256 (hex) and returns the key without it, and the address of its owner; one made by a key ends with it at the latest. Raises API_KEY_LIMIT beyond 50, VALIDATION_FAILED for an end in the past.';
 
 -- api_keys/functions/delete_api_key.sql
 
@@ -1796,6 +1928,23 @@ $$;
 grant execute on function public.delete_api_key(jsonb, uuid) to service_role;
 comment on function public.delete_api_key(jsonb, uuid) is 'Ends one of the account''s keys. Returns {id, deleted}; raises API_KEY_NOT_FOUND.';
 
+-- api_keys/functions/keys_after_password.sql
+
+-- Whoever changes a password because somebody else knew it has to hear of the keys that person may have made.
+create or replace function private.keys_after_password(p_user_id uuid, p_revoke boolean)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  if p_revoke then
+    delete from private.api_keys where user_id = p_user_id;
+  end if;
+  return private.api_keys_json(p_user_id);
+end
+$$;
+comment on function private.keys_after_password(uuid, boolean) is
+  'Ends all keys of an account where that is wished; returns those that go on.';
+
 -- api_keys/functions/list_api_keys.sql
 
 create or replace function public.list_api_keys(p_caller jsonb)
@@ -1806,10 +1955,7 @@ as $$
 declare
   v_user_id uuid := private.require_user(p_caller);
 begin
-  return (
-    select coalesce(jsonb_agg(private.api_key_json(k) order by k.created_at desc, k.id desc), '[]')
-      from private.api_keys k where k.user_id = v_user_id
-  );
+  return private.api_keys_json(v_user_id);
 end
 $$;
 grant execute on function public.list_api_keys(jsonb) to service_role;
@@ -1986,6 +2132,71 @@ grant execute on function public.set_budget(jsonb, text, bigint) to service_role
 comment on function public.set_budget(jsonb, text, bigint) is
   'Sets the size of a pool, null for unlimited. One smaller than what is allocated only stops further allocations.';
 
+-- chat/functions/affordable_tokens.sql
+
+create or replace function private.affordable_tokens(p_wanted bigint, p_available numeric, p_weight numeric)
+returns bigint
+language sql immutable set search_path = ''
+as $$
+  select case
+    when p_available < 0 then 0
+    when p_weight = 0 then p_wanted
+    else least(p_wanted, floor(p_available / p_weight))
+  end::bigint
+$$;
+comment on function private.affordable_tokens(bigint, numeric, numeric) is
+  'Returns how many of the wanted tokens of an answer a balance pays for, each at a weight.';
+
+-- chat/functions/change_settlement.sql
+
+-- Changes what a closed generation came to, by a ledger entry: what it was settled at stays in its event. The caller has
+-- locked the pool and then the balance.
+create or replace function private.change_settlement(
+  p_generation public.generations, p_provenance text, p_input bigint, p_output bigint, p_actor text
+)
+returns bigint
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_balance public.balances;
+  v_difference bigint :=
+    private.weighted_tokens(p_generation, p_generation.input_tokens, p_generation.output_tokens)
+    - private.weighted_tokens(p_generation, p_input, p_output);
+  v_amount bigint;
+begin
+  select b.* into strict v_balance from public.balances b where b.subject_id = p_generation.subject_id;
+  v_amount := case
+    when v_difference > 0 then greatest(v_difference - p_generation.uncollected, 0)
+    -- More than an account was ever given, and does not hold for others, cannot be taken from it.
+    else greatest(v_difference, v_balance.reserved - v_balance.allocated)
+  end;
+  if v_amount <> 0 then
+    -- What can no longer be taken back becomes debt.
+    update public.balances b
+       set allocated = b.allocated + v_amount,
+           used = b.used - greatest(b.used + b.reserved - b.allocated - v_amount, 0),
+           debt = b.debt + greatest(b.used + b.reserved - b.allocated - v_amount, 0),
+           updated_at = now()
+     where b.subject_id = p_generation.subject_id;
+    insert into public.ledger_entries (subject_id, kind, amount, period, actor, reference)
+    values (
+      p_generation.subject_id, 'correction', v_amount, v_balance.period, p_actor, 'generation:' || p_generation.id
+    );
+    update public.budgets set allocated = allocated + v_amount, updated_at = now() where subject_kind = 'user';
+  end if;
+  update public.generations g
+     set provenance = p_provenance, input_tokens = p_input, output_tokens = p_output,
+         provider = p_generation.provider, upstream_id = p_generation.upstream_id,
+         input_floor = p_generation.input_floor, output_floor = p_generation.output_floor,
+         uncollected = g.uncollected + v_amount - v_difference,
+         reconcile_at = p_generation.reconcile_at
+   where g.id = p_generation.id;
+  return v_amount;
+end
+$$;
+comment on function private.change_settlement(public.generations, text, bigint, bigint, text) is
+  'Changes what a closed generation came to, with a ledger entry for the difference; returns the tokens given back, negative where more were taken. The pool and the balance must be locked by the caller.';
+
 -- chat/functions/claim_estimated_generations.sql
 
 create or replace function public.claim_estimated_generations(p_limit integer)
@@ -2025,12 +2236,12 @@ returns public.usage_events
 language plpgsql volatile set search_path = ''
 as $$
 declare
-  v_cost bigint := p_input + p_output;
+  v_cost bigint := private.weighted_tokens(p_generation, p_input, p_output);
   v_held bigint;
   v_period integer;
 begin
   update public.reservations r
-     set status = p_status, closed_at = now(), usage_event_id = case when v_cost > 0 then r.id end
+     set status = p_status, closed_at = now(), usage_event_id = case when p_input + p_output > 0 then r.id end
    where r.id = p_generation.id and r.status = 'held'
   returning r.amount into strict v_held;
   update public.balances b
@@ -2043,11 +2254,12 @@ begin
   update public.generations g
      set provenance = p_provenance, input_tokens = p_input, output_tokens = p_output,
          provider = p_generation.provider, upstream_id = p_generation.upstream_id,
+         input_floor = p_generation.input_floor, output_floor = p_generation.output_floor,
          reconcile_at = case when p_provenance = 'estimated' and p_generation.upstream_id is not null then now() end
    where g.id = p_generation.id;
   return row(
     p_generation.id, p_generation.subject_id, p_generation.subject_id, null, p_generation.source,
-    coalesce(p_generation.provider, 'unknown'), p_generation.model, 1, p_input, p_output, v_cost, v_cost,
+    coalesce(p_generation.provider, 'unknown'), p_generation.model, 1, p_input, p_output, p_input + p_output, v_cost,
     p_provenance, v_period, null, now(), now()
   )::public.usage_events;
 end
@@ -2064,46 +2276,38 @@ as $$
 -- Definer: writes balances, pools and the ledger, which no API role may.
 declare
   v_generation public.generations;
-  v_balance public.balances;
-  v_difference bigint;
+  v_input bigint := p_input_tokens;
+  v_output bigint := p_output_tokens;
+  v_provenance text := 'provider_final';
   v_amount bigint;
 begin
   -- The pool before the balance, as everywhere.
   perform from public.budgets where subject_kind = 'user' for update;
-  select b.* into v_balance
-    from public.balances b join public.generations g on g.subject_id = b.subject_id
-   where g.id = p_id for update of b;
+  perform from public.balances b join public.generations g on g.subject_id = b.subject_id
+    where g.id = p_id for update of b;
   select g.* into v_generation from public.generations g where g.id = p_id;
   if v_generation.provenance is distinct from 'estimated' then
     return '{"corrected": false, "amount": 0}';
   end if;
-  v_difference := v_generation.input_tokens + v_generation.output_tokens - p_input_tokens - p_output_tokens;
-  -- More than an account was ever given, and does not hold for others, cannot be taken from it.
-  v_amount := greatest(v_difference, v_balance.reserved - v_balance.allocated);
-  if v_amount <> 0 then
-    -- What can no longer be taken back becomes debt.
-    update public.balances b
-       set allocated = b.allocated + v_amount,
-           used = b.used - greatest(b.used + b.reserved - b.allocated - v_amount, 0),
-           debt = b.debt + greatest(b.used + b.reserved - b.allocated - v_amount, 0),
-           updated_at = now()
-     where b.subject_id = v_generation.subject_id;
-    insert into public.ledger_entries (subject_id, kind, amount, period, actor, reference)
-    values (
-      v_generation.subject_id, 'correction', v_amount, v_balance.period, 'system:reconciliation', 'generation:' || p_id
-    );
-    update public.budgets set allocated = allocated + v_amount, updated_at = now() where subject_kind = 'user';
+  -- A count that what was seen contradicts changes nothing: the estimate stands, and upstream is asked again.
+  if v_input < v_generation.input_floor then
+    v_input := greatest(v_input, v_generation.input_tokens);
+    v_provenance := 'estimated';
   end if;
-  update public.generations g
-     set provenance = 'provider_final', input_tokens = p_input_tokens, output_tokens = p_output_tokens,
-         uncollected = v_amount - v_difference, reconcile_at = null
-   where g.id = p_id;
-  return jsonb_build_object('corrected', true, 'amount', v_amount);
+  if v_output < v_generation.output_floor then
+    v_output := greatest(v_output, v_generation.output_tokens);
+    v_provenance := 'estimated';
+  end if;
+  if v_provenance = 'provider_final' then
+    v_generation.reconcile_at := null;
+  end if;
+  v_amount := private.change_settlement(v_generation, v_provenance, v_input, v_output, 'system:reconciliation');
+  return jsonb_build_object('corrected', v_provenance = 'provider_final' or v_amount <> 0, 'amount', v_amount);
 end
 $$;
 grant execute on function public.correct_generation(uuid, bigint, bigint) to service_role;
 comment on function public.correct_generation(uuid, bigint, bigint) is
-  'Corrects an estimated generation to what upstream counted, once, by a ledger entry. Returns {corrected, amount}: tokens given back, or taken where negative.';
+  'Corrects an estimated generation to what upstream counted, by a ledger entry; a number that is less than what was seen can be leaves the estimate. Returns {corrected, amount}: tokens given back, or taken where negative.';
 
 -- chat/functions/export_generations.sql
 
@@ -2120,7 +2324,7 @@ begin
     select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at, page.id), '[]')
       from (
         select g.id, g.source, g.model, g.provider, g.upstream_id, g.input_estimate, g.provenance,
-               g.input_tokens, g.output_tokens, g.uncollected, g.created_at
+               g.input_tokens, g.output_tokens, g.uncollected, g.input_weight, g.output_weight, g.created_at
           from public.generations g
          where g.subject_id = v_user_id and (g.created_at, g.id) > (p_after_at, p_after_id)
          order by g.created_at, g.id
@@ -2133,6 +2337,41 @@ grant execute on function public.export_generations(integer, timestamptz, uuid) 
 comment on function public.export_generations(integer, timestamptz, uuid) is
   'Returns the caller''s chat requests, oldest first; after (time, id) to page on.';
 
+-- chat/functions/find_model_weight.sql
+
+-- Suffixes choose among providers of a model and weigh what it does; a free variant is another thing, and is never
+-- weighed by the price of the model it is a variant of.
+create or replace function private.find_model_weight(p_model text)
+returns public.model_weights
+language sql stable set search_path = ''
+as $$
+  select w.*
+    from unnest(case
+           when p_model like '%:free' then array[p_model, '*:free']
+           else array[p_model, split_part(p_model, ':', 1), split_part(p_model, '/', 1) || '/*', '*']
+         end) with ordinality as name(model, rank)
+    join public.model_weights w on w.model = name.model
+   order by name.rank
+   limit 1
+$$;
+comment on function private.find_model_weight(text) is
+  'Returns the weight of a model: its own, without its suffix, of its vendor, or of all others; null where none has a row.';
+
+-- chat/functions/list_model_weights.sql
+
+create or replace function public.list_model_weights(p_actor jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: no API role may read model_weights.
+begin
+  perform private.require_admin(p_actor);
+  return (select coalesce(jsonb_agg(to_jsonb(w) order by w.model), '[]') from public.model_weights w);
+end
+$$;
+grant execute on function public.list_model_weights(jsonb) to service_role;
+comment on function public.list_model_weights(jsonb) is 'Returns all weights of models; those without a row weigh 1.';
+
 -- chat/functions/meter_chat.sql
 
 create or replace function public.meter_chat(p_items jsonb)
@@ -2142,15 +2381,30 @@ as $$
 -- Definer: the only writer of generations; no API role may write balances, holds or events itself.
 declare
   v_item record;
+  v_weight public.model_weights;
+  v_available bigint;
+  v_amount bigint;
+  v_least bigint;
   v_generation public.generations;
   v_balance public.balances;
   v_status text;
+  v_problem text;
   v_output bigint;
   v_subjects uuid[];
   v_answer jsonb;
   v_answers jsonb[] := '{}';
   v_events public.usage_events[] := '{}';
+  v_has_pool boolean;
 begin
+  -- What was given up for lost is corrected, which takes the pool, and the pool comes before the balances.
+  select coalesce(bool_or(
+           (select r.status from public.reservations r where r.id = (i ->> 'hold')::uuid) = 'lost'
+         ), false)
+    into v_has_pool
+    from jsonb_array_elements(p_items) i where i ->> 'op' = 'settle';
+  if v_has_pool then
+    perform from public.budgets where subject_kind = 'user' for update;
+  end if;
   select array_agg(distinct s.subject_id) into v_subjects
     from (
       select coalesce(g.subject_id, i.id, e.user_id) as subject_id
@@ -2175,11 +2429,13 @@ begin
         jsonb_to_recordset(p_items) as (
           op text, id uuid, session_id uuid, api_key_id uuid, google_subject text, hold uuid, source text, model text,
           input_estimate bigint, output_tokens bigint, idempotency_key text, request_hash text, provider text,
-          upstream_id text, provenance text, input_tokens bigint
+          upstream_id text, provenance text, input_tokens bigint, streamed boolean, input_seen bigint,
+          output_seen bigint, input_floor bigint, output_floor bigint
         )
       ) with ordinality as i(
         op, id, session_id, api_key_id, google_subject, hold, source, model, input_estimate, output_tokens,
-        idempotency_key, request_hash, provider, upstream_id, provenance, input_tokens, ord
+        idempotency_key, request_hash, provider, upstream_id, provenance, input_tokens, streamed, input_seen,
+        output_seen, input_floor, output_floor, ord
       )
       left join private.external_identities e on e.provider = 'google' and e.subject = i.google_subject
      order by i.ord
@@ -2187,16 +2443,24 @@ begin
     v_answer := null;
     if v_item.op = 'reserve' then
       select b.* into v_balance from public.balances b where b.subject_id = v_item.user_id;
-      v_output := least(
-        v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved - v_item.input_estimate
+      v_problem := private.credential_problem(v_item.user_id, v_item.session_id, v_item.api_key_id, 'chat');
+      v_available := v_balance.allocated - v_balance.used - v_balance.reserved;
+      v_weight := private.find_model_weight(v_item.model);
+      v_generation := null;
+      v_generation.input_weight := coalesce(v_weight.input_weight, 1);
+      v_generation.output_weight := coalesce(v_weight.output_weight, 1);
+      v_output := private.affordable_tokens(
+        v_item.output_tokens, v_available - v_item.input_estimate * v_generation.input_weight, v_generation.output_weight
       );
+      v_amount := private.weighted_tokens(v_generation, v_item.input_estimate, v_output);
+      -- Some answers, such as embeddings, have no tokens; all others have one at least.
+      v_least := private.weighted_tokens(v_generation, v_item.input_estimate, least(v_item.output_tokens, 1));
       v_answer := case
         when v_item.google_subject is not null and v_item.user_id is null then '{"code": "USER_NOT_FOUND"}'
-        when v_balance.subject_id is null
-          or not private.is_credential_valid(v_item.user_id, v_item.session_id, v_item.api_key_id) then '{"code": "INVALID_TOKEN"}'
-        when v_output < 1 then jsonb_build_object(
-          'code', 'INSUFFICIENT_TOKENS', 'requested', v_item.input_estimate + 1,
-          'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
+        when v_balance.subject_id is null then '{"code": "INVALID_TOKEN"}'
+        when v_problem is not null then jsonb_build_object('code', v_problem)
+        when v_available < v_least then jsonb_build_object(
+          'code', 'INSUFFICIENT_TOKENS', 'requested', v_least, 'remaining', v_available
         )
       end;
       if v_answer is null and v_item.idempotency_key is not null then
@@ -2219,16 +2483,21 @@ begin
       end if;
       if v_answer is null then
         update public.balances b
-           set reserved = b.reserved + v_item.input_estimate + v_output, updated_at = now()
-         where b.subject_id = v_item.user_id
-           and b.allocated - b.used - b.reserved >= v_item.input_estimate + v_output
+           set reserved = b.reserved + v_amount, updated_at = now()
+         where b.subject_id = v_item.user_id and b.allocated - b.used - b.reserved >= v_amount
         returning b.* into strict v_balance;
         insert into public.reservations (id, subject_id, amount, model, prompt_count, expires_at)
         values (
-          v_item.hold, v_item.user_id, v_item.input_estimate + v_output, v_item.model, 1, now() + interval '5 minutes'
+          v_item.hold, v_item.user_id, v_amount, v_item.model, 1, now() + interval '5 minutes'
         );
-        insert into public.generations (id, subject_id, source, model, input_estimate)
-        values (v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate);
+        -- With its weights, which hold for all of the request, whatever becomes of the model's.
+        insert into public.generations (
+          id, subject_id, source, model, input_estimate, streamed, input_weight, output_weight
+        )
+        values (
+          v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate,
+          coalesce(v_item.streamed, false), v_generation.input_weight, v_generation.output_weight
+        );
         v_answer := jsonb_build_object(
           'output_tokens', v_output, 'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
         );
@@ -2239,23 +2508,31 @@ begin
       select b.* into v_balance from public.balances b where b.subject_id = v_generation.subject_id;
       v_generation.provider := coalesce(v_item.provider, v_generation.provider);
       v_generation.upstream_id := coalesce(v_item.upstream_id, v_generation.upstream_id);
+      v_generation.input_floor := coalesce(v_item.input_floor, v_generation.input_floor);
+      v_generation.output_floor := coalesce(v_item.output_floor, v_generation.output_floor);
       if v_status is null then
         v_answer := '{"code": "RESERVATION_NOT_FOUND"}';
       elsif v_item.op = 'extend' and v_status <> 'held' then
         v_answer := '{"code": "RESERVATION_SETTLED"}';
       elsif v_item.op = 'extend' then
-        -- Also with nothing to add: a running stream says that it is still there, and what upstream calls it.
-        v_output := least(v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved);
+        -- Also with nothing to add: a running stream says that it is still there, and how far it has come.
+        v_output := private.affordable_tokens(
+          v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved, v_generation.output_weight
+        );
+        v_amount := private.weighted_tokens(v_generation, 0, v_output);
         update public.balances b
-           set reserved = b.reserved + v_output, updated_at = now()
+           set reserved = b.reserved + v_amount, updated_at = now()
          where b.subject_id = v_generation.subject_id and v_output > 0;
+        -- Not at every note, as its expiry is in two indexes.
         update public.reservations r
-           set amount = r.amount + v_output, expires_at = now() + interval '5 minutes'
-         where r.id = v_item.hold;
+           set amount = r.amount + v_amount, expires_at = now() + interval '5 minutes'
+         where r.id = v_item.hold and (v_output > 0 or r.expires_at < now() + interval '4 minutes');
         update public.generations g
-           set provider = v_generation.provider, upstream_id = v_generation.upstream_id
-         where g.id = v_item.hold
-           and (g.provider, g.upstream_id) is distinct from (v_generation.provider, v_generation.upstream_id);
+           set provider = v_generation.provider, upstream_id = v_generation.upstream_id,
+               input_seen = coalesce(v_item.input_seen, g.input_seen),
+               output_seen = coalesce(v_item.output_seen, g.output_seen),
+               input_floor = v_generation.input_floor, output_floor = v_generation.output_floor
+         where g.id = v_item.hold;
         v_answer := jsonb_build_object('output_tokens', v_output);
       elsif v_item.op = 'settle' then
         -- Only the first settlement counts: one that is sent again finds the hold closed.
@@ -2268,9 +2545,22 @@ begin
           delete from private.idempotency_keys k
            where k.subject_id = v_generation.subject_id and k.answer = jsonb_build_object('hold', v_item.hold);
           perform private.close_generation(v_generation, 'released', null, 0, 0);
+        elsif v_status = 'lost' and v_generation.provenance = 'estimated'
+          and exists (select from public.users u where u.id = v_generation.subject_id) then
+          -- A server that was out of reach for long knows what its stream came to; the hold was only an estimate of it.
+          if not v_has_pool then
+            raise sqlstate '40001' using message = 'a hold was given up for lost at the same time';
+          end if;
+          v_generation.reconcile_at := case
+            when v_item.provenance = 'estimated' and v_generation.upstream_id is not null then now()
+          end;
+          perform private.change_settlement(
+            v_generation, v_item.provenance, v_item.input_tokens, v_item.output_tokens, 'system:late_settlement'
+          );
+          update public.reservations r set status = 'settled' where r.id = v_item.hold;
         end if;
         select jsonb_build_object(
-                 'tokens_used', g.input_tokens + g.output_tokens, 'remaining', b.allocated - b.used - b.reserved
+                 'tokens_used', private.weighted_tokens(g, g.input_tokens, g.output_tokens), 'remaining', b.allocated - b.used - b.reserved
                )
           into strict v_answer
           from public.generations g join public.balances b on b.subject_id = g.subject_id
@@ -2290,10 +2580,81 @@ end
 $$;
 grant execute on function public.meter_chat(jsonb) to service_role;
 comment on function public.meter_chat(jsonb) is
-  'Takes, extends and settles holds of chat requests in one transaction. Takes an array of {op: reserve, id, session_id | api_key_id or google_subject, hold, source, model, input_estimate, output_tokens, idempotency_key, request_hash}, {op: extend, hold, output_tokens, provider, upstream_id} and {op: settle, hold, input_tokens, output_tokens, provenance, provider, upstream_id}; returns an array in the same order: {output_tokens, remaining}, {output_tokens}, {tokens_used, remaining}, or {code, …} where the item was refused.';
+  'Takes, extends and settles holds of chat requests in one transaction. Takes an array of {op: reserve, id, session_id | api_key_id or google_subject, hold, source, model, streamed, input_estimate, output_tokens, idempotency_key, request_hash}, {op: extend, hold, output_tokens, input_seen, output_seen, input_floor, output_floor, provider, upstream_id} and {op: settle, hold, input_tokens, output_tokens, provenance, input_floor, output_floor, provider, upstream_id}; returns an array in the same order: {output_tokens, remaining}, {output_tokens}, {tokens_used, remaining}, or {code, …} where the item was refused.';
+
+-- chat/functions/refresh_model_weights.sql
+
+create or replace function public.refresh_model_weights(p_weights jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: no API role may write model_weights.
+declare
+  v_removed integer;
+  v_changed integer;
+begin
+  delete from public.model_weights w
+   where w.source = 'upstream'
+     and not exists (select from jsonb_to_recordset(p_weights) as given(model text) where lower(given.model) = w.model);
+  get diagnostics v_removed = row_count;
+  -- In order, as other servers may do the same.
+  insert into public.model_weights as w (model, input_weight, output_weight, source)
+  select distinct on (1) lower(given.model), given.input_weight, given.output_weight, 'upstream'
+    from jsonb_to_recordset(p_weights) as given(model text, input_weight numeric, output_weight numeric)
+   order by 1
+  on conflict (model) do update
+    set input_weight = excluded.input_weight, output_weight = excluded.output_weight, updated_at = now()
+   where w.source = 'upstream'
+     and (w.input_weight, w.output_weight) is distinct from (excluded.input_weight, excluded.output_weight);
+  get diagnostics v_changed = row_count;
+  return jsonb_build_object('changed', v_changed, 'removed', v_removed);
+end
+$$;
+grant execute on function public.refresh_model_weights(jsonb) to service_role;
+comment on function public.refresh_model_weights(jsonb) is
+  'Replaces the weights that come from upstream by those given as [{model, input_weight, output_weight}]; the operator''s stay. Returns {changed, removed}.';
+
+-- chat/functions/set_model_weights.sql
+
+create or replace function public.set_model_weights(p_actor jsonb, p_weights jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: no API role may write model_weights.
+declare
+  v_actor text := private.require_admin(p_actor);
+  v_before jsonb := public.list_model_weights(p_actor);
+begin
+  delete from public.model_weights w
+   using jsonb_to_recordset(p_weights) as given(model text, input_weight numeric)
+   where w.model = lower(btrim(given.model)) and given.input_weight is null;
+  insert into public.model_weights (model, input_weight, output_weight, comment)
+  select distinct on (1) lower(btrim(given.model)), given.input_weight,
+         coalesce(given.output_weight, given.input_weight), given.comment
+    from rows from (
+      jsonb_to_recordset(p_weights) as (model text, input_weight numeric, output_weight numeric, comment text)
+    ) with ordinality as given(model, input_weight, output_weight, comment, ord)
+   where given.input_weight is not null
+   order by 1, given.ord desc
+  on conflict (model) do update
+    set input_weight = excluded.input_weight, output_weight = excluded.output_weight, source = 'operator',
+        comment = excluded.comment, updated_at = now();
+  perform private.audit(
+    v_actor, p_actor ->> 'request_id', 'set_model_weights', null, v_before, public.list_model_weights(p_actor)
+  );
+  return public.list_model_weights(p_actor);
+end
+$$;
+grant execute on function public.set_model_weights(jsonb, jsonb) to service_role;
+comment on function public.set_model_weights(jsonb, jsonb) is
+  'Sets the weights given as [{model, input_weight, output_weight, comment}], where the output weighs as the input unless it is given; removes those whose input_weight is null, leaves the others. Returns all weights.';
 
 -- chat/functions/settle_lost_generations.sql
 
+-- What is not known any more is settled at what was noted of it, and a little more, as something may have come since the
+-- last note: a running stream is noted every 512 tokens, so that with half of them neither side is out by more than the
+-- other half. Answers that come whole are not noted, and upstream finishes and bills them whatever happens here: they
+-- are settled at the whole hold. So is what runs still, when its account ends.
 create or replace function private.settle_lost_generations(
   p_subjects uuid[], p_expired_by timestamptz, p_except uuid[] default '{}'
 )
@@ -2301,20 +2662,33 @@ returns integer
 language plpgsql volatile set search_path = ''
 as $$
 declare
+  v_allowance constant bigint := 256;
   v_lost record;
   v_generation public.generations;
+  v_seen bigint;
+  v_held numeric;
+  v_output bigint;
   v_events public.usage_events[] := '{}';
 begin
   for v_lost in
-    select r.id, r.amount from public.reservations r
+    select r.id, r.amount, r.expires_at from public.reservations r
      where r.subject_id = any (p_subjects) and r.status = 'held' and r.expires_at <= p_expired_by
        and r.id <> all (p_except)
      order by r.id
   loop
     select g.* into v_generation from public.generations g where g.id = v_lost.id;
     continue when not found;
+    v_seen := coalesce(v_generation.output_seen, 0);
+    v_held := v_lost.amount - v_generation.input_estimate * v_generation.input_weight;
+    v_output := case
+      when v_generation.streamed and v_lost.expires_at <= now()
+        then private.affordable_tokens(v_seen + v_allowance, v_held, v_generation.output_weight)
+      when v_generation.output_weight > 0 then floor(v_held / v_generation.output_weight)
+      else 0
+    end;
     v_events := v_events || private.close_generation(
-      v_generation, 'lost', 'estimated', v_generation.input_estimate, v_lost.amount - v_generation.input_estimate
+      v_generation, 'lost', 'estimated', coalesce(v_generation.input_seen, v_generation.input_estimate),
+      greatest(v_output, v_seen)
     );
   end loop;
   if cardinality(v_events) > 0 then
@@ -2324,7 +2698,66 @@ begin
 end
 $$;
 comment on function private.settle_lost_generations(uuid[], timestamptz, uuid[]) is
-  'Settles generations whose server went away at the whole of their holds, except those given; returns how many. The balances must be locked by the caller.';
+  'Settles generations whose server went away, except those given: streams at what was noted of them and up to 256 tokens more, answers that come whole, and what runs still, at their holds. Returns how many. The balances must be locked by the caller.';
+
+-- chat/functions/weighted_tokens.sql
+
+create or replace function private.weighted_tokens(p_generation public.generations, p_input bigint, p_output bigint)
+returns bigint
+language sql immutable set search_path = ''
+as $$
+  select ceil(p_input * p_generation.input_weight + p_output * p_generation.output_weight)::bigint
+$$;
+comment on function private.weighted_tokens(public.generations, bigint, bigint) is
+  'Returns what tokens of a generation debit, by the weights its hold was taken with.';
+
+-- devices/functions/close_device.sql
+
+create or replace function private.close_device(p_device_id uuid, p_actor text, p_note text)
+returns bigint
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_unused bigint;
+begin
+  update public.devices
+     set deleted_at = now(), fingerprint_hash = null, secret_hash = null, token_version = token_version + 1
+   where id = p_device_id;
+
+  -- Its holds end with it; what it used stays in the books.
+  with released as (
+    update public.reservations set status = 'expired', closed_at = now()
+     where subject_id = p_device_id and status = 'held' returning amount
+  )
+  update public.balances set reserved = reserved - (select coalesce(sum(amount), 0) from released)
+   where subject_id = p_device_id
+  returning allocated - used - reserved into v_unused;
+  if v_unused > 0 then
+    perform private.change_allocation(p_device_id, -v_unused, 'adjustment', p_actor, p_note);
+    update public.budgets set allocated = allocated - v_unused, updated_at = now() where subject_kind = 'device';
+  end if;
+  return coalesce(v_unused, 0);
+end
+$$;
+comment on function private.close_device(uuid, text, text) is
+  'Ends the tokens and holds of a device, takes its fingerprint, and returns its unused tokens to the pool; returns how many. The pool and its balance must be locked.';
+
+-- devices/functions/current_device_id.sql
+
+create or replace function public.current_device_id()
+returns uuid
+language sql stable security definer set search_path = ''
+as $$
+-- Definer: policies ask for it before they let a device see any row.
+  select d.id
+    from public.devices d
+   where d.id = (auth.jwt() ->> 'device_id')::uuid
+     and d.token_version = (auth.jwt() ->> 'device_version')::integer
+     and not d.blocked and d.deleted_at is null
+$$;
+grant execute on function public.current_device_id() to authenticated;
+comment on function public.current_device_id() is
+  'Returns the device the request''s token is about; null where that is blocked or removed, or the token''s version (device_version) has ended.';
 
 -- devices/functions/delete_device.sql
 
@@ -2340,22 +2773,7 @@ declare
 begin
   perform from public.budgets where subject_kind = 'device' for update;
   v_before := private.lock_device(p_device_id);
-  update public.devices
-     set deleted_at = now(), fingerprint_hash = null, token_version = token_version + 1
-   where id = p_device_id;
-
-  -- Its holds end with it; what it used stays in the books.
-  with released as (
-    update public.reservations set status = 'expired', closed_at = now()
-     where subject_id = p_device_id and status = 'held' returning amount
-  )
-  update public.balances set reserved = reserved - (select coalesce(sum(amount), 0) from released)
-   where subject_id = p_device_id
-  returning allocated - used - reserved into v_unused;
-  if v_unused > 0 then
-    perform private.change_allocation(p_device_id, -v_unused, 'adjustment', v_actor, 'device deleted');
-    update public.budgets set allocated = allocated - v_unused, updated_at = now() where subject_kind = 'device';
-  end if;
+  v_unused := private.close_device(p_device_id, v_actor, 'device deleted');
   perform private.audit(
     v_actor, p_actor ->> 'request_id', 'delete_device', 'device:' || p_device_id, v_before,
     jsonb_build_object('returned', v_unused)
@@ -2378,6 +2796,176 @@ as $$
   ) from public.devices d where d.id = p_device_id
 $$;
 comment on function private.device_json(uuid) is 'Returns a device with its balance as the admin API shows it.';
+
+-- devices/functions/device_ledger.sql
+
+create or replace function public.device_ledger(
+  p_device_id uuid, p_limit integer, p_after_at text default null, p_after_kind text default null,
+  p_after_id uuid default null
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_at timestamptz;
+  v_kind text := coalesce(p_after_kind, '');
+  v_id uuid := coalesce(p_after_id, '00000000-0000-0000-0000-000000000000');
+begin
+  perform public.require_device_reader(p_device_id);
+  v_at := coalesce(p_after_at::timestamptz, 'infinity');
+  -- Each source is cut to a page by its own index before the three are put in one order.
+  return (
+    select coalesce(
+             jsonb_agg(jsonb_strip_nulls(to_jsonb(page)) order by page.created_at desc, page.kind desc, page.id desc), '[]'
+           )
+      from (
+        (
+          select e.id, e.kind, e.amount, case when e.actor like 'admin:%' then 'admin' else 'system' end as provenance,
+                 null as model, e.reference, null as status, null::timestamptz as expires_at, e.created_at
+            from public.ledger_entries e
+           where e.subject_id = p_device_id
+             and e.created_at <= v_at and (e.created_at, e.kind, e.id) < (v_at, v_kind, v_id)
+           order by e.created_at desc, e.kind desc, e.id desc
+           limit p_limit
+        )
+        union all
+        (
+          select e.id, 'debit', -e.cost, e.provenance, e.model, null, null, null, e.occurred_at
+            from public.usage_events e
+           where e.subject_id = p_device_id and e.cost > 0
+             and e.occurred_at <= v_at and (e.occurred_at, 'debit', e.id) < (v_at, v_kind, v_id)
+           order by e.occurred_at desc, e.id desc
+           limit p_limit
+        )
+        union all
+        (
+          select r.id, 'hold', r.amount, 'estimated', r.model, null, r.status, r.expires_at, r.created_at
+            from public.reservations r
+           where r.subject_id = p_device_id
+             and r.created_at <= v_at and (r.created_at, 'hold', r.id) < (v_at, v_kind, v_id)
+           order by r.created_at desc, r.id desc
+           limit p_limit
+        )
+        order by created_at desc, kind desc, id desc
+        limit p_limit
+      ) page
+  );
+exception
+  -- The cursor comes from the caller.
+  when data_exception then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
+end
+$$;
+grant execute on function public.device_ledger(uuid, integer, text, text, uuid) to authenticated;
+comment on function public.device_ledger(uuid, integer, text, text, uuid) is
+  'Returns a device''s grants, debits (negative) and holds in one list, newest first, to itself or its owner; after (time, kind, id) to page on. Raises what require_device_reader does.';
+
+-- devices/functions/device_usage.sql
+
+create or replace function public.device_usage(
+  p_device_id uuid, p_limit integer, p_from text, p_to text, p_time_zone text,
+  p_before_at text default null, p_before_id uuid default null
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  perform public.require_device_reader(p_device_id);
+  return public.list_usage(
+    p_limit, p_from, p_to, p_time_zone, '{}', p_before_at, p_before_id, array[p_device_id]
+  );
+end
+$$;
+grant execute on function public.device_usage(uuid, integer, text, text, text, text, uuid) to authenticated;
+comment on function public.device_usage(uuid, integer, text, text, text, text, uuid) is
+  'Returns the usage events of one device to itself or its owner, as list_usage does. Raises what require_device_reader does, and RANGE_NOT_VALID.';
+
+-- devices/functions/end_device_credentials.sql
+
+-- A trigger, so that it holds however a link ends: by its owner, by a deleted account, or by hand in Supabase Studio.
+create or replace function private.end_device_credentials()
+returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  if old.user_id is not null and new.user_id is distinct from old.user_id then
+    new.token_version := old.token_version + 1;
+  end if;
+  -- Its owner can sign in again. An anonymous device keeps its secret, as nothing else would be left to know it by.
+  if old.user_id is not null and new.token_version <> old.token_version then
+    new.secret_hash := null;
+  end if;
+  return new;
+end
+$$;
+comment on function private.end_device_credentials() is
+  'Trigger: ends the tokens of a device that is unlinked, and with its tokens the secret of a linked one.';
+
+-- devices/functions/find_device.sql
+
+create or replace function private.find_device(
+  p_fingerprint_hash bytea, p_user_id uuid, p_secret_hash bytea, p_token jsonb
+)
+returns public.devices
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_device public.devices;
+begin
+  if p_user_id is not null then
+    select * into v_device from public.devices d
+     where d.fingerprint_hash = p_fingerprint_hash and d.first_user_id = p_user_id;
+    if found then
+      return v_device;
+    end if;
+  end if;
+
+  -- Whoever shows a good token or the secret has had the device before. A sign-in takes over what is nobody's, and no more.
+  select * into v_device from public.devices d
+   where d.fingerprint_hash = p_fingerprint_hash
+     and (p_user_id is null or d.first_user_id is null)
+     and (
+       (d.id = (p_token ->> 'id')::uuid and d.token_version = (p_token ->> 'version')::integer)
+       or d.secret_hash = p_secret_hash
+     )
+   order by d.id = (p_token ->> 'id')::uuid desc nulls last, d.last_registered_at desc, d.id
+   limit 1;
+  if found or p_user_id is not null then
+    return v_device;
+  end if;
+
+  select * into v_device from public.devices d
+   where d.fingerprint_hash = p_fingerprint_hash and d.first_user_id is null
+     and (d.secret_hash is null) = (p_secret_hash is null);
+  if v_device.secret_hash is not null then
+    raise sqlstate 'PT403' using message = 'DEVICE_SECRET_INVALID';
+  end if;
+  return v_device;
+end
+$$;
+comment on function private.find_device(bytea, uuid, bytea, jsonb) is
+  'Returns the device of a fingerprint that whoever registers may have: the person''s own, the one whose token {id, version} or secret they show, or the anonymous one; nulls where it is a new one. Raises DEVICE_SECRET_INVALID.';
+
+-- devices/functions/forget_devices.sql
+
+create or replace function private.forget_devices(p_user_id uuid, p_actor text)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  perform from public.budgets where subject_kind = 'device' for update;
+  -- A debit under way holds its device's balance: none records the person after their name was taken out.
+  perform from public.balances b
+    where b.subject_id in (select d.id from public.devices d where d.first_user_id = p_user_id)
+    order by b.subject_id for update;
+  perform private.close_device(d.id, p_actor, 'account deleted')
+     from public.devices d where d.first_user_id = p_user_id and d.deleted_at is null order by d.id;
+  -- Those an admin removed before have a name, too.
+  update public.devices set name = 'Deleted device', user_id = null, first_user_id = null where first_user_id = p_user_id;
+end
+$$;
+comment on function private.forget_devices(uuid, text) is
+  'Removes all devices that were ever linked to an account that is deleted: their tokens die, and name, fingerprint and owner are blanked.';
 
 -- devices/functions/keep_first_user.sql
 
@@ -2410,7 +2998,8 @@ comment on function private.lock_device(uuid) is 'Waits for running debits of th
 -- devices/functions/register_device.sql
 
 create or replace function public.register_device(
-  p_device_name text, p_fingerprint text, p_default_tokens bigint, p_caller jsonb default null
+  p_device_name text, p_fingerprint text, p_default_tokens bigint, p_caller jsonb default null,
+  p_secret_hash text default null, p_token jsonb default null
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -2418,38 +3007,46 @@ as $$
 -- Definer: writes devices, balances and the ledger, which no API role may write.
 declare
   v_fingerprint_hash bytea := sha256(convert_to(p_fingerprint, 'UTF8'));
+  v_secret_hash bytea := decode(p_secret_hash, 'hex');
   v_user_id uuid;
-  v_was_linked boolean;
   v_device public.devices;
+  v_is_new boolean;
+  v_is_linked boolean;
   v_balance public.balances;
 begin
   if p_caller is not null then
     v_user_id := private.lock_user(p_caller);
-    v_was_linked := exists (
-      select from public.devices d where d.fingerprint_hash = v_fingerprint_hash and d.user_id = v_user_id
-    );
   end if;
-
-  -- Fingerprints can be guessed: knowing one takes no device from the person it is linked to.
-  insert into public.devices (name, fingerprint_hash, user_id)
-  values (p_device_name, v_fingerprint_hash, v_user_id)
-  on conflict (fingerprint_hash) do update
-    set registrations = public.devices.registrations + 1, last_registered_at = now(),
-        user_id = coalesce(
-          public.devices.user_id,
-          case when coalesce(public.devices.first_user_id, v_user_id) = v_user_id then v_user_id end
-        )
-  returning * into v_device;
-
+  -- Registrations of one fingerprint wait for each other: the next one finds the device this one makes.
+  perform pg_advisory_xact_lock(hashtextextended(encode(v_fingerprint_hash, 'hex'), 0));
+  v_device := private.find_device(v_fingerprint_hash, v_user_id, v_secret_hash, p_token);
+  v_is_new := v_device.id is null;
+  v_is_linked := v_device.user_id is not null;
   if v_device.blocked then
     raise sqlstate 'PT403' using message = 'DEVICE_BLOCKED';
   end if;
+
+  if v_is_new then
+    insert into public.devices (name, fingerprint_hash, user_id, secret_hash)
+    values (p_device_name, v_fingerprint_hash, v_user_id, v_secret_hash)
+    returning * into v_device;
+  else
+    update public.devices d
+       set registrations = d.registrations + 1, last_registered_at = now(),
+           user_id = coalesce(v_user_id, d.user_id),
+           -- A stranger may have a token of what was nobody's.
+           token_version = d.token_version + case when v_user_id is not null and d.user_id is null then 1 else 0 end,
+           -- Only a sign-in proves enough to replace it: a stolen token must not outlive its end.
+           secret_hash = case when v_user_id is not null then coalesce(v_secret_hash, d.secret_hash) else d.secret_hash end
+     where d.id = v_device.id
+    returning * into v_device;
+  end if;
   -- Devices that were linked before stay, also where a tier has ended.
-  if v_device.user_id = v_user_id and not v_was_linked then
+  if v_user_id is not null and not v_is_linked then
     perform private.assert_device_room(v_user_id);
   end if;
 
-  if v_device.registrations = 1 then
+  if v_is_new then
     v_balance := private.open_balance(v_device.id, 'device', p_default_tokens, 'system:registration');
   else
     select * into strict v_balance from public.balances where subject_id = v_device.id;
@@ -2458,18 +3055,44 @@ begin
   return jsonb_build_object(
     'device_id', v_device.id,
     'token_version', v_device.token_version,
-    'created', v_device.registrations = 1,
+    'created', v_is_new,
     'allocated', v_balance.allocated,
     'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
-  ) || case
-    when v_user_id is null then '{}'::jsonb
-    else jsonb_build_object('linked', v_device.user_id is not distinct from v_user_id)
-  end;
+  ) || case when v_user_id is null then '{}'::jsonb else '{"linked": true}' end;
 end
 $$;
-grant execute on function public.register_device(text, text, bigint, jsonb) to service_role;
-comment on function public.register_device(text, text, bigint, jsonb) is
-  'Registers a device or finds it again by its fingerprint, and links it to the caller where it never was another person''s. Returns {device_id, token_version, created, allocated, remaining}, with a caller also linked; raises DEVICE_BLOCKED, and DEVICE_LIMIT where the caller''s tier has no room for another.';
+grant execute on function public.register_device(text, text, bigint, jsonb, text, jsonb) to service_role;
+comment on function public.register_device(text, text, bigint, jsonb, text, jsonb) is
+  'Registers a device or finds it again by its owner and fingerprint, and links it to the caller. Takes the secret''s SHA-256 in hex, and {id, version} of a verified token of the device. Returns {device_id, token_version, created, allocated, remaining}, with a caller also linked; raises DEVICE_BLOCKED, DEVICE_SECRET_INVALID, and DEVICE_LIMIT where the caller''s tier has no room for another.';
+
+-- devices/functions/require_device_reader.sql
+
+create or replace function public.require_device_reader(p_device_id uuid)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: a device that is blocked is told so, and may see no row that says it.
+declare
+  v_device public.devices;
+begin
+  select * into v_device from public.devices d where d.id = p_device_id;
+  if not auth.jwt() ? 'device_id' then
+    if v_device.user_id is distinct from public.require_current_user('usage:read') or v_device.deleted_at is not null then
+      raise sqlstate 'PT404' using message = 'DEVICE_NOT_FOUND';
+    end if;
+  elsif p_device_id is distinct from (auth.jwt() ->> 'device_id')::uuid then
+    raise sqlstate 'PT404' using message = 'DEVICE_NOT_FOUND';
+  elsif v_device.deleted_at is not null
+     or v_device.token_version is distinct from (auth.jwt() ->> 'device_version')::integer then
+    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
+  elsif v_device.blocked then
+    raise sqlstate 'PT403' using message = 'DEVICE_BLOCKED';
+  end if;
+end
+$$;
+grant execute on function public.require_device_reader(uuid) to authenticated;
+comment on function public.require_device_reader(uuid) is
+  'Lets pass the device itself and the account it is linked to; raises DEVICE_NOT_FOUND, INVALID_TOKEN or DEVICE_BLOCKED.';
 
 -- devices/functions/update_device.sql
 
@@ -2567,7 +3190,7 @@ begin
   with item as materialized (
     select r.ord, r.id as user_id, r.name, r.properties, gen_random_uuid() as event_id,
            coalesce(timestamptz 'epoch' + r.timestamp_ms * interval '1 millisecond', now()) as occurred_at,
-           private.is_credential_valid(r.id, r.session_id, r.api_key_id) as live
+           private.credential_problem(r.id, r.session_id, r.api_key_id, 'usage:write') as problem
       from rows from (
         jsonb_to_recordset(p_items) as (
           id uuid, session_id uuid, api_key_id uuid, name text, properties jsonb, timestamp_ms bigint
@@ -2576,7 +3199,7 @@ begin
   ),
   judged as materialized (
     select i.*, case
-        when not i.live then 'INVALID_TOKEN'
+        when i.problem is not null then i.problem
         when i.occurred_at > now() + interval '5 minutes'
           or i.occurred_at < private.usage_horizon(p_retention_months) then 'TIMESTAMP_OUT_OF_RANGE'
       end as code
@@ -2617,7 +3240,7 @@ returns jsonb
 language plpgsql stable set search_path = '' set timezone = 'UTC'
 as $$
 declare
-  v_user_id uuid := public.require_current_user();
+  v_user_id uuid := public.require_current_user('usage:read');
   v_range record;
 begin
   select * into v_range from public.usage_range(p_from, p_to, p_time_zone);
@@ -2768,7 +3391,7 @@ returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
 declare
-  v_user_id uuid := public.require_current_user();
+  v_user_id uuid := public.require_current_user('usage:read');
 begin
   return (
     select jsonb_build_object(
@@ -2791,7 +3414,7 @@ returns jsonb
 language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
 as $$
 declare
-  v_user_id uuid := public.require_current_user();
+  v_user_id uuid := public.require_current_user('usage:read');
   v_at timestamptz;
   v_kind text := coalesce(p_after_kind, '');
   v_id uuid := coalesce(p_after_id, '00000000-0000-0000-0000-000000000000');
@@ -2927,11 +3550,19 @@ begin
         select subject_id, sum(amount) as total from public.reservations where status = 'held' group by subject_id
       ) r using (subject_id)
   ),
+  full_days as (
+    select subject_id, day from private.rollup_names group by subject_id, day having count(*) >= private.rollup_name_limit()
+  ),
   events as (
-    select subject_id, date_bin('15 minutes', occurred_at, 'epoch') as bucket, provider, model, source,
+    select e.subject_id, date_bin('15 minutes', e.occurred_at, 'epoch') as bucket,
+           case when f.day is null or n.day is not null then e.provider else 'other' end as provider,
+           case when f.day is null or n.day is not null then e.model else 'other' end as model, e.source,
            count(*) as events, sum(prompt_count) as prompts, sum(input_tokens) as input_tokens,
            sum(output_tokens) as output_tokens, sum(total_tokens) as total_tokens, sum(cost) as cost
-      from public.usage_events
+      from public.usage_events e
+      left join full_days f on f.subject_id = e.subject_id and f.day = (e.occurred_at at time zone 'UTC')::date
+      left join private.rollup_names n
+        on n.subject_id = f.subject_id and n.day = f.day and n.provider = e.provider and n.model = e.model
      group by 1, 2, 3, 4, 5
   ),
   rollups as (
@@ -2986,7 +3617,7 @@ begin
     select g.id as subject_id,
            case r.status
              when 'held' then 0
-             else g.input_tokens + g.output_tokens - g.uncollected + coalesce(c.amount, 0)
+             else private.weighted_tokens(g, g.input_tokens, g.output_tokens) - g.uncollected + coalesce(c.amount, 0)
            end::numeric as stated,
            coalesce(e.cost, 0) as proven
       from public.generations g
@@ -3093,6 +3724,10 @@ begin
     execute format('drop table private.%I', v_partition);
     v_dropped := v_dropped + 1;
   end loop;
+  if v_dropped > 0 then
+    delete from private.rollup_names n
+     where n.day < (select min(p.lower_bound) at time zone 'UTC' from private.usage_partitions() p);
+  end if;
   return v_dropped;
 end
 $$;
@@ -3300,6 +3935,64 @@ $$;
 grant execute on function public.export_reservations(integer, timestamptz, uuid) to authenticated;
 comment on function public.export_reservations(integer, timestamptz, uuid) is
   'Returns the caller''s holds, oldest first; after (time, id) to page on.';
+
+-- metering/functions/fold_names.sql
+
+-- Names come from clients, and each is a row of every summary: only so many of a subject and day are kept apart.
+create or replace function private.fold_names(p_events public.usage_events[])
+returns public.usage_events[]
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_new record;
+  v_position integer;
+begin
+  -- Nearly always: no name is new.
+  if not exists (
+    select from unnest(p_events) e
+     where not exists (
+       select from private.rollup_names n
+        where n.subject_id = e.subject_id and n.day = (e.occurred_at at time zone 'UTC')::date
+          and n.provider = e.provider and n.model = e.model
+     )
+  ) then
+    return p_events;
+  end if;
+  for v_new in
+    select e.subject_id, (e.occurred_at at time zone 'UTC')::date as day
+      from unnest(p_events) e
+     where not exists (
+       select from private.rollup_names n
+        where n.subject_id = e.subject_id and n.day = (e.occurred_at at time zone 'UTC')::date
+          and n.provider = e.provider and n.model = e.model
+     )
+     group by 1, 2
+     order by 1, 2
+  loop
+    -- One at a time: whoever was here before has left its names.
+    perform pg_advisory_xact_lock(hashtextextended('rollup_names ' || v_new.subject_id || v_new.day, 0));
+    insert into private.rollup_names (subject_id, day, provider, model)
+    select v_new.subject_id, v_new.day, e.provider, e.model
+      from unnest(p_events) with ordinality as e
+     where e.subject_id = v_new.subject_id and (e.occurred_at at time zone 'UTC')::date = v_new.day
+       and not exists (
+         select from private.rollup_names n
+          where n.subject_id = e.subject_id and n.day = v_new.day and n.provider = e.provider and n.model = e.model
+       )
+     group by e.provider, e.model
+     order by min(e.ordinality)
+     limit greatest(private.rollup_name_limit() - (
+       select count(*) from private.rollup_names n where n.subject_id = v_new.subject_id and n.day = v_new.day
+     ), 0);
+  end loop;
+  for v_position in 1 .. cardinality(p_events) loop
+    p_events[v_position] := private.rolled_up_as(p_events[v_position]);
+  end loop;
+  return p_events;
+end
+$$;
+comment on function private.fold_names(public.usage_events[]) is
+  'Notes the providers and models that are new for a subject and day as long as there is room, and returns the events as rolled_up_as does.';
 
 -- metering/functions/list_model_costs.sql
 
@@ -3571,6 +4264,7 @@ returns void
 language plpgsql volatile set search_path = ''
 as $$
 begin
+  p_events := private.fold_names(p_events);
   insert into public.usage_rollups as r (
     subject_id, bucket, provider, model, source, events, prompts, input_tokens, output_tokens, total_tokens, cost
   )
@@ -3604,6 +4298,43 @@ begin
 end
 $$;
 comment on function private.roll_up_usage(public.usage_events[]) is 'Adds events to the quarter-hour rollups and totals.';
+
+-- metering/functions/rolled_up_as.sql
+
+-- Names are only ever added until there are enough: what was counted as other once is so for good.
+create or replace function private.rolled_up_as(p_event public.usage_events)
+returns public.usage_events
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_day date := (p_event.occurred_at at time zone 'UTC')::date;
+begin
+  if not exists (
+       select from private.rollup_names n
+        where n.subject_id = p_event.subject_id and n.day = v_day
+          and n.provider = p_event.provider and n.model = p_event.model
+     )
+     and (
+       select count(*) from private.rollup_names n where n.subject_id = p_event.subject_id and n.day = v_day
+     ) >= private.rollup_name_limit() then
+    p_event.provider := 'other';
+    p_event.model := 'other';
+  end if;
+  return p_event;
+end
+$$;
+comment on function private.rolled_up_as(public.usage_events) is
+  'Returns an event with the provider and model its rollup has: other where the subject had too many that day.';
+
+-- metering/functions/rollup_name_limit.sql
+
+create or replace function private.rollup_name_limit()
+returns integer
+language sql immutable set search_path = ''
+as $$
+  select 100
+$$;
+comment on function private.rollup_name_limit() is 'Returns how many models of one subject and day (UTC) the rollups tell apart.';
 
 -- metering/functions/set_model_costs.sql
 
@@ -3930,7 +4661,9 @@ comment on function public.request_password_reset(text, text) is
 
 -- password_reset/functions/reset_password.sql
 
-create or replace function public.reset_password(p_token_hash text, p_password_hash text, p_default_tokens bigint)
+create or replace function public.reset_password(
+  p_token_hash text, p_password_hash text, p_default_tokens bigint, p_revoke_keys boolean default false
+)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
@@ -3954,12 +4687,15 @@ begin
   on conflict (user_id) do update set password_hash = excluded.password_hash, updated_at = now();
   perform private.end_sessions(v_user_id);
   perform private.grant_default_tokens(v_user_id, p_default_tokens, 'system:verification');
-  return jsonb_build_object('email', (select u.email from public.users u where u.id = v_user_id));
+  return jsonb_build_object(
+    'api_keys', private.keys_after_password(v_user_id, p_revoke_keys),
+    'email', (select u.email from public.users u where u.id = v_user_id)
+  );
 end
 $$;
-grant execute on function public.reset_password(text, text, bigint) to service_role;
-comment on function public.reset_password(text, text, bigint) is
-  'Uses up the token (SHA-256, hex): proves the address, which pays the default tokens where they were not, sets the password (argon2id hash) and ends every session. Returns {email}; raises INVALID_RESET_TOKEN for one that is unknown, used, expired or not the newest.';
+grant execute on function public.reset_password(text, text, bigint, boolean) to service_role;
+comment on function public.reset_password(text, text, bigint, boolean) is
+  'Uses up the token (SHA-256, hex): proves the address, which pays the default tokens where they were not, sets the password (argon2id hash) and ends every session and, where wished, the API keys. Returns {api_keys, email}: those that go on, and whose they are; raises INVALID_RESET_TOKEN for one that is unknown, used, expired or not the newest.';
 
 -- periods/functions/close_period.sql
 
@@ -4440,30 +5176,29 @@ begin
     return jsonb_build_object('outcome', 'unknown');
   end if;
 
-  if v_token.used_at is null then
-    update private.refresh_tokens set used_at = now(), successor_hash = v_successor_hash where token_hash = v_hash;
-    insert into private.refresh_tokens (token_hash, session_id, expires_at)
-    values (v_successor_hash, v_session.id, v_expires_at);
-    update private.sessions set last_used_at = now(), expires_at = v_expires_at where id = v_session.id;
-    return jsonb_build_object('outcome', 'refreshed') || private.session_json(v_session.id);
-  end if;
-
-  -- Two requests of one client may carry the same token, or an answer may be lost: both get the same successor,
-  -- as long as nobody has used that one.
-  if v_token.used_at > now() - interval '10 seconds' and v_token.successor_hash = v_successor_hash and exists (
+  -- While nobody has used its successor, nobody is known to have it: the answer was lost, or several requests of one
+  -- client carry the same token. Afterwards one of two holders is a thief.
+  if v_token.used_at is not null and not exists (
     select from private.refresh_tokens t where t.token_hash = v_token.successor_hash and t.used_at is null
   ) then
-    return jsonb_build_object('outcome', 'refreshed') || private.session_json(v_session.id);
+    delete from private.sessions where id = v_session.id;
+    perform private.audit('system:sessions', null, 'refresh_token_reused', 'user:' || v_session.user_id, null, null);
+    return jsonb_build_object('outcome', 'reused');
   end if;
 
-  delete from private.sessions where id = v_session.id;
-  perform private.audit('system:sessions', null, 'refresh_token_reused', 'user:' || v_session.user_id, null, null);
-  return jsonb_build_object('outcome', 'reused');
+  -- Under another secret the successor is another one, and takes the place of the first: there is one lineage.
+  delete from private.refresh_tokens where token_hash = v_token.successor_hash and token_hash <> v_successor_hash;
+  update private.refresh_tokens set used_at = now(), successor_hash = v_successor_hash where token_hash = v_hash;
+  insert into private.refresh_tokens (token_hash, session_id, expires_at)
+  values (v_successor_hash, v_session.id, v_expires_at)
+  on conflict (token_hash) do update set expires_at = excluded.expires_at;
+  update private.sessions set last_used_at = now(), expires_at = v_expires_at where id = v_session.id;
+  return jsonb_build_object('outcome', 'refreshed') || private.session_json(v_session.id);
 end
 $$;
 grant execute on function public.refresh_session(text, text, integer) to service_role;
 comment on function public.refresh_session(text, text, integer) is
-  'Exchanges a refresh token for its successor (both as SHA-256 in hex). Returns {outcome: refreshed, session_id, user}, unknown, or reused: then the session has been ended.';
+  'Exchanges a refresh token for its successor (both as SHA-256 in hex), also again while that was never used. Returns {outcome: refreshed, session_id, user}, unknown, or reused: then the session has been ended.';
 
 -- sessions/functions/request_proof_code.sql
 
@@ -4517,7 +5252,7 @@ as $$
            )
          ), '[]')
     from (
-      select r.*, private.is_credential_valid(r.id, r.session_id, r.api_key_id) as live
+      select r.*, private.credential_problem(r.id, r.session_id, r.api_key_id, 'settings') is null as live
         from rows from (
           jsonb_to_recordset(p_listeners) as (
             id uuid, session_id uuid, api_key_id uuid, version bigint, allocated bigint, used bigint, reserved bigint
@@ -4613,7 +5348,7 @@ returns jsonb
 language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
 as $$
 declare
-  v_user_id uuid := public.require_current_user();
+  v_user_id uuid := public.require_current_user('settings');
 begin
   return (
     select jsonb_build_object(
@@ -4636,7 +5371,7 @@ returns jsonb
 language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
 as $$
 declare
-  v_user_id uuid := public.require_current_user();
+  v_user_id uuid := public.require_current_user('settings');
   v_settings public.settings;
   v_full boolean;
 begin
@@ -4668,7 +5403,7 @@ returns jsonb
 language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
 as $$
 declare
-  v_user_id uuid := public.require_current_user();
+  v_user_id uuid := public.require_current_user('settings');
 begin
   return (
     select jsonb_build_object('versions', coalesce(
@@ -4755,7 +5490,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes settings, which no API role may.
 declare
-  v_user_id uuid := private.lock_user(p_caller);
+  v_user_id uuid := private.lock_user(p_caller, 'settings');
   v_won jsonb;
   v_overruled jsonb;
 begin
@@ -4809,7 +5544,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes settings, which no API role may.
 declare
-  v_user_id uuid := private.lock_user(p_caller);
+  v_user_id uuid := private.lock_user(p_caller, 'settings');
 begin
   -- Returned, not raised: the document must not get into the database's log.
   if p_versions is not null and not (
@@ -4871,7 +5606,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes settings, which no API role may.
 declare
-  v_user_id uuid := private.lock_user(p_caller);
+  v_user_id uuid := private.lock_user(p_caller, 'settings');
   v_settings jsonb;
 begin
   select v.settings into v_settings
@@ -5410,6 +6145,31 @@ $$;
 grant execute on function public.verify_user(jsonb, uuid, bigint) to service_role;
 comment on function public.verify_user(jsonb, uuid, bigint) is
   'Marks an account''s address as proved on an admin''s word, and pays the default tokens where they were not. Returns the account; raises USER_NOT_FOUND.';
+
+-- subscriptions/functions/account_tier.sql
+
+-- An account is named by its id, or as google:<subject> where only the access token of Google's is at hand.
+create or replace function public.account_tier(p_account text)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads everybody's subscription, which no API role may.
+declare
+  v_user_id uuid;
+begin
+  if p_account like 'google:%' then
+    select e.user_id into v_user_id
+      from private.external_identities e
+     where e.provider = 'google' and e.subject = substr(p_account, length('google:') + 1);
+  else
+    v_user_id := p_account::uuid;
+  end if;
+  return (select public.effective_tier(s) from public.subscriptions s where s.user_id = v_user_id);
+end
+$$;
+grant execute on function public.account_tier(text) to service_role;
+comment on function public.account_tier(text) is
+  'Returns the tier whose limits hold for an account, named by its id or as google:<subject>; null without a subscription.';
 
 -- subscriptions/functions/apply_invoice.sql
 
@@ -5991,6 +6751,118 @@ $$;
 comment on function private.refuse_paying_customer() is
   'Trigger: keeps the row of a person Stripe still knows, and with it the account.';
 
+-- tracker/functions/apply_tracker_changes.sql
+
+create or replace function private.apply_tracker_changes(p_user_id uuid, p_changes jsonb, p_actor text, p_request_id text)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_before public.tracker_counters;
+  v_after public.tracker_counters;
+begin
+  if p_changes = '{}' then
+    select c.* into v_before from public.tracker_counters c where c.user_id = p_user_id;
+    return private.tracker_json(v_before);
+  end if;
+  insert into public.tracker_counters (user_id) values (p_user_id) on conflict (user_id) do nothing;
+  select c.* into v_before from public.tracker_counters c where c.user_id = p_user_id for update;
+  update public.tracker_counters c
+     set prompts = coalesce((p_changes ->> 'prompts')::integer, c.prompts),
+         tokens = coalesce((p_changes ->> 'tokens')::bigint, c.tokens),
+         enabled = coalesce((p_changes ->> 'enabled')::boolean, c.enabled),
+         version = c.version + case
+           when coalesce((p_changes ->> 'revoke')::boolean, false) or p_changes ->> 'enabled' = 'false' then 1
+           else 0
+         end,
+         updated_at = now()
+   where c.user_id = p_user_id
+  returning * into v_after;
+  if p_changes ? 'prompts' then
+    perform private.replace_tracked(p_user_id, v_after.prompts::integer, v_after.tokens);
+  end if;
+  perform private.audit(
+    p_actor, p_request_id, 'change_tracker', 'user:' || p_user_id,
+    private.tracker_json(v_before) || jsonb_build_object('version', v_before.version),
+    private.tracker_json(v_after) || jsonb_build_object('version', v_after.version)
+  );
+  return private.tracker_json(v_after);
+end
+$$;
+comment on function private.apply_tracker_changes(uuid, jsonb, text, text) is
+  'Changes an account''s counters and who may count, as change_tracker says, and writes it into the audit log. The account must be locked.';
+
+-- tracker/functions/change_tracker.sql
+
+create or replace function public.change_tracker(p_caller jsonb, p_changes jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: counters, events and the audit log are written by no API role.
+declare
+  v_user_id uuid := private.lock_user(p_caller);
+begin
+  return private.apply_tracker_changes(v_user_id, p_changes, 'user:' || v_user_id, null);
+end
+$$;
+grant execute on function public.change_tracker(jsonb, jsonb) to service_role;
+comment on function public.change_tracker(jsonb, jsonb) is
+  'Changes the caller''s tracker: {prompts, tokens} replace what was counted, {enabled: false} ends all tracker tokens and makes no more, {revoke: true} ends them, {} only reads. Returns {prompts, tokens, enabled}.';
+
+-- tracker/functions/change_user_tracker.sql
+
+create or replace function public.change_user_tracker(p_actor jsonb, p_user_id uuid, p_changes jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: counters, events and the audit log are written by no API role.
+declare
+  v_actor text := private.require_admin(p_actor);
+begin
+  perform from public.users u where u.id = p_user_id for no key update;
+  if not found then
+    raise sqlstate 'PT404' using message = 'USER_NOT_FOUND';
+  end if;
+  return private.apply_tracker_changes(p_user_id, p_changes, v_actor, p_actor ->> 'request_id');
+end
+$$;
+grant execute on function public.change_user_tracker(jsonb, uuid, jsonb) to service_role;
+comment on function public.change_user_tracker(jsonb, uuid, jsonb) is
+  'Does for an admin with any account what change_tracker does with one''s own; raises USER_NOT_FOUND.';
+
+-- tracker/functions/replace_tracked.sql
+
+-- What a stranger counted cannot be told from what the account's own clients did: the account says what is right.
+create or replace function private.replace_tracked(p_user_id uuid, p_prompts integer, p_tokens bigint)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_gone public.usage_totals;
+  v_period integer;
+begin
+  delete from public.usage_events e where e.subject_id = p_user_id and e.source = 'tracker';
+  for v_gone in
+    with gone as (
+      delete from public.usage_rollups r where r.subject_id = p_user_id and r.source = 'tracker' returning r.*
+    )
+    select g.bucket, 0, sum(g.events), sum(g.prompts), sum(g.input_tokens), sum(g.output_tokens), sum(g.total_tokens), sum(g.cost)
+      from gone g group by g.bucket order by g.bucket
+  loop
+    perform private.take_out_total(v_gone);
+  end loop;
+  if p_prompts > 0 or p_tokens > 0 then
+    select b.period into v_period from public.balances b where b.subject_id = p_user_id;
+    perform private.record_usage_events(array[row(
+      gen_random_uuid(), p_user_id, p_user_id, null, 'tracker', 'unknown', 'unknown', p_prompts,
+      0, 0, p_tokens, 0, 'client_reported', v_period, null, now(), now()
+    )::public.usage_events]);
+  end if;
+end
+$$;
+comment on function private.replace_tracked(uuid, integer, bigint) is
+  'Replaces all that was tracked for an account, in its events, rollups and the totals, by one event of now.';
+
 -- tracker/functions/track_usage.sql
 
 -- Items are taken per account in the order given, each gets an outcome of its own.
@@ -6001,11 +6873,15 @@ as $$
 -- Definer: the only writer of the counters and the events behind them; no API role may write them itself.
 declare
   v_most constant bigint := 9007199254740991;
+  v_today constant date := (now() at time zone 'UTC')::date;
+  v_tomorrow constant integer := ceil(extract(epoch from (v_today + 1)::timestamp at time zone 'UTC' - now()));
   v_users uuid[];
   v_item record;
   v_user uuid;
   v_prompts bigint;
   v_tokens bigint;
+  v_day_prompts bigint;
+  v_day_tokens bigint;
   v_answer jsonb;
   v_answers jsonb[] := '{}';
   v_hash bytea;
@@ -6023,12 +6899,17 @@ begin
   perform from public.tracker_counters c where c.user_id = any (v_users) order by c.user_id for update;
 
   for v_item in
-    select i.ord::integer as ord, i.user_id, i.usage, i.token_count, i.key,
-           c.user_id is not null as known, c.prompts, c.tokens, b.period,
+    select i.ord::integer as ord, i.user_id, i.usage, i.token_count, i.key, i.most_prompts, i.most_tokens,
+           c.user_id is not null as known, i.version is distinct from c.version as revoked,
+           c.prompts, c.tokens, b.period,
+           case when c.counted_on = v_today then c.day_prompts else 0 end as day_prompts,
+           case when c.counted_on = v_today then c.day_tokens else 0 end as day_tokens,
            k.request_hash as earlier_hash, k.answer as earlier_answer
       from rows from (
-        jsonb_to_recordset(p_items) as (user_id uuid, usage integer, token_count bigint, key text)
-      ) with ordinality as i(user_id, usage, token_count, key, ord)
+        jsonb_to_recordset(p_items) as (
+          user_id uuid, version integer, usage integer, token_count bigint, key text, most_prompts bigint, most_tokens bigint
+        )
+      ) with ordinality as i(user_id, version, usage, token_count, key, most_prompts, most_tokens, ord)
       left join public.tracker_counters c on c.user_id = i.user_id
       left join public.balances b on b.subject_id = i.user_id
       left join private.idempotency_keys k on k.subject_id = i.user_id and k.key = i.key
@@ -6038,10 +6919,15 @@ begin
       v_user := v_item.user_id;
       v_prompts := v_item.prompts;
       v_tokens := v_item.tokens;
+      v_day_prompts := v_item.day_prompts;
+      v_day_tokens := v_item.day_tokens;
     end if;
 
     v_hash := null;
-    v_answer := case when not v_item.known then '{"code": "USER_NOT_FOUND"}'::jsonb end;
+    v_answer := case
+      when not v_item.known then '{"code": "USER_NOT_FOUND"}'::jsonb
+      when v_item.revoked then '{"code": "TRACKER_TOKEN_INVALID"}'::jsonb
+    end;
 
     -- A key seen before, in an earlier call or earlier in this one, repeats its answer.
     if v_answer is null and v_item.key is not null then
@@ -6060,9 +6946,15 @@ begin
 
     if v_answer is null and (v_item.usage > v_most - v_prompts or v_item.token_count > v_most - v_tokens) then
       v_answer := '{"code": "COUNTER_FULL"}'::jsonb;
+    elsif v_answer is null and (
+      v_item.usage > v_item.most_prompts - v_day_prompts or v_item.token_count > v_item.most_tokens - v_day_tokens
+    ) then
+      v_answer := jsonb_build_object('code', 'TRACKER_DAY_LIMIT', 'retry_after', v_tomorrow);
     elsif v_answer is null then
       v_prompts := v_prompts + v_item.usage;
       v_tokens := v_tokens + v_item.token_count;
+      v_day_prompts := v_day_prompts + v_item.usage;
+      v_day_tokens := v_day_tokens + v_item.token_count;
       v_events := v_events || row(
         gen_random_uuid(), v_user, v_user, null, 'tracker', 'unknown', 'unknown', v_item.usage,
         0, 0, v_item.token_count, 0, 'client_reported', v_item.period, null, now(), now()
@@ -6084,7 +6976,10 @@ begin
     insert into private.idempotency_keys select k.* from unnest(v_stored) k;
   end if;
   update public.tracker_counters c
-     set prompts = c.prompts + tracked.prompts, tokens = c.tokens + tracked.tokens, updated_at = now()
+     set prompts = c.prompts + tracked.prompts, tokens = c.tokens + tracked.tokens, updated_at = now(),
+         day_prompts = case when c.counted_on = v_today then c.day_prompts else 0 end + tracked.prompts,
+         day_tokens = case when c.counted_on = v_today then c.day_tokens else 0 end + tracked.tokens,
+         counted_on = v_today
     from (
       select e.user_id, sum(e.prompt_count) as prompts, sum(e.total_tokens) as tokens
         from unnest(v_events) e group by e.user_id
@@ -6095,28 +6990,48 @@ end
 $$;
 grant execute on function public.track_usage(jsonb) to service_role;
 comment on function public.track_usage(jsonb) is
-  'Adds to the counters of accounts in one transaction. Takes an array of {user_id, usage, token_count, key}, returns an array of outcomes in the same order: {prompts, tokens} after the item, or {code} where it was refused.';
+  'Adds to the counters of accounts in one transaction. Takes an array of {user_id, version, usage, token_count, key, most_prompts, most_tokens}, the last two what may be counted a day (UTC); returns an array of outcomes in the same order: {prompts, tokens} after the item, or {code} where it was refused.';
 
--- tracker/functions/tracker_user.sql
+-- tracker/functions/tracker_json.sql
 
-create or replace function public.tracker_user(p_email text)
-returns uuid
+create or replace function private.tracker_json(p_counters public.tracker_counters)
+returns jsonb
+language sql immutable set search_path = ''
+as $$
+  select jsonb_build_object(
+    'prompts', coalesce(p_counters.prompts, 0),
+    'tokens', coalesce(p_counters.tokens, 0),
+    'enabled', coalesce(p_counters.enabled, true)
+  )
+$$;
+comment on function private.tracker_json(public.tracker_counters) is
+  'Returns an account''s counters as {prompts, tokens, enabled}, also for a row that is not there yet.';
+
+-- tracker/functions/tracker_subject.sql
+
+create or replace function public.tracker_subject(p_email text)
+returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 -- Definer: reads every account, which no API role may.
 declare
-  v_user uuid;
+  v_user_id uuid;
+  v_counters public.tracker_counters;
 begin
-  select u.id into v_user from public.users u where u.email = p_email;
-  if v_user is null then
+  select u.id into v_user_id from public.users u where u.email = p_email;
+  if v_user_id is null then
     raise sqlstate 'PT404' using message = 'USER_NOT_FOUND';
   end if;
-  return v_user;
+  select c.* into v_counters from public.tracker_counters c where c.user_id = v_user_id;
+  if not coalesce(v_counters.enabled, true) then
+    raise sqlstate 'PT403' using message = 'TRACKER_DISABLED';
+  end if;
+  return jsonb_build_object('id', v_user_id, 'version', coalesce(v_counters.version, 1));
 end
 $$;
-grant execute on function public.tracker_user(text) to service_role;
-comment on function public.tracker_user(text) is
-  'Returns the account with this address, in lower case, for whom a tracker token is made; raises USER_NOT_FOUND.';
+grant execute on function public.tracker_subject(text) to service_role;
+comment on function public.tracker_subject(text) is
+  'Returns the account with this address, in lower case, for whom a tracker token is made: {id, version}. Raises USER_NOT_FOUND, and TRACKER_DISABLED where the account takes none.';
 
 -- usage/functions/account_subjects.sql
 
@@ -6155,7 +7070,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: events are append-only for every API role.
 declare
-  v_user_id uuid := private.require_user(p_caller);
+  v_user_id uuid := private.require_user(p_caller, 'usage:write');
   v_event public.usage_events;
 begin
   -- Only observed events have ids that say when they happened; what was debited has another and is not found here.
@@ -6319,7 +7234,7 @@ declare
 begin
   perform private.hold_users(p_items);
   for v_item in
-    select i.*, c.live, b.period, k.request_hash as earlier_hash, k.answer as earlier_answer,
+    select i.*, c.problem, b.period, k.request_hash as earlier_hash, k.answer as earlier_answer,
            private.usage_event_id(
              i.user_id, i.timestamp_ms,
              case when i.key is null then i.content else jsonb_build_array('key', i.key) end
@@ -6345,7 +7260,7 @@ begin
           ) p
       ) i
       left join lateral (
-        select private.is_credential_valid(i.user_id, i.session_id, i.api_key_id) as live
+        select private.credential_problem(i.user_id, i.session_id, i.api_key_id, 'usage:write') as problem
       ) c on true
       left join public.balances b on b.subject_id = i.user_id
       left join private.idempotency_keys k on k.subject_id = i.user_id and k.key = i.key
@@ -6358,7 +7273,7 @@ begin
       when v_position is not null then v_stored[v_position].answer
     end;
     v_code := case
-      when not v_item.live then 'INVALID_TOKEN'
+      when v_item.problem is not null then v_item.problem
       when v_item.total_tokens <> v_item.input_tokens + v_item.output_tokens then 'TOTAL_MISMATCH'
       when v_earlier is not null and coalesce(v_item.earlier_hash, v_stored[v_position].request_hash) <> v_hash
         then 'IDEMPOTENCY_MISMATCH'
@@ -6452,6 +7367,8 @@ declare
   v_unit text := (select g from unnest(p_group_by) g where g in ('day', 'week', 'month') limit 1);
   v_periods date[];
   v_starts timestamptz[];
+  -- How many groups make 10,000 rows.
+  v_groups integer;
   v_answer jsonb;
 begin
   select * into v_range from public.usage_range(p_from, p_to, p_time_zone);
@@ -6464,6 +7381,7 @@ begin
         ('1 ' || v_unit)::interval
       ) as p(day);
   end if;
+  v_groups := 10000 / coalesce(cardinality(v_periods), 1);
 
   with sums as materialized (
     -- The rollups are read once, by the key they are kept under.
@@ -6479,16 +7397,31 @@ begin
        and r.bucket >= v_range.range_from and r.bucket < v_range.range_to
      group by 1, 2, 3, 4, 5
   ),
-  cells as materialized (
+  named as materialized (
     select coalesce(s.period, 0) as period,
            jsonb_build_array(
              s.provider, s.model, s.source,
              case when 'device' = any (p_group_by) then d.id end,
              case when 'user' = any (p_group_by) then coalesce(d.user_id, case when d.id is null then s.subject_id end) end
            ) as names,
-           sum(s.events) as events, sum(s.prompts) as prompts, sum(s.input_tokens) as input_tokens,
-           sum(s.output_tokens) as output_tokens, sum(s.total_tokens) as total_tokens, sum(s.cost) as cost
+           s.events, s.prompts, s.input_tokens, s.output_tokens, s.total_tokens, s.cost
       from sums s left join public.devices d on d.id = s.subject_id
+  ),
+  ranked as materialized (
+    select n.names, row_number() over (order by sum(n.events) desc, n.names) as rank, count(*) over () as groups
+      from named n group by n.names
+  ),
+  -- Where all of them would be too many rows, the rest is one group, marked by a sixth name.
+  cells as materialized (
+    select n.period,
+           case when r.groups <= v_groups or r.rank < v_groups then n.names else jsonb_build_array(
+             case when 'provider' = any (p_group_by) then 'other' end,
+             case when 'model' = any (p_group_by) then 'other' end,
+             case when 'source' = any (p_group_by) then 'other' end, null, null, true
+           ) end as names,
+           sum(n.events) as events, sum(n.prompts) as prompts, sum(n.input_tokens) as input_tokens,
+           sum(n.output_tokens) as output_tokens, sum(n.total_tokens) as total_tokens, sum(n.cost) as cost
+      from named n join ranked r on r.names = n.names
      group by 1, 2
   ),
   periods as materialized (
@@ -6502,9 +7435,6 @@ begin
     select jsonb_build_array(null, null, null, null, null)
      where not p_group_by && '{provider,model,source,device,user}'
   ),
-  size as materialized (
-    select (select count(*) from periods) * (select count(*) from groups) as rows
-  ),
   series as (
     select case when v_unit is not null then jsonb_build_object(v_unit, p.day) else '{}' end
              || coalesce((
@@ -6512,6 +7442,7 @@ begin
                  from unnest(array['provider', 'model', 'source', 'device', 'user']) with ordinality as n(name, position)
                 where n.name = any (p_group_by)
              ), '{}')
+             || case when jsonb_array_length(g.names) > 5 then '{"other": true}'::jsonb else '{}' end
              || jsonb_build_object(
                'events', coalesce(c.events, 0), 'prompts', coalesce(c.prompts, 0),
                'input_tokens', coalesce(c.input_tokens, 0), 'output_tokens', coalesce(c.output_tokens, 0),
@@ -6521,11 +7452,10 @@ begin
       from periods p
      cross join groups g
       left join cells c on c.period = p.period and c.names = g.names
-     where cardinality(p_group_by) > 0 and (select rows from size) <= 10000
+     where cardinality(p_group_by) > 0
   )
   select jsonb_build_object(
     'from', v_range.range_from, 'to', v_range.range_to, 'time_zone', p_time_zone,
-    'rows', (select rows from size),
     'totals', (
       select jsonb_build_object(
         'events', coalesce(sum(c.events), 0), 'prompts', coalesce(sum(c.prompts), 0),
@@ -6533,18 +7463,44 @@ begin
         'total_tokens', coalesce(sum(c.total_tokens), 0), 'cost', coalesce(sum(c.cost), 0)
       ) from cells c
     ),
-    'series', (select coalesce(jsonb_agg(s.item order by s.period, s.names), '[]') from series s)
+    'series', (select coalesce(jsonb_agg(s.item order by s.period, jsonb_array_length(s.names), s.names), '[]') from series s)
   ) into v_answer;
-
-  if (v_answer ->> 'rows')::bigint > 10000 then
-    raise sqlstate 'PT400' using message = 'SUMMARY_TOO_LARGE';
-  end if;
-  return v_answer - 'rows';
+  return v_answer;
 end
 $$;
 grant execute on function public.summarize_usage(text, text, text, text[], uuid[]) to authenticated;
 comment on function public.summarize_usage(text, text, text, text[], uuid[]) is
-  'Returns usage of the caller and their devices in a range, from the rollups: {from, to, time_zone, totals, series}, grouped by any of day, week, month (one of them), provider, model, source, device, user; periods without use are there with zeros. Raises RANGE_NOT_VALID, SUMMARY_TOO_LARGE beyond 10,000 rows.';
+  'Returns usage of the caller and their devices in a range, from the rollups: {from, to, time_zone, totals, series}, grouped by any of day, week, month (one of them), provider, model, source, device, user; periods without use are there with zeros. Of more than 10,000 rows the groups used least are one, marked by other. Raises RANGE_NOT_VALID.';
+
+-- usage/functions/take_out_total.sql
+
+create or replace function private.take_out_total(p_gone public.usage_totals)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_left public.usage_totals;
+begin
+  -- Events may have been counted in any shard, so the bucket's shards become one. One deletion at a time: the next
+  -- one must see the shard this one leaves.
+  perform pg_advisory_xact_lock(hashtextextended('public.usage_totals', extract(epoch from p_gone.bucket)::bigint));
+  with gone as (
+    delete from public.usage_totals where bucket = p_gone.bucket returning *
+  )
+  select p_gone.bucket, 0, sum(g.events) - p_gone.events, sum(g.prompts) - p_gone.prompts,
+         sum(g.input_tokens) - p_gone.input_tokens, sum(g.output_tokens) - p_gone.output_tokens,
+         sum(g.total_tokens) - p_gone.total_tokens, sum(g.cost) - p_gone.cost
+    into v_left
+    from gone g;
+  insert into public.usage_totals as t select v_left.* where v_left.events > 0
+  on conflict (bucket, shard) do update
+    set events = t.events + excluded.events, prompts = t.prompts + excluded.prompts,
+        input_tokens = t.input_tokens + excluded.input_tokens, output_tokens = t.output_tokens + excluded.output_tokens,
+        total_tokens = t.total_tokens + excluded.total_tokens, cost = t.cost + excluded.cost;
+end
+$$;
+comment on function private.take_out_total(public.usage_totals) is
+  'Takes what events of a quarter hour added up to out of everybody''s total of it; its shard does not matter. An empty total goes.';
 
 -- usage/functions/take_out_usage.sql
 
@@ -6554,8 +7510,8 @@ language plpgsql volatile set search_path = ''
 as $$
 declare
   v_bucket timestamptz := date_bin('15 minutes', p_event.occurred_at, 'epoch');
-  v_left public.usage_totals;
 begin
+  p_event := private.rolled_up_as(p_event);
   update public.usage_rollups r
      set events = r.events - 1, prompts = r.prompts - p_event.prompt_count,
          input_tokens = r.input_tokens - p_event.input_tokens, output_tokens = r.output_tokens - p_event.output_tokens,
@@ -6565,22 +7521,9 @@ begin
   delete from public.usage_rollups r
    where r.subject_id = p_event.subject_id and r.bucket = v_bucket and r.provider = p_event.provider
      and r.model = p_event.model and r.source = p_event.source and r.events = 0;
-  -- The event may have been counted in any shard, so the bucket's shards become one. One deletion at a time: the next
-  -- one must see the shard this one leaves.
-  perform pg_advisory_xact_lock(hashtextextended('public.usage_totals', extract(epoch from v_bucket)::bigint));
-  with gone as (
-    delete from public.usage_totals where bucket = v_bucket returning *
-  )
-  select v_bucket, 0, sum(g.events) - 1, sum(g.prompts) - p_event.prompt_count,
-         sum(g.input_tokens) - p_event.input_tokens, sum(g.output_tokens) - p_event.output_tokens,
-         sum(g.total_tokens) - p_event.total_tokens, sum(g.cost) - p_event.cost
-    into v_left
-    from gone g;
-  insert into public.usage_totals as t select v_left.* where v_left.events > 0
-  on conflict (bucket, shard) do update
-    set events = t.events + excluded.events, prompts = t.prompts + excluded.prompts,
-        input_tokens = t.input_tokens + excluded.input_tokens, output_tokens = t.output_tokens + excluded.output_tokens,
-        total_tokens = t.total_tokens + excluded.total_tokens, cost = t.cost + excluded.cost;
+  perform private.take_out_total(row(
+    v_bucket, 0, 1, p_event.prompt_count, p_event.input_tokens, p_event.output_tokens, p_event.total_tokens, p_event.cost
+  )::public.usage_totals);
 end
 $$;
 comment on function private.take_out_usage(public.usage_events) is 'Takes one event out of its rollup and the totals; empty ones go.';
@@ -6724,7 +7667,9 @@ comment on function public.begin_password_change(jsonb) is
 
 -- users/functions/change_password.sql
 
-create or replace function public.change_password(p_caller jsonb, p_password_hash text, p_verified_hash text default null)
+create or replace function public.change_password(
+  p_caller jsonb, p_password_hash text, p_verified_hash text default null, p_revoke_keys boolean default false
+)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
@@ -6748,13 +7693,14 @@ begin
   delete from private.password_resets where user_id = v_user_id;
   return jsonb_build_object(
     'ended', private.end_sessions(v_user_id, (p_caller ->> 'session_id')::uuid),
+    'api_keys', private.keys_after_password(v_user_id, p_revoke_keys),
     'email', (select u.email from public.users u where u.id = v_user_id)
   );
 end
 $$;
-grant execute on function public.change_password(jsonb, text, text) to service_role;
-comment on function public.change_password(jsonb, text, text) is
-  'Sets the password where it still is the verified one, or the first one where none was verified, and ends every other session and mailed links. Returns {ended, email}; raises INVALID_CREDENTIALS, and PROOF_REQUIRED for the first one.';
+grant execute on function public.change_password(jsonb, text, text, boolean) to service_role;
+comment on function public.change_password(jsonb, text, text, boolean) is
+  'Sets the password where it still is the verified one, or the first one where none was verified, and ends every other session, mailed links and, where wished, the API keys. Returns {ended, api_keys, email}: those that go on, and whose they are; raises INVALID_CREDENTIALS, and PROOF_REQUIRED for the first one.';
 
 -- users/functions/delete_account.sql
 
@@ -6775,14 +7721,11 @@ begin
   perform private.require_user(p_caller);
   perform private.require_fresh(p_caller);
 
-  -- A debit under way holds its device's balance: none records the person after their name was taken out.
-  perform from public.balances b
-    where b.subject_id in (select d.id from public.devices d where d.user_id = v_user_id)
-    order by b.subject_id for update;
-  update public.devices set user_id = null where user_id = v_user_id;
-  update public.usage_events set user_id = null, url = null
-   where user_id = v_user_id and user_id is distinct from subject_id;
+  -- The long part first, while nobody waits for it; and once more for what a device records meanwhile.
+  perform private.take_name_out_of_usage(v_user_id);
   update public.usage_events set url = null where subject_id = v_user_id and url is not null;
+  perform private.forget_devices(v_user_id, v_name);
+  perform private.take_name_out_of_usage(v_user_id);
 
   -- Only now, as everybody who registers waits for the pool.
   v_returned := private.close_balance(v_user_id, v_name);
@@ -6836,7 +7779,7 @@ begin
         from private.api_keys k where k.user_id = v_user_id
     ),
     'tracker', (
-      select to_jsonb(c) - 'user_id' from public.tracker_counters c where c.user_id = v_user_id
+      select to_jsonb(c) - '{user_id,version,counted_on,day_prompts,day_tokens}'::text[] from public.tracker_counters c where c.user_id = v_user_id
     ),
     'known_addresses', (
       select coalesce(jsonb_agg(to_jsonb(row) order by row.last_login_at, row.address), '[]')
@@ -6916,6 +7859,20 @@ as $$
 $$;
 comment on function private.profile_json(public.users) is 'Returns an account as its owner sees it: with its balance and the ways to sign in.';
 
+-- users/functions/take_name_out_of_usage.sql
+
+create or replace function private.take_name_out_of_usage(p_user_id uuid)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  update public.usage_events set user_id = null, url = null
+   where user_id = p_user_id and user_id is distinct from subject_id;
+end
+$$;
+comment on function private.take_name_out_of_usage(uuid) is
+  'Makes anonymous what devices recorded in the name of an account that is deleted.';
+
 -- users/functions/unlink_device.sql
 
 create or replace function public.unlink_device(p_caller jsonb, p_device_id uuid)
@@ -6938,7 +7895,7 @@ end
 $$;
 grant execute on function public.unlink_device(jsonb, uuid) to service_role;
 comment on function public.unlink_device(jsonb, uuid) is
-  'Takes a device off the caller''s account; it keeps its balance and its tokens. Returns {device_id, unlinked}; raises DEVICE_NOT_FOUND.';
+  'Takes a device off the caller''s account and ends its tokens; it keeps its balance, and comes back only to the caller. Returns {device_id, unlinked}; raises DEVICE_NOT_FOUND.';
 
 -- users/functions/update_profile.sql
 
@@ -7046,6 +8003,10 @@ create or replace trigger devices_first_user
   before insert or update of user_id on public.devices
   for each row execute function private.keep_first_user();
 
+create or replace trigger devices_end_credentials
+  before update of user_id, token_version on public.devices
+  for each row execute function private.end_device_credentials();
+
 -- ledger/triggers.sql
 
 create or replace trigger ledger_entries_append_only
@@ -7099,6 +8060,9 @@ create policy generations_read_own on public.generations
   for select to authenticated
   using (subject_id = (select public.current_user_id()));
 
+-- No policy and no grant: only functions with their definer's rights reach it.
+alter table public.model_weights enable row level security;
+
 -- devices/policies.sql
 
 alter table public.devices enable row level security;
@@ -7109,7 +8073,7 @@ drop policy if exists devices_read_own on public.devices;
 create policy devices_read_own on public.devices
   for select to authenticated
   using (
-    id = (select (auth.jwt() ->> 'device_id')::uuid)
+    id = (select public.current_device_id())
     or user_id = (select public.current_user_id())
   );
 
@@ -7142,7 +8106,7 @@ drop policy if exists balances_read_own on public.balances;
 create policy balances_read_own on public.balances
   for select to authenticated
   using (
-    subject_id = (select (auth.jwt() ->> 'device_id')::uuid)
+    subject_id = (select public.current_device_id())
     or subject_id = (select public.current_user_id())
     or subject_id in (select d.id from public.devices d where d.user_id = (select public.current_user_id()))
   );
@@ -7153,7 +8117,7 @@ drop policy if exists ledger_entries_read_own on public.ledger_entries;
 create policy ledger_entries_read_own on public.ledger_entries
   for select to authenticated
   using (
-    subject_id = (select (auth.jwt() ->> 'device_id')::uuid)
+    subject_id = (select public.current_device_id())
     or subject_id = (select public.current_user_id())
     or subject_id in (select d.id from public.devices d where d.user_id = (select public.current_user_id()))
   );
@@ -7171,7 +8135,7 @@ drop policy if exists usage_events_read_own on public.usage_events;
 create policy usage_events_read_own on public.usage_events
   for select to authenticated
   using (
-    subject_id = (select (auth.jwt() ->> 'device_id')::uuid)
+    subject_id = (select public.current_device_id())
     or subject_id = (select public.current_user_id())
     or user_id = (select public.current_user_id())
     or (
@@ -7186,7 +8150,7 @@ drop policy if exists usage_rollups_read_own on public.usage_rollups;
 create policy usage_rollups_read_own on public.usage_rollups
   for select to authenticated
   using (
-    subject_id = (select (auth.jwt() ->> 'device_id')::uuid)
+    subject_id = (select public.current_device_id())
     or subject_id = (select public.current_user_id())
     or subject_id in (select d.id from public.devices d where d.user_id = (select public.current_user_id()))
   );
@@ -7197,7 +8161,7 @@ drop policy if exists reservations_read_own on public.reservations;
 create policy reservations_read_own on public.reservations
   for select to authenticated
   using (
-    subject_id = (select (auth.jwt() ->> 'device_id')::uuid)
+    subject_id = (select public.current_device_id())
     or subject_id = (select public.current_user_id())
     or subject_id in (select d.id from public.devices d where d.user_id = (select public.current_user_id()))
   );
@@ -7206,6 +8170,7 @@ create policy reservations_read_own on public.reservations
 alter table public.usage_totals enable row level security;
 alter table public.model_costs enable row level security;
 alter table private.idempotency_keys enable row level security;
+alter table private.rollup_names enable row level security;
 
 -- oauth/policies.sql
 
@@ -7340,9 +8305,45 @@ values ('20261127163509', 'baseline')
 on conflict (version) do nothing;
 select private.record_migration('20261127163509', '57b6e8685fa69520684ea1c8b6288c739fc496cdd9465c8f83da78b1bf179eba');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127210316', 'sign_up')
+values ('20261127202800', 'chat_progress')
 on conflict (version) do nothing;
-select private.record_migration('20261127210316', '6c7b48968fc8e1632c9949f5a041bad78d2d635ab084438464460f1db674ebb8');
+select private.record_migration('20261127202800', 'c5419799826c8c13667f3a1abdfbaef20238ce6c05faaebcdc333e9e58400d9e');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127202825', 'devices_by_owner')
+on conflict (version) do nothing;
+select private.record_migration('20261127202825', '372ef1a19b725512874b014ffd92074f880c16545de5a1be5ef36496fbbbb43e');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127203119', 'limits')
+on conflict (version) do nothing;
+select private.record_migration('20261127203119', '48bb46439ebc1c7bcb2bcf935ce81fa094d3f1aea68237861456e9f750210bca');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127203218', 'embeddings')
+on conflict (version) do nothing;
+select private.record_migration('20261127203218', '3ac20ca344f000302e1aef5502cda15a51c1c222e0ce14462701f40bb8f48e2c');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127203513', 'model_weights')
+on conflict (version) do nothing;
+select private.record_migration('20261127203513', '3d7f921578d8c149d85b38e7af0d73395d9e71bbef00830af80e63833783484a');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127204020', 'admins_and_keys')
+on conflict (version) do nothing;
+select private.record_migration('20261127204020', 'ed8985675a88cc58bb4ca80374b57254ce078af27d4f1d78c29836635acdf5c9');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127204612', 'devices_read_their_own')
+on conflict (version) do nothing;
+select private.record_migration('20261127204612', '3b4e3064ce804b65101dbeed87f5b47fb7941b475b6209202d8fe9a02aa60ff4');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127211217', 'capabilities_meet')
+on conflict (version) do nothing;
+select private.record_migration('20261127211217', 'dfe0aace600ef5178d6caef29d4e22059bc28680236d6abf3c84b9593f1406db');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127211911', 'bounded_names')
+on conflict (version) do nothing;
+select private.record_migration('20261127211911', '9fef649bb0d8d0910dfc3b81eacb364dee2f734b2891f37f14326adaba25aca2');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127214118', 'sign_up')
+on conflict (version) do nothing;
+select private.record_migration('20261127214118', '0385745f9d192eeccdc184ab4aeaaa9ad173827c4dff5a5c8b71f6c968c6919c');
 
 commit;
 

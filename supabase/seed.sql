@@ -2,13 +2,13 @@
 -- Run by "npm run seed" and by "supabase db reset". All or nothing, and a second run changes nothing.
 --
 -- 8 people, 20 devices and what they used in the last 30 days: mostly on weekdays, in working hours (UTC).
--- The devices have the fingerprints demo-device-01 to demo-device-20; register with one to become that device:
+-- The devices have the fingerprints demo-device-01 to demo-device-20. demo-device-19 is linked to nobody, so that whoever
+-- registers with its fingerprint becomes it; the others are given out to the people they are linked to:
 --
 --   curl -X POST http://127.0.0.1:3000/api/devices/register -H 'content-type: application/json' \
---     -d '{"device_name": "Mine", "hardware_fingerprint": "demo-device-01"}'
+--     -d '{"device_name": "Mine", "hardware_fingerprint": "demo-device-19"}'
 --
--- demo-device-17 got the last tokens of demo-device-18, which has none left. demo-device-19 is linked to nobody,
--- demo-device-20 is blocked.
+-- demo-device-17 got the last tokens of demo-device-18, which has none left. demo-device-20 is blocked.
 
 do $seed$
 declare
@@ -59,7 +59,7 @@ begin
       ) as device(fingerprint, name, owner)
       left join public.users u on u.email = device.owner || '.demo@example.com'
      order by device.fingerprint
-    on conflict (fingerprint_hash) do nothing
+    on conflict do nothing
     returning id
   )
   select array_agg(id) into v_devices from inserted;

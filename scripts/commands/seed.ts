@@ -20,7 +20,9 @@ await runCommandLine(USAGE, async (args) => {
     // The file reports by itself, whoever runs it.
     client.on('notice', ({ message }) => process.stdout.write(`${message}\n`));
     await client.query(seed);
-    process.stdout.write('Demo devices register with hardware_fingerprint demo-device-01 to demo-device-20.\n');
+    process.stdout.write(
+      'Register with hardware_fingerprint demo-device-19 to act as a demo device; the others belong to demo people.\n',
+    );
   } finally {
     await client.end();
     await database.close();

@@ -1,8 +1,12 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import type { FastifyRequest } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import type { Config } from '../config/config.js';
 import { ApiError } from '../platform/errors.js';
+import { toRateLimitKey } from './limits/address.js';
+import { WRONG_GOOGLE_TOKENS } from './limits/policies.js';
+import { getLimiter } from './limits/rate-limits.js';
 import { type ExternalIdentity, parseIdentity } from './oauth/external-identity.js';
 import { PROVIDER_TIMEOUT_SECONDS, withProviderErrors } from './oauth/provider.js';
 import { sha256Hex } from './tokens/crypto.js';
@@ -12,13 +16,16 @@ export interface GoogleAccessTokens {
   /**
    * Returns the person behind an access token that was issued to one of this server's clients.
    * @throws {ApiError} INVALID_ACCESS_TOKEN for one that is not good, was issued to another client, or to somebody
-   *   whose address Google did not verify; SERVICE_UNAVAILABLE where Google does not say; GOOGLE_DISABLED
+   *   whose address Google did not verify; RATE_LIMITED after many of those from one address; SERVICE_UNAVAILABLE
+   *   where Google does not say; GOOGLE_DISABLED
    */
-  readonly verify: (accessToken: string) => Promise<ExternalIdentity>;
+  readonly verify: (accessToken: string, request: FastifyRequest) => Promise<ExternalIdentity>;
 }
 
-/** Longest time a token is believed without withProviderErrors again, in seconds. */
+/** Longest time a token is believed without asking again, in seconds. */
 const MAX_KEPT_SECONDS = 300;
+/** How long a token stays refused without asking again, in seconds. */
+const REFUSED_SECONDS = 60;
 const MAX_KEPT_TOKENS = 10_000;
 /** What RFC 6750, §2.1 lets a bearer token be made of. */
 const BEARER_TOKEN = /^[\w.~+/-]{1,4096}=*$/;
@@ -78,7 +85,8 @@ async function verifyAtGoogle(config: GoogleConfig, accessToken: string): Promis
 
 /**
  * Builds the check of Google's access tokens. A good one is remembered by its SHA-256 until it expires, 5 minutes at
- * most; others are not. Requests that bring the same token at once share one question.
+ * most; a bad one for a minute. Requests that bring the same token at once share one question, and only so many
+ * questions of an address may be answered with no.
  */
 export function createGoogleAccessTokens(config: GoogleConfig | undefined): GoogleAccessTokens {
   const identities = new LRUCache<string, ExternalIdentity, () => Promise<VerifiedToken>>({
@@ -91,12 +99,23 @@ export function createGoogleAccessTokens(config: GoogleConfig | undefined): Goog
       return identity;
     },
   });
+  const refused = new LRUCache<string, true>({ max: MAX_KEPT_TOKENS, ttl: REFUSED_SECONDS * 1_000 });
   return {
-    verify: async (accessToken) => {
+    verify: async (accessToken, request) => {
       if (config === undefined) throw new ApiError('GOOGLE_DISABLED');
       if (!BEARER_TOKEN.test(accessToken)) throw new ApiError('INVALID_ACCESS_TOKEN');
-      const context = () => withProviderErrors('Google', () => verifyAtGoogle(config, accessToken));
-      return identities.forceFetch(sha256Hex(accessToken), { context });
+      const digest = sha256Hex(accessToken);
+      if (refused.has(digest)) throw new ApiError('INVALID_ACCESS_TOKEN');
+      const context = () =>
+        getLimiter(request.server).attempt(WRONG_GOOGLE_TOKENS, toRateLimitKey(request), () =>
+          withProviderErrors('Google', () => verifyAtGoogle(config, accessToken)),
+        );
+      try {
+        return await identities.forceFetch(digest, { context });
+      } catch (error) {
+        if (error instanceof ApiError && error.code === 'INVALID_ACCESS_TOKEN') refused.set(digest, true);
+        throw error;
+      }
     },
   };
 }

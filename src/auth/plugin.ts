@@ -18,24 +18,26 @@ import clientTokens from './tokens/client-tokens.js';
 /** Dependencies of authentication. */
 export interface AuthenticationOptions {
   readonly database: Database;
-  readonly config: Pick<Config, 'http' | 'tokens'>;
-  /** The server's secret, to sign client tokens and derive keys with. */
-  readonly secret: string;
+  readonly config: Pick<Config, 'http' | 'limits' | 'tokens'>;
+  /** The server's secrets: the first signs client tokens, all verify them. */
+  readonly secrets: readonly string[];
 }
 
 /** Dependencies of the routes of signing in. */
-export interface AuthOptions extends AuthenticationOptions {
-  readonly config: Pick<Config, 'http' | 'tokens' | 'signUp' | 'signIn'>;
+export interface AuthOptions extends Pick<AuthenticationOptions, 'database'> {
+  /** The secret to derive keys from. */
+  readonly secret: string;
+  readonly config: Pick<Config, 'http' | 'limits' | 'tokens' | 'signUp' | 'signIn'>;
   readonly googleAccessTokens: GoogleAccessTokens;
 }
 
-const authenticationPlugin: FastifyPluginAsync<AuthenticationOptions> = async (app, { database, config, secret }) => {
-  await app.register(rateLimits, { enabled: config.http.hasRateLimits });
-  await app.register(clientTokens, { secret });
+const authenticationPlugin: FastifyPluginAsync<AuthenticationOptions> = async (app, { database, config, secrets }) => {
+  await app.register(rateLimits, { database, config: config.limits });
+  await app.register(clientTokens, { secrets });
   await app.register(userAuthentication, { database, accessSeconds: config.tokens.accessSeconds });
 };
 
-/** Provides what every feature's guards and limits stand on: client tokens, users' credentials, limits per address. */
+/** Provides what every feature's guards and limits stand on: client tokens, users' credentials, the limiter. */
 export const authentication = fp(authenticationPlugin, { name: 'authentication' });
 
 /** Serves accounts and how people sign in: passwords, sessions, API keys, forgotten passwords, other providers. */
@@ -47,7 +49,7 @@ export const auth: FastifyPluginAsync<AuthOptions> = async (app, { database, con
   const accounts = { database, sessions, signUp, publicUrl, notices };
   await app.register(sessionPlugin, { ...accounts, secret });
   await app.register(async (scope) => {
-    requireUser(scope);
+    requireUser(scope, 'account');
     await scope.register(apiKeyRoutes, { database, notices });
   });
   await app.register(passwordResetRoutes, { database, signUp, publicUrl, notices });

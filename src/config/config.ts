@@ -73,6 +73,28 @@ function toPublicUrl({ PUBLIC_URL, PORT }: Environment): string {
   return (PUBLIC_URL ?? `http://127.0.0.1:${PORT}`).replace(/\/+$/, '');
 }
 
+/** Returns the limits a minute; undefined where nothing is limited. */
+function toLimitsConfig(environment: Environment) {
+  if (environment.RATE_LIMIT === 'off') return undefined;
+  return {
+    redisUrl: environment.REDIS_URL,
+    requests: {
+      address: [environment.RATE_LIMIT_ADDRESS],
+      registration: [environment.RATE_LIMIT_REGISTRATION],
+      account: [environment.RATE_LIMIT_ACCOUNT],
+      device: [environment.RATE_LIMIT_DEVICE],
+      user: parseList(environment.RATE_LIMIT_USER).map(Number),
+      'api-key': [environment.RATE_LIMIT_API_KEY],
+      admin: [environment.RATE_LIMIT_ADMIN],
+      tracker: [environment.RATE_LIMIT_TRACKER],
+    },
+    tokens: {
+      device: [environment.RATE_LIMIT_DEVICE_TOKENS],
+      user: parseList(environment.RATE_LIMIT_USER_TOKENS).map(Number),
+    },
+  };
+}
+
 function toSignInConfig(environment: Environment) {
   const googleClientIds = parseList(environment.GOOGLE_CLIENT_ID).filter((id) => id !== '');
   const google = toOAuthClient(googleClientIds[0], environment.GOOGLE_CLIENT_SECRET);
@@ -106,6 +128,8 @@ function toChatConfig(environment: Environment) {
     models: environment.CHAT_MODELS === undefined ? undefined : models,
     /** Whether requests may ask for what may cost more than tokens. */
     hasExtras: environment.CHAT_EXTRAS === 'on',
+    /** US dollars for a million tokens that weigh 1; undefined where upstream's prices decide nothing. */
+    weightPrice: environment.CHAT_MODEL_WEIGHTS === 'prices' ? Number(environment.CHAT_WEIGHT_PRICE) : undefined,
     /** Largest request, in bytes. */
     bodyLimitBytes: parseBytes(environment.CHAT_BODY_LIMIT),
     /** Tokens held for a file that a request only names by its address. */
@@ -139,6 +163,20 @@ function toSignUpConfig({ SIGNUP, DEFAULT_USER_TOKENS, OPENROUTER_API_KEY, STRIP
   } as const;
 }
 
+function toTrackerConfig(environment: Environment) {
+  const { EMAIL_ONLY_SIGNUP, OPENROUTER_API_KEY, STRIPE_SECRET_KEY } = environment;
+  const isHarmless = OPENROUTER_API_KEY === undefined && STRIPE_SECRET_KEY === undefined;
+  return {
+    /** Counts nobody proved are no harm where nothing that is worth money stands beside them. */
+    hasEmailOnlySignup: EMAIL_ONLY_SIGNUP === undefined ? isHarmless : EMAIL_ONLY_SIGNUP === 'on',
+    promptThreshold: environment.PROMPT_THRESHOLD,
+    bounds: {
+      call: { prompts: environment.TRACKER_CALL_PROMPTS, tokens: environment.TRACKER_CALL_TOKENS },
+      day: { prompts: environment.TRACKER_DAY_PROMPTS, tokens: environment.TRACKER_DAY_TOKENS },
+    },
+  };
+}
+
 function toMailConfig({ SMTP_URL, SENDGRID_API_KEY, FROM_EMAIL }: Environment) {
   if (FROM_EMAIL === undefined) return undefined;
   if (SMTP_URL !== undefined) return { from: FROM_EMAIL, smtpUrl: SMTP_URL };
@@ -156,9 +194,9 @@ function toConfig(environment: Environment) {
       isPublicUrlSet: environment.PUBLIC_URL !== undefined,
       trustProxy: environment.TRUST_PROXY,
       corsOrigins: environment.CORS_ORIGINS,
-      hasRateLimits: environment.RATE_LIMIT === 'on',
       logLevel: environment.LOG_LEVEL,
     },
+    limits: toLimitsConfig(environment),
     database: toDatabaseConfig(environment),
     tokens: {
       /** Signs client tokens; the embedded database brings one of its own. */
@@ -177,10 +215,7 @@ function toConfig(environment: Environment) {
       defaultTokens: environment.DEVICE_ENROLLMENT === 'approval' ? 0 : environment.DEFAULT_DEVICE_TOKENS,
     },
     signUp: toSignUpConfig(environment),
-    tracker: {
-      hasEmailOnlySignup: environment.EMAIL_ONLY_SIGNUP === 'on',
-      promptThreshold: environment.PROMPT_THRESHOLD,
-    },
+    tracker: toTrackerConfig(environment),
     usage: { retentionMonths: environment.RETENTION_MONTHS },
     monthlyReset:
       environment.MONTHLY_RESET === 'auto' ? { deviceTokens: environment.DEFAULT_DEVICE_TOKENS } : undefined,

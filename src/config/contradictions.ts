@@ -3,6 +3,7 @@ import { Value } from '@sinclair/typebox/value';
 import { type Environment, EnvironmentSchema } from './environment-schema.js';
 import { parseList } from './list.js';
 import { isRedirectList } from './redirect-uris.js';
+import { isSecretList } from './secret-list.js';
 import { namesProxies } from './trusted-proxies.js';
 
 /** Variables that were given, valid or not. */
@@ -89,6 +90,10 @@ export function findServerProblems(given: Given): string[] {
   const isExternal = given.DATABASE_URL !== undefined || given.SUPABASE_URL !== undefined;
   if (isExternal && given.JWT_SECRET === undefined) {
     problems.push('JWT_SECRET is missing (32 characters at least; only the embedded database comes with its own)');
+  }
+  // One that is too short altogether is refused by its schema.
+  if (given.JWT_SECRET !== undefined && given.JWT_SECRET.length >= 32 && !isSecretList(given.JWT_SECRET)) {
+    problems.push(describeInvalid('JWT_SECRET'));
   }
   if (given.TRUST_PROXY !== undefined && !namesProxies(given.TRUST_PROXY)) {
     problems.push(describeInvalid('TRUST_PROXY'));

@@ -6,6 +6,13 @@ const Price = (description: string) =>
   Type.Optional(Type.String({ pattern: '^[\\w-]{1,100}(, ?[\\w-]{1,100}){0,9}$', description }));
 const Address = (address: string, description: string) =>
   Type.String({ default: address, pattern: '^https?://', description });
+const Most = (most: number, description: string) =>
+  Type.Integer({ default: most, minimum: 1, maximum: 1_000_000_000_000_000, description });
+const PerMinute = (quota: number, description: string) =>
+  Type.Integer({ default: quota, minimum: 1, maximum: 1_000_000_000_000, description });
+/** One number for each tier: free, pro, premium; the last one given holds for those after it. */
+const PerMinuteByTier = (quotas: string, description: string) =>
+  Type.String({ default: quotas, pattern: '^[1-9][0-9]{0,11}(, ?[1-9][0-9]{0,11}){0,2}$', description });
 const Duration = (duration: string, description: string) =>
   Type.String({ default: duration, pattern: '^[1-9][0-9]{0,6}[smhd]$', description });
 
@@ -31,15 +38,43 @@ const Http = {
     default: '*',
     description: 'Origins browsers may call from, separated by commas; * for all.',
   }),
-  RATE_LIMIT: Type.Union([Type.Literal('on'), Type.Literal('off')], {
-    default: 'on',
-    description: 'on, or off for load tests.',
-  }),
-
   LOG_LEVEL: Type.Union(
     ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map((level) => Type.Literal(level)),
     { default: 'info', description: 'trace, debug, info, warn, error, fatal or silent.' },
   ),
+};
+
+const Limits = {
+  RATE_LIMIT: Type.Union([Type.Literal('on'), Type.Literal('off')], {
+    default: 'on',
+    description: 'on, or off for load tests: then none of the limits below holds.',
+  }),
+  REDIS_URL: Type.Optional(
+    Type.String({
+      pattern: '^rediss?://',
+      description:
+        'Redis in which all servers count together, redis:// or rediss://; without it each counts by itself.',
+    }),
+  ),
+  RATE_LIMIT_ADDRESS: PerMinute(6_000, 'Requests a minute of one address, or of one /64 network of IPv6 addresses.'),
+  RATE_LIMIT_REGISTRATION: PerMinute(120, 'Device registrations a minute of one address.'),
+  RATE_LIMIT_ACCOUNT: PerMinute(
+    60,
+    'Requests a minute of one address that need no token and may cost a password hash or a mail.',
+  ),
+  RATE_LIMIT_DEVICE: PerMinute(600, 'Requests a minute of one device.'),
+  RATE_LIMIT_DEVICE_TOKENS: PerMinute(100_000, 'Device tokens one device may use in a minute.'),
+  RATE_LIMIT_USER: PerMinuteByTier(
+    '600,1200,2400',
+    'Requests a minute of one account: of the tiers free, pro and premium, separated by commas.',
+  ),
+  RATE_LIMIT_USER_TOKENS: PerMinuteByTier(
+    '1000000,2000000,4000000',
+    'Language-model tokens one account may use in a minute, of each tier.',
+  ),
+  RATE_LIMIT_API_KEY: PerMinute(600, "Requests a minute of one API key, which count for its account's limit too."),
+  RATE_LIMIT_ADMIN: PerMinute(600, 'Requests a minute of one admin.'),
+  RATE_LIMIT_TRACKER: PerMinute(120, 'Requests a minute of all trackers of one account.'),
 };
 
 const Database = {
@@ -82,7 +117,9 @@ const Database = {
 };
 
 const Tokens = {
-  JWT_SECRET: Secret('Signs client tokens, 32 characters at least; generated and kept in DATA_DIR when embedded.'),
+  JWT_SECRET: Secret(
+    'Signs client tokens, 32 characters at least; several, separated by commas, to rotate: the first signs, all verify. Generated and kept in DATA_DIR when embedded.',
+  ),
   JWT_EXPIRES_IN: Duration('7d', 'How long an access token lasts: a number and s, m, h or d.'),
   JWT_REFRESH_EXPIRES_IN: Duration('30d', 'How long a session lasts without being refreshed.'),
   ADMIN_USERNAME: Type.String({
@@ -127,10 +164,16 @@ const Grants = {
   ENROLLMENT_KEY: Type.Optional(
     Type.String({ minLength: 8, maxLength: 256, description: 'What devices must send when DEVICE_ENROLLMENT is key.' }),
   ),
-  EMAIL_ONLY_SIGNUP: Type.Union([Type.Literal('on'), Type.Literal('off')], {
-    default: 'on',
-    description: 'off removes POST /signup, which needs no password and gives a token for /trackUsage only.',
-  }),
+  EMAIL_ONLY_SIGNUP: Type.Optional(
+    Type.Union([Type.Literal('on'), Type.Literal('off')], {
+      description:
+        'Whether there is POST /signup, which gives whoever knows an address a token for /trackUsage; on unless chat or payments are set up.',
+    }),
+  ),
+  TRACKER_CALL_PROMPTS: Most(1_000, 'Most prompts one POST /trackUsage may count.'),
+  TRACKER_CALL_TOKENS: Most(10_000_000, 'Most tokens one POST /trackUsage may count.'),
+  TRACKER_DAY_PROMPTS: Most(10_000, 'Most prompts trackers may count for one account in a day (UTC).'),
+  TRACKER_DAY_TOKENS: Most(100_000_000, 'Most tokens trackers may count for one account in a day.'),
   PROMPT_THRESHOLD: Type.Integer({
     default: 10,
     minimum: 0,
@@ -187,6 +230,16 @@ const Chat = {
     description:
       'on lets requests ask for what may cost more than tokens: web search and other tools of the provider, plugins, presets, service tiers, sound, images, chosen providers.',
   }),
+  CHAT_MODEL_WEIGHTS: Type.Union([Type.Literal('off'), Type.Literal('prices')], {
+    default: 'off',
+    description:
+      'prices lets a token of an expensive model debit more than one of a cheap one, by the prices upstream lists; weights that admins set count either way.',
+  }),
+  CHAT_WEIGHT_PRICE: Type.String({
+    default: '1',
+    pattern: '^(?=.*[1-9])[0-9]{1,6}([.][0-9]{1,6})?$',
+    description: 'With prices: US dollars for a million tokens of which each debits 1.',
+  }),
   CHAT_BODY_LIMIT: Type.String({
     default: '20MiB',
     pattern: '^[1-9][0-9]{0,8}( ?[KM]i?B)?$',
@@ -231,6 +284,7 @@ const Mail = {
 /** Lists the variables by what they are for, in the order `.env.example` and docs/configuration.md show them. */
 export const ENVIRONMENT_SECTIONS = {
   HTTP: Http,
+  Limits: Limits,
   Database: Database,
   'Tokens and admin': Tokens,
   'Grants and enrollment': Grants,
@@ -243,6 +297,7 @@ export const ENVIRONMENT_SECTIONS = {
 /** Every environment variable the server reads. `.env.example` and docs/configuration.md are generated from it. */
 export const EnvironmentSchema = Type.Object({
   ...Http,
+  ...Limits,
   ...Database,
   ...Tokens,
   ...Grants,

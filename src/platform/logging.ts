@@ -15,6 +15,8 @@ const CREDENTIALS = [
   'password',
   'token',
   'device_token',
+  'device_secret',
+  '"x-device-token"',
   'access_token',
   'refresh_token',
   'sessionToken',

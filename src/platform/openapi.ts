@@ -23,7 +23,14 @@ const openapi: FastifyPluginAsync<{ config: Config['http'] }> = async (app, { co
       components: {
         securitySchemes: {
           adminToken: { type: 'http', scheme: 'bearer', description: 'token of an admin login' },
-          userToken: { type: 'http', scheme: 'bearer', description: 'token of a log-in, or an API key' },
+          userToken: { type: 'http', scheme: 'bearer', description: 'token of a log-in' },
+          apiKey: { type: 'http', scheme: 'bearer', description: 'an API key with the scope that is named' },
+          apiKeyHeader: {
+            type: 'apiKey',
+            in: 'header',
+            name: 'x-api-key',
+            description: "The same, as clients made for Anthropic's API send it",
+          },
           trackerToken: { type: 'http', scheme: 'bearer', description: 'sessionToken of a signup by e-mail' },
           deviceToken: { type: 'http', scheme: 'bearer', description: 'device_token of a registration' },
         },

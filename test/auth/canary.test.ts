@@ -90,7 +90,9 @@ async function exerciseRoute(request: Request, credential: string, thorough: boo
   await send({ ...request, headers: { authorization: credential } });
   await send({ ...request, headers: { authorization: `Bearer ${credential} ${STRAY}` } });
   if (payload === undefined) return;
-  await send({ ...request, headers, payload: { ...payload, [STRAY]: STRAY } });
+  // Below /v1 errors name the field at fault.
+  const name = url.includes('/v1/') ? 'stray' : STRAY;
+  await send({ ...request, headers, payload: { ...payload, [name]: STRAY } });
   for (const body of brokenBodies(payload)) {
     await send({ method, url, headers: { ...headers, 'content-type': 'application/json' }, payload: body });
   }

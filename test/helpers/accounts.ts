@@ -62,8 +62,12 @@ export async function registerUser(
   };
 }
 
-/** Creates an API key for a person and returns it. */
-export async function createApiKey(user: TestUser, name = 'Script'): Promise<string> {
-  const response = await user.as('POST', '/api/users/me/api-keys', { name });
+/** Creates an API key for a person and returns it; it opens everything unless scopes are given. */
+export async function createApiKey(
+  user: TestUser,
+  name = 'Script',
+  scopes: readonly string[] = ['account'],
+): Promise<string> {
+  const response = await user.as('POST', '/api/users/me/api-keys', { name, scopes });
   return response.json<{ key: string }>().key;
 }

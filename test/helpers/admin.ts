@@ -72,6 +72,8 @@ export function adminRoutes(device: string): readonly AdminRoute[] {
     { method: 'GET', url: '/api/admin/invitations' },
     { method: 'GET', url: '/api/admin/model-costs' },
     { method: 'PUT', url: '/api/admin/model-costs', payload: { model_costs: [{ model: 'gpt-5', cost: 2 }] } },
+    { method: 'GET', url: '/api/admin/model-weights' },
+    { method: 'PUT', url: '/api/admin/model-weights', payload: { model_weights: [{ model: 'a/b', input_weight: 2 }] } },
     { method: 'GET', url: '/api/admin/ledger/verify' },
     { method: 'GET', url: '/api/admin/audit' },
     { method: 'GET', url: '/api/admin/usage' },

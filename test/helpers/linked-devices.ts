@@ -6,7 +6,15 @@ import type { TestServer } from './http/test-server.js';
 export interface Registration {
   readonly device_id: string;
   readonly device_token: string;
+  readonly allocation: number;
+  readonly remaining: number;
   readonly linked?: boolean;
+}
+
+/** What a client may show for a device it had before. */
+export interface Proof {
+  readonly device_token?: string;
+  readonly device_secret?: string;
 }
 
 /** A page of a person's devices. */
@@ -21,9 +29,20 @@ export function registerWith(
   token: string | undefined,
   fingerprint: string = randomUUID(),
   prefix = '/api',
+  proof: Proof = {},
 ) {
-  const payload = { device_name: 'Laptop', hardware_fingerprint: fingerprint };
+  const payload = { device_name: 'Laptop', hardware_fingerprint: fingerprint, ...proof };
   return sendWith(server, token, 'POST', `${prefix}/devices/register`, payload);
+}
+
+/** Registers a device and returns what was answered. */
+export async function registrationOf(
+  server: TestServer,
+  token: string | undefined,
+  fingerprint: string,
+  proof: Proof = {},
+): Promise<Registration> {
+  return (await registerWith(server, token, fingerprint, '/api', proof)).json<Registration>();
 }
 
 /** Returns the ids of a person's devices, as the API lists them. */

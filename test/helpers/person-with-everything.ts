@@ -16,7 +16,7 @@ export function logIn(server: TestServer, user: TestUser) {
 }
 
 async function registerDevice(server: TestServer, token: string): Promise<TestDevice> {
-  const payload = { device_name: 'Laptop', hardware_fingerprint: randomUUID() };
+  const payload = { device_name: `${CANARY} laptop`, hardware_fingerprint: randomUUID() };
   const response = await sendWith(server, token, 'POST', '/api/devices/register', payload);
   const { device_id: id, device_token } = response.json<{ device_id: string; device_token: string }>();
   return { id, token: device_token };

@@ -66,6 +66,11 @@ const INVALID: readonly (readonly [name: string, value: string])[] = [
   ['FROM_EMAIL', 'nobody'],
   ['RATE_LIMIT', 'sometimes'],
   ['SIGNUP', 'ajar'],
+  ['RATE_LIMIT_DEVICE', 'plenty'],
+  ['RATE_LIMIT_USER', '600,'],
+  ['RATE_LIMIT_USER', '11,22,33,44'],
+  ['REDIS_URL', 'https://user:pa55word@redis.example.com'],
+  ['TRACKER_DAY_TOKENS', 'lots'],
 ];
 /** What some variables want beside them. */
 const COMPANIONS: Readonly<Record<string, Variables>> = {
@@ -76,7 +81,8 @@ const COMPANIONS: Readonly<Record<string, Variables>> = {
 t.test('with nothing set the database is the embedded one and every default holds', async (t) => {
   const config = parseConfig({});
   t.match(config, {
-    http: { host: '127.0.0.1', port: 3000, logLevel: 'info', corsOrigins: '*', hasRateLimits: true },
+    http: { host: '127.0.0.1', port: 3000, logLevel: 'info', corsOrigins: '*' },
+    limits: { requests: { device: [600], user: [600, 1_200, 2_400] } },
     admin: { username: 'admin' },
     devices: { defaultTokens: 50, enrollment: 'open' },
   });

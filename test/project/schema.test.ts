@@ -63,7 +63,7 @@ t.test('what was changed in schemas/ only is a difference', async (t) => {
   await change('schemas/ledger/functions/balance_json.sql', "'allocated'", "'granted'");
   await change('schemas/ledger/policies.sql', 'public.current_user_id()', 'auth.uid()');
   await change('schemas/admin/views.sql', 'd.blocked, ', 'not d.blocked as blocked, ');
-  await change('schemas/devices/tables.sql', 'first_user_id uuid', 'first_user_id uuid,\n  color text');
+  await change('schemas/devices/tables.sql', '  constraint devices_', '  color text,\n  constraint devices_');
   await change(
     'schemas/ledger/triggers.sql',
     'before update on public.balances',

@@ -26,7 +26,7 @@ for (const device of [one, other, third]) {
 const OWN_TABLES = ['balances', 'devices', 'ledger_entries', 'reservations', 'usage_events', 'usage_rollups'];
 
 const readers = [
-  { who: 'a device', claims: { device_id: one.id }, own: [one.id], tables: OWN_TABLES },
+  { who: 'a device', claims: { device_id: one.id, device_version: '1' }, own: [one.id], tables: OWN_TABLES },
   { who: 'a user', claims: { sub: users[0] }, own: [one.id, users[0]], tables: [...OWN_TABLES, 'users'] },
 ];
 for (const { who, claims, own, tables } of readers) {
@@ -56,7 +56,14 @@ for (const { who, claims, own, tables } of readers) {
 }
 
 t.test('claims that name nobody, or somebody unknown, read nothing', async (t) => {
-  for (const claims of [{}, { sub: randomUUID() }, { device_id: randomUUID() }]) {
+  const strangers = [
+    {},
+    { sub: randomUUID() },
+    { device_id: randomUUID(), device_version: '1' },
+    { device_id: one.id },
+    { device_id: one.id, device_version: '2' },
+  ];
+  for (const claims of strangers) {
     for (const relation of relations) {
       const rows = await visible(relation, claims);
       t.ok(rows === '42501' || rows.length === 0, `${relation.name} shows nothing`);
@@ -71,7 +78,7 @@ t.test('no API role may write any table, partition or view, whatever its claims'
     const accepted: string[] = [];
     for (const relation of relations) {
       for (const statement of buildWrites(relation)) {
-        const outcome = await runAs(role, { sub: users[0], device_id: one.id }, statement);
+        const outcome = await runAs(role, { sub: users[0], device_id: one.id, device_version: '1' }, statement);
         if (!isRefused(outcome)) accepted.push(`${statement}: ${JSON.stringify(outcome)}`);
       }
       const [grants] = await sql<{ any: boolean }>(

@@ -1,70 +1,24 @@
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
-import { createApiKey, registerUser, type TestUser } from '../helpers/accounts.js';
 import { buildWrites, type Claims, isRefused, type Outcome, openDatabaseRoles } from '../helpers/db/database-roles.js';
 import { readChecksums } from '../helpers/http/bad-input.js';
 import { openTestServer } from '../helpers/http/test-server.js';
-import { signUp } from '../helpers/tracker.js';
+import { openPersonWithRows, type PersonWithRows } from '../helpers/person-with-rows.js';
 
 const server = await openTestServer(t);
 const { sql } = server.database;
 const { relations, runAs, readableColumns, visible } = await openDatabaseRoles(t, server.database);
 
-interface Person {
-  readonly user: TestUser;
-  readonly device: string;
-  readonly session: string;
-  readonly apiKey: string;
-}
-
-async function findId(query: string, id: string): Promise<string> {
-  const [row] = await sql<{ id: string }>(query, [id]);
-  return row?.id ?? '';
-}
-
-/** A person with a row wherever one can have some: all that another must not see. */
-async function openPerson(): Promise<Person> {
-  const user = await registerUser(server, { name: 'Somebody' });
-  await createApiKey(user);
-  const device = await server.registerDevice();
-  await sql('update devices set user_id = $2 where id = $1', [device.id, user.id]);
-  const use = { model_type: 'gpt-5' };
-  await server.as(device, 'POST', '/api/usage/log', { ...use, event_id: 'logged' });
-  await server.as(device, 'POST', '/api/devices/check-can-use', { ...use, reserve: true });
-  const headers = { authorization: `Bearer ${await signUp(server, user.email)}` };
-  const payload = { usage: 1, tokenCount: 1, event_id: 'tracked' };
-  await server.app.inject({ method: 'POST', url: '/api/trackUsage', headers, payload });
-  await user.as('PUT', '/api/users/me/settings', { settings: { owner: user.id } });
-  const changes = { ahead: { value: user.id, updated_at: Date.now() + 3_600_000 } };
-  await user.as('POST', '/api/sync/push', { base_version: 1, changes, device: 'laptop' });
-  await sql(
-    `insert into private.external_identities (provider, subject, user_id, email) values ('google', $1, $2, $3)`,
-    [randomUUID(), user.id, user.email],
-  );
-  await sql(
-    `with customer as (
-       insert into subscriptions (user_id) values ($1) returning user_id
-     )
-     insert into subscription_grants (user_id, stripe_invoice_id, stripe_subscription_id, tier, renewal, period_start,
-                                      period_end, net_tokens, granted_tokens)
-     select user_id, 'in_' || user_id, 'sub_' || user_id, 'pro', true, now(), now(), 0, 0 from customer`,
-    [user.id],
-  );
-  return {
-    user,
-    device: device.id,
-    session: await findId('select id from private.sessions where user_id = $1', user.id),
-    apiKey: await findId('select id from private.api_keys where user_id = $1', user.id),
-  };
-}
-
-const people = [await openPerson(), await openPerson()] as const;
+const people = [await openPersonWithRows(server), await openPersonWithRows(server)] as const;
 const stranger = await server.registerDevice();
 
 /** Where a person has rows of their own to read. */
 const OWN_TABLES = [
   'balances',
   'devices',
+  'feature_events',
+  'feature_rollups',
+  'generations',
   'ledger_entries',
   'reservations',
   'settings',
@@ -79,7 +33,7 @@ const OWN_TABLES = [
 ];
 
 /** The claims of the database tokens made for a person. */
-function toClaims({ user, session, apiKey }: Person) {
+function toClaims({ user, session, apiKey }: PersonWithRows) {
   return { session: { sub: user.id, sid: session }, key: { sub: user.id, key_id: apiKey } } as const;
 }
 
@@ -151,7 +105,7 @@ const QUESTIONS: Readonly<Record<string, string>> = {
   my_settings_changes: '0',
 };
 
-/** The functions `authenticated` may call that read something (those of dates and tiers do not), each with nulls for arguments, or with a question. */
+/** The functions `authenticated` may call that read something (those of dates, tiers and devices' tokens do not), each with nulls for arguments, or with a question. */
 const functions = await sql<{ call: string }>(
   `select format('select %I.%I(%s) as answer', n.nspname, p.proname, coalesce(
              $1::jsonb ->> p.proname,
@@ -159,7 +113,7 @@ const functions = await sql<{ call: string }>(
            )) as call
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
    where n.nspname in ('public', 'private') and has_function_privilege('authenticated', p.oid, 'execute')
-     and p.proname not in ('usage_range', 'day_start', 'get_plan', 'effective_tier')
+     and p.proname not in ('usage_range', 'day_start', 'get_plan', 'effective_tier', 'current_device_id')
      and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')`,
   [JSON.stringify(QUESTIONS)],
 );
@@ -208,7 +162,7 @@ t.test('a session that ended or expired, and a key that was deleted or expired, 
     ['a key that expired', 'update private.api_keys set expires_at = now() where user_id = $1'],
     ['an account that was deleted', 'delete from users where id = $1'],
   ] as const) {
-    const person = await openPerson();
+    const person = await openPersonWithRows(server);
     const { session, key } = toClaims(person);
     for (const claims of [session, key]) {
       t.equal((await seenWith(claims)).length, OWN_TABLES.length + functions.length, 'all was there before');
@@ -220,7 +174,7 @@ t.test('a session that ended or expired, and a key that was deleted or expired, 
 });
 
 t.test('a log-out takes its session alone from the reader, a log-out of all every one', async (t) => {
-  const person = await openPerson();
+  const person = await openPersonWithRows(server);
   const { session: claims } = toClaims(person);
   const payload = { email: person.user.email, password: person.user.password };
   const login = await server.app.inject({ method: 'POST', url: '/api/auth/login', payload });
@@ -228,7 +182,8 @@ t.test('a log-out takes its session alone from the reader, a log-out of all ever
   t.ok((await seenWith(claims)).length > 0);
   await person.user.as('POST', '/api/auth/logout');
   t.strictSame(await seenWith(claims), []);
-  const second = await findId('select id from private.sessions where user_id = $1', person.user.id);
+  const [left] = await sql<{ id: string }>('select id from private.sessions where user_id = $1', [person.user.id]);
+  const second = left?.id ?? '';
   const remaining = { sub: person.user.id, sid: second };
   t.ok((await seenWith(remaining)).length > 0, 'the other session still reads');
   const authorization = `Bearer ${login.json<{ token: string }>().token}`;

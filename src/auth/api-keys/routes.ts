@@ -10,10 +10,25 @@ import {
   ApiKeyParamsSchema,
   ApiKeySchema,
   ApiKeysSchema,
+  type CreateApiKey,
   CreateApiKeySchema,
   CreatedApiKeySchema,
   DeletedApiKeySchema,
 } from './schemas.js';
+
+const DEFAULT_DAYS = 365;
+const DAY_MS = 24 * 60 * 60 * 1_000;
+
+/** Returns when a new key expires, as ISO 8601, where that was told in days; undefined for never, or for told otherwise. */
+function toExpiry({ expires_at, expires_in_days }: CreateApiKey): string | undefined {
+  const days = expires_in_days === undefined && expires_at === undefined ? DEFAULT_DAYS : expires_in_days;
+  return days === undefined || days === null ? expires_at : toEarlier(expires_at, Date.now() + days * DAY_MS);
+}
+
+/** Returns the earlier of a time as ISO 8601, where there is one, and one in milliseconds since 1970. */
+function toEarlier(given: string | undefined, time: number): string {
+  return given !== undefined && Date.parse(given) <= time ? given : new Date(time).toISOString();
+}
 
 const ApiKeyListSchema = Type.Array(ApiKeySchema);
 
@@ -38,14 +53,16 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox<ApiKeyRoutesOptions> = asyn
       },
     },
     async (request, reply) => {
-      const { name, expires_at } = request.body;
+      const { name, scopes } = request.body;
+      const p_expires_at = toExpiry(request.body);
       const key = createApiKey();
       const created = {
         p_caller: getUser(request),
         p_name: name.trim(),
         p_prefix: toShownPrefix(key),
         p_key_hash: sha256Hex(key),
-        ...(expires_at !== undefined && { p_expires_at: expires_at }),
+        p_scopes: scopes,
+        ...(p_expires_at !== undefined && { p_expires_at }),
       };
       const { owner_email, ...kept } = await database.call('create_api_key', created, OwnedApiKeySchema);
       notices.post(owner_email, 'new_api_key');

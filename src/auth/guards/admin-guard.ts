@@ -30,5 +30,6 @@ export function requireAdmin(scope: FastifyInstance): void {
       ...adminTokens.verify(scope, parseBearerToken(request)),
       request_id: request.id,
     }),
+    toSubjects: ({ id }) => [{ kind: 'admin', id }],
   });
 }

@@ -1,43 +1,34 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { createVersionedTokens } from '../tokens/versioned-tokens.js';
+import { ApiError } from '../../platform/errors.js';
+import { type DeviceIdentity, type DeviceToken, parseDeviceToken, signDeviceToken } from '../tokens/device-tokens.js';
 import { parseBearerToken, requireBearer } from './bearer.js';
 
-const deviceTokens = createVersionedTokens('device');
 const DEVICE = 'device';
-const LIFETIME = '365d';
-
-/** A device that proved itself with its token; whether the token is still current is checked with each effect. */
-export interface DeviceIdentity {
-  readonly id: string;
-  readonly tokenVersion: number;
-}
-
-/** Signs the bearer token of a device, valid for a year or until its version changes. */
-export function signDeviceToken(app: FastifyInstance, { id, tokenVersion: version }: DeviceIdentity): string {
-  return deviceTokens.sign(app, { id, version }, LIFETIME);
-}
-
-/**
- * Returns whether a client token is a device's, and not a user's, a tracker's or an admin's.
- * @throws {ApiError} INVALID_TOKEN for a token this server did not sign, or that has expired
- */
-export function isDeviceToken(app: FastifyInstance, token: string): boolean {
-  return deviceTokens.parse(app, token) !== undefined;
-}
 
 /** Returns the device a guarded request comes from. */
 export function getDevice(request: FastifyRequest): DeviceIdentity {
-  return request.getDecorator<DeviceIdentity>(DEVICE);
+  return request.getDecorator<DeviceToken>(DEVICE);
+}
+
+/** Returns what a device's token says. @throws {ApiError} INVALID_TOKEN for any other token */
+function verifyDeviceToken(app: FastifyInstance, token: string): DeviceToken {
+  const device = parseDeviceToken(app, token);
+  if (device === undefined) throw new ApiError('INVALID_TOKEN');
+  return device;
 }
 
 /** Guards every route of the scope: only requests with a device token pass, others get 401. */
 export function requireDevice(scope: FastifyInstance): void {
-  requireBearer<DeviceIdentity>(scope, {
+  requireBearer<DeviceToken>(scope, {
     scheme: 'deviceToken',
     decorator: DEVICE,
-    authenticate: (request) => {
-      const { id, version } = deviceTokens.verify(scope, parseBearerToken(request));
-      return { id, tokenVersion: version };
-    },
+    authenticate: (request) => verifyDeviceToken(scope, parseBearerToken(request)),
+    toSubjects: ({ id }) => [{ kind: 'device', id }],
+  });
+  // Devices that never register again would stop after a year. A success shows that the version is still the current one.
+  scope.addHook('onSend', async (request, reply) => {
+    const device = request.getDecorator<DeviceToken | undefined>(DEVICE);
+    if (device?.isEnding === true && reply.statusCode < 300)
+      reply.header('x-device-token', signDeviceToken(scope, device));
   });
 }

@@ -1,10 +1,20 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Caller } from '../../platform/database/client/caller.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
-import { requireBearer } from './bearer.js';
+import type { ApiKeyScope } from '../api-keys/scopes.js';
+import type { Subject } from '../limits/policies.js';
+import { admit } from '../limits/rate-limits.js';
+import { parseTokenOrKey, requireBearer } from './bearer.js';
 import { authenticateUser } from './user-authentication.js';
 
 const USER = 'authenticatedUser';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The scope an API key needs to call the route; without one, no key opens it. */
+    apiKeyScope?: ApiKeyScope;
+  }
+}
 
 /** Returns the person a guarded request comes from. */
 export function getUser(request: FastifyRequest): Caller {
@@ -16,21 +26,69 @@ export function getOptionalUser(request: FastifyRequest): Caller | undefined {
   return request.getDecorator<Caller | undefined>(USER);
 }
 
-/** Lets anonymous requests pass; a bearer token that is there has to be a user's, before the body is read. */
-export function acceptUser(scope: FastifyInstance): void {
-  describeRoutes(scope, { security: [{}, { userToken: [] }] });
-  scope.decorateRequest(USER);
-  scope.addHook('onRequest', async (request) => {
-    if (request.headers.authorization === undefined) return;
-    request.setDecorator<Caller>(USER, await authenticateUser(scope, request));
+/** Returns whose limits a person's request counts against: the account's, and those of an API key. */
+export function toSubjects(caller: Caller): Subject[] {
+  const account: Subject = { kind: 'user', id: caller.id };
+  return 'api_key_id' in caller ? [account, { kind: 'api-key', id: caller.api_key_id }] : [account];
+}
+
+/** Declares and documents what API keys need for the routes of a scope; what a route says itself wins. */
+function declareApiKeyScope(
+  scope: FastifyInstance,
+  apiKeyScope: ApiKeyScope | undefined,
+  { isOptional = false, acceptsKeyHeader = false },
+): void {
+  scope.addHook('onRoute', (route) => {
+    const needed = route.config?.apiKeyScope ?? apiKeyScope;
+    if (needed !== undefined) route.config = { ...route.config, apiKeyScope: needed };
+    const security = [
+      ...(isOptional ? [{}] : []),
+      { userToken: [] },
+      ...(needed === undefined ? [] : [{ apiKey: [needed] }]),
+      ...(needed === undefined || !acceptsKeyHeader ? [] : [{ apiKeyHeader: [needed] }]),
+    ];
+    if (route.schema?.hide !== true) route.schema = { ...route.schema, security };
   });
 }
 
-/** Guards every route of the scope: only requests with a user's access token or API key pass, others get 401. */
-export function requireUser(scope: FastifyInstance): void {
+const authenticate = (
+  scope: FastifyInstance,
+  request: FastifyRequest,
+  parseToken?: (request: FastifyRequest) => string,
+): Promise<Caller> => authenticateUser(scope, request, request.routeOptions.config.apiKeyScope, parseToken);
+
+/**
+ * Lets anonymous requests pass; a bearer token that is there has to be a user's, before the body is read.
+ * @param apiKeyScope what API keys need, unless a route's `config` says otherwise; without it they open nothing
+ */
+export function acceptUser(scope: FastifyInstance, apiKeyScope?: ApiKeyScope): void {
+  declareApiKeyScope(scope, apiKeyScope, { isOptional: true });
+  describeRoutes(scope, {});
+  scope.decorateRequest(USER);
+  scope.addHook('onRequest', async (request, reply) => {
+    if (request.headers.authorization === undefined) return;
+    const caller = await authenticate(scope, request);
+    await admit(request, reply, toSubjects(caller));
+    request.setDecorator<Caller>(USER, caller);
+  });
+}
+
+/**
+ * Guards every route of the scope: only requests with a user's access token, or an API key that opens the route, pass;
+ * others get 401 or 403.
+ * @param apiKeyScope what API keys need, unless a route's `config` says otherwise; without it they open nothing
+ * @param acceptsKeyHeader whether the token may come in the header `x-api-key` as well
+ */
+export function requireUser(
+  scope: FastifyInstance,
+  apiKeyScope?: ApiKeyScope,
+  { acceptsKeyHeader = false } = {},
+): void {
+  declareApiKeyScope(scope, apiKeyScope, { acceptsKeyHeader });
   requireBearer<Caller>(scope, {
     scheme: 'userToken',
     decorator: USER,
-    authenticate: (request) => authenticateUser(scope, request),
+    authenticate: (request) => authenticate(scope, request, acceptsKeyHeader ? parseTokenOrKey : undefined),
+    toSubjects,
   });
 }

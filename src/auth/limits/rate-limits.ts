@@ -1,14 +1,40 @@
-import rateLimit from '@fastify/rate-limit';
-import type { FastifyInstance, FastifyPluginAsync, onRequestAsyncHookHandler } from 'fastify';
+import type {
+  FastifyInstance,
+  FastifyPluginAsync,
+  FastifyReply,
+  FastifyRequest,
+  onRequestAsyncHookHandler,
+} from 'fastify';
 import fp from 'fastify-plugin';
-import { ApiError } from '../../platform/errors.js';
+import type { Config } from '../../config/config.js';
+import type { Database } from '../../platform/database/client/database.js';
+import { toRateLimitKey } from './address.js';
+import { createLocalCounters } from './counters.js';
+import { createLimiter, type Limiter, UNLIMITED } from './limiter.js';
+import { perMinute, type Subject } from './policies.js';
+import { openSharedCounters } from './shared-counters.js';
+import { createFindTier } from './tiers.js';
 
-/** Registrations one address may make: enough for a site behind one address, too few to farm devices. */
-const REGISTRATIONS = { max: 120, timeWindow: '1 minute' } as const;
+const LIMITER = 'limiter';
 const REGISTRATION_LIMIT = 'registrationLimit';
-/** Requests about accounts one address may make without a token: each may cost a password hash or a mail. */
-const ACCOUNT_REQUESTS = { max: 60, timeWindow: '1 minute' } as const;
 const ACCOUNT_LIMIT = 'accountLimit';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** True for routes that use tokens: they are limited by tokens a minute too. */
+    spendsTokens?: boolean;
+  }
+}
+
+/** Returns the limiter, to count acts with, whatever routes they come by. */
+export function getLimiter(app: FastifyInstance): Limiter {
+  return app.getDecorator<Limiter>(LIMITER);
+}
+
+/** Counts a guarded request of subjects. @throws {ApiError} RATE_LIMITED */
+export function admit(request: FastifyRequest, reply: FastifyReply, subjects: readonly Subject[]): Promise<void> {
+  return getLimiter(request.server).admit(reply, subjects, request.routeOptions.config.spendsTokens === true);
+}
 
 /** Returns the hook that counts the registrations of an address; one limit, however many routes it guards. */
 export function registrationLimit(app: FastifyInstance): onRequestAsyncHookHandler {
@@ -20,23 +46,41 @@ export function accountLimit(app: FastifyInstance): onRequestAsyncHookHandler {
   return app.getDecorator<onRequestAsyncHookHandler>(ACCOUNT_LIMIT);
 }
 
-const unlimited: onRequestAsyncHookHandler = async () => {};
+/** Dependencies of the limits. */
+interface RateLimitsOptions {
+  readonly database: Database;
+  /** Undefined where nothing is limited. */
+  readonly config: Config['limits'];
+}
 
-const rateLimits: FastifyPluginAsync<{ enabled: boolean }> = async (app, { enabled }) => {
-  if (!enabled) {
-    app.decorate(REGISTRATION_LIMIT, unlimited);
-    app.decorate(ACCOUNT_LIMIT, unlimited);
-    return;
-  }
-  await app.register(rateLimit, {
-    global: false,
-    errorResponseBuilder: (_request, context) =>
-      new ApiError('RATE_LIMITED', { extras: { retry_after: context.after } }),
+/** Creates the limiter; its counters are let go of with the application. */
+async function openLimiter(app: FastifyInstance, { database, config }: RateLimitsOptions): Promise<Limiter> {
+  if (config === undefined) return UNLIMITED;
+  const findTier = createFindTier(database);
+  if (config.redisUrl === undefined) return createLimiter(config, createLocalCounters(), findTier);
+  const counters = await openSharedCounters(config.redisUrl, app.log);
+  app.addHook('onClose', async () => counters.close());
+  return createLimiter(config, counters, findTier);
+}
+
+const rateLimits: FastifyPluginAsync<RateLimitsOptions> = async (app, options) => {
+  const limiter = await openLimiter(app, options);
+  const { requests } = options.config ?? {};
+  /** Returns the hook that counts requests of an address under a name of their own. */
+  const limitAddress = (name: string, quotas: readonly number[] = []): onRequestAsyncHookHandler => {
+    const policy = perMinute(name, ...quotas);
+    return (request, reply) => limiter.count(policy, toRateLimitKey(request), reply);
+  };
+  app.decorate(LIMITER, limiter);
+  app.decorate(REGISTRATION_LIMIT, limitAddress('registrations', requests?.registration));
+  app.decorate(ACCOUNT_LIMIT, limitAddress('accounts', requests?.account));
+
+  const countAddress = limitAddress('address', requests?.address);
+  app.addHook('onRequest', async function (request, reply) {
+    // Pages and probes cost nothing, and a balancer's must not be refused.
+    if (request.routeOptions.config.isApi === true) await countAddress.call(this, request, reply);
   });
-  // Made once: limits given in the routes' own settings would count each route, so each prefix, by itself.
-  app.decorate(REGISTRATION_LIMIT, app.rateLimit(REGISTRATIONS));
-  app.decorate(ACCOUNT_LIMIT, app.rateLimit(ACCOUNT_REQUESTS));
 };
 
-/** Provides limits per address, for the routes that name one. */
+/** Limits what addresses, and the subjects that guards find, may do in a minute. */
 export default fp(rateLimits, { name: 'rate-limits' });

@@ -30,7 +30,7 @@ export const googleRoutes: FastifyPluginAsyncTypebox<GoogleRoutesOptions> = asyn
       },
     },
     async (request) => {
-      const identity = await googleAccessTokens.verify(request.body.access_token);
+      const identity = await googleAccessTokens.verify(request.body.access_token, request);
       const account = { p_identity: identity, ...toSignUpArguments(signUp) };
       return await database.call('find_google_user', account, UserSchema);
     },

@@ -4,17 +4,21 @@ import { MessageSchema } from '../../platform/http/message-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { requireOutbox } from '../../platform/mail/outbox.js';
 import { normalizeEmail } from '../email.js';
+import { toNetwork } from '../limits/address.js';
 import { accountLimit } from '../limits/rate-limits.js';
 import type { AccountNotices } from '../notices.js';
 import { hashNewPassword } from '../passwords.js';
 import type { SignUp } from '../sign-up/sign-up.js';
 import { createOpaqueToken, sha256Hex } from '../tokens/crypto.js';
 import { createResetMessage } from './message.js';
-import { ForgotPasswordSchema, ResetPasswordSchema } from './schemas.js';
+import { ForgotPasswordSchema, PasswordResetSchema, ResetPasswordSchema } from './schemas.js';
 
 const RequestPasswordResetSchema = Type.Object({ mail_to: Type.Union([Type.String(), Type.Null()]) });
 
-const ResetSchema = Type.Object({ email: Type.String() });
+const ResetSchema = Type.Composite([
+  Type.Pick(PasswordResetSchema, ['api_keys']),
+  Type.Object({ email: Type.String() }),
+]);
 
 const ASKED = 'If there is an account with this address, a mail with a link is on its way to it.';
 const CHANGED = 'Every device has been logged out. Log in again with your new password.';
@@ -65,19 +69,19 @@ export const passwordResetRoutes: FastifyPluginAsyncTypebox<PasswordResetOptions
       schema: {
         summary: 'Set a new password with the token of a mailed link',
         description:
-          'Ends every session. Following the link proves the address: where nobody had proved it before, API keys, linked providers and devices go as well, as a stranger may have made them; where somebody had, they stay.',
+          'Ends every session, and with revoke_api_keys every API key; the answer lists those that go on. Following the link proves the address: where nobody had proved it before, API keys, linked providers and devices go as well, as a stranger may have made them; where somebody had, they stay.',
         body: ResetPasswordSchema,
-        response: { 200: MessageSchema },
+        response: { 200: PasswordResetSchema },
       },
     },
     async (request) => {
-      const { token, new_password } = request.body;
-      const p_password_hash = await hashNewPassword(new_password);
+      const { token, new_password, revoke_api_keys: p_revoke_keys } = request.body;
+      const p_password_hash = await hashNewPassword(new_password, toNetwork(request));
       const { defaultTokens: p_default_tokens } = signUp;
-      const reset = { p_token_hash: sha256Hex(token), p_password_hash, p_default_tokens };
-      const { email } = await database.call('reset_password', reset, ResetSchema);
+      const reset = { p_token_hash: sha256Hex(token), p_password_hash, p_default_tokens, p_revoke_keys };
+      const { email, api_keys } = await database.call('reset_password', reset, ResetSchema);
       notices.post(email, 'new_password');
-      return { message: CHANGED };
+      return { message: CHANGED, api_keys };
     },
   );
 };

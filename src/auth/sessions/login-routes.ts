@@ -46,7 +46,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox<LoginOptions> = async (app, 
     '/auth/refresh',
     {
       schema: {
-        summary: 'Exchange a refresh token for new tokens; one used before ends the session',
+        summary: 'Exchange a refresh token for new tokens; one whose successor was used ends the session',
         body: RefreshSchema,
         response: { 200: SessionAnswerSchema, ...errors(401) },
       },

@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
 import { normalizeEmail } from '../email.js';
-import { toRateLimitKey } from '../limits/address.js';
+import { toNetwork, toRateLimitKey } from '../limits/address.js';
 import type { AccountNotices } from '../notices.js';
 import { verifyPassword } from '../passwords.js';
 import type { SignUp } from '../sign-up/sign-up.js';
@@ -46,7 +46,7 @@ export async function logIn(
   if (!attempt.allowed) throw new ApiError('RATE_LIMITED', { extras: { retry_after: attempt.retry_after } });
 
   const { user_id: p_user_id, password_hash: p_password_hash } = attempt;
-  const matches = await verifyPassword(p_password_hash, credentials.password);
+  const matches = await verifyPassword(p_password_hash, credentials.password, toNetwork(request));
   if (!matches || p_user_id === null || p_password_hash === null) throw new ApiError('INVALID_CREDENTIALS');
   const { refreshToken, p_session } = sessions.prepare(request);
   const finish = { p_user_id, p_password_hash, p_address, p_session };
@@ -56,8 +56,8 @@ export async function logIn(
 }
 
 /**
- * Exchanges a refresh token for its successor. One that was exchanged before ends its session, as one of its two
- * holders is a thief (RFC 9700, §4.14.2).
+ * Exchanges a refresh token for its successor, also again while nobody has used that one: the answer was lost. A token
+ * that comes back after that ends its session, as one of its two holders is a thief (RFC 9700, §4.14.2).
  * @throws {ApiError} INVALID_TOKEN
  */
 export async function refresh({ database, sessions }: LoginOptions, refreshToken: string): Promise<StartedSession> {

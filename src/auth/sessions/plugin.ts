@@ -18,7 +18,7 @@ export const sessionPlugin: FastifyPluginAsync<SessionOptions> = async (app, opt
   await app.register(loginRoutes, options);
   const proofs = createProofs(options.database, deriveKey(options.secret, 'proof codes'), options.publicUrl);
   await app.register(async (scope) => {
-    requireUser(scope);
+    requireUser(scope, 'account');
     await scope.register(sessionRoutes, { database: options.database });
     await scope.register(proofRoutes, { proofs });
   });

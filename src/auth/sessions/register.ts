@@ -2,6 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import type { Outbox } from '../../platform/mail/outbox.js';
 import { normalizeEmail } from '../email.js';
+import { toNetwork } from '../limits/address.js';
 import { hashNewPassword } from '../passwords.js';
 import { createVerificationMessage } from '../sign-up/messages.js';
 import { requireAdmission, toInvitationHash, toSignUpArguments } from '../sign-up/sign-up.js';
@@ -34,7 +35,7 @@ export async function register(
   const account = {
     ...toSignUpArguments(signUp),
     p_email,
-    p_password_hash: await hashNewPassword(password),
+    p_password_hash: await hashNewPassword(password, toNetwork(request)),
     p_session,
     ...(name !== undefined && { p_name: name.trim() }),
     ...(invitation !== undefined && { p_invitation_hash: toInvitationHash(invitation) }),

@@ -1,30 +1,46 @@
-import jwt from '@fastify/jwt';
+import jwt, { type FastifyJWTOptions } from '@fastify/jwt';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
 import { ApiError } from '../../platform/errors.js';
 
 const ISSUER = 'tokenledger';
 const VERIFIED_TOKENS_KEPT = 10_000;
+const VERIFIERS = 'clientTokenVerifiers';
 
-const clientTokens: FastifyPluginAsync<{ secret: string }> = async (app, { secret }) => {
-  await app.register(jwt, {
-    secret,
-    sign: { algorithm: 'HS256', iss: ISSUER },
-    verify: {
-      algorithms: ['HS256'],
-      checkTyp: 'JWT',
-      allowedIss: ISSUER,
-      requiredClaims: ['iss', 'aud', 'sub', 'iat', 'exp'],
-      // Only the signature check is remembered; whether a token is still wanted is asked of its row every time.
-      cache: VERIFIED_TOKENS_KEPT,
-      errorCacheTTL: 0,
-    },
-  });
+/** Returns the claims of a token that was signed with one certain secret; throws for any other. */
+type Verifier = (token: string) => object;
+
+const toOptions = (secret: string): FastifyJWTOptions => ({
+  secret,
+  sign: { algorithm: 'HS256', iss: ISSUER },
+  verify: {
+    algorithms: ['HS256'],
+    checkTyp: 'JWT',
+    allowedIss: ISSUER,
+    requiredClaims: ['iss', 'aud', 'sub', 'iat', 'exp'],
+    // Only the signature check is remembered; whether a token is still wanted is asked of its row every time.
+    cache: VERIFIED_TOKENS_KEPT,
+    errorCacheTTL: 0,
+  },
+});
+
+const clientTokens: FastifyPluginAsync<{ secrets: readonly string[] }> = async (app, { secrets }) => {
+  const [first = '', ...earlier] = secrets;
+  const verifiers: Verifier[] = [(token) => app.jwt.verify<object>(token)];
+  for (const secret of earlier) {
+    // A scope of its own, as an application signs with one secret only.
+    await app.register(async (scope) => {
+      await scope.register(jwt, toOptions(secret));
+      verifiers.push((token) => scope.jwt.verify<object>(token));
+    });
+  }
+  await app.register(jwt, toOptions(first));
+  app.decorate(VERIFIERS, verifiers);
 };
 
 /**
- * Signs and verifies client tokens with one algorithm and issuer. Guards check the audience.
- * Client tokens mean nothing to the Data API.
+ * Signs client tokens with the first of the server's secrets and verifies them with all, with one algorithm and issuer.
+ * Guards check the audience. Client tokens mean nothing to the Data API.
  */
 export default fp(clientTokens, { name: 'client-tokens' });
 
@@ -40,9 +56,13 @@ function isCanonical(token: string): boolean {
  */
 export function verifyClientToken(app: FastifyInstance, token: string): unknown {
   if (!isCanonical(token)) throw new ApiError('INVALID_TOKEN');
-  try {
-    return app.jwt.verify<object>(token);
-  } catch (error) {
-    throw new ApiError('INVALID_TOKEN', { cause: error });
+  let cause: unknown;
+  for (const verify of app.getDecorator<readonly Verifier[]>(VERIFIERS)) {
+    try {
+      return verify(token);
+    } catch (error) {
+      cause ??= error;
+    }
   }
+  throw new ApiError('INVALID_TOKEN', { cause });
 }

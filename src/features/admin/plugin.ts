@@ -5,6 +5,7 @@ import type { Database } from '../../platform/database/client/database.js';
 import { allocationRoutes } from './budget/allocation-routes.js';
 import { budgetRoutes } from './budget/budget-routes.js';
 import { modelCostRoutes } from './budget/model-cost-routes.js';
+import { modelWeightRoutes } from './budget/model-weight-routes.js';
 import { periodRoutes } from './budget/period-routes.js';
 import { managedDeviceRoutes } from './devices/device-routes.js';
 import { invitationRoutes } from './invitations/invitation-routes.js';
@@ -34,6 +35,7 @@ export const admin: FastifyPluginAsync<AdminOptions> = async (app, { database, s
     await scope.register(budgetRoutes, { database });
     await scope.register(periodRoutes, { database });
     await scope.register(modelCostRoutes, { database });
+    await scope.register(modelWeightRoutes, { database });
     await scope.register(managedDeviceRoutes, { database });
     await scope.register(dashboardRoutes, { database });
     await scope.register(ledgerRoutes, { database });

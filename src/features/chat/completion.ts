@@ -2,22 +2,21 @@ import { createHash } from 'node:crypto';
 import { PassThrough } from 'node:stream';
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError } from '../../platform/errors.js';
+import type { Codec } from './codec.js';
 import type { InFlight } from './in-flight.js';
 import type { ChatMeter, Hold, Reservation } from './metering/chat-meter.js';
 import { createHoldExtender } from './metering/hold-extender.js';
-import { estimatePrompt } from './metering/prompt-estimate.js';
-import { createOutputLimit } from './metering/request-estimate.js';
 import { release, type Settle, settleUnawaited, toLostUsage } from './metering/settlement.js';
 import type { TokenCounter } from './metering/token-counter.js';
 import { createUsageAccumulator } from './metering/usage-accumulator.js';
 import type { Models } from './openrouter/models.js';
 import { UnknownCostError } from './openrouter/unknown-cost-error.js';
-import type { Upstream } from './openrouter/upstream.js';
+import type { Upstream, UpstreamRequest } from './openrouter/upstream.js';
 import { stringifyExactly } from './request/exact-json.js';
 import { createClientStream } from './stream/client-stream.js';
 import type { ReadingLimits } from './stream/reading-limits.js';
-import { type Answer, relayStream, type StreamFormat } from './stream/relay.js';
-import { settleWholeAnswer, type WholeAnswer } from './stream/whole-answer.js';
+import { type Answer, relayStream } from './stream/relay.js';
+import { settleWholeAnswer } from './stream/whole-answer.js';
 
 /** What the operator decides about chat requests. */
 export interface ChatSettings {
@@ -41,12 +40,6 @@ export interface ChatServices {
   readonly limits: ReadingLimits;
 }
 
-/** How answers look in one wire format. */
-export interface ResponseFormat extends StreamFormat {
-  /** Returns the response body of an answer that came whole. */
-  readonly toBody: (answer: WholeAnswer) => string | object;
-}
-
 /** A chat request that a route has accepted. */
 export interface CompletionJob {
   readonly source: 'chat' | 'api';
@@ -59,7 +52,7 @@ export interface CompletionJob {
   readonly model: string;
   readonly isStreaming: boolean;
   readonly idempotencyKey: string | undefined;
-  readonly format: ResponseFormat;
+  readonly codec: Codec;
 }
 
 /** A chat request that is paid for and that upstream has begun to answer. */
@@ -83,24 +76,16 @@ export function requireChat(chat: ChatServices | undefined): ChatServices {
 }
 
 /** Returns what upstream is sent: the request with its limits, always asking for usage. */
-function toUpstreamRequest(job: CompletionJob, limits: object, isOpenRouter: boolean): string {
-  const { body, model, isStreaming } = job;
-  const options = body['stream_options'];
-  const request = {
-    ...body,
-    ...limits,
-    model,
-    stream: isStreaming,
-    ...(isStreaming && { stream_options: { ...(typeof options === 'object' ? options : {}), include_usage: true } }),
-    ...(isOpenRouter && { usage: { include: true } }),
-  };
-  return stringifyExactly(request, job.received);
+function toUpstreamRequest(job: CompletionJob, limits: object, isOpenRouter: boolean): UpstreamRequest {
+  const { body, model, isStreaming, codec, received } = job;
+  const request = { ...codec.toUpstreamBody(body, { isStreaming, isOpenRouter }), ...limits, model };
+  return { path: codec.path, headers: codec.headers, body: stringifyExactly(request, received), isStreaming };
 }
 
 /** Returns the SHA-256 (hex) of what was asked for, to the last digit. */
-function hashRequest({ source, model, body, received }: CompletionJob): string {
+function hashRequest({ source, model, body, received, codec }: CompletionJob): string {
   return createHash('sha256')
-    .update(JSON.stringify([source, model]))
+    .update(JSON.stringify([source, codec.path, model]))
     .update(stringifyExactly(body, received))
     .digest('hex');
 }
@@ -126,27 +111,28 @@ function logRefusal(error: unknown, log: FastifyBaseLogger): void {
  * @throws {UnknownCostError} it reached upstream, and what became of it is not known; then its whole hold is billed
  */
 async function startGeneration(chat: ChatServices, job: CompletionJob, log: FastifyBaseLogger): Promise<Generation> {
-  const { body, model, source, isStreaming, idempotencyKey } = job;
-  const prompt = estimatePrompt(body, chat.settings.remoteTokens);
-  const limit = createOutputLimit(body, isStreaming, chat.models.outputLimit(model));
+  const { body, model, source, isStreaming, idempotencyKey, codec } = job;
+  const prompt = codec.estimatePrompt(body, chat.settings.remoteTokens);
+  const limit = codec.limitOutput(body, isStreaming, chat.models.outputLimit(model));
   const hold = await reserve(job, {
     source,
     model: model.toLowerCase(),
+    isStreaming,
     inputEstimate: prompt.tokens,
     outputTokens: limit.wantedTokens,
     idempotencyKey,
-    requestHash: hashRequest(job),
+    // Only a request with a key is compared with another, and hashing long ones takes longer than all else here.
+    requestHash: idempotencyKey === undefined ? undefined : hashRequest(job),
   });
   const { settle, inFlight, limits } = chat;
   const { abortSignal } = inFlight;
   try {
     const request = toUpstreamRequest(job, limit.toUpstreamLimits(hold.outputTokens), chat.settings.isOpenRouter);
-    const answer = await chat.upstream.complete(request, isStreaming, abortSignal);
-    const usage = createUsageAccumulator(chat.counter, prompt);
+    const answer = await chat.upstream.complete({ ...request, signal: abortSignal });
+    const usage = createUsageAccumulator(chat.counter, prompt, answer.upstreamId);
     const lost = toLostUsage(hold, prompt.tokens, answer.upstreamId);
-    const { format } = job;
     const { isUnbounded } = limit;
-    return { hold, body: answer.body, usage, lost, settle, abortSignal, limits, log, format, isUnbounded };
+    return { hold, body: answer.body, usage, lost, settle, abortSignal, limits, log, codec, isUnbounded };
   } catch (error) {
     logRefusal(error, log);
     if (error instanceof UnknownCostError) {
@@ -187,6 +173,6 @@ export function serveCompletion(chat: ChatServices, job: CompletionJob, request:
     const { remaining, tokensUsed } = answer.settlement;
     reply.headers({ 'x-tokens-remaining': remaining, 'x-tokens-used': tokensUsed, 'cache-control': 'no-store' });
     reply.type('application/json; charset=utf-8');
-    return reply.send(job.format.toBody(answer));
+    return reply.send(job.codec.toBody(answer));
   });
 }

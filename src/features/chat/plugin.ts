@@ -1,14 +1,18 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import type { GoogleAccessTokens } from '../../auth/google-access-tokens.js';
+import { getLimiter } from '../../auth/limits/rate-limits.js';
 import type { SignUp } from '../../auth/sign-up/sign-up.js';
 import type { Config } from '../../config/config.js';
 import type { Database } from '../../platform/database/client/database.js';
 import type { ChatServices } from './completion.js';
+import { anthropicRoutes } from './formats/anthropic/routes.js';
 import { chatStreamRoutes } from './formats/chat-stream/routes.js';
+import { modelRoutes } from './formats/model-routes.js';
 import { OPENAI_PREFIX } from './formats/openai/errors.js';
 import { openAiRoutes } from './formats/openai/routes.js';
 import { createInFlight } from './in-flight.js';
 import { createChatMeter } from './metering/chat-meter.js';
+import { limitChatMeter } from './metering/limited-meter.js';
 import { createSettle } from './metering/settlement.js';
 import { createTokenCounter } from './metering/token-counter.js';
 import { isOpenRouter } from './openrouter/dialect.js';
@@ -33,7 +37,7 @@ function createChatServices(
 ): ChatServices | undefined {
   if (config === undefined) return undefined;
   const upstream = createUpstream(config);
-  const meter = createChatMeter(database);
+  const meter = limitChatMeter(createChatMeter(database), getLimiter(app));
   const counter = createTokenCounter();
   const inFlight = createInFlight(app);
   app.addHook('onClose', async () => {
@@ -53,5 +57,7 @@ export const chat: FastifyPluginAsync<ChatOptions> = async (app, options) => {
   const bodyLimitBytes = options.config?.bodyLimitBytes ?? ANONYMOUS_BODY_LIMIT_BYTES;
   const payers = { database, signUp, googleAccessTokens };
   await app.register(chatStreamRoutes, { chat: services, bodyLimitBytes, ...payers });
-  await app.register(openAiRoutes, { chat: services, bodyLimitBytes, database, prefix: OPENAI_PREFIX });
+  await app.register(openAiRoutes, { chat: services, bodyLimitBytes, prefix: OPENAI_PREFIX });
+  await app.register(anthropicRoutes, { chat: services, bodyLimitBytes, database, prefix: OPENAI_PREFIX });
+  await app.register(modelRoutes, { chat: services, database, prefix: OPENAI_PREFIX });
 };

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
-import { type DeviceIdentity, getDevice } from '../../auth/guards/device-guard.js';
+import { getDevice } from '../../auth/guards/device-guard.js';
+import type { DeviceIdentity } from '../../auth/tokens/device-tokens.js';
 import { parseIdempotencyKey } from '../../metering/idempotency-key.js';
 import { ApiError } from '../../platform/errors.js';
 import { errors } from '../../platform/http/error-schema.js';
@@ -69,7 +70,10 @@ export const balanceRoutes: FastifyPluginAsyncTypebox<{ meter: DeviceMeter }> = 
 
   app.post(
     '/devices/:id/usage',
-    { schema: { ...debit, summary: 'Record a use and debit it', params: DeviceParamsSchema } },
+    {
+      config: { spendsTokens: true },
+      schema: { ...debit, summary: 'Record a use and debit it', params: DeviceParamsSchema },
+    },
     (request) => {
       const device = requireOwnId(request, request.params.id);
       return meter.debit(device, toUse(request, request.body), request.body.reservation_id);
@@ -78,7 +82,10 @@ export const balanceRoutes: FastifyPluginAsyncTypebox<{ meter: DeviceMeter }> = 
 
   app.post(
     '/usage/log',
-    { schema: { ...debit, summary: 'Record a use of the device whose token is sent, and debit it' } },
+    {
+      config: { spendsTokens: true },
+      schema: { ...debit, summary: 'Record a use of the device whose token is sent, and debit it' },
+    },
     (request) => meter.debit(getDevice(request), toUse(request, request.body), request.body.reservation_id),
   );
 };

@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
-import type { DeviceIdentity } from '../../auth/guards/device-guard.js';
+import type { Limiter } from '../../auth/limits/limiter.js';
+import type { DeviceIdentity } from '../../auth/tokens/device-tokens.js';
 import { createOutcomeBatcher, createOutcomeDecoder } from '../../metering/outcomes.js';
 import type { Database } from '../../platform/database/client/database.js';
 import type { Json } from '../../platform/database/client/types.js';
@@ -69,5 +70,17 @@ export function createDeviceMeter(database: Database): DeviceMeter {
       toUtc(decodeCheck(await submit({ ...toItem('check', device, use), reserve }))),
     debit: async (device, use, reservationId) =>
       decodeDebit(await submit({ ...toItem('debit', device, use), reservation_id: reservationId ?? null })),
+  };
+}
+
+/** Has a meter tell the limiter what was debited; the device's next request finds it. */
+export function limitDeviceMeter(meter: DeviceMeter, limiter: Limiter): DeviceMeter {
+  return {
+    ...meter,
+    debit: async (device, use, reservationId) => {
+      const debit = await meter.debit(device, use, reservationId);
+      await limiter.spend({ kind: 'device', id: device.id }, debit.tokens_used);
+      return debit;
+    },
   };
 }

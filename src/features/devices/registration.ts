@@ -3,8 +3,9 @@ import { type Static, Type } from '@sinclair/typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { looksLikeApiKey } from '../../auth/api-keys/api-key.js';
 import { parseBearerToken } from '../../auth/guards/bearer.js';
-import { isDeviceToken } from '../../auth/guards/device-guard.js';
 import { authenticateUser } from '../../auth/guards/user-authentication.js';
+import { sha256Hex } from '../../auth/tokens/crypto.js';
+import { type DeviceIdentity, parseDeviceToken } from '../../auth/tokens/device-tokens.js';
 import type { Config } from '../../config/config.js';
 import type { Caller } from '../../platform/database/client/caller.js';
 import type { Database } from '../../platform/database/client/database.js';
@@ -35,35 +36,56 @@ export function requireEnrollment(config: Config['devices'], sentKey: string | u
     throw new ApiError('ENROLLMENT_KEY_INVALID');
 }
 
-/**
- * Returns the person a registration comes from, if it brings a user's bearer token. A device may send its own old
- * token along; it stands for nobody.
- * @throws {ApiError} INVALID_TOKEN for any other header
- */
-export async function findRegistrant(app: FastifyInstance, request: FastifyRequest): Promise<Caller | undefined> {
-  if (request.headers.authorization === undefined) return undefined;
-  const token = parseBearerToken(request);
-  if (!looksLikeApiKey(token) && isDeviceToken(app, token)) return undefined;
-  return authenticateUser(app, request);
+/** Who registers a device: a person, and the device itself where it shows a token it was given before. */
+export interface Registrant {
+  readonly caller?: Caller | undefined;
+  readonly device?: DeviceIdentity | undefined;
+}
+
+/** Parses a token a client still had; one that is over or was never ours proves nothing and does no harm. */
+function parseEarlierToken(app: FastifyInstance, token: string | undefined): DeviceIdentity | undefined {
+  try {
+    return token === undefined ? undefined : parseDeviceToken(app, token);
+  } catch {
+    return undefined;
+  }
 }
 
 /**
- * Registers a device, or finds it by its fingerprint; only a new one is granted tokens. One that belongs to nobody yet
- * is linked to the registrant.
- * @throws {DatabaseError} DEVICE_BLOCKED, INVALID_TOKEN for a registrant whose session or key has ended, or when the
- *   database cannot be reached
+ * Returns who registers a device. The bearer token is a user's or one of the device's own.
+ * @param earlierToken a token of the device beside a user's bearer
+ * @throws {ApiError} INVALID_TOKEN for any other header, INSUFFICIENT_SCOPE for an API key that is not for the account
+ */
+export async function authenticateRegistrant(
+  app: FastifyInstance,
+  request: FastifyRequest,
+  earlierToken: string | undefined,
+): Promise<Registrant> {
+  const earlier = { device: parseEarlierToken(app, earlierToken) };
+  if (request.headers.authorization === undefined) return earlier;
+  const bearer = parseBearerToken(request);
+  const device = looksLikeApiKey(bearer) ? undefined : parseDeviceToken(app, bearer);
+  return device === undefined ? { ...earlier, caller: await authenticateUser(app, request, 'account') } : { device };
+}
+
+/**
+ * Registers a device, or finds it again; only a new one is granted tokens. A person's registration is linked to them.
+ * @throws {DatabaseError} DEVICE_BLOCKED, DEVICE_LIMIT, DEVICE_SECRET_INVALID, INVALID_TOKEN for a person whose session
+ *   or key has ended, or when the database cannot be reached
  */
 export function registerDevice(
   database: Database,
   config: Config['devices'],
-  device: RegisterDevice,
-  registrant: Caller | undefined,
+  body: RegisterDevice,
+  { caller, device }: Registrant,
 ): Promise<Registration> {
   const registration = {
-    p_device_name: device.device_name.trim(),
-    p_fingerprint: device.hardware_fingerprint,
+    p_device_name: body.device_name.trim(),
+    p_fingerprint: body.hardware_fingerprint,
     p_default_tokens: config.defaultTokens,
-    ...(registrant !== undefined && { p_caller: registrant }),
+    ...(caller !== undefined && { p_caller: caller }),
+    ...(body.device_secret !== undefined && { p_secret_hash: sha256Hex(body.device_secret) }),
+    ...(device !== undefined && { p_token: { id: device.id, version: device.tokenVersion } }),
   };
   return database.call('register_device', registration, RegistrationSchema);
 }

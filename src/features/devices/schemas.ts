@@ -10,11 +10,27 @@ export const RegisterDeviceSchema = Type.Object(
       minLength: 1,
       maxLength: 512,
       pattern: HAS_TEXT,
-      description: 'Identifies the device; the same fingerprint is the same device.',
+      description: 'Names the device: for one owner, the same fingerprint is the same device. It is no secret.',
       examples: ['unique-id'],
     }),
     enrollment_key: Type.Optional(
       Type.String({ maxLength: 256, description: 'Required if the operator has set one.' }),
+    ),
+    device_secret: Type.Optional(
+      Type.String({
+        minLength: 20,
+        maxLength: 256,
+        description:
+          'A random text only this installation knows. Sent with the first registration, it has to be sent with every later one that brings no other proof.',
+      }),
+    ),
+    device_token: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 2_048,
+        description:
+          "A token of the device it was given before: beside a user's bearer it links the device that was anonymous until now.",
+      }),
     ),
   },
   { additionalProperties: false },
@@ -29,7 +45,7 @@ export const RegisteredDeviceSchema = Type.Object({
   linked: Type.Optional(
     Type.Boolean({
       description:
-        "With a user's bearer: whether the device is linked to that user. One linked before stays with its first owner.",
+        "With a user's bearer: true, the device is linked to that user. A fingerprint another user has makes a device of its own.",
     }),
   ),
 });

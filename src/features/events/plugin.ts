@@ -15,6 +15,6 @@ export interface EventsOptions {
 
 /** Serves feature analytics: which features of an extension people use, and how often. */
 export const events: FastifyPluginAsync<EventsOptions> = async (app, { database, callerDatabase, retentionMonths }) => {
-  requireUser(app);
+  requireUser(app, 'usage:write');
   await app.register(eventRoutes, { recorder: createEventRecorder(database, retentionMonths), callerDatabase });
 };

@@ -53,6 +53,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<EventRoutesOptions> = async 
   app.get(
     '/events/summary',
     {
+      config: { apiKeyScope: 'usage:read' },
       schema: {
         summary: 'Count your uses of features over a range of days',
         querystring: SummaryQuerySchema,

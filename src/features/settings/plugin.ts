@@ -26,7 +26,7 @@ export const settings: FastifyPluginAsync<SettingsOptions> = async (app, { datab
   const changeFeed = createChangeFeed(database, app.log);
   onDrain(changeFeed.close);
   app.addHook('preClose', async () => changeFeed.close());
-  requireUser(app);
+  requireUser(app, 'settings');
   for (const [path, tag] of DOCUMENT_PATHS) {
     await app.register(documentRoutes, { database, callerDatabase, path, tag });
   }

@@ -17,7 +17,7 @@ export interface SubscriptionsOptions {
 /** Serves contract 5, subscriptions: plans paid at Stripe, and the tokens they grant. */
 export const subscriptions: FastifyPluginAsync<SubscriptionsOptions> = async (app, options) => {
   await app.register(async (scope) => {
-    requireUser(scope);
+    requireUser(scope, 'account');
     await scope.register(subscriptionRoutes, options);
   });
   await app.register(webhookRoutes, options);

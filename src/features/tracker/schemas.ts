@@ -48,3 +48,27 @@ export const TrackedUsageSchema = Type.Object({
     description: 'Prompt count the operator set as a mark; nothing beyond it is refused.',
   }),
 });
+
+const Prompts = Type.Integer({ minimum: 0, maximum: 2_000_000_000, description: 'Prompts counted for the account.' });
+const LlmTokens = Type.Integer({
+  minimum: 0,
+  maximum: 9_007_199_254_740_991,
+  description: 'Language-model tokens counted for the account.',
+});
+const Enabled = Type.Boolean({ description: 'Whether tracker tokens are given out for the account.' });
+
+export const ChangeTrackerSchema = Type.Union([
+  Type.Object(
+    { prompts: Prompts, tokens: LlmTokens, enabled: Type.Optional(Enabled) },
+    { additionalProperties: false, description: 'The counters as they should be, both of them.' },
+  ),
+  Type.Object({ enabled: Enabled }, { additionalProperties: false }),
+]);
+
+export const TrackerSchema = Type.Object({
+  prompts: Type.Integer({ minimum: 0, description: 'Prompts counted for the account.' }),
+  tokens: LlmTokens,
+  enabled: Enabled,
+});
+
+export const UserParamsSchema = Type.Object({ id: Type.String({ format: 'uuid' }) });

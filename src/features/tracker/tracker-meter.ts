@@ -1,7 +1,10 @@
 import { type Static, Type } from '@sinclair/typebox';
+import type { VersionedSubject } from '../../auth/tokens/versioned-tokens.js';
+import type { Config } from '../../config/config.js';
 import { createOutcomeBatcher, createOutcomeDecoder } from '../../metering/outcomes.js';
 import type { Database } from '../../platform/database/client/database.js';
 import type { Json } from '../../platform/database/client/types.js';
+import { ApiError } from '../../platform/errors.js';
 
 const Count = Type.Integer({ minimum: 0 });
 const CountersSchema = Type.Object({ prompts: Count, tokens: Count });
@@ -17,17 +20,35 @@ export interface TrackedUse {
   readonly idempotencyKey: string | undefined;
 }
 
+/** What may be counted, as whoever knows an address may count for it. */
+export type TrackerBounds = Config['tracker']['bounds'];
+
 /** Counts usage that clients observed, by the rules of the SQL function `track_usage`. */
 export interface TrackerMeter {
-  /** Adds to an account's counters and returns their new values. */
-  readonly track: (userId: string, use: TrackedUse) => Promise<Counters>;
+  /**
+   * Adds to an account's counters and returns their new values.
+   * @throws {ApiError} VALIDATION_FAILED beyond what one call may count, TRACKER_DAY_LIMIT beyond what a day may,
+   *   TRACKER_TOKEN_INVALID for a revoked token, USER_NOT_FOUND
+   */
+  readonly track: (account: VersionedSubject, use: TrackedUse) => Promise<Counters>;
+}
+
+function requireWithin({ usage, tokenCount }: TrackedUse, { call }: TrackerBounds): void {
+  const [name, most] = usage > call.prompts ? ['usage', call.prompts] : ['tokenCount', call.tokens];
+  if (usage <= call.prompts && tokenCount <= call.tokens) return;
+  throw new ApiError('VALIDATION_FAILED', { sentence: `${name} must be at most ${most} a call` });
 }
 
 /** Creates the meter of trackers over a database; all its calls share batches. */
-export function createTrackerMeter(database: Database): TrackerMeter {
+export function createTrackerMeter(database: Database, bounds: TrackerBounds): TrackerMeter {
   const submit = createOutcomeBatcher(database, 'track_usage', (p_items: Record<string, Json>[]) => ({ p_items }));
+  const perDay = { most_prompts: bounds.day.prompts, most_tokens: bounds.day.tokens };
   return {
-    track: async (userId, { usage, tokenCount, idempotencyKey }) =>
-      decodeCounters(await submit({ user_id: userId, usage, token_count: tokenCount, key: idempotencyKey ?? null })),
+    track: async ({ id: user_id, version }, use) => {
+      requireWithin(use, bounds);
+      const { usage, tokenCount: token_count, idempotencyKey } = use;
+      const item = { user_id, version, usage, token_count, key: idempotencyKey ?? null, ...perDay };
+      return decodeCounters(await submit(item));
+    },
   };
 }

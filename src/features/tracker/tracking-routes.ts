@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { getTrackedUser } from '../../auth/guards/tracker-guard.js';
+import { getTrackedAccount } from '../../auth/guards/tracker-guard.js';
 import { parseIdempotencyKey } from '../../metering/idempotency-key.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
@@ -28,7 +28,7 @@ export const trackingRoutes: FastifyPluginAsyncTypebox<TrackingOptions> = async 
     async (request) => {
       const { usage, tokenCount, event_id } = request.body;
       const use = { usage, tokenCount, idempotencyKey: parseIdempotencyKey(request, event_id) };
-      const { prompts, tokens } = await meter.track(getTrackedUser(request), use);
+      const { prompts, tokens } = await meter.track(getTrackedAccount(request), use);
       return {
         message: 'Usage tracked successfully' as const,
         currentPromptCount: prompts,

@@ -18,8 +18,11 @@ export interface UsageOptions {
 /** Serves contract 1: records the usage extensions observe, and reports it to people and admins. */
 export const usage: FastifyPluginAsync<UsageOptions> = async (app, { database, callerDatabase, retentionMonths }) => {
   await app.register(async (scope) => {
-    requireUser(scope);
+    requireUser(scope, 'usage:write');
     await scope.register(recordingRoutes, { database, recorder: createUsageRecorder(database, retentionMonths) });
+  });
+  await app.register(async (scope) => {
+    requireUser(scope, 'usage:read');
     await scope.register(userUsageRoutes, { callerDatabase });
   });
   await app.register(async (scope) => {

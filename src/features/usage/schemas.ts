@@ -100,11 +100,16 @@ const GroupNames = {
   day: Type.String({ description: 'Date in the time zone asked for.' }),
   week: Type.String({ description: 'Its Monday.' }),
   month: Type.String({ description: 'Its first day.' }),
-  provider: Type.String(),
-  model: Type.String(),
+  provider: Type.String({
+    description: 'Or other, for the models beyond the first hundred of an account or device a day.',
+  }),
+  model: Type.String({ description: 'Or other, likewise.' }),
   source: Type.String(),
   device: NullableText,
   user: NullableText,
+  other: Type.Literal(true, {
+    description: 'Marks the row that sums up the groups used least, where all of them would be more than 10,000 rows.',
+  }),
 };
 
 export const UsageSummarySchema = Type.Object({

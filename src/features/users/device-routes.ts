@@ -48,7 +48,7 @@ export const ownDeviceRoutes: FastifyPluginAsyncTypebox<OwnDeviceOptions> = asyn
     '/users/me/devices/:id',
     {
       schema: {
-        summary: 'Unlink a device; it keeps its balance and its token',
+        summary: 'Unlink a device and end its tokens; it keeps its balance',
         params: OwnDeviceParamsSchema,
         response: { 200: UnlinkedDeviceSchema, ...errors(404) },
       },

@@ -21,13 +21,17 @@ export const ledgerRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDat
 
   app.get(
     '/users/me/balance',
-    { schema: { summary: 'Read your balance', response: { 200: BalanceSchema } } },
+    {
+      config: { apiKeyScope: 'usage:read' },
+      schema: { summary: 'Read your balance', response: { 200: BalanceSchema } },
+    },
     async (request) => callerDatabase.call(getUser(request), 'my_balance', {}, BalanceSchema),
   );
 
   app.get(
     '/users/me/ledger',
     {
+      config: { apiKeyScope: 'usage:read' },
       schema: {
         summary: 'List your grants, corrections, debits and holds, newest first',
         querystring: PageQuerySchema,

@@ -4,14 +4,17 @@ import { hashNewPassword, verifyPassword } from '../../auth/passwords.js';
 import type { Caller } from '../../platform/database/client/caller.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
-import type { ChangePasswordSchema } from './schemas.js';
+import { ChangedPasswordSchema, type ChangePasswordSchema } from './schemas.js';
 
 const BeginPasswordChangeSchema = Type.Union([
   Type.Object({ allowed: Type.Literal(false), retry_after: Type.Integer() }),
   Type.Object({ allowed: Type.Literal(true), password_hash: Type.Union([Type.String(), Type.Null()]) }),
 ]);
 
-const ChangedPasswordSchema = Type.Object({ ended: Type.Integer(), email: Type.String() });
+const ChangedSchema = Type.Composite([
+  Type.Pick(ChangedPasswordSchema, ['api_keys']),
+  Type.Object({ email: Type.String() }),
+]);
 
 /** Dependencies of changing a password. */
 interface PasswordServices {
@@ -20,7 +23,9 @@ interface PasswordServices {
 }
 
 /**
- * Changes the caller's password, or sets the first one of an account that has none. Every other session ends.
+ * Changes the caller's password, or sets the first one of an account that has none. Every other session ends,
+ * and every API key where that is wished.
+ * @returns the keys that go on
  * @throws {ApiError} RATE_LIMITED before any hashing; INVALID_CREDENTIALS where the current password is missing or
  *   wrong; PASSWORD_TOO_COMMON
  * @throws {DatabaseError} INVALID_CREDENTIALS where the password was changed in the meantime; PROOF_REQUIRED for a first
@@ -29,27 +34,30 @@ interface PasswordServices {
 export async function changePassword(
   { database, notices }: PasswordServices,
   caller: Caller,
-  { current_password, new_password }: Static<typeof ChangePasswordSchema>,
-): Promise<void> {
+  { current_password, new_password, revoke_api_keys }: Static<typeof ChangePasswordSchema>,
+  network: string,
+): Promise<Static<typeof ChangedSchema>> {
   const attempt = await database.call('begin_password_change', { p_caller: caller }, BeginPasswordChangeSchema);
   if (!attempt.allowed) throw new ApiError('RATE_LIMITED', { extras: { retry_after: attempt.retry_after } });
   const { password_hash } = attempt;
-  if (password_hash !== null) await requireMatch(password_hash, current_password);
+  if (password_hash !== null) await requireMatch(password_hash, current_password, network);
   const change = {
     p_caller: caller,
-    p_password_hash: await hashNewPassword(new_password),
+    p_password_hash: await hashNewPassword(new_password, network),
+    p_revoke_keys: revoke_api_keys,
     ...(password_hash !== null && { p_verified_hash: password_hash }),
   };
-  const { email } = await database.call('change_password', change, ChangedPasswordSchema);
-  notices.post(email, 'new_password');
+  const changed = await database.call('change_password', change, ChangedSchema);
+  notices.post(changed.email, 'new_password');
+  return changed;
 }
 
 /** Rejects a password that is not the one hashed. @throws {ApiError} INVALID_CREDENTIALS */
-async function requireMatch(hash: string, password: string | undefined): Promise<void> {
+async function requireMatch(hash: string, password: string | undefined, network: string): Promise<void> {
   if (password === undefined) {
     throw new ApiError('INVALID_CREDENTIALS', { sentence: 'current_password is needed' });
   }
-  if (!(await verifyPassword(hash, password))) {
+  if (!(await verifyPassword(hash, password, network))) {
     throw new ApiError('INVALID_CREDENTIALS', { sentence: 'The current password is wrong' });
   }
 }

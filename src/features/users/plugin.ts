@@ -21,7 +21,7 @@ export interface UsersOptions {
 /** Serves a person's own account: profile, balance and ledger, devices, export and deletion. */
 export const users: FastifyPluginAsync<UsersOptions> = async (app, options) => {
   const { database, callerDatabase, cancelBilling, publicUrl } = options;
-  requireUser(app);
+  requireUser(app, 'account');
   await app.register(profileRoutes, { database, cancelBilling, publicUrl });
   await app.register(ledgerRoutes, { callerDatabase });
   await app.register(ownDeviceRoutes, { database, callerDatabase });

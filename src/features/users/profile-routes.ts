@@ -1,15 +1,21 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import { getUser } from '../../auth/guards/user-guard.js';
+import { toNetwork } from '../../auth/limits/address.js';
 import { createAccountNotices } from '../../auth/notices.js';
 import type { Caller } from '../../platform/database/client/caller.js';
 import { AnyResult, type Database, LONG_TIMEOUT_MS } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
-import { MessageSchema } from '../../platform/http/message-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { findOutbox } from '../../platform/mail/outbox.js';
 import { changePassword } from './password.js';
 import { updateProfile } from './profile.js';
-import { ChangePasswordSchema, DeletedAccountSchema, ProfileSchema, UpdateProfileSchema } from './schemas.js';
+import {
+  ChangedPasswordSchema,
+  ChangePasswordSchema,
+  DeletedAccountSchema,
+  ProfileSchema,
+  UpdateProfileSchema,
+} from './schemas.js';
 
 /** What SQL returns of a deleted account. */
 const RemovedSchema = Type.Object({ deleted: Type.Literal(true), email: Type.String() });
@@ -75,12 +81,13 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (a
         summary: 'Change your password, or set a first one; every other session ends',
         description: 'A first one needs a session that was opened, or proved again, within 5 minutes.',
         body: ChangePasswordSchema,
-        response: { 200: MessageSchema, ...errors(403) },
+        response: { 200: ChangedPasswordSchema },
       },
     },
     async (request) => {
-      await changePassword({ database, notices }, getUser(request), request.body);
-      return { message: 'The password was changed' };
+      const services = { database, notices };
+      const { api_keys } = await changePassword(services, getUser(request), request.body, toNetwork(request));
+      return { message: 'The password was changed', api_keys };
     },
   );
 };

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { Type } from '@sinclair/typebox';
+import { ApiKeySchema, RevokeApiKeys } from '../../auth/api-keys/schemas.js';
 import { EmailSchema } from '../../auth/email.js';
 import { PasswordSchema, TypedPasswordSchema } from '../../auth/passwords.js';
 import { DisplayNameSchema, UserSchema } from '../../auth/user-schema.js';
@@ -45,9 +46,12 @@ export const ChangePasswordSchema = Type.Object(
   {
     current_password: Type.Optional(TypedPasswordSchema),
     new_password: PasswordSchema,
+    revoke_api_keys: RevokeApiKeys,
   },
   { additionalProperties: false, description: 'current_password is required if the account has a password.' },
 );
+
+export const ChangedPasswordSchema = Type.Object({ message: Type.String(), api_keys: Type.Array(ApiKeySchema) });
 
 export const BalanceSchema = Type.Object({
   allocated: Type.Integer({ description: 'Tokens granted.' }),

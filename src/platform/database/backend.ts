@@ -21,7 +21,7 @@ export interface Backend {
   readonly database: Database;
   /** Acts in a person's own name, under row-level security. */
   readonly callerDatabase: CallerDatabase;
-  /** The key client tokens are signed with. */
+  /** The secret client tokens are signed with; several where they rotate, as `parseSecretList` reads them. */
   readonly jwtSecret: string;
   /** True if the server runs its own Postgres, so that it may generate missing secrets. */
   readonly embedded: boolean;

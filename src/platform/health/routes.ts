@@ -5,15 +5,25 @@ import type { Readiness } from './readiness.js';
 
 const tags = ['Health'];
 const StatusSchema = Type.Object({ status: Type.String() });
+const ReadySchema = Type.Object({
+  status: Type.String(),
+  notice: Type.Optional(Type.String({ description: 'What does not work as it should, though requests are answered.' })),
+});
 const liveness = { tags, summary: 'Check that the process answers', response: { 200: StatusSchema } };
 const readinessSchema = {
   tags,
   summary: 'Check that the server can do its work',
-  response: { 200: StatusSchema, ...errors(429, 500, 503) },
+  response: { 200: ReadySchema, ...errors(429, 500, 503) },
 };
 
+interface HealthOptions {
+  readonly readiness: Readiness;
+  /** Returns what whoever watches the server should know though it is ready. */
+  readonly findNotice: () => string | undefined;
+}
+
 /** Serves liveness (the process answers) and readiness (the database does, too). */
-export const healthRoutes: FastifyPluginAsyncTypebox<{ readiness: Readiness }> = async (app, { readiness }) => {
+export const healthRoutes: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { readiness, findNotice }) => {
   const alive = () => ({ status: 'ok' });
 
   app.get('/', { schema: liveness }, alive);
@@ -21,6 +31,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox<{ readiness: Readiness }> =
   app.get('/readyz', { schema: readinessSchema }, async () => {
     const problem = await readiness.problem();
     if (problem !== undefined) throw new ApiError('SERVICE_UNAVAILABLE', { cause: new Error(problem) });
-    return { status: 'ready' };
+    const notice = findNotice();
+    return { status: 'ready', ...(notice !== undefined && { notice }) };
   });
 };

@@ -11,9 +11,13 @@ export function corsOptions(origins: string): FastifyCorsOptions {
     // Devices read `date` to correct their clock, as the latest change of a setting wins.
     exposedHeaders: [
       'x-request-id',
+      'request-id',
       'retry-after',
       'etag',
       'date',
+      'x-device-token',
+      'ratelimit',
+      'ratelimit-policy',
       'x-tokens-remaining',
       'x-tokens-used',
       'x-should-retry',

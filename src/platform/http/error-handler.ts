@@ -46,12 +46,14 @@ function isFault({ statusCode, code }: ApiError): boolean {
  * Answers any error with its status and the one error body.
  *
  * @param toBody builds the body of another wire format instead
+ * @param toStatus chooses the status of another wire format instead
  */
 export function answerError(
   error: FastifyError | Error,
   request: FastifyRequest,
   reply: FastifyReply,
   toBody: (error: ApiError) => object = (apiError) => apiError.toBody(),
+  toStatus: (error: ApiError) => number = (apiError) => apiError.statusCode,
 ) {
   const apiError = normalizeError(error);
   if (isFault(apiError)) request.log.error({ err: apiError.cause ?? apiError }, 'request failed');
@@ -63,7 +65,7 @@ export function answerError(
   if (apiError.statusCode === 401) reply.header('www-authenticate', 'Bearer');
   // No hook has set it where the URL could not be parsed.
   reply.header('x-request-id', request.id);
-  return reply.code(apiError.statusCode).send(toBody(apiError));
+  return reply.code(toStatus(apiError)).send(toBody(apiError));
 }
 
 /** Answers bytes that are not HTTP, on the bare socket, as there is no request to reply to. */

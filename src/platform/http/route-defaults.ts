@@ -19,6 +19,8 @@ function standardErrors({ method }: RouteOptions, schema: FastifySchema): number
   return [
     ...(isValidated || readsBody ? [400] : []),
     ...(schema.security?.length ? [401] : []),
+    // A token that is good and yet not enough: a key without the scope, a suspended account, an admin of a lesser role.
+    ...(schema.security?.some((way) => 'userToken' in way || 'adminToken' in way) ? [403] : []),
     ...(readsBody ? [413, 415] : []),
     429,
     500,
@@ -41,7 +43,7 @@ function complete(route: RouteOptions, defaults: RouteDefaults): FastifySchema {
 
 /**
  * Documents every route registered in a scope after this call, and in the scopes below it: its tags, its security and
- * the errors any route of its kind answers with (400 and 413 to 415 where it reads input, 401 behind a guard, 429, 500
+ * the errors any route of its kind answers with (400 and 413 to 415 where it reads input, 401 and 403 behind a guard, 429, 500
  * and 503). What the route itself or an outer scope says stays.
  */
 export function describeRoutes(scope: FastifyInstance, defaults: RouteDefaults): void {

@@ -8,6 +8,7 @@ create table if not exists public.users (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   email_verified_at timestamptz,
+  suspended_at timestamptz,
   default_granted_at timestamptz
 );
 create index if not exists users_created_at_idx on public.users (created_at, id);
@@ -20,6 +21,8 @@ comment on column public.users.created_at is 'When the account was created.';
 comment on column public.users.updated_at is 'When the profile last changed.';
 comment on column public.users.email_verified_at is
   'When the address was proved, by a link mailed to it or by a sign-in provider; null for an address nobody proved yet.';
+comment on column public.users.suspended_at is
+  'Since when an admin keeps the account from everything; null for an account in good standing.';
 comment on column public.users.default_granted_at is
   'When the account was paid its first tokens; null where it was not, as its address is not proved or was paid before.';
 

@@ -14,8 +14,15 @@ create table if not exists public.generations (
   uncollected bigint not null default 0 check (uncollected >= 0),
   reconcile_at timestamptz,
   reconcile_tries smallint not null default 0 check (reconcile_tries >= 0),
-  created_at timestamptz not null default now()
-);
+  created_at timestamptz not null default now(),
+  streamed boolean not null default false,
+  input_seen bigint check (input_seen >= 0),
+  output_seen bigint check (output_seen >= 0),
+  input_floor bigint not null default 0 check (input_floor >= 0),
+  output_floor bigint not null default 0 check (output_floor >= 0),
+  input_weight numeric(12, 4) not null default 1 check (input_weight >= 0),
+  output_weight numeric(12, 4) not null default 1 check (output_weight >= 0)
+) with (fillfactor = 70);
 create index if not exists generations_subject_idx on public.generations (subject_id, created_at, id);
 create index if not exists generations_reconcile_idx on public.generations (reconcile_at) where reconcile_at is not null;
 comment on table public.generations is 'One row per chat request: what its hold was for, and what it came to. Nothing of a prompt or an answer.';
@@ -33,3 +40,26 @@ comment on column public.generations.uncollected is 'Tokens upstream counted tha
 comment on column public.generations.reconcile_at is 'When upstream is asked (again) for its count; null where there is nothing to ask.';
 comment on column public.generations.reconcile_tries is 'How often it was asked.';
 comment on column public.generations.created_at is 'When the hold was taken.';
+comment on column public.generations.streamed is 'Whether the answer is passed on as it comes, and its progress noted.';
+comment on column public.generations.input_seen is 'Tokens of the prompt at the last note; null before the first.';
+comment on column public.generations.output_seen is 'Tokens of the answer at the last note; null before the first.';
+comment on column public.generations.input_floor is 'Fewest tokens the prompt can be; a smaller count of upstream''s is not believed.';
+comment on column public.generations.output_floor is 'Fewest tokens the text that passed can be; a smaller count of upstream''s is not believed.';
+comment on column public.generations.input_weight is 'What a token of the prompt debits: the model''s weight when the hold was taken.';
+comment on column public.generations.output_weight is 'What a token of the answer debits: the model''s weight when the hold was taken.';
+
+create table if not exists public.model_weights (
+  model text primary key check (model = lower(btrim(model)) and length(model) between 1 and 200),
+  input_weight numeric(12, 4) not null check (input_weight between 0 and 1000000),
+  output_weight numeric(12, 4) not null check (output_weight between 0 and 1000000),
+  source text not null default 'operator' check (source in ('operator', 'upstream')),
+  comment text check (length(comment) <= 500),
+  updated_at timestamptz not null default now()
+);
+comment on table public.model_weights is 'Tokens a token of a model debits from an account in chat; 1 for models without a row. Edit rows freely; the next request uses the new weight.';
+comment on column public.model_weights.model is 'The model in lower case; vendor/* stands for all of a vendor without a row of their own, * for all others, *:free for free ones.';
+comment on column public.model_weights.input_weight is 'Tokens debited for one token of the prompt.';
+comment on column public.model_weights.output_weight is 'Tokens debited for one token of the answer.';
+comment on column public.model_weights.source is 'operator, or upstream: derived from its prices, and overwritten when they change. Set it to operator to keep an edited row.';
+comment on column public.model_weights.comment is 'Why, for those who come after.';
+comment on column public.model_weights.updated_at is 'When the weight last changed.';

@@ -5,6 +5,6 @@ grant select (id, user_id, name, blocked, registrations, last_registered_at, cre
 create policy devices_read_own on public.devices
   for select to authenticated
   using (
-    id = (select (auth.jwt() ->> 'device_id')::uuid)
+    id = (select public.current_device_id())
     or user_id = (select public.current_user_id())
   );

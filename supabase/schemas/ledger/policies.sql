@@ -3,7 +3,7 @@ grant select on table public.balances to authenticated;
 create policy balances_read_own on public.balances
   for select to authenticated
   using (
-    subject_id = (select (auth.jwt() ->> 'device_id')::uuid)
+    subject_id = (select public.current_device_id())
     or subject_id = (select public.current_user_id())
     or subject_id in (select d.id from public.devices d where d.user_id = (select public.current_user_id()))
   );
@@ -13,7 +13,7 @@ grant select on table public.ledger_entries to authenticated;
 create policy ledger_entries_read_own on public.ledger_entries
   for select to authenticated
   using (
-    subject_id = (select (auth.jwt() ->> 'device_id')::uuid)
+    subject_id = (select public.current_device_id())
     or subject_id = (select public.current_user_id())
     or subject_id in (select d.id from public.devices d where d.user_id = (select public.current_user_id()))
   );

@@ -5,7 +5,7 @@ grant select on table public.usage_events to authenticated;
 create policy usage_events_read_own on public.usage_events
   for select to authenticated
   using (
-    subject_id = (select (auth.jwt() ->> 'device_id')::uuid)
+    subject_id = (select public.current_device_id())
     or subject_id = (select public.current_user_id())
     or user_id = (select public.current_user_id())
     or (
@@ -19,7 +19,7 @@ grant select on table public.usage_rollups to authenticated;
 create policy usage_rollups_read_own on public.usage_rollups
   for select to authenticated
   using (
-    subject_id = (select (auth.jwt() ->> 'device_id')::uuid)
+    subject_id = (select public.current_device_id())
     or subject_id = (select public.current_user_id())
     or subject_id in (select d.id from public.devices d where d.user_id = (select public.current_user_id()))
   );
@@ -29,7 +29,7 @@ grant select on table public.reservations to authenticated;
 create policy reservations_read_own on public.reservations
   for select to authenticated
   using (
-    subject_id = (select (auth.jwt() ->> 'device_id')::uuid)
+    subject_id = (select public.current_device_id())
     or subject_id = (select public.current_user_id())
     or subject_id in (select d.id from public.devices d where d.user_id = (select public.current_user_id()))
   );
@@ -38,3 +38,4 @@ create policy reservations_read_own on public.reservations
 alter table public.usage_totals enable row level security;
 alter table public.model_costs enable row level security;
 alter table private.idempotency_keys enable row level security;
+alter table private.rollup_names enable row level security;

@@ -76,6 +76,21 @@ comment on column public.usage_rollups.output_tokens is 'Sum of their output tok
 comment on column public.usage_rollups.total_tokens is 'Sum of their tokens.';
 comment on column public.usage_rollups.cost is 'Sum of what they debited.';
 
+create table if not exists private.rollup_names (
+  subject_id uuid not null,
+  day date not null,
+  provider text not null,
+  model text not null,
+  primary key (subject_id, day, provider, model)
+);
+create index if not exists rollup_names_day_idx on private.rollup_names using brin (day);
+comment on table private.rollup_names is
+  'The providers and models the rollups of a subject and day (UTC) tell apart, the first hundred to come; all others are counted as other. Kept as long as the events.';
+comment on column private.rollup_names.subject_id is 'The device or user.';
+comment on column private.rollup_names.day is 'The day (UTC).';
+comment on column private.rollup_names.provider is 'The AI provider.';
+comment on column private.rollup_names.model is 'The model.';
+
 create table if not exists public.usage_totals (
   bucket timestamptz not null,
   shard smallint not null check (shard between 0 and 7),

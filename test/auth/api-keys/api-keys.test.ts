@@ -16,7 +16,11 @@ interface Key {
 
 t.test('a key is shown once, opens what an access token opens, and its digest is all that is kept', async (t) => {
   const user = await registerUser(server);
-  const response = await user.as('POST', '/api/users/me/api-keys', { name: '  Nightly report ' });
+  const response = await user.as('POST', '/api/users/me/api-keys', {
+    name: '  Nightly report ',
+    scopes: ['account'],
+    expires_in_days: null,
+  });
   t.equal(response.statusCode, 201);
   const { key, prefix } = response.json<Key>();
   t.match(response.json(), { name: 'Nightly report', expires_at: null, last_used_at: null });
@@ -40,7 +44,7 @@ t.test('a key is shown once, opens what an access token opens, and its digest is
 t.test('a deleted key is dead on the next request, also where it has just been used', async (t) => {
   const user = await registerUser(server);
   const stranger = await registerUser(server);
-  const { id, key } = (await user.as('POST', '/api/users/me/api-keys', { name: 'a' })).json<Key>();
+  const { id, key } = (await user.as('POST', '/api/users/me/api-keys', { name: 'a', scopes: ['account'] })).json<Key>();
   t.equal((await sendWith(server, key, 'GET', '/api/users/me/api-keys')).statusCode, 200);
   t.equal((await stranger.as('DELETE', `/api/users/me/api-keys/${id}`)).statusCode, 404, "another's is not there");
   t.strictSame((await user.as('DELETE', `/api/users/me/api-keys/${id}`)).json(), { id, deleted: true });
@@ -51,7 +55,8 @@ t.test('a deleted key is dead on the next request, also where it has just been u
 
 t.test('a key ends when it was told to, and none can be made that has ended already', async (t) => {
   const user = await registerUser(server);
-  const make = (expires_at: unknown) => user.as('POST', '/api/users/me/api-keys', { name: 'a', expires_at });
+  const make = (expires_at: unknown) =>
+    user.as('POST', '/api/users/me/api-keys', { name: 'a', scopes: ['account'], expires_at });
   const { id, key } = (await make(new Date(Date.now() + 60_000).toISOString())).json<Key>();
   t.equal((await sendWith(server, key, 'GET', '/api/users/me/api-keys')).statusCode, 200);
   await server.database.sql('update private.api_keys set expires_at = now() where id = $1', [id]);

@@ -57,8 +57,9 @@ async function acceptedBy(refusing: readonly DocumentedRoute[], token: string, s
       const response = await server.app.inject({ ...sent, headers: { authorization: `Bearer ${token}` } });
       flaws.push(...findFlaws(response, name));
       if (response.statusCode !== status) flaws.push(`${name}: ${response.statusCode}`);
-      const accepted = name.includes('/v1/') ? '"code":"invalid_api_key"' : `"code":"${code}"`;
-      if (!response.payload.includes(accepted)) flaws.push(`${name}: ${response.payload}`);
+      const openAi = name.includes('/messages') ? code.toLowerCase() : 'invalid_api_key';
+      const accepted = name.includes('/v1/') ? openAi : code;
+      if (!response.payload.includes(`"code":"${accepted}"`)) flaws.push(`${name}: ${response.payload}`);
     }
   }
   return flaws;

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import { registerUser, sendWith } from '../../helpers/accounts.js';
+import { meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 
 const server = await openTestServer(t);
@@ -35,7 +36,10 @@ t.test('a refresh token is exchanged for a new access token and the next refresh
 
 t.test('20 parallel refreshes end in one lineage', async (t) => {
   const user = await registerUser(server);
-  const all = await Promise.all(Array.from({ length: 20 }, () => refresh(user.refreshToken)));
+  const sessionLock = { statement: 'select from private.sessions where user_id = $1 for update', values: [user.id] };
+  const all = await meetAtLock(server.database, { ...sessionLock, waiting: 3 }, () =>
+    Promise.all(Array.from({ length: 20 }, () => refresh(user.refreshToken))),
+  );
   t.strictSame(new Set(all.map(({ status }) => status)), new Set([200]));
   const successors = new Set(all.map(({ refresh_token }) => refresh_token));
   t.equal(successors.size, 1, 'one successor for all');
@@ -48,16 +52,39 @@ t.test('20 parallel refreshes end in one lineage', async (t) => {
   t.equal((await refresh([...successors][0] ?? '')).status, 200);
 });
 
-t.test('used again within ten seconds a token gets the same successor', async (t) => {
+t.test('the parent of a successor that was never used gets it at any time, as its answer was lost', async (t) => {
   const user = await registerUser(server);
   const first = await refresh(user.refreshToken);
-  await age(9);
-  const second = await refresh(user.refreshToken);
-  t.equal(second.status, 200);
-  t.equal(second.refresh_token, first.refresh_token);
+  for (const hours of [0, 1, 29 * 24]) {
+    await age(hours * 3_600);
+    const again = await refresh(user.refreshToken);
+    t.equal(again.status, 200);
+    t.equal(again.refresh_token, first.refresh_token, 'the same successor');
+    t.ok(await isLive(again.token));
+  }
+  t.equal((await refresh(first.refresh_token)).status, 200, 'and it goes on from there');
 });
 
-t.test('used again later, a token ends its session: all its tokens die at once', async (t) => {
+t.test('a refresh that is repeated makes the session last as long as any other', async (t) => {
+  const user = await registerUser(server);
+  const first = await refresh(user.refreshToken);
+  await sql(`update private.sessions set expires_at = now() + interval '1 hour' where user_id = $1`, [user.id]);
+  await sql(
+    `update private.refresh_tokens set expires_at = now() + interval '1 hour'
+      where session_id = (select id from private.sessions where user_id = $1)`,
+    [user.id],
+  );
+  t.equal((await refresh(user.refreshToken)).refresh_token, first.refresh_token);
+  const [row] = await sql<{ session: boolean; token: boolean }>(
+    `select s.expires_at > now() + interval '29 days' as session, r.expires_at = s.expires_at as token
+       from private.sessions s join private.refresh_tokens r on r.session_id = s.id and r.used_at is null
+      where s.user_id = $1`,
+    [user.id],
+  );
+  t.strictSame(row, { session: true, token: true });
+});
+
+t.test('used again once its successor was used, a token ends its session: all its tokens die at once', async (t) => {
   const user = await registerUser(server);
   const elsewhere = await server.app.inject({
     method: 'POST',
@@ -65,11 +92,10 @@ t.test('used again later, a token ends its session: all its tokens die at once',
     payload: { email: user.email, password: user.password },
   });
   const first = await refresh(user.refreshToken);
-  await age(11);
+  const second = await refresh(first.refresh_token);
   t.equal((await refresh(user.refreshToken)).status, 401);
-  t.notOk(await isLive(user.token), 'the first access token is dead');
-  t.notOk(await isLive(first.token), 'the second access token is dead');
-  t.equal((await refresh(first.refresh_token)).status, 401, 'the successor is dead');
+  for (const { token } of [user, first, second]) t.notOk(await isLive(token), 'its access tokens are dead');
+  t.equal((await refresh(second.refresh_token)).status, 401, 'the newest refresh token is dead');
   t.ok(await isLive(elsewhere.json<Tokens>().token), 'other sessions go on');
   const [line] = await sql(`select action from audit_log where target = $1`, [`user:${user.id}`]);
   t.match(line, { action: 'refresh_token_reused' });
@@ -110,12 +136,19 @@ t.test('tokens that never were, of another server, or of another kind are refuse
   t.equal((await refresh(user.refreshToken)).status, 200, 'none of this harmed the session');
 });
 
-t.test('a successor that follows from another secret is not given out again', async (t) => {
-  const user = await registerUser(server);
-  await refresh(user.refreshToken);
-  const rekeyed = await openTestServer(t, { database: server.database });
-  t.equal((await refresh(user.refreshToken, rekeyed.app)).status, 401);
-});
+t.test(
+  'where the successor cannot be derived any more, as the secret is another, a fresh one takes its place',
+  async (t) => {
+    const user = await registerUser(server);
+    const lost = await refresh(user.refreshToken);
+    const rekeyed = await openTestServer(t, { database: server.database });
+    const fresh = await refresh(user.refreshToken, rekeyed.app);
+    t.equal(fresh.status, 200);
+    t.not(fresh.refresh_token, lost.refresh_token);
+    t.equal((await refresh(lost.refresh_token)).status, 401, 'the one before is good for nothing');
+    t.equal((await refresh(fresh.refresh_token, rekeyed.app)).status, 200, 'and harms nobody');
+  },
+);
 
 t.test('a session that is not refreshed ends when its time is over', async (t) => {
   const user = await registerUser(server);

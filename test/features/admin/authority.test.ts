@@ -9,6 +9,7 @@ async function readState(server: TestServer): Promise<string> {
       (select jsonb_agg(b order by b.subject_id) from balances b), (select jsonb_agg(d order by d.id) from devices d),
       (select jsonb_agg(p order by p.number) from periods p), (select jsonb_agg(p order by p.subject_kind) from budgets p),
       (select jsonb_agg(c order by c.model) from model_costs c), (select count(*) from audit_log),
+      (select jsonb_agg(w order by w.model) from model_weights w),
       (select count(*) from users), (select jsonb_agg(a order by a.id) from private.admins a)
     )::text as state`);
   return rows[0]?.state ?? '';

@@ -29,6 +29,12 @@ const ENDPOINTS: readonly Endpoint[] = [
   endpoint('POST', '/admin/reset-monthly', { default_tokens: 50 }, { default_tokens: 'quantity', force: 'flag' }),
   endpoint('PUT', '/admin/model-costs', { model_costs: [{ model: 'gpt-5', cost: 1 }] }, { model_costs: 'list' }),
   endpoint(
+    'PUT',
+    '/admin/model-weights',
+    { model_weights: [{ model: 'a/b', input_weight: 1 }] },
+    { model_weights: 'list' },
+  ),
+  endpoint(
     'POST',
     '/admin/block-device',
     { device_id: device.id, blocked: false },

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { estimatePrompt } from '../../../src/features/chat/metering/prompt-estimate.js';
+import { COMPLETION_CODEC } from '../../../src/features/chat/formats/openai/codec.js';
 import { openChatServer, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { createDeferred } from '../../helpers/deferred.js';
 import { completion, whole } from '../../helpers/fakes/openrouter.js';
@@ -156,7 +156,7 @@ const PARTS: readonly (readonly [name: string, part: object, least: number, most
 
 t.test('a part is held for by what is in it', async (t) => {
   const estimate = (content: readonly object[]) =>
-    estimatePrompt({ messages: [{ role: 'user', content }] }, REMOTE).tokens;
+    COMPLETION_CODEC.estimatePrompt({ messages: [{ role: 'user', content }] }, REMOTE).tokens;
   const empty = estimate([]);
   for (const [name, part, least, most] of PARTS) {
     const tokens = estimate([part]) - empty;
@@ -167,7 +167,7 @@ t.test('a part is held for by what is in it', async (t) => {
 t.test('20 MiB are looked through in less time than a model takes to begin', async (t) => {
   const content = [file(dataUrl('application/pdf', Buffer.alloc(15_000_000, '%PDF-1.4 /Type /Pag ')))];
   const start = performance.now();
-  estimatePrompt({ messages: [{ role: 'user', content }] }, REMOTE);
+  COMPLETION_CODEC.estimatePrompt({ messages: [{ role: 'user', content }] }, REMOTE);
   const elapsed = performance.now() - start;
   t.ok(elapsed < 1_000, `${elapsed} ms`);
 });

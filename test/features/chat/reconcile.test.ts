@@ -81,15 +81,71 @@ t.test('an estimate that was too low is made up for; what is not there any more 
 
 t.test('what is beyond all that somebody was ever given is written down, and paid by nobody', async (t) => {
   const { user, used } = await estimated(60, 'gen-absurd');
-  server.upstream.count('gen-absurd', { input: 1_000, output: 0 });
+  server.upstream.count('gen-absurd', { input: 1_000, output: 2 });
   await round();
   const [row] = await server.database.sql<{ uncollected: string }>(
     'select uncollected from generations where subject_id = $1',
     [user.id],
   );
-  t.equal(Number(row?.uncollected), 1_000 - used - 60);
+  t.equal(Number(row?.uncollected), 1_002 - used - 60);
   t.match(await readBalance(server, user), { allocated: 0, used: 0, debt: used });
   await server.verifyLedger(t);
+});
+
+t.test('a count that the text contradicts leaves the estimate, and is asked for again', async (t) => {
+  const { user, used } = await estimated(1_000, 'gen-zeros');
+  const due = () => server.database.sql('update generations set reconcile_at = now() where subject_id = $1', [user.id]);
+  server.upstream.count('gen-zeros', { input: 0, output: 0 });
+  t.match(await round(), { asked: 1, corrected: 0, tokens: 0 });
+  t.match(await readGenerations(server, user), [{ provenance: 'estimated', reconcile_at: /^2/ }]);
+  t.match(await readBalance(server, user), { allocated: 1_000, used });
+  await server.verifyLedger(t);
+
+  // One number that is believed is taken, whatever the other one is.
+  server.upstream.count('gen-zeros', { input: 4, output: 0 });
+  await due();
+  await round();
+  const [partly] = await readGenerations(server, user);
+  t.match(partly, { provenance: 'estimated', input_tokens: 4 });
+  t.equal(partly?.output_tokens, 3, 'one two three');
+  await server.verifyLedger(t);
+
+  server.upstream.count('gen-zeros', { input: 4, output: 2 });
+  await due();
+  t.match(await round(), { corrected: 1, tokens: 1 });
+  t.match(await readGenerations(server, user), [
+    { provenance: 'provider_final', input_tokens: 4, output_tokens: 2, reconcile_at: null },
+  ]);
+  await server.verifyLedger(t);
+});
+
+t.test('what nobody paid is not given back either when the count falls again', async (t) => {
+  const { user, used } = await estimated(60, 'gen-wild');
+  server.upstream.count('gen-wild', { input: 1_000, output: 0 });
+  await round();
+  const uncollected = async () => {
+    const [row] = await server.database.sql<{ uncollected: string }>(
+      'select uncollected from generations where subject_id = $1',
+      [user.id],
+    );
+    return Number(row?.uncollected);
+  };
+  t.equal(await uncollected(), 1_003 - used - 60);
+  await server.verifyLedger(t);
+  for (const [input, owed] of [
+    [900, 903 - used - 60],
+    [20, 0],
+  ] as const) {
+    server.upstream.count('gen-wild', { input, output: 0 });
+    await server.database.sql('update generations set reconcile_at = now() where subject_id = $1', [user.id]);
+    await round();
+    t.equal(await uncollected(), owed);
+    await server.verifyLedger(t);
+  }
+  const { allocated, used: left, debt } = await readBalance(server, user);
+  t.equal(allocated - left - debt, 60 - 23);
+  // It is asked about no more.
+  await server.database.sql('update generations set reconcile_at = null where subject_id = $1', [user.id]);
 });
 
 t.test('what upstream does not know yet is asked for again later, and not for ever', async (t) => {
@@ -114,7 +170,7 @@ t.test('upstream out of reach is an error, and the next round asks again', async
   const { user } = await estimated(1_000, 'gen-outage');
   server.upstream.count('gen-outage', 500);
   await t.rejects(round(), { code: 'UPSTREAM_FAILED' });
-  server.upstream.count('gen-outage', { input: 1, output: 1 });
+  server.upstream.count('gen-outage', { input: 1, output: 2 });
   await server.database.sql('update generations set reconcile_at = now() where subject_id = $1', [user.id]);
   t.match(await round(), { corrected: 1 });
   await server.verifyLedger(t);
@@ -124,7 +180,7 @@ t.test('two servers that reconcile at once correct each estimate once', async (t
   const ids = Array.from({ length: 12 }, (_, index) => `gen-both-${index}`);
   for (const id of ids) {
     await estimated(1_000, id);
-    server.upstream.count(id, { input: 1, output: 1 });
+    server.upstream.count(id, { input: 1, output: 2 });
   }
   const rounds = await Promise.all([round(), round(), round()]);
   t.equal(
@@ -136,12 +192,12 @@ t.test('two servers that reconcile at once correct each estimate once', async (t
 
 t.test('npm run reconcile says what it did', async (t) => {
   const { used } = await estimated(1_000, 'gen-script');
-  server.upstream.count('gen-script', { input: 1, output: 1 });
+  server.upstream.count('gen-script', { input: 1, output: 2 });
   const environment = testEnvironment(server.database, server.upstream.environment);
   const url = server.database.adminUrl;
   const done = await runScript(t, 'reconcile', [], { ...environment, DATABASE_URL: url });
   t.match(done, { code: 0, stderr: '' });
-  t.equal(done.stdout, `Asked about 1 estimates, corrected 1: ${used - 2} tokens given back.\n`);
+  t.equal(done.stdout, `Asked about 1 estimates, corrected 1: ${used - 3} tokens given back.\n`);
   const off = await runScript(t, 'reconcile', [], { DATABASE_URL: url, JWT_SECRET: 'x'.repeat(32) });
   t.match(off, { code: 1, stderr: /OPENROUTER_API_KEY is not set/ });
 });

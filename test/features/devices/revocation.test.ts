@@ -23,7 +23,7 @@ t.test('a blocked device is refused with DEVICE_BLOCKED everywhere, its registra
   const before = await readChecksums(server.database);
 
   const responses = await answers({ id, token }, false);
-  t.equal(responses.length, 10);
+  t.equal(responses.length, 14);
   for (const response of responses) {
     t.equal(response.statusCode, 403);
     t.match(response.json(), { code: 'DEVICE_BLOCKED', error: 'Device is blocked' });

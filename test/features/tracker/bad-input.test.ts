@@ -70,6 +70,8 @@ t.test('what lies beyond the limits, or is missing, is refused with 400', async 
   for (const body of [
     { usage: 1_000_001, tokenCount: 1 },
     { usage: 1, tokenCount: 1_000_000_000_001 },
+    { usage: 1_001, tokenCount: 1 },
+    { usage: 1, tokenCount: 10_000_001 },
     { usage: 1 },
     { tokenCount: 1 },
     { usage: '1', tokenCount: '1' },
@@ -94,8 +96,8 @@ t.test('what lies beyond the limits, or is missing, is refused with 400', async 
 t.test('the largest use there is is counted', async (t) => {
   const [, track] = ENDPOINTS;
   if (track === undefined) throw new Error('the route is listed');
-  const response = await send(track, '/api', JSON.stringify({ usage: 1_000_000, tokenCount: 1_000_000_000_000 }));
-  t.match(response.json(), { currentPromptCount: 1_000_001, currentTokenCount: 1_000_000_000_001 });
+  const response = await send(track, '/api', JSON.stringify({ usage: 1_000, tokenCount: 10_000_000 }));
+  t.match(response.json(), { currentPromptCount: 1_001, currentTokenCount: 10_000_001 });
   await server.verifyLedger(t);
 });
 

@@ -66,7 +66,7 @@ t.test('items of one call each see what the ones before counted; a stranger is r
         { user_id: user.id, usage: 2, token_count: 20, key: 'k' },
         { user_id: user.id, usage: 2, token_count: 21, key: 'k' },
         { user_id: user.id, usage: 0, token_count: 0, key: null },
-      ],
+      ].map((item) => ({ ...item, version: 1, most_prompts: 100, most_tokens: 100 })),
     },
     AnyResult,
   );
@@ -83,8 +83,10 @@ t.test('items of one call each see what the ones before counted; a stranger is r
 
 t.test('an item Postgres cannot read costs only itself', async (t) => {
   const user = await registerUser(server);
-  const meter = createTrackerMeter(server.backend.database);
-  const use = (usage: number, id = user.id) => meter.track(id, { usage, tokenCount: 1, idempotencyKey: undefined });
+  const most = { prompts: MOST, tokens: MOST };
+  const meter = createTrackerMeter(server.backend.database, { call: most, day: most });
+  const use = (usage: number, id = user.id) =>
+    meter.track({ id, version: 1 }, { usage, tokenCount: 1, idempotencyKey: undefined });
   const outcomes = await Promise.allSettled([use(1), use(-1), use(2 ** 40), use(1), use(1, 'nobody'), use(1)]);
   t.strictSame(
     outcomes.map(({ status }) => status),

@@ -46,6 +46,8 @@ t.test('an event in a month that retention dropped is refused, and the month sta
   for (const { timestamp } of dropped) t.notOk(after.includes(toPartition(timestamp)));
   t.ok(after.includes(toPartition(kept.timestamp)));
   t.equal(await countEvents(server, user.id), 1);
+  const names = await database.sql('select from private.rollup_names where subject_id = $1', [user.id]);
+  t.equal(names.length, 1, 'what names were told apart is kept as long as the events');
   await server.verifyLedger(t);
 
   // The server itself keeps six months, as if retention had been extended since.

@@ -5,6 +5,7 @@ import { logInAsAdmin } from '../../helpers/admin.js';
 import { startDebit } from '../../helpers/db/debit-under-way.js';
 import { accountLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import { registrationOf } from '../../helpers/linked-devices.js';
 import { CANARY, createPersonWithEverything, logIn } from '../../helpers/person-with-everything.js';
 import { ownRoutes } from '../../helpers/users.js';
 
@@ -36,7 +37,7 @@ async function numbers(user: string) {
   return row;
 }
 
-t.test('what was personal is gone, what the books need stays, and unspent tokens return to the pool', async (t) => {
+t.test('what was personal is gone, what the books need stays, and unspent tokens return to the pools', async (t) => {
   const person = await createPersonWithEverything(server, admin);
   t.ok(Object.keys(await rowsWith(CANARY)).length >= 7, 'there was much');
   const before = await numbers(person.id);
@@ -49,7 +50,7 @@ t.test('what was personal is gone, what the books need stays, and unspent tokens
   t.strictSame(await rowsWith(CANARY), {}, 'nothing personal is left in any table, the audit log included');
   t.strictSame(await numbers(person.id), {
     ...before,
-    entries: Number(before?.['entries']) + 1,
+    entries: Number(before?.['entries']) + 2,
     pool: Number(before?.['pool']) - 1_000_200,
     allocated: 300,
     reserved: 0,
@@ -58,9 +59,9 @@ t.test('what was personal is gone, what the books need stays, and unspent tokens
   t.strictSame(
     remains.sort(),
     [
+      'private.rollup_names',
       'public.audit_log',
       'public.balances',
-      'public.devices',
       'public.ledger_entries',
       'public.reservations',
       'public.usage_rollups',
@@ -79,18 +80,37 @@ t.test('what was personal is gone, what the books need stays, and unspent tokens
   await server.verifyLedger(t);
 });
 
-t.test('a device goes on by itself, and nothing it did leads to the person', async (t) => {
+t.test('the devices of an account end with it, and nothing they did leads to the person', async (t) => {
   const person = await createPersonWithEverything(server, admin);
   const { device } = person;
+  const removed = await registrationOf(server, person.token, randomUUID());
+  const unlinked = await registrationOf(server, person.token, randomUUID());
+  await admin.as('DELETE', `/api/admin/devices/${removed.device_id}`);
+  await person.as('DELETE', `/api/users/me/devices/${unlinked.device_id}`);
+  await server.as(device, 'POST', '/api/devices/check-can-use', { model_type: 'gpt-5', reserve: true });
+  const pool = async () => (await admin.as('GET', '/api/admin/budget')).json<{ allocated: number }>().allocated;
+  const before = await pool();
   await person.as('DELETE', '/api/users/me');
-  const use = await server.as(device, 'POST', '/api/usage/log', { model_type: 'gpt-5' });
-  t.match(use.json(), { tokens_used: 1, remaining: 46 });
-  t.strictSame(await database.sql('select user_id from devices where id = $1', [device.id]), [{ user_id: null }]);
+  t.equal((await server.as(device, 'POST', '/api/usage/log', { model_type: 'gpt-5' })).statusCode, 401);
+  const forgotten = await database.sql(
+    `select name, user_id, first_user_id, fingerprint_hash, secret_hash, deleted_at is not null as deleted
+       from devices where id = any ($1)`,
+    [[device.id, removed.device_id, unlinked.device_id]],
+  );
+  const blank = {
+    name: 'Deleted device',
+    user_id: null,
+    first_user_id: null,
+    fingerprint_hash: null,
+    secret_hash: null,
+  };
+  t.strictSame(
+    forgotten,
+    Array.from({ length: 3 }, () => ({ ...blank, deleted: true })),
+  );
+  t.equal(await pool(), before - 47 - 50, 'what they had left returns to the pool');
   const events = await database.sql('select user_id, url from usage_events where device_id = $1', [device.id]);
-  t.strictSame(events, [
-    { user_id: null, url: null },
-    { user_id: null, url: null },
-  ]);
+  t.strictSame(events, [{ user_id: null, url: null }]);
   await server.verifyLedger(t);
 });
 

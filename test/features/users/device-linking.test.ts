@@ -6,7 +6,7 @@ import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { PREFIXES, readChecksums } from '../../helpers/http/bad-input.js';
 import { forge, forgeAll, forgeLifetimes } from '../../helpers/http/forged-tokens.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { listDevices, type Registration, registerWith } from '../../helpers/linked-devices.js';
+import { listDevices, type Registration, registerWith, registrationOf } from '../../helpers/linked-devices.js';
 
 const server = await openTestServer(t);
 const { database } = server;
@@ -46,13 +46,13 @@ t.test('without a header the answer is what it was, and so it is with the token 
 });
 
 t.test(
-  "a device that was nobody's is linked when a user registers it; anonymous registrations do not unlink it",
+  "a device that was nobody's is linked when a user registers it and shows its token; anonymous registrations do not unlink it",
   async (t) => {
     const ada = await registerUser(server);
     const fingerprint = randomUUID();
-    const { device_id } = (await registerWith(server, undefined, fingerprint)).json<Registration>();
-    t.match((await registerWith(server, ada.token, fingerprint)).json(), { linked: true, device_id });
-    t.notOk('linked' in (await registerWith(server, undefined, fingerprint)).json<object>());
+    const { device_id, device_token } = await registrationOf(server, undefined, fingerprint);
+    t.match(await registrationOf(server, ada.token, fingerprint, { device_token }), { linked: true, device_id });
+    t.notOk('linked' in (await registrationOf(server, undefined, fingerprint)));
     t.equal(await readOwner(device_id), ada.id);
   },
 );
@@ -60,15 +60,17 @@ t.test(
 t.test('a guessed fingerprint does not move a device', async (t) => {
   const [ada, eve] = [await registerUser(server), await registerUser(server)];
   const fingerprint = randomUUID();
-  const { device_id } = (await registerWith(server, ada.token, fingerprint)).json<Registration>();
+  const { device_id } = await registrationOf(server, ada.token, fingerprint);
   const guessed = await registerWith(server, eve.token, fingerprint);
-  t.equal(guessed.statusCode, 200);
-  t.match(guessed.json(), { linked: false, device_id });
+  t.equal(guessed.statusCode, 201);
+  const own = guessed.json<Registration>();
+  t.match(own, { linked: true });
+  t.not(own.device_id, device_id);
   t.equal(await readOwner(device_id), ada.id);
-  t.strictSame(await listDevices(eve), []);
+  t.strictSame(await listDevices(eve), [own.device_id]);
 });
 
-t.test('of two people who register one device at once one gets it', async (t) => {
+t.test('two people who register one fingerprint at once get a device each', async (t) => {
   const [ada, bob] = [await registerUser(server), await registerUser(server)];
   for (let round = 0; round < 5; round += 1) {
     const fingerprint = randomUUID();
@@ -76,11 +78,11 @@ t.test('of two people who register one device at once one gets it', async (t) =>
     const answers = await meetAtLock(server.database, insertionLock('devices', 3), () =>
       Promise.all(users.map(({ token }) => registerWith(server, token, fingerprint))),
     );
-    t.equal(answers.filter(({ statusCode }) => statusCode === 201).length, 1);
-    const owner = await readOwner(answers[0]?.json<Registration>().device_id ?? '');
+    t.equal(answers.filter(({ statusCode }) => statusCode === 201).length, 2);
+    const owners = await Promise.all(answers.map((answer) => readOwner(answer.json<Registration>().device_id)));
     t.strictSame(
-      answers.map((answer) => answer.json<Registration>().linked),
-      users.map(({ id }) => id === owner),
+      owners,
+      users.map(({ id }) => id),
     );
   }
   await server.verifyLedger(t);
@@ -152,38 +154,41 @@ t.test("every forged user's token is 401, and nothing is registered", async (t) 
 t.test('a blocked device is refused and not linked', async (t) => {
   const ada = await registerUser(server);
   const fingerprint = randomUUID();
-  const { device_id } = (await registerWith(server, undefined, fingerprint)).json<Registration>();
+  const { device_id, device_token } = await registrationOf(server, undefined, fingerprint);
   await database.sql('update devices set blocked = true where id = $1', [device_id]);
-  const refused = await registerWith(server, ada.token, fingerprint);
+  const refused = await registerWith(server, ada.token, fingerprint, '/api', { device_token });
   t.equal(refused.statusCode, 403);
   t.match(refused.json(), { code: 'DEVICE_BLOCKED' });
   t.equal(await readOwner(device_id), null);
+  const hers = await registrationOf(server, ada.token, fingerprint);
+  t.not(hers.device_id, device_id, 'nobody can have her shut out by a device of the same fingerprint');
+  await database.sql('update devices set blocked = true where id = $1', [hers.device_id]);
+  t.match((await registerWith(server, ada.token, fingerprint)).json(), { code: 'DEVICE_BLOCKED' });
 });
 
 t.test('a device that recorded in the name of one person is never linked to another', async (t) => {
   const [ada, bob] = [await registerUser(server), await registerUser(server)];
   const fingerprint = randomUUID();
-  const { device_id: id, device_token: token } = (
-    await registerWith(server, ada.token, fingerprint)
-  ).json<Registration>();
+  const { device_id: id, device_token: token } = await registrationOf(server, ada.token, fingerprint);
   await server.as({ id, token }, 'POST', '/api/usage/log', { model_type: 'model-of-ada' });
   await ada.as('DELETE', `/api/users/me/devices/${id}`);
-  t.match((await registerWith(server, bob.token, fingerprint)).json(), { linked: false, device_id: id });
-  t.strictSame(await listDevices(bob), []);
+  const his = await registrationOf(server, bob.token, fingerprint, { device_token: token });
+  t.not(his.device_id, id);
+  t.strictSame(await listDevices(bob), [his.device_id]);
   const summary = await bob.as('GET', '/api/usage/summary');
   t.match(summary.json(), { totals: { events: 0 } }, 'not even in sums is anything of hers seen');
-  t.match((await registerWith(server, ada.token, fingerprint)).json(), { linked: true }, 'it may come back to her');
+  t.match(
+    await registrationOf(server, ada.token, fingerprint),
+    { linked: true, device_id: id },
+    'it may come back to her',
+  );
   t.strictSame(await listDevices(ada), [id]);
   t.match((await ada.as('GET', '/api/usage/summary')).json(), { totals: { events: 1 } });
 
   const admin = await logInAsAdmin(server);
   t.equal((await admin.as('DELETE', `/api/admin/devices/${id}`)).statusCode, 200);
-  t.match(
-    (await registerWith(server, bob.token, fingerprint)).json(),
-    { linked: true },
-    'removed by an admin it is a new device',
-  );
-  t.match((await bob.as('GET', '/api/usage/summary')).json(), { totals: { events: 0 } });
+  const anew = await registrationOf(server, ada.token, fingerprint);
+  t.not(anew.device_id, id, 'removed by an admin it is a new device');
   await server.verifyLedger(t);
 });
 

@@ -41,7 +41,7 @@ t.test(
 );
 
 t.test('a device reads what it did, whoever it belongs to', async (t) => {
-  t.strictSame(await readModels({ device_id: sold.id }), [
+  t.strictSame(await readModels({ device_id: sold.id, device_version: '1' }), [
     'a device ada has sold to bob',
     'a device bob has bought from ada',
   ]);
@@ -62,7 +62,7 @@ t.test('the functions that read answer a person, and nobody without a running se
   for (const call of OWN_READS) {
     const statement = `select public.${call}`;
     t.type(await runAs('authenticated', { sub: ada.id, sid }, statement), Array, call);
-    for (const claims of [{}, { sub: bob.id, sid }, { sub: sid }, { device_id: laptop.id }]) {
+    for (const claims of [{}, { sub: bob.id, sid }, { sub: sid }, { device_id: laptop.id, device_version: '1' }]) {
       t.equal(await runAs('authenticated', claims, statement), 'PT401', `${call} for ${JSON.stringify(claims)}`);
     }
     t.equal(await runAs('anon', {}, statement), '42501');

@@ -27,6 +27,8 @@ export interface FakeUpstream {
   readonly aborted: () => number;
   /** Sets how chat requests are answered from now on. */
   readonly answer: (how: Answering) => void;
+  /** Sets the models it lists from now on. */
+  readonly listModels: (models: readonly object[]) => void;
   /** Sets what upstream knows of a generation from now on: its tokens, or an error status. */
   readonly count: (id: string, known: { input: unknown; output: unknown } | number) => void;
   /** The ids of the generations it was asked about. */
@@ -92,18 +94,30 @@ export const completion = (input = 12, output = 8) => ({
   usage: toUsage(input, output),
 });
 
-const MODELS = {
-  data: [
-    { id: 'openai/gpt-4', created: 1_687_882_411, context_length: 8191, top_provider: { max_completion_tokens: 4096 } },
-    { id: 'anthropic/claude-sonnet-4', created: 1_747_930_371, context_length: 200_000, top_provider: null },
-  ],
-};
+/** The models it lists unless it is told others, with their prices in US dollars a token. */
+export const MODELS: readonly object[] = [
+  {
+    id: 'openai/gpt-4',
+    created: 1_687_882_411,
+    context_length: 8191,
+    top_provider: { max_completion_tokens: 4096 },
+    pricing: { prompt: '0.00003', completion: '0.00006', request: '0' },
+  },
+  {
+    id: 'anthropic/claude-sonnet-4',
+    created: 1_747_930_371,
+    context_length: 200_000,
+    top_provider: null,
+    pricing: { prompt: '0.000003', completion: '0.000015' },
+  },
+];
 
 /** Opens the upstream; it ends with the test. By default it answers as requested, streaming or whole. */
 export async function openUpstream(t: Test): Promise<FakeUpstream> {
   const requests: UpstreamRequest[] = [];
   const asked: string[] = [];
   const generations = new Map<string, { input: unknown; output: unknown } | number>();
+  let models = MODELS;
   let aborted = 0;
   let answering: Answering = (response, request) =>
     (request.body['stream'] === true ? streaming(usualStream()) : whole(completion()))(response, request);
@@ -115,7 +129,7 @@ export async function openUpstream(t: Test): Promise<FakeUpstream> {
     const respond = async () => {
       const url = new URL(request.url ?? '/', 'http://upstream');
       if (url.pathname === '/api/v1/models')
-        return whole(MODELS)(response, { path: '', headers: {}, body: {}, text: '' });
+        return whole({ data: models })(response, { path: '', headers: {}, body: {}, text: '' });
       if (url.pathname === '/api/v1/generation') {
         const id = url.searchParams.get('id') ?? '';
         asked.push(id);
@@ -156,6 +170,9 @@ export async function openUpstream(t: Test): Promise<FakeUpstream> {
     aborted: () => aborted,
     answer: (how) => {
       answering = how;
+    },
+    listModels: (listed) => {
+      models = listed;
     },
     count: (id, known) => generations.set(id, known),
   };

@@ -56,7 +56,13 @@ export function listEndpoints(device: TestDevice): readonly Endpoint[] {
       documented: '/api/devices/register',
       guarded: false,
       body: registration,
-      fields: { device_name: 'text', hardware_fingerprint: 'text', enrollment_key: 'secret' },
+      fields: {
+        device_name: 'text',
+        hardware_fingerprint: 'text',
+        enrollment_key: 'secret',
+        device_secret: 'text',
+        device_token: 'text',
+      },
     },
     {
       method: 'GET',
@@ -65,6 +71,15 @@ export function listEndpoints(device: TestDevice): readonly Endpoint[] {
       guarded: true,
       fields: {},
     },
+    ...['usage', 'ledger'].map(
+      (list): Endpoint => ({
+        method: 'GET',
+        path: `/devices/${device.id}/${list}`,
+        documented: `/api/devices/{id}/${list}`,
+        guarded: true,
+        fields: {},
+      }),
+    ),
     {
       method: 'POST',
       path: `/devices/${device.id}/usage`,
@@ -175,10 +190,18 @@ const openAiErrors = TypeCompiler.Compile(
   }),
 );
 
-/** Whether a text is the one error body, or that of the OpenAI wire format. */
+const anthropicErrors = TypeCompiler.Compile(
+  Type.Object({
+    type: Type.Literal('error'),
+    error: Type.Object({ message: Type.String(), type: Type.String() }),
+    request_id: Type.String(),
+  }),
+);
+
+/** Whether a text is the one error body, or that of the OpenAI wire format or of Anthropic's. */
 export function isErrorBody(text: string): boolean {
   const body: unknown = JSON.parse(text);
-  if (openAiErrors.Check(body)) return true;
+  if (openAiErrors.Check(body) || anthropicErrors.Check(body)) return true;
   return errorBodies.Check(body) && [body.message, body.detail].every((sentence) => sentence === body.error);
 }
 

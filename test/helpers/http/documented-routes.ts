@@ -17,7 +17,9 @@ interface Schema {
 }
 
 interface Operation {
-  readonly security?: readonly Readonly<Record<string, unknown>>[];
+  readonly security?: readonly (Readonly<Record<string, readonly string[]>> & {
+    readonly apiKey?: readonly string[];
+  })[];
   readonly parameters?: readonly { readonly name: string; readonly in: string; readonly schema: Schema }[];
   readonly responses?: Readonly<Record<string, { readonly content?: object }>>;
   readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: Schema }>> };
@@ -29,6 +31,8 @@ export interface DocumentedRoute {
   readonly name: string;
   /** The tokens that open it, by the document's names; none for a route that is open without one. */
   readonly schemes: readonly string[];
+  /** The scope an API key needs to call it; undefined where no key opens it. */
+  readonly apiKeyScope: string | undefined;
   /** Whether its answer is a stream of events, which does not end by itself. */
   readonly isStream: boolean;
   /** A request that fits the route's schemas, on the `/api` path. */
@@ -111,6 +115,7 @@ export async function documentedRoutes(server: TestServer): Promise<readonly Doc
     Object.entries(operations).map(([method, operation]) => ({
       name: `${method} ${path}`,
       schemes: toSchemes(operation.security ?? []),
+      apiKeyScope: operation.security?.flatMap(({ apiKey = [] }) => apiKey)[0],
       isStream: 'text/event-stream' in (operation.responses?.['200']?.content ?? {}),
       request: (choose: Choice = () => undefined) => toRequest(method, path, operation, choose),
     })),

@@ -1,4 +1,6 @@
 import { Writable } from 'node:stream';
+import { Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
 import type { FastifyInstance } from 'fastify';
 import type { Test } from 'tap';
 import { buildApp } from '../../../src/app.js';
@@ -8,8 +10,10 @@ import { createLogger } from '../../../src/platform/logging.js';
 import type { TestDatabase } from '../db/test-database.js';
 import { testEnvironment } from './test-server.js';
 
-/** A logger that keeps what it is given. */
-export function keepingLogger() {
+const WarningSchema = Type.Object({ level: Type.Literal(40), msg: Type.String() });
+
+/** A place for a log that keeps its lines. */
+export function keepLines() {
   const lines: string[] = [];
   const destination = new Writable({
     write: (chunk, _encoding, done) => {
@@ -17,7 +21,19 @@ export function keepingLogger() {
       done();
     },
   });
+  return { lines, destination };
+}
+
+/** A logger that keeps what it is given. */
+export function keepingLogger() {
+  const { lines, destination } = keepLines();
   return { lines, logger: createLogger('trace', destination) };
+}
+
+/** Returns the warnings among log lines, as sentences. */
+export function readWarnings(lines: readonly string[]): string[] {
+  const parsed = lines.map((line): unknown => JSON.parse(line));
+  return parsed.flatMap((line) => (Value.Check(WarningSchema, line) ? [line.msg] : []));
 }
 
 /**

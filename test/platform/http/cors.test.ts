@@ -1,3 +1,6 @@
+import { createOpenRouter } from '@openrouter/ai-sdk-provider';
+import { generateText } from 'ai';
+import OpenAI from 'openai';
 import t from 'tap';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
@@ -45,6 +48,49 @@ t.test('any origin may call, with any of the headers the API knows, but never wi
       t.equal(headers['access-control-allow-origin'], '*');
       t.notOk('access-control-allow-credentials' in headers);
     }
+  }
+});
+
+/** Returns the names of the headers that a client sends, in the way it sends them in a browser. */
+async function listHeaders(ask: (observe: typeof globalThis.fetch) => Promise<unknown>): Promise<string[]> {
+  let names: string[] = [];
+  await ask(async (_url, init) => {
+    names = [...new Headers(init?.headers).keys()];
+    return new Response('{}', { status: 400 });
+  }).catch(() => {});
+  return names;
+}
+
+t.test('pages may use the chat clients that add headers of their own', async (t) => {
+  const baseURL = 'https://server.example/api/v1';
+  const messages = [{ role: 'user' as const, content: 'Hello!' }];
+  const clients = {
+    openai: await listHeaders((fetch) =>
+      new OpenAI({ baseURL, apiKey: 'tlk_x', fetch }).chat.completions.create({ model: 'a/b', messages }),
+    ),
+    openrouter: await listHeaders((fetch) => {
+      const options = { baseURL, apiKey: 'tlk_x', appName: 'Page', appUrl: 'https://page.example', fetch };
+      return generateText({ model: createOpenRouter(options).chat('a/b'), messages });
+    }),
+  };
+  t.ok(clients.openai.includes('x-stainless-retry-count'));
+  t.ok(clients.openrouter.includes('x-openrouter-title'));
+  for (const names of Object.values(clients)) {
+    const { statusCode, headers } = await ANY.app.inject({
+      method: 'OPTIONS',
+      url: '/api/v1/chat/completions',
+      headers: {
+        origin: EXTENSION,
+        'access-control-request-method': 'POST',
+        'access-control-request-headers': names.join(','),
+      },
+    });
+    t.equal(statusCode, 204);
+    const allowed = String(headers['access-control-allow-headers']).split(/, */);
+    t.strictSame(
+      names.filter((name) => !allowed.includes(name)),
+      [],
+    );
   }
 });
 

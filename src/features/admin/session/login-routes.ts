@@ -1,6 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { ADMIN_TOKEN_SECONDS, signAdminToken } from '../../../auth/guards/admin-guard.js';
-import { toRateLimitKey } from '../../../auth/limits/address.js';
 import type { Database } from '../../../platform/database/client/database.js';
 import { errors } from '../../../platform/http/error-schema.js';
 import { describeRoutes } from '../../../platform/http/route-defaults.js';
@@ -21,7 +20,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = as
       },
     },
     async (request) => {
-      const admin = await logIn(database, request.body, toRateLimitKey(request));
+      const admin = await logIn(database, request.body, request);
       return { token: signAdminToken(app, admin), expires_in: ADMIN_TOKEN_SECONDS };
     },
   );

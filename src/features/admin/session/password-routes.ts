@@ -1,5 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { ADMIN_TOKEN_SECONDS, getActor, signAdminToken } from '../../../auth/guards/admin-guard.js';
+import { toNetwork } from '../../../auth/limits/address.js';
+import { getLimiter } from '../../../auth/limits/rate-limits.js';
 import type { Database } from '../../../platform/database/client/database.js';
 import { describeRoutes } from '../../../platform/http/route-defaults.js';
 import { changePassword } from './login.js';
@@ -20,7 +22,8 @@ export const passwordRoutes: FastifyPluginAsyncTypebox<{ database: Database }> =
     },
     async (request) => {
       const { id } = getActor(request);
-      const version = await changePassword(database, getActor(request), request.body);
+      const limiter = getLimiter(app);
+      const version = await changePassword(database, limiter, getActor(request), request.body, toNetwork(request));
       return { token: signAdminToken(app, { id, version }), expires_in: ADMIN_TOKEN_SECONDS };
     },
   );

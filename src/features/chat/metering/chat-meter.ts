@@ -13,19 +13,21 @@ export interface Reservation {
   readonly source: 'chat' | 'api';
   /** In lower case. */
   readonly model: string;
+  /** Whether the answer is passed on as it comes, so that its progress is noted. */
+  readonly isStreaming: boolean;
   /** Estimated tokens of the prompt. */
   readonly inputEstimate: number;
   /** Tokens wanted for the answer; where fewer are left, those are held. */
   readonly outputTokens: number;
   readonly idempotencyKey?: string | undefined;
-  /** SHA-256 (hex) of the request, which tells a retry from another request with the same key. */
-  readonly requestHash: string;
+  /** SHA-256 (hex) of the request, which tells a retry from another request with the same key; needed with a key only. */
+  readonly requestHash: string | undefined;
 }
 
 /** Tokens set aside for one chat request. */
 export interface Hold {
   readonly id: string;
-  /** Tokens of the answer the hold pays for, at least 1. */
+  /** Tokens of the answer the hold pays for, at least 1 of those that were wanted. */
   readonly outputTokens: number;
   /** Tokens left besides the hold. */
   readonly remaining: number;
@@ -37,8 +39,20 @@ export interface Origin {
   readonly upstreamId?: string | undefined;
 }
 
+/** The fewest tokens that prompt and answer can be: upstream's later count is not believed below them. */
+export interface Fewest {
+  readonly fewestInput?: number | undefined;
+  readonly fewestOutput?: number | undefined;
+}
+
+/** How far a stream has come: what it is settled at, about, should this process die. */
+export interface Progress extends Origin, Fewest {
+  readonly inputTokens?: number | undefined;
+  readonly outputTokens?: number | undefined;
+}
+
 /** What a chat request used; 0 and 0 where nothing is billed. */
-export interface UsageReport extends Origin {
+export interface UsageReport extends Origin, Fewest {
   readonly inputTokens: number;
   readonly outputTokens: number;
   readonly provenance: 'provider_final' | 'estimated';
@@ -58,11 +72,11 @@ export interface ChatMeter {
    */
   readonly reserve: (payer: Payer, reservation: Reservation) => Promise<Hold>;
   /**
-   * Reports that a request still runs, and asks for more tokens, 0 for none.
+   * Reports that a request still runs and how far it has come, and asks for more tokens, 0 for none.
    * @returns the tokens the hold grew by: fewer than asked for where fewer are left
    * @throws {ApiError} RESERVATION_SETTLED
    */
-  readonly extend: (holdId: string, outputTokens: number, origin: Origin) => Promise<number>;
+  readonly extend: (holdId: string, outputTokens: number, progress: Progress) => Promise<number>;
   /** Settles a hold with what the request used. */
   readonly settle: (holdId: string, report: UsageReport) => Promise<Settlement>;
 }
@@ -74,9 +88,11 @@ const decodeSettlement = createOutcomeDecoder(Type.Object({ tokens_used: TokensS
 
 type Item = Record<string, Json>;
 
-const toOriginFields = ({ provider, upstreamId }: Origin): Item => ({
+const toKnownFields = ({ provider, upstreamId, fewestInput, fewestOutput }: Origin & Fewest): Item => ({
   provider: provider ?? null,
   upstream_id: upstreamId ?? null,
+  input_floor: fewestInput ?? null,
+  output_floor: fewestOutput ?? null,
 });
 
 /** Builds the meter of chat requests over a database; all its calls share batches. */
@@ -91,22 +107,24 @@ export function createChatMeter(database: Database): ChatMeter {
         hold: id,
         source: reservation.source,
         model: reservation.model,
+        streamed: reservation.isStreaming,
         input_estimate: reservation.inputEstimate,
         output_tokens: reservation.outputTokens,
         idempotency_key: reservation.idempotencyKey ?? null,
-        request_hash: reservation.requestHash,
+        request_hash: reservation.requestHash ?? null,
       };
       const { output_tokens: outputTokens, remaining } = decodeHold(await submit(item));
       return { id, outputTokens, remaining };
     },
-    extend: async (hold, outputTokens, origin) => {
-      const item = { op: 'extend', hold, output_tokens: outputTokens, ...toOriginFields(origin) };
+    extend: async (hold, outputTokens, progress) => {
+      const seen = { input_seen: progress.inputTokens ?? null, output_seen: progress.outputTokens ?? null };
+      const item = { op: 'extend', hold, output_tokens: outputTokens, ...seen, ...toKnownFields(progress) };
       return decodeExtension(await submit(item)).output_tokens;
     },
     settle: async (hold, report) => {
       const { inputTokens, outputTokens, provenance } = report;
       const tokens = { input_tokens: inputTokens, output_tokens: outputTokens, provenance };
-      const settlement = decodeSettlement(await submit({ op: 'settle', hold, ...tokens, ...toOriginFields(report) }));
+      const settlement = decodeSettlement(await submit({ op: 'settle', hold, ...tokens, ...toKnownFields(report) }));
       return { tokensUsed: settlement.tokens_used, remaining: settlement.remaining };
     },
   };

@@ -1,4 +1,4 @@
-import type { UsageReport } from './chat-meter.js';
+import type { Fewest, UsageReport } from './chat-meter.js';
 
 /** Nobody bills more than this for one request; a larger number is a mistake and counts as none. */
 const MAX_TOKENS = 1_000_000_000;
@@ -45,7 +45,7 @@ export interface Evidence {
 }
 
 /** What a request is billed, and for which side upstream's count could not be taken as it is. */
-export interface Verdict extends Pick<UsageReport, 'inputTokens' | 'outputTokens' | 'provenance'> {
+export interface Verdict extends Pick<UsageReport, 'inputTokens' | 'outputTokens' | 'provenance'>, Required<Fewest> {
   readonly isInputEstimated: boolean;
   readonly isOutputEstimated: boolean;
 }
@@ -131,6 +131,8 @@ export function judgeUsage({ said, isFinal, prompt, answer }: Evidence): Verdict
   return {
     inputTokens,
     outputTokens,
+    fewestInput,
+    fewestOutput,
     provenance: isInputEstimated || isOutputEstimated ? 'estimated' : 'provider_final',
     isInputEstimated,
     isOutputEstimated,

@@ -1,11 +1,9 @@
 import type { ChatMeter, Hold } from './chat-meter.js';
+import { createProgressNotes } from './progress-notes.js';
 import { WINDOW_TOKENS } from './request-estimate.js';
 import type { UsageAccumulator } from './usage-accumulator.js';
 
-/** How often a running stream reports that it is alive: far more often than its hold expires. */
-const RENEWAL_MS = 60_000;
-
-/** Keeps a stream's hold alive, and large enough for what the stream produces. */
+/** Keeps a stream's hold alive, large enough for what the stream produces, and told of how far it has come. */
 export interface HoldExtender {
   /**
    * Returns whether the hold pays for what has been produced; extends it in time where that is possible.
@@ -15,12 +13,12 @@ export interface HoldExtender {
   readonly hasBudget: () => boolean | Promise<boolean>;
   /** Returns the tokens that are held for the answer by now. */
   readonly heldTokens: () => number;
-  /** Stops the renewals; to be called when the stream has ended. */
+  /** Stops the notes; to be called when the stream has ended. */
   readonly stop: () => void;
 }
 
 /**
- * Builds the extender of a stream's hold and starts its renewals.
+ * Builds the extender of a stream's hold and starts its notes.
  *
  * @param isUnbounded whether upstream was given no limit. A limit that was given is trusted until the text has
  *   certainly exceeded it.
@@ -34,16 +32,15 @@ export function createHoldExtender(
   const marginTokens = isUnbounded ? WINDOW_TOKENS / 2 : 0;
   let held = hold.outputTokens;
   let extension: Promise<void> | undefined;
-  let isOriginReported = false;
 
   const produced = () => (isUnbounded ? usage.answer.estimate() : usage.answer.lowerBound());
+  const notes = createProgressNotes(
+    () => usage.progress(held),
+    (progress) => meter.extend(hold.id, 0, progress),
+  );
   const extend = async () => {
     const wanted = Math.max(WINDOW_TOKENS, produced() - held + marginTokens);
-    held += await meter.extend(hold.id, wanted, usage.origin());
-  };
-  const renew = () => {
-    // A failure shows at the next renewal or at the settlement as well.
-    void meter.extend(hold.id, 0, usage.origin()).catch(() => {});
+    held += await notes.take((progress) => meter.extend(hold.id, wanted, progress));
   };
   const extendWhenNeeded = () => {
     if (extension !== undefined || produced() <= held - marginTokens) return;
@@ -60,20 +57,14 @@ export function createHoldExtender(
     if (produced() > held) await extend();
     return produced() <= held;
   };
-  const timer = setInterval(renew, RENEWAL_MS);
-  timer.unref();
 
   return {
     hasBudget: () => {
-      // Should this process die, upstream can still be asked for its count by the id.
-      if (!isOriginReported && usage.origin().upstreamId !== undefined) {
-        isOriginReported = true;
-        renew();
-      }
+      notes.observe(usage.answer.estimate(), usage.origin().upstreamId);
       extendWhenNeeded();
       return produced() <= held || isCovered();
     },
     heldTokens: () => held,
-    stop: () => clearInterval(timer),
+    stop: notes.stop,
   };
 }

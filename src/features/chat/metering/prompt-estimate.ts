@@ -103,20 +103,31 @@ function collect(value: unknown, remoteTokens: number, contents: Contents): void
   }
 }
 
+/** What the prompt of a request consists of, wherever its format has it. */
+export interface PromptParts {
+  /** What the model reads: messages, with their texts and attachments at any depth. */
+  readonly contents: readonly unknown[];
+  /** What the model is told as JSON, such as tools; undefined for what a request lacks. */
+  readonly schemas: readonly unknown[];
+  readonly messageCount: number;
+}
+
 /**
  * Estimates a prompt without counting it, which would take time while the client waits.
  * @param remoteTokens tokens of an attachment that is only named by its address
  */
 export function estimatePrompt(
-  { messages, tools, functions, response_format: format }: Fields,
+  { contents: parts, schemas, messageCount }: PromptParts,
   remoteTokens: number,
 ): PromptEstimate {
   const contents: Contents = { texts: [], attachmentTokens: 0 };
-  collect(messages, remoteTokens, contents);
+  for (const part of parts) {
+    if (typeof part === 'string') contents.texts.push(part);
+    else collect(part, remoteTokens, contents);
+  }
   const { texts, attachmentTokens } = contents;
-  for (const extra of [tools, functions, format]) if (extra !== undefined) texts.push(JSON.stringify(extra));
+  for (const schema of schemas) if (schema !== undefined) texts.push(JSON.stringify(schema));
   const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
-  const messageCount = Array.isArray(messages) ? messages.length : 1;
   return {
     texts,
     attachmentTokens,

@@ -5,7 +5,7 @@ const IDLE_TIMEOUT_MS = 60_000;
 /** Text is handed to the counter whenever this much of it has come together, so that no answer is kept whole. */
 const MAX_BUFFERED_CHARACTERS = 32_768;
 /** Bytes of a token in English text: on average, and hardly ever exceeded. */
-const AVERAGE_TOKEN_BYTES = 4;
+export const AVERAGE_TOKEN_BYTES = 4;
 const MAX_TOKEN_BYTES = 8;
 
 /** Counts the tokens of texts. */

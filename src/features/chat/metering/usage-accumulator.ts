@@ -1,4 +1,4 @@
-import type { Hold, Origin, UsageReport } from './chat-meter.js';
+import type { Hold, Origin, Progress, UsageReport } from './chat-meter.js';
 import { type Counts, hasTokens, judgeUsage, mergeCounts, NO_COUNTS, type Verdict } from './evidence.js';
 import type { PromptEstimate } from './prompt-estimate.js';
 import { createTextMeter, type TextMeter, type TokenCounter } from './token-counter.js';
@@ -11,7 +11,7 @@ export interface Chunk {
   readonly usage: Counts | undefined;
   readonly isError: boolean;
   /** Whether it holds anything for the client besides usage. */
-  readonly hasChoices: boolean;
+  readonly hasContent: boolean;
   /** Whether the model says in it that it has finished. */
   readonly isFinished: boolean;
   /** All text in it that the model wrote, under whatever name: answer, reasoning, refusal, arguments of tools. */
@@ -29,15 +29,28 @@ export interface UsageAccumulator {
   /** Measures the answer's text. */
   readonly answer: Omit<TextMeter, 'add'>;
   /**
+   * Returns how far the answer has come, without counting.
+   * @param heldTokens tokens that are held for the answer
+   */
+  readonly progress: (heldTokens: Hold['outputTokens']) => Progress;
+  /**
    * Returns what to settle, as the evidence has it.
    * @param heldTokens tokens that are held for the answer
    */
   readonly report: (heldTokens: Hold['outputTokens']) => Promise<UsageReport>;
 }
 
-/** Builds the accumulator of one generation. */
-export function createUsageAccumulator(counter: TokenCounter, prompt: PromptEstimate): UsageAccumulator {
+/**
+ * Builds the accumulator of one generation.
+ * @param headerId its id upstream, for formats whose answers have none or another
+ */
+export function createUsageAccumulator(
+  counter: TokenCounter,
+  prompt: PromptEstimate,
+  headerId?: string,
+): UsageAccumulator {
   const answer = createTextMeter(counter);
+  let promptBytes: number | undefined;
   let said = NO_COUNTS;
   let upstreamId: string | undefined;
   let provider: string | undefined;
@@ -57,43 +70,55 @@ export function createUsageAccumulator(counter: TokenCounter, prompt: PromptEsti
       (count) => count + prompt.attachmentTokens,
       () => prompt.tokens,
     );
-  const judge = (heldTokens: number, inputTokens?: number, outputTokens?: number): Verdict =>
-    judgeUsage({
+  const judge = (heldTokens: number, inputTokens?: number, outputTokens?: number): Verdict => {
+    promptBytes ??= prompt.texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+    return judgeUsage({
       said,
       isFinal: isComplete || isCountFinal,
-      prompt: {
-        bytes: prompt.texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0),
-        counted: inputTokens,
-        held: prompt.tokens,
-      },
+      prompt: { bytes: promptBytes, counted: inputTokens, held: prompt.tokens },
       answer: { bytes: answer.bytes(), counted: outputTokens, held: heldTokens },
     });
+  };
 
   return {
     answer,
     observe: (chunk) => {
       upstreamId ??= chunk.id;
       provider = chunk.provider ?? provider;
-      isBillable ||= !chunk.isError || hasTokens(chunk.usage);
+      const isAnswer = !chunk.isError && (chunk.hasContent || chunk.usage !== undefined);
+      isBillable ||= isAnswer || hasTokens(chunk.usage);
       observeCount(chunk);
       if (chunk.text !== '') answer.add(chunk.text);
     },
     complete: () => {
       isComplete = true;
     },
-    origin: () => ({ provider, upstreamId }),
+    origin: () => ({ provider, upstreamId: upstreamId ?? headerId }),
     isBillable: () => isBillable,
+    progress: (heldTokens) => {
+      const verdict = judge(heldTokens, undefined, answer.estimate());
+      const { inputTokens, outputTokens, fewestInput, fewestOutput } = verdict;
+      return { inputTokens, outputTokens, fewestInput, fewestOutput, provider, upstreamId: upstreamId ?? headerId };
+    },
     report: async (heldTokens) => {
       // By length alone first: counting takes time, and is only needed where upstream's count is not plausible.
       const { isInputEstimated, isOutputEstimated } = judge(heldTokens);
-      const { inputTokens, outputTokens, provenance } = judge(
+      const { inputTokens, outputTokens, provenance, fewestInput, fewestOutput } = judge(
         heldTokens,
         ...(await Promise.all([
           isInputEstimated ? countPrompt() : undefined,
           isOutputEstimated ? answer.exact() : undefined,
         ])),
       );
-      return { inputTokens, outputTokens, provenance, provider, upstreamId };
+      return {
+        inputTokens,
+        outputTokens,
+        provenance,
+        fewestInput,
+        fewestOutput,
+        provider,
+        upstreamId: upstreamId ?? headerId,
+      };
     },
   };
 }

@@ -15,15 +15,28 @@ export const ModelSchema = Type.String({
 
 /** How long the list is good for before it is fetched again. */
 const CACHE_MS = 10 * 60_000;
+/** How long chat requests do without a list that could not be fetched, before one of them has it fetched again. */
+const RETRY_MS = 60_000;
 const LimitSchema = Type.Optional(Type.Union([Type.Integer(), Type.Null()]));
 const UpstreamModelSchema = Type.Object({
   id: Type.String(),
   created: Type.Optional(Type.Integer()),
   context_length: LimitSchema,
   top_provider: Type.Optional(Type.Union([Type.Object({ max_completion_tokens: LimitSchema }), Type.Null()])),
+  pricing: Type.Optional(Type.Unknown()),
 });
-type UpstreamModel = Static<typeof UpstreamModelSchema>;
+export type UpstreamModel = Static<typeof UpstreamModelSchema>;
 const UpstreamModelsSchema = Type.Object({ data: Type.Array(Type.Unknown()) });
+
+/**
+ * Fetches upstream's list of models; what is no model in it is left out.
+ * @throws {ApiError} as upstream does, and UPSTREAM_FAILED for what is no list
+ */
+export async function fetchModels(upstream: Upstream): Promise<UpstreamModel[]> {
+  const answer = await upstream.fetchJson('/models');
+  if (!Value.Check(UpstreamModelsSchema, answer)) throw new ApiError('UPSTREAM_FAILED');
+  return answer.data.filter((model) => Value.Check(UpstreamModelSchema, model));
+}
 
 /** A model as the OpenAI wire format lists it. */
 export interface ListedModel {
@@ -75,12 +88,7 @@ export function createModels(config: NonNullable<Config['chat']>, upstream: Upst
     max: 1,
     ttl: CACHE_MS,
     allowStale: true,
-    fetchMethod: async () => {
-      const answer = await upstream.fetchJson('/models');
-      if (!Value.Check(UpstreamModelsSchema, answer)) throw new ApiError('UPSTREAM_FAILED');
-      const models = answer.data.filter((model) => Value.Check(UpstreamModelSchema, model));
-      return new Map(models.map((model) => [model.id, model]));
-    },
+    fetchMethod: async () => new Map((await fetchModels(upstream)).map((model) => [model.id, model])),
   });
 
   const list = async (): Promise<ListedModel[]> => {
@@ -90,6 +98,13 @@ export function createModels(config: NonNullable<Config['chat']>, upstream: Upst
     });
     const ids = known === undefined ? [...(allowed ?? [])] : [...known.keys()].filter(isOffered);
     return ids.map((id) => ({ id, object: 'model', created: known?.get(id)?.created ?? 0, owned_by: toOwner(id) }));
+  };
+
+  let triedAt = Number.NEGATIVE_INFINITY;
+  const fetchInBackground = () => {
+    if (lists.has('models') || performance.now() - triedAt < RETRY_MS) return;
+    triedAt = performance.now();
+    void lists.fetch('models').catch(() => {});
   };
 
   return {
@@ -106,7 +121,7 @@ export function createModels(config: NonNullable<Config['chat']>, upstream: Upst
     },
     outputLimit: (model) => {
       const known = lists.peek('models', { allowStale: true });
-      if (!lists.has('models')) void lists.fetch('models').catch(() => {});
+      fetchInBackground();
       // Suffixes that choose among providers are not listed.
       const found = known?.get(model) ?? known?.get(model.split(':')[0] ?? model);
       return found === undefined ? undefined : toOutputLimit(found);

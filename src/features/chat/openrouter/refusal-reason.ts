@@ -1,7 +1,11 @@
-/** Every reason of upstream's that clients are told, with our sentence for it. Upstream's own words are not passed on. */
+/**
+ * Every reason of upstream's that clients are told, with our sentence for it. Upstream's own words are not passed on, but
+ * some of ours are what clients look for: LangChain knows a long prompt by "maximum context length" and LiteLLM by "prompt
+ * is too long", which knows a filter by "request was rejected as a result of the safety system".
+ */
 export const REASONS = {
-  context_length_exceeded: 'The messages are longer than this model can take',
-  content_filter: "The model provider's content filter refuses this request",
+  context_length_exceeded: "The prompt is too long: the messages exceed this model's maximum context length",
+  content_filter: 'The request was rejected as a result of the safety system or content filter of the model provider',
   model_not_found: 'The model provider does not offer this model',
   unsupported_parameter: 'This model does not support one of the parameters',
   request_too_large: 'The request is larger than the model provider takes',
@@ -59,7 +63,13 @@ const NAMES: Readonly<Record<LoggedReason, readonly string[]>> = {
     'throttlingexception',
   ],
   overloaded: ['overloaded', 'overloadederror', 'engineoverloaded', 'provideroverloaded'],
-  insufficient_credit: ['insufficientquota', 'insufficientcredits', 'insufficientbalance', 'billinghardlimitreached'],
+  insufficient_credit: [
+    'billingerror',
+    'insufficientquota',
+    'insufficientcredits',
+    'insufficientbalance',
+    'billinghardlimitreached',
+  ],
 };
 
 /** Phrases of upstreams that give a reason no name. */

@@ -15,6 +15,18 @@ export interface UpstreamAnswer {
   readonly upstreamId: string | undefined;
 }
 
+/** A chat request as it is sent. */
+export interface UpstreamRequest {
+  /** Below the base URL, as in `/chat/completions`. */
+  readonly path: string;
+  /** JSON. */
+  readonly body: string;
+  /** Header fields besides the usual ones. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly isStreaming: boolean;
+  readonly signal?: AbortSignal;
+}
+
 /** The API that language models are reached through: OpenRouter, or one like it. */
 export interface Upstream {
   /**
@@ -22,7 +34,7 @@ export interface Upstream {
    * @throws {ApiError} UPSTREAM_REFUSED, UPSTREAM_RATE_LIMITED, UPSTREAM_FAILED, UPSTREAM_UNAVAILABLE: nothing was billed
    * @throws {UnknownCostError} UPSTREAM_TIMEOUT, UPSTREAM_FAILED, SERVER_STOPPING: upstream may bill it
    */
-  readonly complete: (body: string, isStreaming: boolean, signal?: AbortSignal) => Promise<UpstreamAnswer>;
+  readonly complete: (request: UpstreamRequest) => Promise<UpstreamAnswer>;
   /**
    * Fetches a JSON document.
    * @returns undefined where upstream does not know it
@@ -133,9 +145,13 @@ export function createUpstream(config: NonNullable<Config['chat']>): Upstream {
   const send = async (
     path: string,
     type: RegExp,
-    options: Pick<Dispatcher.RequestOptions, 'method' | 'body' | 'signal'> & { readonly signal?: AbortSignal | null },
+    options: Pick<Dispatcher.RequestOptions, 'method' | 'body'> & {
+      readonly headers?: UpstreamRequest['headers'];
+      readonly signal?: AbortSignal | null;
+    },
   ): Promise<UpstreamAnswer> => {
     const headers = {
+      ...options.headers,
       authorization: `Bearer ${apiKey}`,
       'content-type': 'application/json',
       'accept-encoding': 'identity',
@@ -153,12 +169,10 @@ export function createUpstream(config: NonNullable<Config['chat']>): Upstream {
   };
 
   return {
-    complete: (body, isStreaming, signal) =>
-      send('/chat/completions', isStreaming ? TYPES.stream : TYPES.json, {
-        method: 'POST',
-        body,
-        signal: signal ?? null,
-      }),
+    complete: ({ path, body, headers, isStreaming, signal }) => {
+      const options = { method: 'POST', body, headers, signal: signal ?? null } as const;
+      return send(path, isStreaming ? TYPES.stream : TYPES.json, options);
+    },
     fetchJson: async (path) => {
       try {
         const { body } = await send(path, TYPES.json, { method: 'GET' });

@@ -3,14 +3,17 @@ import { ApiError } from '../../../platform/errors.js';
 type Fields = Readonly<Record<string, unknown>>;
 
 /** A member of a request that may cost more than the tokens of its model, and what it would have to be instead. */
-interface Extra {
+export interface Extra {
   /** As in `tools[0].type`. */
   readonly param: string;
   readonly rule: string;
 }
 
+/** What is looked at in a request, by the names of its fields: each returns what is wrong with its value. */
+export type ExtraChecks = Readonly<Record<string, (value: unknown, name: string) => Extra | undefined>>;
+
 const isFields = (value: unknown): value is Fields => typeof value === 'object' && value !== null;
-const isEmpty = (value: unknown) =>
+export const isEmpty = (value: unknown) =>
   value === undefined || value === null || (Array.isArray(value) && value.length === 0);
 
 /** Tools that the client runs; all others are run, and billed, upstream. */
@@ -28,10 +31,10 @@ const PROVIDER_PREFERENCES: readonly string[] = [
   'zdr',
 ];
 
-const refuseAny = (value: unknown, name: string): Extra | undefined =>
+export const refuseAny = (value: unknown, name: string): Extra | undefined =>
   isEmpty(value) ? undefined : { param: name, rule: 'is not offered here, as it may cost more than tokens' };
 
-function checkTools(tools: unknown, path: string): Extra | undefined {
+export function checkTools(tools: unknown, path: string): Extra | undefined {
   if (isEmpty(tools)) return undefined;
   if (!Array.isArray(tools)) return { param: path, rule: 'must be a list' };
   const index = tools.findIndex((tool) => !isFields(tool) || !TOOL_TYPES.includes(tool['type']));
@@ -42,7 +45,10 @@ function checkToolChoice(choice: unknown): Extra | undefined {
   if (!isFields(choice)) return undefined;
   if (!CHOICE_TYPES.includes(choice['type'])) return { param: 'tool_choice.type', rule: 'must be function or custom' };
   const allowed = choice['allowed_tools'];
-  return checkTools(isFields(allowed) ? allowed['tools'] : undefined, 'tool_choice.allowed_tools.tools');
+  return (
+    checkTools(choice['tools'], 'tool_choice.tools') ??
+    checkTools(isFields(allowed) ? allowed['tools'] : undefined, 'tool_choice.allowed_tools.tools')
+  );
 }
 
 function checkModalities(modalities: unknown): Extra | undefined {
@@ -56,7 +62,7 @@ function checkServiceTier(tier: unknown): Extra | undefined {
   return { param: 'service_tier', rule: `must be ${SERVICE_TIERS.slice(0, -1).join(', ')} or ${SERVICE_TIERS.at(-1)}` };
 }
 
-function checkProvider(provider: unknown): Extra | undefined {
+export function checkProvider(provider: unknown): Extra | undefined {
   if (isEmpty(provider)) return undefined;
   if (!isFields(provider)) return { param: 'provider', rule: 'must be an object' };
   const given = Object.keys(provider).filter((name) => !isEmpty(provider[name]));
@@ -67,8 +73,8 @@ function checkProvider(provider: unknown): Extra | undefined {
   return isCheapest ? undefined : { param: 'provider.sort', rule: 'must be price' };
 }
 
-/** What is looked at; every other field a request may have costs nothing but tokens. */
-const CHECKS: Readonly<Record<string, (value: unknown, name: string) => Extra | undefined>> = {
+/** What is looked at in every format; every other field a request may have costs nothing but tokens. */
+export const COMMON_EXTRAS: ExtraChecks = {
   audio: refuseAny,
   image_config: refuseAny,
   modalities: checkModalities,
@@ -82,9 +88,9 @@ const CHECKS: Readonly<Record<string, (value: unknown, name: string) => Extra | 
   web_search_options: refuseAny,
 };
 
-/** Returns the first member of a request in the OpenAI format that may cost more than tokens; undefined for none. */
-export function findExtra(body: Fields): Extra | undefined {
-  for (const [name, check] of Object.entries(CHECKS)) {
+/** Returns the first member of a request that may cost more than tokens; undefined for none. */
+function findExtra(body: Fields, checks: ExtraChecks): Extra | undefined {
+  for (const [name, check] of Object.entries(checks)) {
     const extra = check(body[name], name);
     if (extra !== undefined) return extra;
   }
@@ -95,8 +101,8 @@ export function findExtra(body: Fields): Extra | undefined {
  * Refuses a request that may cost more than tokens.
  * @throws {ApiError} VALIDATION_FAILED, naming the member
  */
-export function requireTokensOnly(body: Fields): void {
-  const extra = findExtra(body);
+export function requireTokensOnly(body: Fields, checks: ExtraChecks): void {
+  const extra = findExtra(body, checks);
   if (extra === undefined) return;
   const { param, rule } = extra;
   throw new ApiError('VALIDATION_FAILED', { sentence: `${param} ${rule}`, extras: { param } });

@@ -1,17 +1,10 @@
 import { ApiError } from '../../../platform/errors.js';
+import type { AnswerCodec } from '../codec.js';
+import { isFields, parseJson } from '../json-fields.js';
 import type { Chunk } from '../metering/usage-accumulator.js';
-import { findFault } from '../openrouter/chunk-faults.js';
 import { toErrorInBody } from '../openrouter/upstream-error.js';
 import { KEEP_ALIVE } from './client-stream.js';
-import { formatData, type StreamEvent } from './sse.js';
-
-/** How a wire format reads what upstream sends. */
-export interface ChunkDecoder {
-  /** Returns whether an event's data is the mark that ends a stream. */
-  readonly isEndMark: (data: string) => boolean;
-  /** Reads an event's data; undefined for what is no chunk. */
-  readonly parseChunk: (data: string) => Chunk | undefined;
-}
+import { formatData, PINGS, type StreamEvent } from './sse.js';
 
 /** What an event of upstream's turned out to be. */
 export type EventReading =
@@ -24,27 +17,22 @@ export type EventReading =
       readonly kind: 'chunk';
       readonly chunk: Chunk;
       readonly bytes: Buffer | string;
+      readonly isLast: boolean;
     }
   /** An error, or what was not understood; a chunk that is an error may still report usage. */
-  | { readonly kind: 'fault'; readonly error: ApiError; readonly chunk: Chunk | undefined };
+  | {
+      readonly kind: 'fault';
+      readonly error: ApiError;
+      readonly chunk: Chunk | undefined;
+      readonly isLast?: boolean;
+    };
 
 /** The comment OpenRouter keeps its connections open with. */
 const KNOWN_COMMENT = /^\s*(: ?OPENROUTER PROCESSING\s*)?$/;
-/** Events that keep other providers' connections open. */
-const PINGS: readonly string[] = ['ping', 'keepalive', 'keep-alive', 'heartbeat'];
 
 function createFault(reason: string): EventReading {
   const error = new ApiError('UPSTREAM_FAILED', { cause: new Error(`upstream sent ${reason}`) });
   return { kind: 'fault', error, chunk: undefined };
-}
-
-/** Returns a JSON value; undefined where the text is none. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function readAside({ raw, name, isForeign }: StreamEvent): EventReading {
@@ -61,21 +49,20 @@ function readAside({ raw, name, isForeign }: StreamEvent): EventReading {
 }
 
 /** Returns what an event is. Nothing is to be passed on but its bytes: what was understood. */
-export function readEvent(event: StreamEvent, format: ChunkDecoder): EventReading {
+export function readEvent(event: StreamEvent, codec: AnswerCodec): EventReading {
   const { data, name } = event;
   if (data === undefined) return readAside(event);
-  if (format.isEndMark(data.trim())) return { kind: 'end' };
+  if (codec.isEndMark(data.trim())) return { kind: 'end' };
   if (name !== undefined && PINGS.includes(name)) return { kind: 'aside', bytes: '' };
   // Without data there is no event to those who read the stream (WHATWG HTML, "Server-sent events").
   if (data.trim() === '' && name !== 'error') return { kind: 'aside', bytes: '' };
-  const chunk = format.parseChunk(data);
-  if (name === 'error') {
-    return { kind: 'fault', error: toErrorInBody(parseJson(data)), chunk: chunk?.isError ? chunk : undefined };
-  }
-  if (chunk === undefined) return createFault('data that is no JSON object');
-  const fault = findFault(data, chunk, PINGS);
-  if (fault === 'ping') return { kind: 'aside', bytes: '' };
-  if (fault === 'error') return { kind: 'fault', error: toErrorInBody(parseJson(data)), chunk };
-  if (fault === 'foreign') return { kind: 'fault', error: toErrorInBody(parseJson(data)), chunk: undefined };
-  return { kind: 'chunk', chunk, bytes: event.isPlain ? event.raw : formatData(data) };
+  const value = parseJson(data);
+  const reading = isFields(value) ? codec.readEvent(value) : undefined;
+  if (reading?.kind === 'fault') return reading;
+  if (name === 'error') return { kind: 'fault', error: toErrorInBody(value), chunk: undefined };
+  if (reading === undefined) return createFault('data that is no JSON object');
+  if (reading.kind === 'ping') return { kind: 'aside', bytes: '' };
+  const { chunk, eventName, isLast = false } = reading;
+  const bytes = event.isPlain && eventName === undefined ? event.raw : formatData(data, eventName);
+  return { kind: 'chunk', chunk, bytes, isLast };
 }

@@ -2,33 +2,16 @@ import type { Readable } from 'node:stream';
 import type { FastifyBaseLogger } from 'fastify';
 import { DatabaseError } from '../../../platform/database/client/database-error.js';
 import { ApiError, toApiError } from '../../../platform/errors.js';
-import type { Hold, Settlement, UsageReport } from '../metering/chat-meter.js';
+import type { AnswerCodec, StopReason, StreamEnd } from '../codec.js';
+import type { Hold, UsageReport } from '../metering/chat-meter.js';
 import type { HoldExtender } from '../metering/hold-extender.js';
 import { type Settle, ZERO_USAGE } from '../metering/settlement.js';
-import type { Chunk, UsageAccumulator } from '../metering/usage-accumulator.js';
+import type { UsageAccumulator } from '../metering/usage-accumulator.js';
 import { stopsBilling } from '../openrouter/upstream.js';
 import type { ClientStream } from './client-stream.js';
-import { type ChunkDecoder, readEvent } from './read-event.js';
+import { readEvent } from './read-event.js';
 import { type ReadingLimits, type ReadingWatch, watchReading } from './reading-limits.js';
 import { createEventScanner, type StreamEvent } from './sse.js';
-
-/** Why a stream stopped before its own end. */
-export type StopReason = { readonly kind: 'fault'; readonly error: ApiError } | { readonly kind: 'quota' };
-
-/** How a stream ended, and what it came to. */
-export interface StreamEnd {
-  readonly stopReason: StopReason | undefined;
-  readonly report: UsageReport;
-  /** Undefined where settling takes too long. */
-  readonly settlement: Settlement | undefined;
-}
-
-/** What a wire format reads in upstream's stream, and what it writes of its own. */
-export interface StreamFormat extends ChunkDecoder {
-  readonly shouldForward: (chunk: Chunk) => boolean;
-  /** Returns the events that follow upstream's chunks, including the end mark. */
-  readonly finalEvents: (end: StreamEnd) => string;
-}
 
 /** An answer upstream has begun, and what settling it takes. */
 export interface Answer {
@@ -38,7 +21,7 @@ export interface Answer {
   readonly usage: UsageAccumulator;
   /** What is billed where it is not known what upstream made of the request. */
   readonly lost: UsageReport;
-  readonly format: StreamFormat;
+  readonly codec: AnswerCodec;
   readonly settle: Settle;
   /** Aborts when the answer has to end at once. */
   readonly abortSignal: AbortSignal;
@@ -65,6 +48,8 @@ interface Progress {
   stopReason: StopReason | undefined;
   /** Whether upstream has said that the answer is complete. */
   isFinished: boolean;
+  /** The event that ended the stream, kept back until the answer is settled; empty where there was none. */
+  lastEvent: string;
 }
 
 /** Counts one event and passes it on, unless it is more than the hold pays for; returns whether it is the stream's last. */
@@ -74,8 +59,8 @@ async function handleEvent(
   progress: Progress,
   watch: ReadingWatch,
 ): Promise<boolean> {
-  const { client, usage, extender, format } = relay;
-  const reading = readEvent(event, format);
+  const { client, usage, extender, codec } = relay;
+  const reading = readEvent(event, codec);
   // Upstream's words about an error are not passed on; what follows the error is only read for its usage.
   const isSilent = progress.stopReason !== undefined;
   if (reading.kind === 'aside') {
@@ -87,16 +72,20 @@ async function handleEvent(
     usage.complete();
     return true;
   }
+  const { isLast = false } = reading;
   if (reading.chunk !== undefined) usage.observe(reading.chunk);
+  if (isLast) usage.complete();
   if (reading.kind === 'fault') {
     progress.stopReason ??= { kind: 'fault', error: reading.error };
-    return false;
+    return isLast;
   }
-  progress.isFinished ||= reading.chunk.isFinished;
-  if (isSilent) return false;
+  const { chunk, bytes } = reading;
+  progress.isFinished ||= chunk.isFinished;
+  if (isSilent) return isLast;
   if (!(await extender.hasBudget())) progress.stopReason = { kind: 'quota' };
-  else if (format.shouldForward(reading.chunk)) await client.write(reading.bytes);
-  return false;
+  else if (isLast) progress.lastEvent = bytes.toString();
+  else if (codec.shouldForward(chunk)) await client.write(bytes);
+  return isLast;
 }
 
 /** Passes on upstream's events to the end of the stream, or to where it has to stop. */
@@ -145,16 +134,15 @@ async function drainBody(body: Readable, pieces: AsyncIterator<Buffer>): Promise
 }
 
 /** How reading a stream ended. */
-interface Reading {
-  readonly stopReason: StopReason | undefined;
+interface ReadingEnd extends Pick<StreamEnd, 'stopReason' | 'lastEvent'> {
   /** Whether it broke off, so that upstream may have gone on with it. */
   readonly isBroken: boolean;
 }
 
 /** Reads upstream's stream for as long as it lasts and may. */
-async function readStream(relay: Relay): Promise<Reading> {
+async function readStream(relay: Relay): Promise<ReadingEnd> {
   const { body, client, usage, abortSignal, limits } = relay;
-  const progress: Progress = { stopReason: undefined, isFinished: false };
+  const progress: Progress = { stopReason: undefined, isFinished: false, lastEvent: '' };
   const stop = () => body.destroy();
   let limitCause: Error | undefined;
   const watch = watchReading(limits, (cause) => {
@@ -187,9 +175,9 @@ async function readStream(relay: Relay): Promise<Reading> {
   if (isComplete) void drainBody(body, pieces);
   else body.destroy();
   if (abortSignal.aborted && !isComplete) {
-    return { stopReason: { kind: 'fault', error: new ApiError('SERVER_STOPPING') }, isBroken };
+    return { stopReason: { kind: 'fault', error: new ApiError('SERVER_STOPPING') }, lastEvent: '', isBroken };
   }
-  return { stopReason: progress.stopReason, isBroken };
+  return { stopReason: progress.stopReason, lastEvent: progress.lastEvent, isBroken };
 }
 
 /** Returns what to settle. A stream that brought nothing is free where upstream itself ended it. */
@@ -204,8 +192,8 @@ async function reportUsage({ usage, extender, lost }: Relay, isBroken: boolean):
  * then upstream may bill it, and its whole hold is what it cost.
  */
 export async function relayStream(relay: Relay): Promise<void> {
-  const { client, extender, format, hold, log } = relay;
-  const { stopReason, isBroken } = await readStream(relay);
+  const { client, extender, codec, hold, log } = relay;
+  const { stopReason, lastEvent, isBroken } = await readStream(relay);
   extender.stop();
   if (stopReason?.kind === 'fault') {
     const { code, cause, extras } = stopReason.error;
@@ -214,11 +202,11 @@ export async function relayStream(relay: Relay): Promise<void> {
   const report = await reportUsage(relay, isBroken);
   try {
     const settlement = await relay.settle(hold.id, report);
-    await client.write(format.finalEvents({ stopReason, report, settlement }));
+    await client.write(codec.finalEvents({ stopReason, report, settlement, lastEvent }));
   } catch (error) {
     log.error({ err: error }, 'a stream is not settled yet');
     const fault: StopReason = { kind: 'fault', error: toStreamError(error) };
-    await client.write(format.finalEvents({ stopReason: fault, report, settlement: undefined }));
+    await client.write(codec.finalEvents({ stopReason: fault, report, settlement: undefined, lastEvent: '' }));
   } finally {
     client.end();
   }

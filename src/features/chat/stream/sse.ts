@@ -25,6 +25,8 @@ export interface EventScanner {
   readonly end: () => StreamEvent[];
 }
 
+/** Names of events that only keep a connection open. */
+export const PINGS: readonly string[] = ['ping', 'keepalive', 'keep-alive', 'heartbeat'];
 /** Longest event in bytes: an image arrives whole in one. */
 const MAX_EVENT_BYTES = 16 * 1024 * 1024;
 /** Most lines of one event that are tried as JSON before its end: each line tries all of them. */
@@ -130,9 +132,10 @@ export function formatEvent(value: Readonly<Record<string, unknown>>): string {
   return `data: ${JSON.stringify(value)}\n\n`;
 }
 
-/** Writes one event with the data it had, without its other lines. */
-export function formatData(data: string): string {
-  return `${data
+/** Writes one event with the data it had, and with a name or without one, but none of its other lines. */
+export function formatData(data: string, name?: string): string {
+  const head = name === undefined ? '' : `event: ${name}\n`;
+  return `${head}${data
     .split('\n')
     .map((line) => `data: ${line}`)
     .join('\n')}\n\n`;

@@ -1,23 +1,15 @@
 import { ApiError } from '../../../platform/errors.js';
-import type { Settlement } from '../metering/chat-meter.js';
+import type { AnswerCodec, Reading, WholeAnswer } from '../codec.js';
+import { isFields, parseJson } from '../json-fields.js';
 import { hasTokens } from '../metering/evidence.js';
 import { release, settleUnawaited, ZERO_USAGE } from '../metering/settlement.js';
 import type { Chunk } from '../metering/usage-accumulator.js';
-import { findFault } from '../openrouter/chunk-faults.js';
 import { UnknownCostError } from '../openrouter/unknown-cost-error.js';
-import { toErrorInBody } from '../openrouter/upstream-error.js';
 import { watchReading } from './reading-limits.js';
 import type { Answer } from './relay.js';
 
-/** Longest answer in bytes: images may be in it. */
-const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
-
-/** An answer that came whole, and how it was settled. */
-export interface WholeAnswer {
-  /** Upstream's JSON as it came. */
-  readonly text: string;
-  readonly settlement: Settlement;
-}
+/** Longest answer in bytes: images may be in it, or 2,048 vectors of 3,072 numbers in base64. */
+const MAX_ANSWER_BYTES = 48 * 1024 * 1024;
 
 /** Registers what is to be done when the client goes away. */
 type OnGone = (listener: () => void) => void;
@@ -54,20 +46,19 @@ async function readText({ body, limits, abortSignal }: Answer, onGone: OnGone): 
   }
 }
 
-/** Returns what is wrong with an answer, if anything. */
-function findAnswerError(text: string, chunk: Chunk | undefined, upstreamId: string | undefined): ApiError | undefined {
-  if (chunk === undefined) {
-    const cause = new Error('upstream answered what is no JSON object');
-    // JSON that was cut off is an answer that was produced.
-    if (/^\s*\{/.test(text)) return new UnknownCostError('UPSTREAM_FAILED', { cause, upstreamId });
-    return new ApiError('UPSTREAM_FAILED', { cause });
-  }
-  if (findFault(text, chunk) === undefined && (chunk.hasChoices || hasTokens(chunk.usage))) return undefined;
-  return toErrorInBody(JSON.parse(text));
+/** Returns what an answer is; what is no JSON object is a fault. */
+function readAnswer(text: string, codec: AnswerCodec, upstreamId: string | undefined): Reading {
+  const value = parseJson(text);
+  if (isFields(value)) return codec.readAnswer(value);
+  const cause = new Error('upstream answered what is no JSON object');
+  // JSON that was cut off is an answer that was produced.
+  const isCut = /^\s*\{/.test(text);
+  const error = isCut ? new UnknownCostError('UPSTREAM_FAILED', { cause, upstreamId }) : undefined;
+  return { kind: 'fault', error: error ?? new ApiError('UPSTREAM_FAILED', { cause }), chunk: undefined };
 }
 
-/** Reads an answer. @throws {UnknownCostError} where it breaks off */
-async function readAnswer(answer: Answer, onGone: OnGone): Promise<string> {
+/** Receives an answer. @throws {UnknownCostError} where it breaks off */
+async function receive(answer: Answer, onGone: OnGone): Promise<string> {
   try {
     return await readText(answer, onGone);
   } catch (cause) {
@@ -108,17 +99,14 @@ async function settleError(answer: Answer, error: ApiError, chunk: Chunk | undef
  * @throws {UnknownCostError} UPSTREAM_TIMEOUT, SERVER_STOPPING, UPSTREAM_FAILED: it broke off, and its whole hold is billed
  */
 export async function settleWholeAnswer(answer: Answer, onGone: OnGone): Promise<WholeAnswer> {
-  const { hold, usage, settle, lost, format, log } = answer;
-  const text = await readAnswer(answer, onGone).catch(async (error: unknown) => {
+  const { hold, usage, settle, lost, codec, log } = answer;
+  const text = await receive(answer, onGone).catch(async (error: unknown) => {
     await settleUnawaited(settle, hold.id, lost, log);
     throw error;
   });
-  const chunk = format.parseChunk(text);
-  const error = findAnswerError(text, chunk, lost.upstreamId);
-  if (error !== undefined) {
-    throw await settleError(answer, error, chunk);
-  }
-  if (chunk !== undefined) usage.observe(chunk);
+  const reading = readAnswer(text, codec, lost.upstreamId);
+  if (reading.kind === 'fault') throw await settleError(answer, reading.error, reading.chunk);
+  if (reading.kind === 'chunk') usage.observe(reading.chunk);
   usage.complete();
   const report = usage.isBillable() ? await usage.report(toPassedTokens(answer)) : ZERO_USAGE;
   return { text, settlement: await settle(hold.id, report) };

@@ -5,3 +5,9 @@
 export type Caller =
   | { readonly id: string; readonly session_id: string }
   | { readonly id: string; readonly api_key_id: string };
+
+/** A device that proved itself with a token of this version; the policies decide whether that is still the current one. */
+export interface DeviceCaller {
+  readonly device_id: string;
+  readonly token_version: number;
+}

@@ -20,6 +20,7 @@ export type Database = {
       [_ in never]: never
     }
     Functions: {
+      account_tier: { Args: { p_account: string }; Returns: string }
       admin_credentials: { Args: { p_actor: Json }; Returns: Json }
       allocate: {
         Args: {
@@ -80,8 +81,17 @@ export type Database = {
         Args: {
           p_caller: Json
           p_password_hash: string
+          p_revoke_keys?: boolean
           p_verified_hash?: string
         }
+        Returns: Json
+      }
+      change_tracker: {
+        Args: { p_caller: Json; p_changes: Json }
+        Returns: Json
+      }
+      change_user_tracker: {
+        Args: { p_actor: Json; p_changes: Json; p_user_id: string }
         Returns: Json
       }
       changed_states: { Args: { p_listeners: Json }; Returns: Json }
@@ -93,7 +103,10 @@ export type Database = {
         }[]
       }
       confirm_fresh_user: { Args: { p_caller: Json }; Returns: boolean }
-      confirm_user: { Args: { p_caller: Json }; Returns: boolean }
+      confirm_user: {
+        Args: { p_caller: Json; p_scope: string }
+        Returns: boolean
+      }
       consume_oauth_flow: {
         Args: { p_provider: string; p_state_hash: string }
         Returns: Json
@@ -109,6 +122,7 @@ export type Database = {
           p_key_hash: string
           p_name: string
           p_prefix: string
+          p_scopes: string[]
         }
         Returns: Json
       }
@@ -136,6 +150,7 @@ export type Database = {
         }
         Returns: Json
       }
+      current_device_id: { Args: Record<PropertyKey, never>; Returns: string }
       current_user_id: { Args: Record<PropertyKey, never>; Returns: string }
       dashboard: {
         Args: {
@@ -165,6 +180,28 @@ export type Database = {
       delete_usage: { Args: { p_caller: Json; p_id: string }; Returns: Json }
       detach_stripe_customer: {
         Args: { p_caller: Json; p_customer_id: string }
+        Returns: Json
+      }
+      device_ledger: {
+        Args: {
+          p_after_at?: string
+          p_after_id?: string
+          p_after_kind?: string
+          p_device_id: string
+          p_limit: number
+        }
+        Returns: Json
+      }
+      device_usage: {
+        Args: {
+          p_before_at?: string
+          p_before_id?: string
+          p_device_id: string
+          p_from: string
+          p_limit: number
+          p_time_zone: string
+          p_to: string
+        }
         Returns: Json
       }
       effective_tier: { Args: { p_subscription: unknown }; Returns: string }
@@ -285,6 +322,7 @@ export type Database = {
         Returns: Json
       }
       list_model_costs: { Args: { p_actor: Json }; Returns: Json }
+      list_model_weights: { Args: { p_actor: Json }; Returns: Json }
       list_period_devices: {
         Args: {
           p_actor: Json
@@ -399,6 +437,7 @@ export type Database = {
         Args: { p_items: Json; p_retention_months: number }
         Returns: Json
       }
+      refresh_model_weights: { Args: { p_weights: Json }; Returns: Json }
       refresh_session: {
         Args: {
           p_lifetime_seconds: number
@@ -413,6 +452,8 @@ export type Database = {
           p_default_tokens: number
           p_device_name: string
           p_fingerprint: string
+          p_secret_hash?: string
+          p_token?: Json
         }
         Returns: Json
       }
@@ -441,9 +482,10 @@ export type Database = {
         Args: { p_caller: Json; p_code_hash: string }
         Returns: Json
       }
-      require_current_user: {
-        Args: Record<PropertyKey, never>
-        Returns: string
+      require_current_user: { Args: { p_scope?: string }; Returns: string }
+      require_device_reader: {
+        Args: { p_device_id: string }
+        Returns: undefined
       }
       reset_monthly: {
         Args: { p_actor: Json; p_default_tokens: number; p_force?: boolean }
@@ -453,6 +495,7 @@ export type Database = {
         Args: {
           p_default_tokens: number
           p_password_hash: string
+          p_revoke_keys?: boolean
           p_token_hash: string
         }
         Returns: Json
@@ -466,6 +509,10 @@ export type Database = {
         Returns: Json
       }
       set_model_costs: { Args: { p_actor: Json; p_costs: Json }; Returns: Json }
+      set_model_weights: {
+        Args: { p_actor: Json; p_weights: Json }
+        Returns: Json
+      }
       sign_in_with_provider: {
         Args: {
           p_default_tokens: number
@@ -507,7 +554,7 @@ export type Database = {
         Returns: Json
       }
       track_usage: { Args: { p_items: Json }; Returns: Json }
-      tracker_user: { Args: { p_email: string }; Returns: string }
+      tracker_subject: { Args: { p_email: string }; Returns: Json }
       unlink_device: {
         Args: { p_caller: Json; p_device_id: string }
         Returns: Json

@@ -3,6 +3,7 @@ import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import { isSecretList } from '../../../config/secret-list.js';
 import { StartupError, toSystemCode } from '../../../config/startup-error.js';
 
 const SecretsSchema = Type.Object({
@@ -21,7 +22,7 @@ function generate(): EmbeddedSecrets {
 function parseSecrets(text: string, file: string): EmbeddedSecrets {
   try {
     const secrets: unknown = JSON.parse(text);
-    if (Value.Check(SecretsSchema, secrets)) return secrets;
+    if (Value.Check(SecretsSchema, secrets) && isSecretList(secrets.jwt_secret)) return secrets;
   } catch {}
   throw new StartupError(`${file} is damaged; restore it from a backup`);
 }

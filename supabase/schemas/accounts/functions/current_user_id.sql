@@ -8,8 +8,8 @@ as $$
       select (auth.jwt() ->> 'sub')::uuid as user_id, (auth.jwt() ->> 'sid')::uuid as session_id,
              (auth.jwt() ->> 'key_id')::uuid as api_key_id
     ) c
-   where private.is_credential_valid(c.user_id, c.session_id, c.api_key_id)
+   where private.credential_problem(c.user_id, c.session_id, c.api_key_id, null) is null
 $$;
 grant execute on function public.current_user_id() to authenticated;
 comment on function public.current_user_id() is
-  'Returns the account the request''s token is about; null where the session (sid) or API key (key_id) it names has ended.';
+  'Returns the account the request''s token is about; null where it is suspended, or the session (sid) or API key (key_id) it names has ended.';

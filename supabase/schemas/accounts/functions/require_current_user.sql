@@ -1,15 +1,18 @@
-create or replace function public.require_current_user()
+create or replace function public.require_current_user(p_scope text default 'account')
 returns uuid
-language plpgsql stable set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
+-- Definer: no API role may read sessions and keys.
 declare
-  v_user_id uuid := public.current_user_id();
+  v_claims jsonb := auth.jwt();
+  v_user_id uuid := (v_claims ->> 'sub')::uuid;
 begin
-  if v_user_id is null then
-    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
-  end if;
+  perform private.refuse_credential(
+    private.credential_problem(v_user_id, (v_claims ->> 'sid')::uuid, (v_claims ->> 'key_id')::uuid, p_scope), p_scope
+  );
   return v_user_id;
 end
 $$;
-grant execute on function public.require_current_user() to authenticated;
-comment on function public.require_current_user() is 'Returns current_user_id, or raises INVALID_TOKEN where it is nobody.';
+grant execute on function public.require_current_user(text) to authenticated;
+comment on function public.require_current_user(text) is
+  'Returns the account the request''s token is about; raises what require_user does. Policies ask current_user_id, which raises nothing.';

@@ -13,9 +13,9 @@ begin
   -- A key many servers use at once is not written for each of them.
   update private.api_keys set last_used_at = now()
    where id = v_key.id and (last_used_at is null or last_used_at < now() - interval '30 seconds');
-  return jsonb_build_object('id', v_key.user_id, 'api_key_id', v_key.id);
+  return jsonb_build_object('id', v_key.user_id, 'api_key_id', v_key.id, 'scopes', v_key.scopes);
 end
 $$;
 grant execute on function public.authenticate_api_key(text) to service_role;
 comment on function public.authenticate_api_key(text) is
-  'Returns whose key this is (SHA-256 in hex): {id, api_key_id}, and notes its use. Raises INVALID_TOKEN for one that is unknown or has ended.';
+  'Returns whose key this is (SHA-256 in hex): {id, api_key_id, scopes}, and notes its use. Raises INVALID_TOKEN for one that is unknown or has ended.';

@@ -1,5 +1,5 @@
 create or replace function public.create_api_key(
-  p_caller jsonb, p_name text, p_prefix text, p_key_hash text, p_expires_at text default null
+  p_caller jsonb, p_name text, p_prefix text, p_key_hash text, p_scopes text[], p_expires_at text default null
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -19,8 +19,14 @@ begin
   if p_expires_at::timestamptz <= now() then
     raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
   end if;
-  insert into private.api_keys (user_id, name, prefix, key_hash, expires_at)
-  values (v_user_id, p_name, p_prefix, decode(p_key_hash, 'hex'), p_expires_at::timestamptz)
+  insert into private.api_keys (user_id, name, prefix, key_hash, scopes, expires_at)
+  values (
+    v_user_id, p_name, p_prefix, decode(p_key_hash, 'hex'), p_scopes,
+    -- What a key makes does not outlive it.
+    least(p_expires_at::timestamptz, (
+      select k.expires_at from private.api_keys k where k.id = (p_caller ->> 'api_key_id')::uuid
+    ))
+  )
   returning * into v_key;
   return private.api_key_json(v_key)
     || jsonb_build_object('owner_email', (select u.email from public.users u where u.id = v_user_id));
@@ -30,6 +36,6 @@ exception
     raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
 end
 $$;
-grant execute on function public.create_api_key(jsonb, text, text, text, text) to service_role;
-comment on function public.create_api_key(jsonb, text, text, text, text) is
-  'Keeps a new key''s SHA-256 (hex) and returns the key without it, and the address of its owner; raises API_KEY_LIMIT beyond 50, VALIDATION_FAILED for an end in the past.';
+grant execute on function public.create_api_key(jsonb, text, text, text, text[], text) to service_role;
+comment on function public.create_api_key(jsonb, text, text, text, text[], text) is
+  'Keeps a new key''s SHA-256 (hex) and returns the key without it, and the address of its owner; one made by a key ends with it at the latest. Raises API_KEY_LIMIT beyond 50, VALIDATION_FAILED for an end in the past.';

@@ -6,10 +6,7 @@ as $$
 declare
   v_user_id uuid := private.require_user(p_caller);
 begin
-  return (
-    select coalesce(jsonb_agg(private.api_key_json(k) order by k.created_at desc, k.id desc), '[]')
-      from private.api_keys k where k.user_id = v_user_id
-  );
+  return private.api_keys_json(v_user_id);
 end
 $$;
 grant execute on function public.list_api_keys(jsonb) to service_role;

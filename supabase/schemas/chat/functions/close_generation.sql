@@ -7,12 +7,12 @@ returns public.usage_events
 language plpgsql volatile set search_path = ''
 as $$
 declare
-  v_cost bigint := p_input + p_output;
+  v_cost bigint := private.weighted_tokens(p_generation, p_input, p_output);
   v_held bigint;
   v_period integer;
 begin
   update public.reservations r
-     set status = p_status, closed_at = now(), usage_event_id = case when v_cost > 0 then r.id end
+     set status = p_status, closed_at = now(), usage_event_id = case when p_input + p_output > 0 then r.id end
    where r.id = p_generation.id and r.status = 'held'
   returning r.amount into strict v_held;
   update public.balances b
@@ -25,11 +25,12 @@ begin
   update public.generations g
      set provenance = p_provenance, input_tokens = p_input, output_tokens = p_output,
          provider = p_generation.provider, upstream_id = p_generation.upstream_id,
+         input_floor = p_generation.input_floor, output_floor = p_generation.output_floor,
          reconcile_at = case when p_provenance = 'estimated' and p_generation.upstream_id is not null then now() end
    where g.id = p_generation.id;
   return row(
     p_generation.id, p_generation.subject_id, p_generation.subject_id, null, p_generation.source,
-    coalesce(p_generation.provider, 'unknown'), p_generation.model, 1, p_input, p_output, v_cost, v_cost,
+    coalesce(p_generation.provider, 'unknown'), p_generation.model, 1, p_input, p_output, p_input + p_output, v_cost,
     p_provenance, v_period, null, now(), now()
   )::public.usage_events;
 end

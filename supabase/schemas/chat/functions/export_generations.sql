@@ -11,7 +11,7 @@ begin
     select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at, page.id), '[]')
       from (
         select g.id, g.source, g.model, g.provider, g.upstream_id, g.input_estimate, g.provenance,
-               g.input_tokens, g.output_tokens, g.uncollected, g.created_at
+               g.input_tokens, g.output_tokens, g.uncollected, g.input_weight, g.output_weight, g.created_at
           from public.generations g
          where g.subject_id = v_user_id and (g.created_at, g.id) > (p_after_at, p_after_id)
          order by g.created_at, g.id

@@ -5,15 +5,30 @@ as $$
 -- Definer: the only writer of generations; no API role may write balances, holds or events itself.
 declare
   v_item record;
+  v_weight public.model_weights;
+  v_available bigint;
+  v_amount bigint;
+  v_least bigint;
   v_generation public.generations;
   v_balance public.balances;
   v_status text;
+  v_problem text;
   v_output bigint;
   v_subjects uuid[];
   v_answer jsonb;
   v_answers jsonb[] := '{}';
   v_events public.usage_events[] := '{}';
+  v_has_pool boolean;
 begin
+  -- What was given up for lost is corrected, which takes the pool, and the pool comes before the balances.
+  select coalesce(bool_or(
+           (select r.status from public.reservations r where r.id = (i ->> 'hold')::uuid) = 'lost'
+         ), false)
+    into v_has_pool
+    from jsonb_array_elements(p_items) i where i ->> 'op' = 'settle';
+  if v_has_pool then
+    perform from public.budgets where subject_kind = 'user' for update;
+  end if;
   select array_agg(distinct s.subject_id) into v_subjects
     from (
       select coalesce(g.subject_id, i.id, e.user_id) as subject_id
@@ -38,11 +53,13 @@ begin
         jsonb_to_recordset(p_items) as (
           op text, id uuid, session_id uuid, api_key_id uuid, google_subject text, hold uuid, source text, model text,
           input_estimate bigint, output_tokens bigint, idempotency_key text, request_hash text, provider text,
-          upstream_id text, provenance text, input_tokens bigint
+          upstream_id text, provenance text, input_tokens bigint, streamed boolean, input_seen bigint,
+          output_seen bigint, input_floor bigint, output_floor bigint
         )
       ) with ordinality as i(
         op, id, session_id, api_key_id, google_subject, hold, source, model, input_estimate, output_tokens,
-        idempotency_key, request_hash, provider, upstream_id, provenance, input_tokens, ord
+        idempotency_key, request_hash, provider, upstream_id, provenance, input_tokens, streamed, input_seen,
+        output_seen, input_floor, output_floor, ord
       )
       left join private.external_identities e on e.provider = 'google' and e.subject = i.google_subject
      order by i.ord
@@ -50,16 +67,24 @@ begin
     v_answer := null;
     if v_item.op = 'reserve' then
       select b.* into v_balance from public.balances b where b.subject_id = v_item.user_id;
-      v_output := least(
-        v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved - v_item.input_estimate
+      v_problem := private.credential_problem(v_item.user_id, v_item.session_id, v_item.api_key_id, 'chat');
+      v_available := v_balance.allocated - v_balance.used - v_balance.reserved;
+      v_weight := private.find_model_weight(v_item.model);
+      v_generation := null;
+      v_generation.input_weight := coalesce(v_weight.input_weight, 1);
+      v_generation.output_weight := coalesce(v_weight.output_weight, 1);
+      v_output := private.affordable_tokens(
+        v_item.output_tokens, v_available - v_item.input_estimate * v_generation.input_weight, v_generation.output_weight
       );
+      v_amount := private.weighted_tokens(v_generation, v_item.input_estimate, v_output);
+      -- Some answers, such as embeddings, have no tokens; all others have one at least.
+      v_least := private.weighted_tokens(v_generation, v_item.input_estimate, least(v_item.output_tokens, 1));
       v_answer := case
         when v_item.google_subject is not null and v_item.user_id is null then '{"code": "USER_NOT_FOUND"}'
-        when v_balance.subject_id is null
-          or not private.is_credential_valid(v_item.user_id, v_item.session_id, v_item.api_key_id) then '{"code": "INVALID_TOKEN"}'
-        when v_output < 1 then jsonb_build_object(
-          'code', 'INSUFFICIENT_TOKENS', 'requested', v_item.input_estimate + 1,
-          'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
+        when v_balance.subject_id is null then '{"code": "INVALID_TOKEN"}'
+        when v_problem is not null then jsonb_build_object('code', v_problem)
+        when v_available < v_least then jsonb_build_object(
+          'code', 'INSUFFICIENT_TOKENS', 'requested', v_least, 'remaining', v_available
         )
       end;
       if v_answer is null and v_item.idempotency_key is not null then
@@ -82,16 +107,21 @@ begin
       end if;
       if v_answer is null then
         update public.balances b
-           set reserved = b.reserved + v_item.input_estimate + v_output, updated_at = now()
-         where b.subject_id = v_item.user_id
-           and b.allocated - b.used - b.reserved >= v_item.input_estimate + v_output
+           set reserved = b.reserved + v_amount, updated_at = now()
+         where b.subject_id = v_item.user_id and b.allocated - b.used - b.reserved >= v_amount
         returning b.* into strict v_balance;
         insert into public.reservations (id, subject_id, amount, model, prompt_count, expires_at)
         values (
-          v_item.hold, v_item.user_id, v_item.input_estimate + v_output, v_item.model, 1, now() + interval '5 minutes'
+          v_item.hold, v_item.user_id, v_amount, v_item.model, 1, now() + interval '5 minutes'
         );
-        insert into public.generations (id, subject_id, source, model, input_estimate)
-        values (v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate);
+        -- With its weights, which hold for all of the request, whatever becomes of the model's.
+        insert into public.generations (
+          id, subject_id, source, model, input_estimate, streamed, input_weight, output_weight
+        )
+        values (
+          v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate,
+          coalesce(v_item.streamed, false), v_generation.input_weight, v_generation.output_weight
+        );
         v_answer := jsonb_build_object(
           'output_tokens', v_output, 'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
         );
@@ -102,23 +132,31 @@ begin
       select b.* into v_balance from public.balances b where b.subject_id = v_generation.subject_id;
       v_generation.provider := coalesce(v_item.provider, v_generation.provider);
       v_generation.upstream_id := coalesce(v_item.upstream_id, v_generation.upstream_id);
+      v_generation.input_floor := coalesce(v_item.input_floor, v_generation.input_floor);
+      v_generation.output_floor := coalesce(v_item.output_floor, v_generation.output_floor);
       if v_status is null then
         v_answer := '{"code": "RESERVATION_NOT_FOUND"}';
       elsif v_item.op = 'extend' and v_status <> 'held' then
         v_answer := '{"code": "RESERVATION_SETTLED"}';
       elsif v_item.op = 'extend' then
-        -- Also with nothing to add: a running stream says that it is still there, and what upstream calls it.
-        v_output := least(v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved);
+        -- Also with nothing to add: a running stream says that it is still there, and how far it has come.
+        v_output := private.affordable_tokens(
+          v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved, v_generation.output_weight
+        );
+        v_amount := private.weighted_tokens(v_generation, 0, v_output);
         update public.balances b
-           set reserved = b.reserved + v_output, updated_at = now()
+           set reserved = b.reserved + v_amount, updated_at = now()
          where b.subject_id = v_generation.subject_id and v_output > 0;
+        -- Not at every note, as its expiry is in two indexes.
         update public.reservations r
-           set amount = r.amount + v_output, expires_at = now() + interval '5 minutes'
-         where r.id = v_item.hold;
+           set amount = r.amount + v_amount, expires_at = now() + interval '5 minutes'
+         where r.id = v_item.hold and (v_output > 0 or r.expires_at < now() + interval '4 minutes');
         update public.generations g
-           set provider = v_generation.provider, upstream_id = v_generation.upstream_id
-         where g.id = v_item.hold
-           and (g.provider, g.upstream_id) is distinct from (v_generation.provider, v_generation.upstream_id);
+           set provider = v_generation.provider, upstream_id = v_generation.upstream_id,
+               input_seen = coalesce(v_item.input_seen, g.input_seen),
+               output_seen = coalesce(v_item.output_seen, g.output_seen),
+               input_floor = v_generation.input_floor, output_floor = v_generation.output_floor
+         where g.id = v_item.hold;
         v_answer := jsonb_build_object('output_tokens', v_output);
       elsif v_item.op = 'settle' then
         -- Only the first settlement counts: one that is sent again finds the hold closed.
@@ -131,9 +169,22 @@ begin
           delete from private.idempotency_keys k
            where k.subject_id = v_generation.subject_id and k.answer = jsonb_build_object('hold', v_item.hold);
           perform private.close_generation(v_generation, 'released', null, 0, 0);
+        elsif v_status = 'lost' and v_generation.provenance = 'estimated'
+          and exists (select from public.users u where u.id = v_generation.subject_id) then
+          -- A server that was out of reach for long knows what its stream came to; the hold was only an estimate of it.
+          if not v_has_pool then
+            raise sqlstate '40001' using message = 'a hold was given up for lost at the same time';
+          end if;
+          v_generation.reconcile_at := case
+            when v_item.provenance = 'estimated' and v_generation.upstream_id is not null then now()
+          end;
+          perform private.change_settlement(
+            v_generation, v_item.provenance, v_item.input_tokens, v_item.output_tokens, 'system:late_settlement'
+          );
+          update public.reservations r set status = 'settled' where r.id = v_item.hold;
         end if;
         select jsonb_build_object(
-                 'tokens_used', g.input_tokens + g.output_tokens, 'remaining', b.allocated - b.used - b.reserved
+                 'tokens_used', private.weighted_tokens(g, g.input_tokens, g.output_tokens), 'remaining', b.allocated - b.used - b.reserved
                )
           into strict v_answer
           from public.generations g join public.balances b on b.subject_id = g.subject_id
@@ -153,4 +204,4 @@ end
 $$;
 grant execute on function public.meter_chat(jsonb) to service_role;
 comment on function public.meter_chat(jsonb) is
-  'Takes, extends and settles holds of chat requests in one transaction. Takes an array of {op: reserve, id, session_id | api_key_id or google_subject, hold, source, model, input_estimate, output_tokens, idempotency_key, request_hash}, {op: extend, hold, output_tokens, provider, upstream_id} and {op: settle, hold, input_tokens, output_tokens, provenance, provider, upstream_id}; returns an array in the same order: {output_tokens, remaining}, {output_tokens}, {tokens_used, remaining}, or {code, …} where the item was refused.';
+  'Takes, extends and settles holds of chat requests in one transaction. Takes an array of {op: reserve, id, session_id | api_key_id or google_subject, hold, source, model, streamed, input_estimate, output_tokens, idempotency_key, request_hash}, {op: extend, hold, output_tokens, input_seen, output_seen, input_floor, output_floor, provider, upstream_id} and {op: settle, hold, input_tokens, output_tokens, provenance, input_floor, output_floor, provider, upstream_id}; returns an array in the same order: {output_tokens, remaining}, {output_tokens}, {tokens_used, remaining}, or {code, …} where the item was refused.';

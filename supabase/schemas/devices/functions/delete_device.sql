@@ -10,22 +10,7 @@ declare
 begin
   perform from public.budgets where subject_kind = 'device' for update;
   v_before := private.lock_device(p_device_id);
-  update public.devices
-     set deleted_at = now(), fingerprint_hash = null, token_version = token_version + 1
-   where id = p_device_id;
-
-  -- Its holds end with it; what it used stays in the books.
-  with released as (
-    update public.reservations set status = 'expired', closed_at = now()
-     where subject_id = p_device_id and status = 'held' returning amount
-  )
-  update public.balances set reserved = reserved - (select coalesce(sum(amount), 0) from released)
-   where subject_id = p_device_id
-  returning allocated - used - reserved into v_unused;
-  if v_unused > 0 then
-    perform private.change_allocation(p_device_id, -v_unused, 'adjustment', v_actor, 'device deleted');
-    update public.budgets set allocated = allocated - v_unused, updated_at = now() where subject_kind = 'device';
-  end if;
+  v_unused := private.close_device(p_device_id, v_actor, 'device deleted');
   perform private.audit(
     v_actor, p_actor ->> 'request_id', 'delete_device', 'device:' || p_device_id, v_before,
     jsonb_build_object('returned', v_unused)

@@ -10,7 +10,7 @@ begin
   with item as materialized (
     select r.ord, r.id as user_id, r.name, r.properties, gen_random_uuid() as event_id,
            coalesce(timestamptz 'epoch' + r.timestamp_ms * interval '1 millisecond', now()) as occurred_at,
-           private.is_credential_valid(r.id, r.session_id, r.api_key_id) as live
+           private.credential_problem(r.id, r.session_id, r.api_key_id, 'usage:write') as problem
       from rows from (
         jsonb_to_recordset(p_items) as (
           id uuid, session_id uuid, api_key_id uuid, name text, properties jsonb, timestamp_ms bigint
@@ -19,7 +19,7 @@ begin
   ),
   judged as materialized (
     select i.*, case
-        when not i.live then 'INVALID_TOKEN'
+        when i.problem is not null then i.problem
         when i.occurred_at > now() + interval '5 minutes'
           or i.occurred_at < private.usage_horizon(p_retention_months) then 'TIMESTAMP_OUT_OF_RANGE'
       end as code

@@ -5,7 +5,7 @@ returns jsonb
 language plpgsql stable set search_path = '' set timezone = 'UTC'
 as $$
 declare
-  v_user_id uuid := public.require_current_user();
+  v_user_id uuid := public.require_current_user('usage:read');
   v_range record;
 begin
   select * into v_range from public.usage_range(p_from, p_to, p_time_zone);

@@ -3,7 +3,7 @@ returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
 declare
-  v_user_id uuid := public.require_current_user();
+  v_user_id uuid := public.require_current_user('usage:read');
 begin
   return (
     select jsonb_build_object(

@@ -5,7 +5,7 @@ returns jsonb
 language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
 as $$
 declare
-  v_user_id uuid := public.require_current_user();
+  v_user_id uuid := public.require_current_user('usage:read');
   v_at timestamptz;
   v_kind text := coalesce(p_after_kind, '');
   v_id uuid := coalesce(p_after_id, '00000000-0000-0000-0000-000000000000');

@@ -31,11 +31,19 @@ begin
         select subject_id, sum(amount) as total from public.reservations where status = 'held' group by subject_id
       ) r using (subject_id)
   ),
+  full_days as (
+    select subject_id, day from private.rollup_names group by subject_id, day having count(*) >= private.rollup_name_limit()
+  ),
   events as (
-    select subject_id, date_bin('15 minutes', occurred_at, 'epoch') as bucket, provider, model, source,
+    select e.subject_id, date_bin('15 minutes', e.occurred_at, 'epoch') as bucket,
+           case when f.day is null or n.day is not null then e.provider else 'other' end as provider,
+           case when f.day is null or n.day is not null then e.model else 'other' end as model, e.source,
            count(*) as events, sum(prompt_count) as prompts, sum(input_tokens) as input_tokens,
            sum(output_tokens) as output_tokens, sum(total_tokens) as total_tokens, sum(cost) as cost
-      from public.usage_events
+      from public.usage_events e
+      left join full_days f on f.subject_id = e.subject_id and f.day = (e.occurred_at at time zone 'UTC')::date
+      left join private.rollup_names n
+        on n.subject_id = f.subject_id and n.day = f.day and n.provider = e.provider and n.model = e.model
      group by 1, 2, 3, 4, 5
   ),
   rollups as (
@@ -90,7 +98,7 @@ begin
     select g.id as subject_id,
            case r.status
              when 'held' then 0
-             else g.input_tokens + g.output_tokens - g.uncollected + coalesce(c.amount, 0)
+             else private.weighted_tokens(g, g.input_tokens, g.output_tokens) - g.uncollected + coalesce(c.amount, 0)
            end::numeric as stated,
            coalesce(e.cost, 0) as proven
       from public.generations g

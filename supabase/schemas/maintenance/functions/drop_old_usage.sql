@@ -22,6 +22,10 @@ begin
     execute format('drop table private.%I', v_partition);
     v_dropped := v_dropped + 1;
   end loop;
+  if v_dropped > 0 then
+    delete from private.rollup_names n
+     where n.day < (select min(p.lower_bound) at time zone 'UTC' from private.usage_partitions() p);
+  end if;
   return v_dropped;
 end
 $$;

@@ -3,6 +3,7 @@ returns void
 language plpgsql volatile set search_path = ''
 as $$
 begin
+  p_events := private.fold_names(p_events);
   insert into public.usage_rollups as r (
     subject_id, bucket, provider, model, source, events, prompts, input_tokens, output_tokens, total_tokens, cost
   )

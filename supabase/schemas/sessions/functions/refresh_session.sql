@@ -21,27 +21,26 @@ begin
     return jsonb_build_object('outcome', 'unknown');
   end if;
 
-  if v_token.used_at is null then
-    update private.refresh_tokens set used_at = now(), successor_hash = v_successor_hash where token_hash = v_hash;
-    insert into private.refresh_tokens (token_hash, session_id, expires_at)
-    values (v_successor_hash, v_session.id, v_expires_at);
-    update private.sessions set last_used_at = now(), expires_at = v_expires_at where id = v_session.id;
-    return jsonb_build_object('outcome', 'refreshed') || private.session_json(v_session.id);
-  end if;
-
-  -- Two requests of one client may carry the same token, or an answer may be lost: both get the same successor,
-  -- as long as nobody has used that one.
-  if v_token.used_at > now() - interval '10 seconds' and v_token.successor_hash = v_successor_hash and exists (
+  -- While nobody has used its successor, nobody is known to have it: the answer was lost, or several requests of one
+  -- client carry the same token. Afterwards one of two holders is a thief.
+  if v_token.used_at is not null and not exists (
     select from private.refresh_tokens t where t.token_hash = v_token.successor_hash and t.used_at is null
   ) then
-    return jsonb_build_object('outcome', 'refreshed') || private.session_json(v_session.id);
+    delete from private.sessions where id = v_session.id;
+    perform private.audit('system:sessions', null, 'refresh_token_reused', 'user:' || v_session.user_id, null, null);
+    return jsonb_build_object('outcome', 'reused');
   end if;
 
-  delete from private.sessions where id = v_session.id;
-  perform private.audit('system:sessions', null, 'refresh_token_reused', 'user:' || v_session.user_id, null, null);
-  return jsonb_build_object('outcome', 'reused');
+  -- Under another secret the successor is another one, and takes the place of the first: there is one lineage.
+  delete from private.refresh_tokens where token_hash = v_token.successor_hash and token_hash <> v_successor_hash;
+  update private.refresh_tokens set used_at = now(), successor_hash = v_successor_hash where token_hash = v_hash;
+  insert into private.refresh_tokens (token_hash, session_id, expires_at)
+  values (v_successor_hash, v_session.id, v_expires_at)
+  on conflict (token_hash) do update set expires_at = excluded.expires_at;
+  update private.sessions set last_used_at = now(), expires_at = v_expires_at where id = v_session.id;
+  return jsonb_build_object('outcome', 'refreshed') || private.session_json(v_session.id);
 end
 $$;
 grant execute on function public.refresh_session(text, text, integer) to service_role;
 comment on function public.refresh_session(text, text, integer) is
-  'Exchanges a refresh token for its successor (both as SHA-256 in hex). Returns {outcome: refreshed, session_id, user}, unknown, or reused: then the session has been ended.';
+  'Exchanges a refresh token for its successor (both as SHA-256 in hex), also again while that was never used. Returns {outcome: refreshed, session_id, user}, unknown, or reused: then the session has been ended.';

@@ -10,7 +10,7 @@ as $$
            )
          ), '[]')
     from (
-      select r.*, private.is_credential_valid(r.id, r.session_id, r.api_key_id) as live
+      select r.*, private.credential_problem(r.id, r.session_id, r.api_key_id, 'settings') is null as live
         from rows from (
           jsonb_to_recordset(p_listeners) as (
             id uuid, session_id uuid, api_key_id uuid, version bigint, allocated bigint, used bigint, reserved bigint

@@ -6,7 +6,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes settings, which no API role may.
 declare
-  v_user_id uuid := private.lock_user(p_caller);
+  v_user_id uuid := private.lock_user(p_caller, 'settings');
   v_won jsonb;
   v_overruled jsonb;
 begin

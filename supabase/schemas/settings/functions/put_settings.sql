@@ -6,7 +6,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes settings, which no API role may.
 declare
-  v_user_id uuid := private.lock_user(p_caller);
+  v_user_id uuid := private.lock_user(p_caller, 'settings');
 begin
   -- Returned, not raised: the document must not get into the database's log.
   if p_versions is not null and not (

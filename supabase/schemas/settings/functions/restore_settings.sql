@@ -4,7 +4,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes settings, which no API role may.
 declare
-  v_user_id uuid := private.lock_user(p_caller);
+  v_user_id uuid := private.lock_user(p_caller, 'settings');
   v_settings jsonb;
 begin
   select v.settings into v_settings

@@ -4,7 +4,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: events are append-only for every API role.
 declare
-  v_user_id uuid := private.require_user(p_caller);
+  v_user_id uuid := private.require_user(p_caller, 'usage:write');
   v_event public.usage_events;
 begin
   -- Only observed events have ids that say when they happened; what was debited has another and is not found here.

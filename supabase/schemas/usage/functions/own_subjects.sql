@@ -6,7 +6,7 @@ language sql stable set search_path = ''
 as $$
   select array_agg(subject_id)
     from (
-      select public.require_current_user() as subject_id
+      select public.require_current_user('usage:read') as subject_id
       union all
       select d.id from public.devices d where d.user_id = (select public.current_user_id())
     ) own

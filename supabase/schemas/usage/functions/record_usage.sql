@@ -20,7 +20,7 @@ declare
 begin
   perform private.hold_users(p_items);
   for v_item in
-    select i.*, c.live, b.period, k.request_hash as earlier_hash, k.answer as earlier_answer,
+    select i.*, c.problem, b.period, k.request_hash as earlier_hash, k.answer as earlier_answer,
            private.usage_event_id(
              i.user_id, i.timestamp_ms,
              case when i.key is null then i.content else jsonb_build_array('key', i.key) end
@@ -46,7 +46,7 @@ begin
           ) p
       ) i
       left join lateral (
-        select private.is_credential_valid(i.user_id, i.session_id, i.api_key_id) as live
+        select private.credential_problem(i.user_id, i.session_id, i.api_key_id, 'usage:write') as problem
       ) c on true
       left join public.balances b on b.subject_id = i.user_id
       left join private.idempotency_keys k on k.subject_id = i.user_id and k.key = i.key
@@ -59,7 +59,7 @@ begin
       when v_position is not null then v_stored[v_position].answer
     end;
     v_code := case
-      when not v_item.live then 'INVALID_TOKEN'
+      when v_item.problem is not null then v_item.problem
       when v_item.total_tokens <> v_item.input_tokens + v_item.output_tokens then 'TOTAL_MISMATCH'
       when v_earlier is not null and coalesce(v_item.earlier_hash, v_stored[v_position].request_hash) <> v_hash
         then 'IDEMPOTENCY_MISMATCH'

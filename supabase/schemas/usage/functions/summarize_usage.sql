@@ -11,6 +11,8 @@ declare
   v_unit text := (select g from unnest(p_group_by) g where g in ('day', 'week', 'month') limit 1);
   v_periods date[];
   v_starts timestamptz[];
+  -- How many groups make 10,000 rows.
+  v_groups integer;
   v_answer jsonb;
 begin
   select * into v_range from public.usage_range(p_from, p_to, p_time_zone);
@@ -23,6 +25,7 @@ begin
         ('1 ' || v_unit)::interval
       ) as p(day);
   end if;
+  v_groups := 10000 / coalesce(cardinality(v_periods), 1);
 
   with sums as materialized (
     -- The rollups are read once, by the key they are kept under.
@@ -38,16 +41,31 @@ begin
        and r.bucket >= v_range.range_from and r.bucket < v_range.range_to
      group by 1, 2, 3, 4, 5
   ),
-  cells as materialized (
+  named as materialized (
     select coalesce(s.period, 0) as period,
            jsonb_build_array(
              s.provider, s.model, s.source,
              case when 'device' = any (p_group_by) then d.id end,
              case when 'user' = any (p_group_by) then coalesce(d.user_id, case when d.id is null then s.subject_id end) end
            ) as names,
-           sum(s.events) as events, sum(s.prompts) as prompts, sum(s.input_tokens) as input_tokens,
-           sum(s.output_tokens) as output_tokens, sum(s.total_tokens) as total_tokens, sum(s.cost) as cost
+           s.events, s.prompts, s.input_tokens, s.output_tokens, s.total_tokens, s.cost
       from sums s left join public.devices d on d.id = s.subject_id
+  ),
+  ranked as materialized (
+    select n.names, row_number() over (order by sum(n.events) desc, n.names) as rank, count(*) over () as groups
+      from named n group by n.names
+  ),
+  -- Where all of them would be too many rows, the rest is one group, marked by a sixth name.
+  cells as materialized (
+    select n.period,
+           case when r.groups <= v_groups or r.rank < v_groups then n.names else jsonb_build_array(
+             case when 'provider' = any (p_group_by) then 'other' end,
+             case when 'model' = any (p_group_by) then 'other' end,
+             case when 'source' = any (p_group_by) then 'other' end, null, null, true
+           ) end as names,
+           sum(n.events) as events, sum(n.prompts) as prompts, sum(n.input_tokens) as input_tokens,
+           sum(n.output_tokens) as output_tokens, sum(n.total_tokens) as total_tokens, sum(n.cost) as cost
+      from named n join ranked r on r.names = n.names
      group by 1, 2
   ),
   periods as materialized (
@@ -61,9 +79,6 @@ begin
     select jsonb_build_array(null, null, null, null, null)
      where not p_group_by && '{provider,model,source,device,user}'
   ),
-  size as materialized (
-    select (select count(*) from periods) * (select count(*) from groups) as rows
-  ),
   series as (
     select case when v_unit is not null then jsonb_build_object(v_unit, p.day) else '{}' end
              || coalesce((
@@ -71,6 +86,7 @@ begin
                  from unnest(array['provider', 'model', 'source', 'device', 'user']) with ordinality as n(name, position)
                 where n.name = any (p_group_by)
              ), '{}')
+             || case when jsonb_array_length(g.names) > 5 then '{"other": true}'::jsonb else '{}' end
              || jsonb_build_object(
                'events', coalesce(c.events, 0), 'prompts', coalesce(c.prompts, 0),
                'input_tokens', coalesce(c.input_tokens, 0), 'output_tokens', coalesce(c.output_tokens, 0),
@@ -80,11 +96,10 @@ begin
       from periods p
      cross join groups g
       left join cells c on c.period = p.period and c.names = g.names
-     where cardinality(p_group_by) > 0 and (select rows from size) <= 10000
+     where cardinality(p_group_by) > 0
   )
   select jsonb_build_object(
     'from', v_range.range_from, 'to', v_range.range_to, 'time_zone', p_time_zone,
-    'rows', (select rows from size),
     'totals', (
       select jsonb_build_object(
         'events', coalesce(sum(c.events), 0), 'prompts', coalesce(sum(c.prompts), 0),
@@ -92,15 +107,11 @@ begin
         'total_tokens', coalesce(sum(c.total_tokens), 0), 'cost', coalesce(sum(c.cost), 0)
       ) from cells c
     ),
-    'series', (select coalesce(jsonb_agg(s.item order by s.period, s.names), '[]') from series s)
+    'series', (select coalesce(jsonb_agg(s.item order by s.period, jsonb_array_length(s.names), s.names), '[]') from series s)
   ) into v_answer;
-
-  if (v_answer ->> 'rows')::bigint > 10000 then
-    raise sqlstate 'PT400' using message = 'SUMMARY_TOO_LARGE';
-  end if;
-  return v_answer - 'rows';
+  return v_answer;
 end
 $$;
 grant execute on function public.summarize_usage(text, text, text, text[], uuid[]) to authenticated;
 comment on function public.summarize_usage(text, text, text, text[], uuid[]) is
-  'Returns usage of the caller and their devices in a range, from the rollups: {from, to, time_zone, totals, series}, grouped by any of day, week, month (one of them), provider, model, source, device, user; periods without use are there with zeros. Raises RANGE_NOT_VALID, SUMMARY_TOO_LARGE beyond 10,000 rows.';
+  'Returns usage of the caller and their devices in a range, from the rollups: {from, to, time_zone, totals, series}, grouped by any of day, week, month (one of them), provider, model, source, device, user; periods without use are there with zeros. Of more than 10,000 rows the groups used least are one, marked by other. Raises RANGE_NOT_VALID.';

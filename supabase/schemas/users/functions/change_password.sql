@@ -1,4 +1,6 @@
-create or replace function public.change_password(p_caller jsonb, p_password_hash text, p_verified_hash text default null)
+create or replace function public.change_password(
+  p_caller jsonb, p_password_hash text, p_verified_hash text default null, p_revoke_keys boolean default false
+)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
@@ -22,10 +24,11 @@ begin
   delete from private.password_resets where user_id = v_user_id;
   return jsonb_build_object(
     'ended', private.end_sessions(v_user_id, (p_caller ->> 'session_id')::uuid),
+    'api_keys', private.keys_after_password(v_user_id, p_revoke_keys),
     'email', (select u.email from public.users u where u.id = v_user_id)
   );
 end
 $$;
-grant execute on function public.change_password(jsonb, text, text) to service_role;
-comment on function public.change_password(jsonb, text, text) is
-  'Sets the password where it still is the verified one, or the first one where none was verified, and ends every other session and mailed links. Returns {ended, email}; raises INVALID_CREDENTIALS, and PROOF_REQUIRED for the first one.';
+grant execute on function public.change_password(jsonb, text, text, boolean) to service_role;
+comment on function public.change_password(jsonb, text, text, boolean) is
+  'Sets the password where it still is the verified one, or the first one where none was verified, and ends every other session, mailed links and, where wished, the API keys. Returns {ended, api_keys, email}: those that go on, and whose they are; raises INVALID_CREDENTIALS, and PROOF_REQUIRED for the first one.';

@@ -15,14 +15,11 @@ begin
   perform private.require_user(p_caller);
   perform private.require_fresh(p_caller);
 
-  -- A debit under way holds its device's balance: none records the person after their name was taken out.
-  perform from public.balances b
-    where b.subject_id in (select d.id from public.devices d where d.user_id = v_user_id)
-    order by b.subject_id for update;
-  update public.devices set user_id = null where user_id = v_user_id;
-  update public.usage_events set user_id = null, url = null
-   where user_id = v_user_id and user_id is distinct from subject_id;
+  -- The long part first, while nobody waits for it; and once more for what a device records meanwhile.
+  perform private.take_name_out_of_usage(v_user_id);
   update public.usage_events set url = null where subject_id = v_user_id and url is not null;
+  perform private.forget_devices(v_user_id, v_name);
+  perform private.take_name_out_of_usage(v_user_id);
 
   -- Only now, as everybody who registers waits for the pool.
   v_returned := private.close_balance(v_user_id, v_name);

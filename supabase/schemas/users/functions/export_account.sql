@@ -28,7 +28,7 @@ begin
         from private.api_keys k where k.user_id = v_user_id
     ),
     'tracker', (
-      select to_jsonb(c) - 'user_id' from public.tracker_counters c where c.user_id = v_user_id
+      select to_jsonb(c) - '{user_id,version,counted_on,day_prompts,day_tokens}'::text[] from public.tracker_counters c where c.user_id = v_user_id
     ),
     'known_addresses', (
       select coalesce(jsonb_agg(to_jsonb(row) order by row.last_login_at, row.address), '[]')

@@ -18,4 +18,4 @@ end
 $$;
 grant execute on function public.unlink_device(jsonb, uuid) to service_role;
 comment on function public.unlink_device(jsonb, uuid) is
-  'Takes a device off the caller''s account; it keeps its balance and its tokens. Returns {device_id, unlinked}; raises DEVICE_NOT_FOUND.';
+  'Takes a device off the caller''s account and ends its tokens; it keeps its balance, and comes back only to the caller. Returns {device_id, unlinked}; raises DEVICE_NOT_FOUND.';

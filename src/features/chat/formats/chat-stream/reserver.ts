@@ -1,10 +1,13 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { GoogleAccessTokens } from '../../../../auth/google-access-tokens.js';
+import { getOptionalUser } from '../../../../auth/guards/user-guard.js';
+import { admit } from '../../../../auth/limits/rate-limits.js';
 import { type SignUp, toSignUpArguments } from '../../../../auth/sign-up/sign-up.js';
-import type { Caller } from '../../../../platform/database/client/caller.js';
 import { AnyResult, type Database } from '../../../../platform/database/client/database.js';
 import { ApiError } from '../../../../platform/errors.js';
 import type { CompletionJob } from '../../completion.js';
 import type { ChatMeter } from '../../metering/chat-meter.js';
+import { toPayingSubject } from '../../metering/limited-meter.js';
 
 /** What finding out who pays takes. */
 export interface ReserverServices {
@@ -20,9 +23,12 @@ async function createGoogleReserver(
   services: ReserverServices,
   meter: ChatMeter,
   accessToken: string,
+  request: FastifyRequest,
+  reply: FastifyReply,
 ): Promise<Reserve> {
-  const identity = await services.googleAccessTokens.verify(accessToken);
+  const identity = await services.googleAccessTokens.verify(accessToken, request);
   const payer = { google_subject: identity.subject };
+  await admit(request, reply, [toPayingSubject(payer)]);
   return async (reservation) => {
     try {
       return await meter.reserve(payer, reservation);
@@ -38,15 +44,17 @@ async function createGoogleReserver(
 /**
  * Returns the function that takes a hold from the balance of whoever pays: the user of the request's bearer token, or
  * the owner of the Google access token in its body.
- * @throws {ApiError} MISSING_TOKEN, INVALID_ACCESS_TOKEN, GOOGLE_DISABLED
+ * @throws {ApiError} MISSING_TOKEN, INVALID_ACCESS_TOKEN, RATE_LIMITED, GOOGLE_DISABLED
  */
 export async function createReserver(
   services: ReserverServices,
   meter: ChatMeter,
-  user: Caller | undefined,
   accessToken: string | undefined,
+  request: FastifyRequest,
+  reply: FastifyReply,
 ): Promise<Reserve> {
+  const user = getOptionalUser(request);
   if (user !== undefined) return (reservation) => meter.reserve(user, reservation);
   if (accessToken === undefined) throw new ApiError('MISSING_TOKEN');
-  return createGoogleReserver(services, meter, accessToken);
+  return createGoogleReserver(services, meter, accessToken, request, reply);
 }

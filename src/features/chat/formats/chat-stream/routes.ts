@@ -1,20 +1,15 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import type { FastifyRequest } from 'fastify';
-import { acceptUser, getOptionalUser } from '../../../../auth/guards/user-guard.js';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { acceptUser } from '../../../../auth/guards/user-guard.js';
 import { parseIdempotencyKey } from '../../../../metering/idempotency-key.js';
 import { errors } from '../../../../platform/http/error-schema.js';
 import { describeRoutes } from '../../../../platform/http/route-defaults.js';
-import {
-  type ChatServices,
-  type CompletionJob,
-  type ResponseFormat,
-  requireChat,
-  serveCompletion,
-} from '../../completion.js';
+import type { Codec } from '../../codec.js';
+import { type ChatServices, type CompletionJob, requireChat, serveCompletion } from '../../completion.js';
 import type { Settlement } from '../../metering/chat-meter.js';
 import { ANONYMOUS_BODY_LIMIT_BYTES, limitAnonymousBodies } from '../../request/body-limits.js';
 import { formatEvent } from '../../stream/sse.js';
-import { createLengthChunk, DONE, OPENAI_DECODER } from '../openai/format.js';
+import { COMPLETION_CODEC, createLengthChunk, DONE } from '../openai/codec.js';
 import { toUpstreamMessage } from './messages.js';
 import { createReserver, type ReserverServices } from './reserver.js';
 import { ChatAnswerSchema, type ChatRequest, ChatRequestSchema, EventStreamSchema } from './schemas.js';
@@ -28,9 +23,9 @@ function createTokenUpdate({ remaining, tokensUsed }: Settlement, isCut: boolean
 }
 
 /** Builds contract 4's answers for a model: every chunk as it came, then the balance, then the end. */
-function createChatStreamFormat(model: string): ResponseFormat {
+function createChatStreamCodec(model: string): Codec {
   return {
-    ...OPENAI_DECODER,
+    ...COMPLETION_CODEC,
     shouldForward: () => true,
     finalEvents: ({ stopReason, report, settlement }) => {
       const isCut = stopReason?.kind === 'quota';
@@ -70,10 +65,11 @@ async function createJob(
   services: ReserverServices,
   chat: ChatServices,
   request: FastifyRequest,
+  reply: FastifyReply,
   received: ChatRequest,
 ): Promise<CompletionJob> {
   const accessToken = received.access_token ?? undefined;
-  const reserve = await createReserver(services, chat.meter, getOptionalUser(request), accessToken);
+  const reserve = await createReserver(services, chat.meter, accessToken, request, reply);
   const model = chat.models.choose(received.model ?? undefined);
   return {
     source: 'chat',
@@ -83,7 +79,7 @@ async function createJob(
     body: toUpstreamFields(received),
     isStreaming: received.stream ?? true,
     idempotencyKey: parseIdempotencyKey(request, undefined),
-    format: createChatStreamFormat(model),
+    codec: createChatStreamCodec(model),
   };
 }
 
@@ -91,11 +87,12 @@ async function createJob(
 export const chatStreamRoutes: FastifyPluginAsyncTypebox<ChatStreamRoutesOptions> = async (app, services) => {
   describeRoutes(app, { tags: ['Chat'] });
   // Without a bearer token the body has to say who asks.
-  acceptUser(app);
+  acceptUser(app, 'chat');
 
   app.post(
     '/chat/stream',
     {
+      config: { spendsTokens: true },
       bodyLimit: services.bodyLimitBytes,
       preParsing: limitAnonymousBodies(Math.min(ANONYMOUS_BODY_LIMIT_BYTES, services.bodyLimitBytes)),
       schema: {
@@ -115,7 +112,7 @@ export const chatStreamRoutes: FastifyPluginAsyncTypebox<ChatStreamRoutesOptions
     },
     async (request, reply) => {
       const chat = requireChat(services.chat);
-      const job = await createJob(services, chat, request, request.body);
+      const job = await createJob(services, chat, request, reply, request.body);
       return serveCompletion(chat, job, request, reply);
     },
   );

@@ -1,6 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
-import { ApiError, type ErrorCode } from '../../../../platform/errors.js';
+import type { ApiError, ErrorCode } from '../../../../platform/errors.js';
 import { answerError, normalizeError } from '../../../../platform/http/error-handler.js';
+import { toNamedError } from '../named-error.js';
 
 /** Our codes as OpenAI's clients know them; the others are sent in lower case. */
 const CODES: Partial<Record<ErrorCode, string>> = {
@@ -24,26 +25,6 @@ export function isOpenAiPath(url: string): boolean {
 function toParam({ code, extras }: ApiError): string | null {
   if (code === 'MODEL_NOT_ALLOWED' || code === 'MODEL_NOT_FOUND') return 'model';
   return typeof extras['param'] === 'string' ? extras['param'] : null;
-}
-
-/** Returns a validation error that names the member at fault: `tools[0].type`. */
-function toNamedError({ validation }: FastifyError): ApiError | undefined {
-  const [first] = validation ?? [];
-  if (first === undefined) return undefined;
-  const path = first.instancePath
-    .slice(1)
-    .split('/')
-    .filter((step) => step !== '');
-  const { additionalProperty: unknown, missingProperty: missing } = first.params;
-  const member = [unknown, missing].find((name) => typeof name === 'string');
-  const param = [...path, ...(typeof member === 'string' ? [member] : [])]
-    .map((step) => (/^[0-9]+$/.test(step) ? `[${step}]` : `.${step}`))
-    .join('')
-    .replace(/^\./, '');
-  if (param === '') return undefined;
-  const problem = unknown === undefined ? (first.message ?? 'is not valid') : 'is not a field that is known here';
-  const sentence = missing === undefined ? `${param} ${problem}` : `${param} is missing`;
-  return new ApiError('VALIDATION_FAILED', { sentence, extras: { param } });
 }
 
 function toErrorType(error: ApiError): string {

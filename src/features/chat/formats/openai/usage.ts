@@ -1,5 +1,5 @@
+import { type Fields, toFields } from '../../json-fields.js';
 import { type Counts, greatest, mergeCounts, NO_COUNTS, parseCount } from '../../metering/evidence.js';
-import { type Fields, toFields } from './fields.js';
 
 /** Returns the greatest count of those under any of the names. */
 const readCount = (fields: Fields, ...names: readonly string[]) =>
