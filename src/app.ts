@@ -82,7 +82,7 @@ export async function buildApp(
   // The oldest, so that what was derived stays what it was when a new secret is put in front.
   const secret = secrets.at(-1) ?? '';
   const { retentionMonths } = config.usage;
-  const { defaultTokens: defaultUserTokens } = config.users;
+  const { signUp } = config;
   const googleAccessTokens = createGoogleAccessTokens(config.signIn.googleAccessTokens);
   const billing = await createBilling(database, config.stripe);
   const app = createServer(config.http, logger);
@@ -105,15 +105,20 @@ export async function buildApp(
   await app.register(async (api) => {
     markAsApi(api);
     await api.register(auth, { database, config, secret, googleAccessTokens });
-    await api.register(users, { database, callerDatabase, cancelBilling: billing.cancel });
+    await api.register(users, {
+      database,
+      callerDatabase,
+      cancelBilling: billing.cancel,
+      publicUrl: config.http.publicUrl,
+    });
     await api.register(settings, { database, callerDatabase, onDrain: readiness.onDrain });
     await api.register(devices, { database, callerDatabase, config: config.devices });
     await api.register(tracker, { database, config: config.tracker });
     await api.register(usage, { database, callerDatabase, retentionMonths });
     await api.register(events, { database, callerDatabase, retentionMonths });
-    await api.register(chat, { database, config: config.chat, defaultUserTokens, googleAccessTokens });
+    await api.register(chat, { database, config: config.chat, signUp, googleAccessTokens });
     await api.register(subscriptions, { database, callerDatabase, payments: billing.payments });
-    await api.register(admin, { database, defaultUserTokens, config: config.admin });
+    await api.register(admin, { database, signUp, publicUrl: config.http.publicUrl, config: config.admin });
   });
   await app.register(async (root) => {
     rejectApiPrefix(root);

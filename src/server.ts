@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { buildApp } from './app.js';
+import { listSignUpNotices } from './auth/sign-up/start-notices.js';
 import { startBackgroundJobs } from './background-jobs.js';
 import { type Config, parseConfig } from './config/config.js';
 import { loadEnvironmentFile } from './config/environment-file.js';
@@ -45,6 +46,7 @@ async function serve(
   if (password !== undefined) process.stdout.write(adminNotice(config.admin.username, password));
 
   const readiness = createReadiness(backend.database);
+  for (const notice of listSignUpNotices(config, backend.embedded)) log.warn(notice);
   const app = await buildApp(config, backend, log, readiness);
   const url = await listen(app, config);
   const stopJobs = await startBackgroundJobs(backend.database, config, log);

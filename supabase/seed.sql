@@ -159,7 +159,8 @@ begin
   update public.budgets
      set allocated = (select coalesce(sum(b.allocated), 0) from public.balances b where b.subject_kind = 'device')
    where subject_kind = 'device';
-  perform private.open_balance(u.id, 'user', 1000000, 'system:registration')
+  perform private.open_balance(u.id, 'user', 0, 'system:registration'),
+          private.grant_default_tokens(u.id, 1000000, 'system:registration', null, true)
      from public.users u where u.email like '%.demo@example.com';
 
   raise info 'Seeded 8 people, % devices and % uses of the last 30 days.',

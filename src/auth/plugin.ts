@@ -8,11 +8,13 @@ import adminAuthentication from './guards/admin-guard.js';
 import userAuthentication from './guards/user-authentication.js';
 import { requireUser } from './guards/user-guard.js';
 import rateLimits from './limits/rate-limits.js';
+import { createAccountNotices } from './notices.js';
 import { oauth } from './oauth/plugin.js';
 import { passwordResetRoutes } from './password-reset/routes.js';
 import { providePasswords } from './passwords.js';
 import { sessionPlugin } from './sessions/plugin.js';
 import { createSessions } from './sessions/sessions.js';
+import { verificationRoutes } from './sign-up/verification-routes.js';
 import clientTokens from './tokens/client-tokens.js';
 
 /** Dependencies of authentication. */
@@ -27,7 +29,7 @@ export interface AuthenticationOptions {
 export interface AuthOptions extends Pick<AuthenticationOptions, 'database'> {
   /** The secret to derive keys from. */
   readonly secret: string;
-  readonly config: Pick<Config, 'http' | 'limits' | 'tokens' | 'users' | 'signIn'>;
+  readonly config: Pick<Config, 'http' | 'limits' | 'tokens' | 'signUp' | 'signIn'>;
   readonly googleAccessTokens: GoogleAccessTokens;
 }
 
@@ -45,14 +47,16 @@ export const authentication = fp(authenticationPlugin, { name: 'authentication' 
 /** Serves accounts and how people sign in: passwords, sessions, API keys, forgotten passwords, other providers. */
 export const auth: FastifyPluginAsync<AuthOptions> = async (app, { database, config, secret, googleAccessTokens }) => {
   const { publicUrl } = config.http;
-  const { defaultTokens } = config.users;
+  const { signUp } = config;
   const sessions = createSessions(app, config.tokens, secret);
-  const accounts = { database, sessions, defaultTokens };
-  await app.register(sessionPlugin, accounts);
+  const notices = createAccountNotices(app, publicUrl);
+  const accounts = { database, sessions, signUp, publicUrl, notices };
+  await app.register(sessionPlugin, { ...accounts, secret });
   await app.register(async (scope) => {
     requireUser(scope, 'account');
-    await scope.register(apiKeyRoutes, { database });
+    await scope.register(apiKeyRoutes, { database, notices });
   });
-  await app.register(passwordResetRoutes, { database, publicUrl });
-  await app.register(oauth, { ...accounts, config: config.signIn, publicUrl, secret, googleAccessTokens });
+  await app.register(passwordResetRoutes, { database, signUp, publicUrl, notices });
+  await app.register(verificationRoutes, { database, signUp, publicUrl });
+  await app.register(oauth, { ...accounts, config: config.signIn, secret, googleAccessTokens });
 };

@@ -167,6 +167,16 @@ function toStripeConfig(environment: Environment): StripeConfig | undefined {
   };
 }
 
+/** Returns how accounts come about; where tokens cost the operator money, an address has to be proved for them. */
+function toSignUpConfig({ SIGNUP, DEFAULT_USER_TOKENS, OPENROUTER_API_KEY, STRIPE_SECRET_KEY }: Environment) {
+  const costsMoney = OPENROUTER_API_KEY !== undefined || STRIPE_SECRET_KEY !== undefined;
+  return {
+    mode: SIGNUP ?? (costsMoney ? 'verified' : 'open'),
+    /** Tokens an account starts with, paid once per proved identity. */
+    defaultTokens: DEFAULT_USER_TOKENS,
+  } as const;
+}
+
 function toTrackerConfig(environment: Environment) {
   const { EMAIL_ONLY_SIGNUP, OPENROUTER_API_KEY, STRIPE_SECRET_KEY } = environment;
   const isHarmless = OPENROUTER_API_KEY === undefined && STRIPE_SECRET_KEY === undefined;
@@ -225,7 +235,7 @@ function toConfig(environment: Environment) {
       /** Tokens a new device starts with; none before an admin approved it. */
       defaultTokens: environment.DEVICE_ENROLLMENT === 'approval' ? 0 : environment.DEFAULT_DEVICE_TOKENS,
     },
-    users: { defaultTokens: environment.DEFAULT_USER_TOKENS },
+    signUp: toSignUpConfig(environment),
     tracker: toTrackerConfig(environment),
     usage: { retentionMonths: environment.RETENTION_MONTHS },
     monthlyReset:

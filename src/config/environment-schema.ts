@@ -163,8 +163,14 @@ const Grants = {
     default: 1_000_000,
     minimum: 0,
     maximum: 1_000_000_000_000,
-    description: 'Tokens a new account starts with.',
+    description: 'Tokens an account starts with, once per verified address; see SIGNUP.',
   }),
+  SIGNUP: Type.Optional(
+    Type.Union([Type.Literal('open'), Type.Literal('verified'), Type.Literal('invite'), Type.Literal('closed')], {
+      description:
+        'Who may have an account. open: anybody, with DEFAULT_USER_TOKENS at once; verified: anybody, with the tokens once the address is verified; invite: only with an invitation; closed: no new accounts. Without it verified where chat or payments are set up, open elsewhere.',
+    }),
+  ),
   MONTHLY_RESET: Type.Union([Type.Literal('off'), Type.Literal('auto')], {
     default: 'off',
     description: 'auto: at the start of each month (UTC) every device gets a fresh DEFAULT_DEVICE_TOKENS.',

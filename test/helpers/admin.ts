@@ -74,6 +74,8 @@ export function adminRoutes(device: string): readonly AdminRoute[] {
     { method: 'POST', url: '/api/admin/users', payload: { email: 'new@example.com' } },
     { method: 'GET', url: '/api/admin/admins' },
     { method: 'GET', url: '/api/admin/sessions' },
+    { method: 'POST', url: '/api/admin/invitations', payload: { tokens: 5 } },
+    { method: 'GET', url: '/api/admin/invitations' },
     { method: 'GET', url: '/api/admin/model-costs' },
     { method: 'PUT', url: '/api/admin/model-costs', payload: { model_costs: [{ model: 'gpt-5', cost: 2 }] } },
     { method: 'GET', url: '/api/admin/model-weights' },

@@ -3,6 +3,7 @@ import type { Database } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { getUser } from '../guards/user-guard.js';
+import type { AccountNotices } from '../notices.js';
 import { sha256Hex } from '../tokens/crypto.js';
 import { createApiKey, toShownPrefix } from './api-key.js';
 import {
@@ -31,8 +32,15 @@ function toEarlier(given: string | undefined, time: number): string {
 
 const ApiKeyListSchema = Type.Array(ApiKeySchema);
 
+const OwnedApiKeySchema = Type.Composite([ApiKeySchema, Type.Object({ owner_email: Type.String() })]);
+
+interface ApiKeyRoutesOptions {
+  readonly database: Database;
+  readonly notices: AccountNotices;
+}
+
 /** Serves a person's API keys. */
-export const apiKeyRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
+export const apiKeyRoutes: FastifyPluginAsyncTypebox<ApiKeyRoutesOptions> = async (app, { database, notices }) => {
   describeRoutes(app, { tags: ['API keys'] });
 
   app.post(
@@ -56,7 +64,9 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = a
         p_scopes: scopes,
         ...(p_expires_at !== undefined && { p_expires_at }),
       };
-      return reply.code(201).send({ ...(await database.call('create_api_key', created, ApiKeySchema)), key });
+      const { owner_email, ...kept } = await database.call('create_api_key', created, OwnedApiKeySchema);
+      notices.post(owner_email, 'new_api_key');
+      return reply.code(201).send({ ...kept, key });
     },
   );
 

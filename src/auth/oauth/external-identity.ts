@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
-import { EmailSchema, normalizeEmail } from '../email.js';
+import { EmailSchema, parseEmail } from '../email.js';
 
 export type ProviderName = 'google' | 'github';
 
@@ -47,11 +47,13 @@ function parsePicture(claim: unknown): string | null {
  * without an address the provider verified.
  */
 export function parseIdentity(provider: ProviderName, claims: unknown): ExternalIdentity | undefined {
-  if (!knownPerson.Check(claims) || !claims.email.isWellFormed()) return undefined;
+  if (!knownPerson.Check(claims)) return undefined;
+  const email = parseEmail(claims.email);
+  if (email === undefined) return undefined;
   return {
     provider,
     subject: claims.sub,
-    email: normalizeEmail(claims.email),
+    email,
     name: parseName(claims.name),
     picture: parsePicture(claims.picture),
   };

@@ -4,20 +4,20 @@ import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import type { GoogleAccessTokens } from '../google-access-tokens.js';
 import { accountLimit } from '../limits/rate-limits.js';
+import { type SignUp, toSignUpArguments } from '../sign-up/sign-up.js';
 import { UserSchema } from '../user-schema.js';
 import { GoogleAccessTokenSchema, GoogleUserSchema } from './schemas.js';
 
 interface GoogleRoutesOptions {
   readonly database: Database;
   readonly googleAccessTokens: GoogleAccessTokens;
-  /** Tokens a new account starts with. */
-  readonly defaultTokens: number;
+  readonly signUp: SignUp;
 }
 
 /** Serves `POST /auth/google`, for extensions that sign people in at Google themselves (contract 4). */
 export const googleRoutes: FastifyPluginAsyncTypebox<GoogleRoutesOptions> = async (app, options) => {
   describeRoutes(app, { tags: ['Sign-in'] });
-  const { database, googleAccessTokens, defaultTokens } = options;
+  const { database, googleAccessTokens, signUp } = options;
 
   app.post(
     '/auth/google',
@@ -31,7 +31,7 @@ export const googleRoutes: FastifyPluginAsyncTypebox<GoogleRoutesOptions> = asyn
     },
     async (request) => {
       const identity = await googleAccessTokens.verify(request.body.access_token, request);
-      const account = { p_identity: identity, p_default_tokens: defaultTokens };
+      const account = { p_identity: identity, ...toSignUpArguments(signUp) };
       return await database.call('find_google_user', account, UserSchema);
     },
   );

@@ -20,6 +20,6 @@ export const oauth: FastifyPluginAsync<OAuthOptions> = async (app, { config, goo
   const { isAllowedRedirect } = config;
   const providers = createProviders(config, options.publicUrl);
   await app.register(signInRoutes, { ...options, providers, isAllowedRedirect });
-  const { database, defaultTokens } = options;
-  await app.register(googleRoutes, { database, googleAccessTokens, defaultTokens });
+  const { database, signUp } = options;
+  await app.register(googleRoutes, { database, googleAccessTokens, signUp });
 };

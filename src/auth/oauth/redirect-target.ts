@@ -49,6 +49,8 @@ export async function resolveRedirectTarget(
     if (redirect_uri === null) throw error;
     const apiError = toSignInError(error);
     if (apiError.statusCode >= 500) request.log.error({ err: apiError.cause ?? apiError }, 'sign-in failed');
-    return toClientUrl(redirect_uri, client_state, { error: toOAuthErrorCode(apiError) });
+    // What somebody new may do about it is no fault of the sign-in, which alone says nothing.
+    const description = apiError.statusCode === 403 && { error_description: apiError.message };
+    return toClientUrl(redirect_uri, client_state, { error: toOAuthErrorCode(apiError), ...description });
   }
 }

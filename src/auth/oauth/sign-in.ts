@@ -3,7 +3,9 @@ import { type Static, Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import { AnyResult, type Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
+import type { AccountNotices } from '../notices.js';
 import { OpenedSessionSchema, type Sessions, type StartedSession } from '../sessions/sessions.js';
+import { type SignUp, toSignUpArguments } from '../sign-up/sign-up.js';
 import { createOpaqueToken, sha256Hex } from '../tokens/crypto.js';
 import type { ExternalIdentity } from './external-identity.js';
 import type { ExchangeCodeSchema } from './schemas.js';
@@ -17,19 +19,20 @@ const ExchangedCodeSchema = Type.Union([
 export interface SignInOptions {
   readonly database: Database;
   readonly sessions: Sessions;
-  /** Tokens a new account starts with. */
-  readonly defaultTokens: number;
+  readonly signUp: SignUp;
+  readonly notices: AccountNotices;
 }
 
 /** Returns the arguments for the account an identity opens, or is created for. */
-const toAccount = ({ defaultTokens }: SignInOptions, identity: ExternalIdentity) => ({
+const toAccount = ({ signUp }: SignInOptions, identity: ExternalIdentity) => ({
   p_identity: identity,
-  p_default_tokens: defaultTokens,
+  ...toSignUpArguments(signUp),
 });
 
 /**
  * Opens a session for somebody who signed in with a provider.
- * @throws {ApiError} INVALID_CREDENTIALS where their address belongs to another person of that provider
+ * @throws {ApiError} INVALID_CREDENTIALS where their address belongs to another person of that provider;
+ *   SIGNUP_CLOSED or INVITATION_REQUIRED for somebody new
  */
 export async function signInWithProvider(
   options: SignInOptions,
@@ -38,7 +41,9 @@ export async function signInWithProvider(
 ): Promise<StartedSession> {
   const { refreshToken, p_session } = options.sessions.prepare(request);
   const account = { ...toAccount(options, identity), p_session };
-  return { opened: await options.database.call('sign_in_with_provider', account, OpenedSessionSchema), refreshToken };
+  const opened = await options.database.call('sign_in_with_provider', account, OpenedSessionSchema);
+  if (opened.new_network) options.notices.post(opened.user.email, 'new_network', request.ip);
+  return { opened, refreshToken };
 }
 
 /**
@@ -82,5 +87,6 @@ export async function exchangeCode(
   };
   const answer = await options.database.call('exchange_oauth_code', swap, ExchangedCodeSchema);
   if (!answer.granted) throw new ApiError('INVALID_GRANT');
+  if (answer.new_network) options.notices.post(answer.user.email, 'new_network', request.ip);
   return { opened: answer, refreshToken };
 }

@@ -1,27 +1,40 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import type { Database } from '../../platform/database/client/database.js';
+import { MessageSchema } from '../../platform/http/message-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { requireOutbox } from '../../platform/mail/outbox.js';
 import { normalizeEmail } from '../email.js';
 import { toNetwork } from '../limits/address.js';
 import { accountLimit } from '../limits/rate-limits.js';
+import type { AccountNotices } from '../notices.js';
 import { getPasswords } from '../passwords.js';
+import type { SignUp } from '../sign-up/sign-up.js';
 import { createOpaqueToken, sha256Hex } from '../tokens/crypto.js';
 import { createResetMessage } from './message.js';
-import { ForgotPasswordSchema, MessageSchema, PasswordResetSchema, ResetPasswordSchema } from './schemas.js';
+import { ForgotPasswordSchema, PasswordResetSchema, ResetPasswordSchema } from './schemas.js';
 
 const RequestPasswordResetSchema = Type.Object({ mail_to: Type.Union([Type.String(), Type.Null()]) });
 
 const FoundResetSchema = Type.Object({ email: Type.Union([Type.String(), Type.Null()]) });
-const ResetSchema = Type.Pick(PasswordResetSchema, ['api_keys']);
+const ResetSchema = Type.Composite([
+  Type.Pick(PasswordResetSchema, ['api_keys']),
+  Type.Object({ email: Type.String() }),
+]);
 
 const ASKED = 'If there is an account with this address, a mail with a link is on its way to it.';
 const CHANGED = 'Every device has been logged out. Log in again with your new password.';
 
+interface PasswordResetOptions {
+  readonly database: Database;
+  readonly signUp: SignUp;
+  readonly publicUrl: string;
+  readonly notices: AccountNotices;
+}
+
 /** Serves a forgotten password: `POST /auth/forgot-password` mails a link, `/auth/reset-password` uses it. */
-export const passwordResetRoutes: FastifyPluginAsyncTypebox<{ database: Database; publicUrl: string }> = async (
+export const passwordResetRoutes: FastifyPluginAsyncTypebox<PasswordResetOptions> = async (
   app,
-  { database, publicUrl },
+  { database, signUp, publicUrl, notices },
 ) => {
   describeRoutes(app, { tags: ['Accounts'] });
   const onRequest = accountLimit(app);
@@ -65,10 +78,12 @@ export const passwordResetRoutes: FastifyPluginAsyncTypebox<{ database: Database
     async (request) => {
       const { token, new_password, revoke_api_keys: p_revoke_keys } = request.body;
       const p_token_hash = sha256Hex(token);
-      const { email } = await database.call('find_password_reset', { p_token_hash }, FoundResetSchema);
-      const p_password_hash = await getPasswords(app).hashNew(new_password, [email ?? ''], toNetwork(request));
-      const reset = { p_token_hash, p_password_hash, p_revoke_keys };
-      return { message: CHANGED, ...(await database.call('reset_password', reset, ResetSchema)) };
+      const found = await database.call('find_password_reset', { p_token_hash }, FoundResetSchema);
+      const p_password_hash = await getPasswords(app).hashNew(new_password, [found.email ?? ''], toNetwork(request));
+      const reset = { p_token_hash, p_password_hash, p_default_tokens: signUp.defaultTokens, p_revoke_keys };
+      const { email, api_keys } = await database.call('reset_password', reset, ResetSchema);
+      notices.post(email, 'new_password');
+      return { message: CHANGED, api_keys };
     },
   );
 };

@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox';
+import { MessageSchema } from '../../platform/http/message-schema.js';
 import { ApiKeySchema, RevokeApiKeys } from '../api-keys/schemas.js';
 import { EmailSchema } from '../email.js';
 import { PasswordSchema } from '../passwords.js';
@@ -14,6 +15,4 @@ export const ResetPasswordSchema = Type.Object(
   { additionalProperties: false },
 );
 
-const Message = Type.String({ description: 'A sentence for the person.' });
-export const MessageSchema = Type.Object({ message: Message });
-export const PasswordResetSchema = Type.Object({ message: Message, api_keys: Type.Array(ApiKeySchema) });
+export const PasswordResetSchema = Type.Composite([MessageSchema, Type.Object({ api_keys: Type.Array(ApiKeySchema) })]);

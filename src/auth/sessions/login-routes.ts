@@ -1,8 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
+import { findOutbox } from '../../platform/mail/outbox.js';
 import { accountLimit } from '../limits/rate-limits.js';
-import { type LoginOptions, logIn, refresh, register } from './login.js';
+import { type LoginOptions, logIn, refresh } from './login.js';
+import { register } from './register.js';
 import { LoginSchema, RefreshSchema, RegisterSchema, SessionAnswerSchema } from './schemas.js';
 
 /** Serves how a session begins and goes on: `POST /auth/register`, `/auth/login`, `/auth/refresh`. */
@@ -16,11 +18,16 @@ export const loginRoutes: FastifyPluginAsyncTypebox<LoginOptions> = async (app, 
       onRequest: accountLimit(app),
       schema: {
         summary: 'Create an account with a password; it is logged in at once',
+        description:
+          'Depending on SIGNUP its tokens come at once, or when the address is verified by the link mailed to it.',
         body: RegisterSchema,
-        response: { 201: SessionAnswerSchema, ...errors(409) },
+        response: { 201: SessionAnswerSchema, ...errors(403, 409) },
       },
     },
-    async (request, reply) => reply.code(201).send(toAnswer(await register(options, request, request.body))),
+    async (request, reply) => {
+      const outbox = findOutbox(app);
+      return reply.code(201).send(toAnswer(await register({ ...options, outbox }, request, request.body)));
+    },
   );
 
   app.post(

@@ -4,17 +4,21 @@ import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
 import { normalizeEmail } from '../email.js';
 import { toNetwork, toRateLimitKey } from '../limits/address.js';
+import type { AccountNotices } from '../notices.js';
 import { getPasswords } from '../passwords.js';
+import type { SignUp } from '../sign-up/sign-up.js';
 import { sha256Hex } from '../tokens/crypto.js';
-import type { LoginSchema, RegisterSchema } from './schemas.js';
+import type { LoginSchema } from './schemas.js';
 import { OpenedSessionSchema, type Sessions, type StartedSession } from './sessions.js';
 
 /** Dependencies of registering and logging in. */
 export interface LoginOptions {
   readonly database: Database;
   readonly sessions: Sessions;
-  /** Tokens a new account starts with. */
-  readonly defaultTokens: number;
+  readonly signUp: SignUp;
+  /** Where clients reach the server, for links in mails. */
+  readonly publicUrl: string;
+  readonly notices: AccountNotices;
 }
 
 const NullableText = Type.Union([Type.String(), Type.Null()]);
@@ -33,31 +37,11 @@ const RefreshedSchema = Type.Union([
 ]);
 
 /**
- * Creates an account and logs it in.
- * @throws {ApiError} EMAIL_TAKEN, PASSWORD_TOO_COMMON, PASSWORD_PERSONAL, PASSWORD_BREACHED
- */
-export async function register(
-  { database, sessions, defaultTokens }: LoginOptions,
-  request: FastifyRequest,
-  { email, password, name }: Static<typeof RegisterSchema>,
-): Promise<StartedSession> {
-  const { refreshToken, p_session } = sessions.prepare(request);
-  const account = {
-    p_email: normalizeEmail(email),
-    p_password_hash: await getPasswords(request.server).hashNew(password, [email, name ?? ''], toNetwork(request)),
-    p_default_tokens: defaultTokens,
-    p_session,
-    ...(name !== undefined && { p_name: name.trim() }),
-  };
-  return { opened: await database.call('register_user', account, OpenedSessionSchema), refreshToken };
-}
-
-/**
  * Logs a person in; an unknown address takes as long as a wrong password.
  * @throws {ApiError} INVALID_CREDENTIALS, RATE_LIMITED before any hashing
  */
 export async function logIn(
-  { database, sessions }: LoginOptions,
+  { database, sessions, notices }: LoginOptions,
   request: FastifyRequest,
   credentials: Static<typeof LoginSchema>,
 ): Promise<StartedSession> {
@@ -76,7 +60,9 @@ export async function logIn(
   const isOutdated = passwords.isOutdated(password_hash);
   const rehashed = isOutdated && { p_rehashed: await passwords.hash(credentials.password, toNetwork(request)) };
   const finish = { p_user_id, p_changed_at, p_address, p_session, ...rehashed };
-  return { opened: await database.call('finish_user_login', finish, OpenedSessionSchema), refreshToken };
+  const opened = await database.call('finish_user_login', finish, OpenedSessionSchema);
+  if (opened.new_network) notices.post(opened.user.email, 'new_network', request.ip);
+  return { opened, refreshToken };
 }
 
 /**

@@ -1,14 +1,31 @@
 import type { FastifyPluginAsync } from 'fastify';
 import { requireUser } from '../guards/user-guard.js';
+import { getPasswords } from '../passwords.js';
+import { deriveKey } from '../tokens/crypto.js';
 import type { LoginOptions } from './login.js';
 import { loginRoutes } from './login-routes.js';
+import { createProofs } from './proof.js';
+import { proofRoutes } from './proof-routes.js';
 import { sessionRoutes } from './session-routes.js';
 
+/** Dependencies of sessions. */
+interface SessionOptions extends LoginOptions {
+  /** The server's secret, to derive keys from. */
+  readonly secret: string;
+}
+
 /** Serves accounts with a password, and the sessions of every account. */
-export const sessionPlugin: FastifyPluginAsync<LoginOptions> = async (app, options) => {
+export const sessionPlugin: FastifyPluginAsync<SessionOptions> = async (app, options) => {
   await app.register(loginRoutes, options);
+  const proofs = createProofs(
+    options.database,
+    getPasswords(app),
+    deriveKey(options.secret, 'proof codes'),
+    options.publicUrl,
+  );
   await app.register(async (scope) => {
     requireUser(scope, 'account');
     await scope.register(sessionRoutes, { database: options.database });
+    await scope.register(proofRoutes, { proofs });
   });
 };

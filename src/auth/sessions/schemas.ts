@@ -1,12 +1,18 @@
 import { Type } from '@sinclair/typebox';
 import { EmailSchema } from '../email.js';
 import { PasswordSchema, TypedPasswordSchema } from '../passwords.js';
+import { InvitationCodeSchema } from '../sign-up/schemas.js';
 import { DisplayNameSchema, UserSchema } from '../user-schema.js';
 
 const NullableText = Type.Union([Type.String(), Type.Null()]);
 
 export const RegisterSchema = Type.Object(
-  { email: EmailSchema, password: PasswordSchema, name: Type.Optional(DisplayNameSchema) },
+  {
+    email: EmailSchema,
+    password: PasswordSchema,
+    name: Type.Optional(DisplayNameSchema),
+    invitation: Type.Optional(InvitationCodeSchema),
+  },
   { additionalProperties: false },
 );
 
@@ -19,6 +25,18 @@ export const RefreshSchema = Type.Object(
   { refresh_token: Type.String({ minLength: 1, maxLength: 500 }) },
   { additionalProperties: false },
 );
+
+export const ReauthenticateSchema = Type.Object(
+  {
+    password: Type.Optional(TypedPasswordSchema),
+    code: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 20, examples: ['1234 5678'], description: 'The mailed code.' }),
+    ),
+  },
+  { additionalProperties: false, minProperties: 1, description: 'One of the two; the password where both are there.' },
+);
+
+export const RequestProofSchema = Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })]);
 
 export const LogoutSchema = Type.Object(
   { all: Type.Optional(Type.Boolean({ description: 'Every session of the account, not only this one.' })) },

@@ -2,13 +2,19 @@ import { createHmac } from 'node:crypto';
 import { type Static, Type } from '@sinclair/typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Config } from '../../config/config.js';
+import { toRateLimitKey } from '../limits/address.js';
 import { createOpaqueToken, deriveKey, sha256Hex } from '../tokens/crypto.js';
 import { signUserToken } from '../tokens/user-tokens.js';
 import { UserSchema } from '../user-schema.js';
 import type { SessionAnswerSchema } from './schemas.js';
 
 /** What SQL returns when a session was opened or continued. */
-export const OpenedSessionSchema = Type.Object({ session_id: Type.String(), user: UserSchema });
+export const OpenedSessionSchema = Type.Object({
+  session_id: Type.String(),
+  user: UserSchema,
+  /** Whether an account that was used before signed in from where it never was; of a new session only. */
+  new_network: Type.Optional(Type.Boolean()),
+});
 export type OpenedSession = Static<typeof OpenedSessionSchema>;
 
 /** A session with the only copy of its refresh token. */
@@ -32,6 +38,7 @@ export interface Sessions {
       readonly lifetime_seconds: number;
       readonly user_agent: string | null;
       readonly address: string;
+      readonly network: string;
     };
   };
   /**
@@ -59,6 +66,7 @@ export function createSessions(app: FastifyInstance, config: Config['tokens'], s
         lifetime_seconds: config.sessionSeconds,
         user_agent: request.headers['user-agent'] ?? null,
         address: request.ip,
+        network: toRateLimitKey(request),
       };
       return { refreshToken, p_session };
     },

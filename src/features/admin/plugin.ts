@@ -1,5 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify';
 import { requireAdmin } from '../../auth/guards/admin-guard.js';
+import type { SignUp } from '../../auth/sign-up/sign-up.js';
 import type { Config } from '../../config/config.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { adminRoutes } from './admins/admin-routes.js';
@@ -9,6 +10,7 @@ import { modelCostRoutes } from './budget/model-cost-routes.js';
 import { modelWeightRoutes } from './budget/model-weight-routes.js';
 import { periodRoutes } from './budget/period-routes.js';
 import { managedDeviceRoutes } from './devices/device-routes.js';
+import { invitationRoutes } from './invitations/invitation-routes.js';
 import { auditRoutes } from './reports/audit-routes.js';
 import { dashboardRoutes } from './reports/dashboard-routes.js';
 import { ledgerRoutes } from './reports/ledger-routes.js';
@@ -18,17 +20,19 @@ import { secondFactorRoutes } from './session/second-factor-routes.js';
 import { accountRoutes } from './users/account-routes.js';
 import { accountViewRoutes } from './users/account-view-routes.js';
 import { userRoutes } from './users/user-routes.js';
+import { verificationRoutes } from './users/verification-routes.js';
 
 /** Dependencies of the admin routes. */
 export interface AdminOptions {
   readonly database: Database;
-  /** Tokens a new account starts with. */
-  readonly defaultUserTokens: number;
+  readonly signUp: SignUp;
+  /** Where clients reach the server, for links in mails. */
+  readonly publicUrl: string;
   readonly config: Config['admin'];
 }
 
 /** Serves contract 3, the admin's side: everything but the log-in is open to admins only. */
-export const admin: FastifyPluginAsync<AdminOptions> = async (app, { database, defaultUserTokens, config }) => {
+export const admin: FastifyPluginAsync<AdminOptions> = async (app, { database, signUp, publicUrl, config }) => {
   const session = { database, isSecondFactorRequired: config.secondFactor === 'required' };
   await app.register(loginRoutes, session);
   await app.register(async (scope) => {
@@ -45,8 +49,10 @@ export const admin: FastifyPluginAsync<AdminOptions> = async (app, { database, d
     await scope.register(dashboardRoutes, { database });
     await scope.register(ledgerRoutes, { database });
     await scope.register(auditRoutes, { database });
-    await scope.register(userRoutes, { database, defaultUserTokens });
+    await scope.register(userRoutes, { database, defaultUserTokens: signUp.defaultTokens });
     await scope.register(accountViewRoutes, { database });
     await scope.register(accountRoutes, { database });
+    await scope.register(verificationRoutes, { database, signUp });
+    await scope.register(invitationRoutes, { database, publicUrl });
   });
 };

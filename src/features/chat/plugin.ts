@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import type { GoogleAccessTokens } from '../../auth/google-access-tokens.js';
 import { getLimiter } from '../../auth/limits/rate-limits.js';
+import type { SignUp } from '../../auth/sign-up/sign-up.js';
 import type { Config } from '../../config/config.js';
 import type { Database } from '../../platform/database/client/database.js';
 import type { ChatServices } from './completion.js';
@@ -24,8 +25,7 @@ import { createReadingLimits } from './stream/reading-limits.js';
 export interface ChatOptions {
   readonly database: Database;
   readonly config: Config['chat'];
-  /** Tokens a new account starts with. */
-  readonly defaultUserTokens: number;
+  readonly signUp: SignUp;
   readonly googleAccessTokens: GoogleAccessTokens;
 }
 
@@ -52,10 +52,10 @@ function createChatServices(
 
 /** Contract 4: chat with language models, streamed through and debited as it is produced. */
 export const chat: FastifyPluginAsync<ChatOptions> = async (app, options) => {
-  const { database, defaultUserTokens, googleAccessTokens } = options;
+  const { database, signUp, googleAccessTokens } = options;
   const services = createChatServices(app, options.config, database);
   const bodyLimitBytes = options.config?.bodyLimitBytes ?? ANONYMOUS_BODY_LIMIT_BYTES;
-  const payers = { database, defaultUserTokens, googleAccessTokens };
+  const payers = { database, signUp, googleAccessTokens };
   await app.register(chatStreamRoutes, { chat: services, bodyLimitBytes, ...payers });
   await app.register(openAiRoutes, { chat: services, bodyLimitBytes, prefix: OPENAI_PREFIX });
   await app.register(anthropicRoutes, { chat: services, bodyLimitBytes, database, prefix: OPENAI_PREFIX });

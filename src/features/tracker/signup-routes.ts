@@ -29,8 +29,9 @@ export const signupRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = a
       },
     },
     async (request, reply) => {
-      const p_email = normalizeEmail(request.body.email ?? '');
-      if (p_email === '') throw new ApiError('EMAIL_REQUIRED');
+      const { email = '' } = request.body;
+      if (email.trim() === '') throw new ApiError('EMAIL_REQUIRED');
+      const p_email = normalizeEmail(email);
       await getLimiter(app).count(TRACKER_SIGNUPS, `${toRateLimitKey(request)} ${sha256Hex(p_email)}`, reply);
       const subject = await database.call('tracker_subject', { p_email }, TrackerSubjectSchema);
       return { message: 'User signed up successfully' as const, sessionToken: signTrackerToken(app, subject) };

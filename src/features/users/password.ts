@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import type { AccountNotices } from '../../auth/notices.js';
 import type { Passwords } from '../../auth/passwords.js';
 import type { Caller } from '../../platform/database/client/caller.js';
 import type { Database } from '../../platform/database/client/database.js';
@@ -14,7 +15,17 @@ const BeginPasswordChangeSchema = Type.Union([
   }),
 ]);
 
-const ChangedSchema = Type.Pick(ChangedPasswordSchema, ['api_keys']);
+const ChangedSchema = Type.Composite([
+  Type.Pick(ChangedPasswordSchema, ['api_keys']),
+  Type.Object({ email: Type.String() }),
+]);
+
+/** Dependencies of changing a password. */
+interface PasswordServices {
+  readonly database: Database;
+  readonly passwords: Passwords;
+  readonly notices: AccountNotices;
+}
 
 /**
  * Changes the caller's password, or sets the first one of an account that has none. Every other session ends,
@@ -22,11 +33,11 @@ const ChangedSchema = Type.Pick(ChangedPasswordSchema, ['api_keys']);
  * @returns the keys that go on
  * @throws {ApiError} RATE_LIMITED before any hashing; INVALID_CREDENTIALS where the current password is missing or
  *   wrong; PASSWORD_TOO_COMMON, PASSWORD_PERSONAL, PASSWORD_BREACHED
- * @throws {DatabaseError} INVALID_CREDENTIALS where the password was changed in the meantime
+ * @throws {DatabaseError} INVALID_CREDENTIALS where the password was changed in the meantime; PROOF_REQUIRED for a first
+ *   password from a session that was not proved within 5 minutes, or with an API key
  */
 export async function changePassword(
-  database: Database,
-  passwords: Passwords,
+  { database, passwords, notices }: PasswordServices,
   caller: Caller,
   { current_password, new_password, revoke_api_keys }: Static<typeof ChangePasswordSchema>,
   network: string,
@@ -41,7 +52,9 @@ export async function changePassword(
     p_revoke_keys: revoke_api_keys,
     ...(password_hash !== null && { p_verified_hash: password_hash }),
   };
-  return database.call('change_password', change, ChangedSchema);
+  const changed = await database.call('change_password', change, ChangedSchema);
+  notices.post(changed.email, 'new_password');
+  return changed;
 }
 
 /** Rejects a password that is not the one hashed. @throws {ApiError} INVALID_CREDENTIALS */

@@ -14,12 +14,15 @@ export interface UsersOptions {
   readonly callerDatabase: CallerDatabase;
   /** Cancels a person's subscription, before their account is deleted. */
   readonly cancelBilling: (caller: Caller) => Promise<void>;
+  /** Where clients reach the server, for links in mails. */
+  readonly publicUrl: string;
 }
 
 /** Serves a person's own account: profile, balance and ledger, devices, export and deletion. */
-export const users: FastifyPluginAsync<UsersOptions> = async (app, { database, callerDatabase, cancelBilling }) => {
+export const users: FastifyPluginAsync<UsersOptions> = async (app, options) => {
+  const { database, callerDatabase, cancelBilling, publicUrl } = options;
   requireUser(app, 'account');
-  await app.register(profileRoutes, { database, cancelBilling });
+  await app.register(profileRoutes, { database, cancelBilling, publicUrl });
   await app.register(ledgerRoutes, { callerDatabase });
   await app.register(ownDeviceRoutes, { database, callerDatabase });
   await app.register(exportRoutes, { database, callerDatabase });

@@ -1,12 +1,15 @@
-import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import { getUser } from '../../auth/guards/user-guard.js';
 import { toNetwork } from '../../auth/limits/address.js';
+import { createAccountNotices } from '../../auth/notices.js';
 import { getPasswords } from '../../auth/passwords.js';
 import type { Caller } from '../../platform/database/client/caller.js';
-import { type Database, LONG_TIMEOUT_MS } from '../../platform/database/client/database.js';
+import { AnyResult, type Database, LONG_TIMEOUT_MS } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
+import { findOutbox } from '../../platform/mail/outbox.js';
 import { changePassword } from './password.js';
+import { updateProfile } from './profile.js';
 import {
   ChangedPasswordSchema,
   ChangePasswordSchema,
@@ -15,14 +18,22 @@ import {
   UpdateProfileSchema,
 } from './schemas.js';
 
+/** What SQL returns of a deleted account. */
+const RemovedSchema = Type.Object({ deleted: Type.Literal(true), email: Type.String() });
+
 interface ProfileOptions {
   readonly database: Database;
   readonly cancelBilling: (caller: Caller) => Promise<void>;
+  /** Where clients reach the server, for links in mails. */
+  readonly publicUrl: string;
 }
 
 /** Serves a person's own account: `GET`, `PUT` and `DELETE /users/me`, `POST /users/me/password`. */
-export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (app, { database, cancelBilling }) => {
+export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (app, options) => {
   describeRoutes(app, { tags: ['Users'] });
+  const { database, publicUrl, cancelBilling } = options;
+  const notices = createAccountNotices(app, publicUrl);
+  const services = { database, publicUrl, findOutbox: () => findOutbox(app) };
 
   app.get(
     '/users/me',
@@ -34,17 +45,14 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (a
     '/users/me',
     {
       schema: {
-        summary: 'Change your name or picture',
+        summary: 'Change your name, picture or e-mail address',
+        description:
+          'A new address is pending_email until the link mailed to it is followed; the present one gets a notice. It needs a session that was opened, or proved again, within 5 minutes.',
         body: UpdateProfileSchema,
-        response: { 200: ProfileSchema },
+        response: { 200: ProfileSchema, ...errors(403, 409) },
       },
     },
-    async (request) => {
-      const { name } = request.body;
-      const p_changes = { ...request.body, ...(typeof name === 'string' && { name: name.trim() }) };
-      const change = { p_caller: getUser(request), p_changes };
-      return await database.call('update_profile', change, ProfileSchema);
-    },
+    (request) => updateProfile(services, getUser(request), request.body),
   );
 
   app.delete(
@@ -52,13 +60,18 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (a
     {
       schema: {
         summary: 'Delete your account and everything personal; this cannot be undone',
-        response: { 200: DeletedAccountSchema, ...errors(409) },
+        description:
+          'It needs a session that was opened, or proved again by POST /auth/reauthenticate, within 5 minutes.',
+        response: { 200: DeletedAccountSchema, ...errors(403, 409) },
       },
     },
     async (request) => {
-      await cancelBilling(getUser(request));
       const account = { p_caller: getUser(request) };
-      return database.call('delete_account', account, DeletedAccountSchema, { timeoutMs: LONG_TIMEOUT_MS });
+      await database.call('confirm_fresh_user', account, AnyResult);
+      await cancelBilling(account.p_caller);
+      const { email } = await database.call('delete_account', account, RemovedSchema, { timeoutMs: LONG_TIMEOUT_MS });
+      notices.post(email, 'deleted');
+      return { deleted: true as const };
     },
   );
 
@@ -67,14 +80,14 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (a
     {
       schema: {
         summary: 'Change your password, or set a first one; every other session ends',
+        description: 'A first one needs a session that was opened, or proved again, within 5 minutes.',
         body: ChangePasswordSchema,
         response: { 200: ChangedPasswordSchema },
       },
     },
     async (request) => {
-      const passwords = getPasswords(app);
-      const network = toNetwork(request);
-      const { api_keys } = await changePassword(database, passwords, getUser(request), request.body, network);
+      const services = { database, passwords: getPasswords(app), notices };
+      const { api_keys } = await changePassword(services, getUser(request), request.body, toNetwork(request));
       return { message: 'The password was changed', api_keys };
     },
   );

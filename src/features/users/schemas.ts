@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { Type } from '@sinclair/typebox';
 import { ApiKeySchema, RevokeApiKeys } from '../../auth/api-keys/schemas.js';
+import { EmailSchema } from '../../auth/email.js';
 import { PasswordSchema, TypedPasswordSchema } from '../../auth/passwords.js';
 import { DisplayNameSchema, UserSchema } from '../../auth/user-schema.js';
 import { NextCursor } from '../../platform/http/pagination.js';
@@ -11,6 +12,10 @@ export const ProfileSchema = Type.Composite([
     email_verified: Type.Boolean({
       description: 'Whether the address was verified, by mail or by a sign-in provider.',
     }),
+    pending_email: Type.Union([
+      Type.String({ description: 'The address that replaces this one when the link mailed to it is followed.' }),
+      Type.Null(),
+    ]),
     has_password: Type.Boolean(),
     providers: Type.Array(Type.String(), {
       description: 'Sign-in providers linked to the account.',
@@ -30,6 +35,7 @@ export const UpdateProfileSchema = Type.Object(
   {
     name: Type.Optional(Type.Union([DisplayNameSchema, Type.Null()])),
     picture: Type.Optional(Type.Union([PictureSchema, Type.Null()])),
+    email: Type.Optional(EmailSchema),
   },
   { additionalProperties: false, minProperties: 1, description: 'Absent members stay as they are, null clears them.' },
 );

@@ -78,12 +78,17 @@ export function openOutbox(mailer: Mailer, log: FastifyBaseLogger, patience = PA
   };
 }
 
+/** Returns where mail is posted, or undefined without a mail server. */
+export function findOutbox(app: FastifyInstance): Outbox | undefined {
+  return app.getDecorator<Outbox | undefined>(OUTBOX);
+}
+
 /**
  * Returns where mail is posted.
  * @throws {ApiError} MAIL_DISABLED without a mail server
  */
 export function requireOutbox(app: FastifyInstance): Outbox {
-  const outbox = app.getDecorator<Outbox | undefined>(OUTBOX);
+  const outbox = findOutbox(app);
   if (outbox === undefined) throw new ApiError('MAIL_DISABLED');
   return outbox;
 }

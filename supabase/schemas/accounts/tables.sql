@@ -8,7 +8,8 @@ create table if not exists public.users (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   email_verified_at timestamptz,
-  suspended_at timestamptz
+  suspended_at timestamptz,
+  default_granted_at timestamptz
 );
 create index if not exists users_created_at_idx on public.users (created_at, id);
 comment on table public.users is 'People with an account. Secrets (password hashes, tokens) live in the schema private.';
@@ -22,6 +23,8 @@ comment on column public.users.email_verified_at is
   'When the address was proved, by a link mailed to it or by a sign-in provider; null for an address nobody proved yet.';
 comment on column public.users.suspended_at is
   'Since when an admin keeps the account from everything; null for an account in good standing.';
+comment on column public.users.default_granted_at is
+  'When the account was paid its first tokens; null where it was not, as its address is not proved or was paid before.';
 
 create table if not exists private.user_credentials (
   user_id uuid primary key references public.users (id) on delete cascade,

@@ -7,7 +7,8 @@ create table if not exists private.sessions (
   last_used_at timestamptz not null default now(),
   expires_at timestamptz not null,
   user_agent text check (length(user_agent) <= 300),
-  address text check (length(address) <= 100)
+  address text check (length(address) <= 100),
+  proved_at timestamptz not null default now()
 );
 create index if not exists sessions_user_idx on private.sessions (user_id, created_at, id);
 create index if not exists sessions_expiry_idx on private.sessions (expires_at);
@@ -19,6 +20,7 @@ comment on column private.sessions.last_used_at is 'When its tokens were last re
 comment on column private.sessions.expires_at is 'When it ends unless it is refreshed before.';
 comment on column private.sessions.user_agent is 'The program that logged in, as it names itself.';
 comment on column private.sessions.address is 'The network address it logged in from.';
+comment on column private.sessions.proved_at is 'When the person last proved who they are: at the log-in, or since.';
 
 create table if not exists private.refresh_tokens (
   token_hash bytea primary key check (length(token_hash) = 32),
@@ -65,3 +67,13 @@ comment on table private.known_addresses is 'Addresses an account has logged in 
 comment on column private.known_addresses.account is 'Scope and name of the account.';
 comment on column private.known_addresses.address is 'The address.';
 comment on column private.known_addresses.last_login_at is 'The last successful log-in from it.';
+
+create table if not exists private.proof_codes (
+  session_id uuid primary key references private.sessions (id) on delete cascade,
+  code_hash bytea not null check (length(code_hash) = 32),
+  expires_at timestamptz not null
+);
+comment on table private.proof_codes is 'The newest code mailed to the owner of a session, to prove that it is them.';
+comment on column private.proof_codes.session_id is 'The session it proves.';
+comment on column private.proof_codes.code_hash is 'HMAC-SHA256 of the code, under a key the database does not have: a code is short.';
+comment on column private.proof_codes.expires_at is 'When the code ends.';

@@ -3,18 +3,20 @@ import t, { type Test } from 'tap';
 import { createApiKey, registerUser, type TestUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { openUpstream } from '../../helpers/fakes/openrouter.js';
+import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { findFlaws, readChecksums } from '../../helpers/http/bad-input.js';
 import { atRoot, type DocumentedRoute, documentedRoutes } from '../../helpers/http/documented-routes.js';
 import { forge, forgeAll, forgeLifetimes, without } from '../../helpers/http/forged-tokens.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import { mailEnvironment } from '../../helpers/password-reset.js';
 import { signUp } from '../../helpers/tracker.js';
 
 const stripe = await openStripe(t);
 const upstream = await openUpstream(t);
-const server = await openTestServer(t, {
-  environment: { ...stripe.environment, ...upstream.environment, EMAIL_ONLY_SIGNUP: 'on' },
-});
+const smtp = await openSmtpServer(t);
+const environment = { ...stripe.environment, ...upstream.environment, ...mailEnvironment(smtp), EMAIL_ONLY_SIGNUP: 'on' };
+const server = await openTestServer(t, { environment });
 const secret = server.backend.jwtSecret;
 const routes = await documentedRoutes(server);
 const userRoutes = routes.filter(({ schemes }) => schemes.includes('userToken'));

@@ -106,22 +106,34 @@ t.test('a person with Google and GitHub under one address has one account', asyn
   const email = `${randomUUID()}@example.com`;
   const user = await openAccount({ sub: randomUUID(), email });
   const identity = { provider: 'github', subject: randomUUID(), email, name: null, picture: null };
-  const [row] = await sql<{ id: string }>('select (private.resolve_external_identity($1, 0)).id', [
+  const [row] = await sql<{ id: string }>("select (private.resolve_external_identity($1, 0, 'open')).id", [
     JSON.stringify(identity),
   ]);
   t.equal(row?.id, user.id);
 });
 
-t.test('a new address at the provider leaves the account and its address as they are', async (t) => {
+t.test('an account follows the provider to a new address, which nobody else gets it by', async (t) => {
   const sub = randomUUID();
   const user = await openAccount({ sub, email: `${randomUUID()}@example.com` });
   const moved = `${randomUUID()}@example.com`;
-  t.match(await openAccount({ sub, email: moved }), { id: user.id, email: user.email });
+  t.match(await openAccount({ sub, email: moved }), { id: user.id, email: moved });
   const [identity] = await sql('select email from private.external_identities where subject = $1', [sub]);
   t.equal(identity?.['email'], moved);
-  const other = await openAccount({ sub: randomUUID(), email: moved });
-  t.not(other.id, user.id, 'the address is free for whoever has it now');
-  t.equal((await openAccount({ sub, email: moved })).id, user.id, 'and the subject still says who is who');
+  const other = await authenticate(server, tokens.issue({ sub: randomUUID(), email: moved }));
+  t.equal(other.statusCode, 401, 'the next person with the address is another person');
+  const next = await openAccount({ sub: randomUUID(), email: user.email });
+  t.not(next.id, user.id, 'the old address is free for whoever has it now');
+  await server.verifyLedger(t);
+});
+
+t.test('an account keeps its address where the new one is taken, or where it was changed here', async (t) => {
+  const [sub, taken] = [randomUUID(), await registerUser(server)];
+  const user = await openAccount({ sub, email: `${randomUUID()}@example.com` });
+  t.match(await openAccount({ sub, email: taken.email }), { id: user.id, email: user.email });
+  const own = `${randomUUID()}@example.com`;
+  await sql('update users set email = $2 where id = $1', [user.id, own]);
+  t.match(await openAccount({ sub, email: `${randomUUID()}@example.com` }), { id: user.id, email: own });
+  t.equal((await openAccount({ sub, email: taken.email })).id, user.id, 'the subject says who is who');
 });
 
 t.test('20 first log-ins of one person at once make one account', async (t) => {

@@ -51,7 +51,7 @@ for (const [what, move] of Object.entries(MOVES)) {
     const stranger = await registerUser(server);
     const identity = { provider: 'google', subject: randomUUID(), email: stranger.email, name: null, picture: null };
     await client.query('begin');
-    await client.query('select private.resolve_external_identity($1, 0)', [JSON.stringify(identity)]);
+    await client.query("select private.resolve_external_identity($1, 0, 'open')", [JSON.stringify(identity)]);
     const response = await sendDuringTransaction(() => move(stranger));
     t.equal(response.statusCode, 401);
     t.strictSame(await listSessions(stranger), []);

@@ -102,7 +102,9 @@ t.test('the same routes work with a token and with a key, under both prefixes', 
       const person = await createPerson(word);
       for (const { method, url, payload } of ownRoutes(person.device.id, prefix)) {
         const response = await sendWith(server, person[kind], method, url, payload);
-        t.equal(response.statusCode, 200, `${method} ${url} with a ${kind}`);
+        // A key proves no person, which a deletion asks for.
+        const status = kind === 'key' && method === 'DELETE' && url.endsWith('/users/me') ? 403 : 200;
+        t.equal(response.statusCode, status, `${method} ${url} with a ${kind}`);
       }
     }
   }

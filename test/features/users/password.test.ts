@@ -158,9 +158,10 @@ t.test('of changes at once by one session, or with one key, one wins too', async
   for (const hasPassword of [true, false]) {
     const ada = await registerUser(server);
     const key = await createApiKey(ada);
-    for (const token of [ada.token, key]) {
+    // A first password is nothing an API key may set.
+    for (const token of hasPassword ? [ada.token, key] : [ada.token]) {
       await database.sql('delete from private.user_credentials where user_id = $1', [ada.id]);
-      if (hasPassword) await sendWith(server, token, 'POST', URL, { new_password: ada.password });
+      if (hasPassword) await ada.as('POST', URL, { new_password: ada.password });
       const change = { ...(hasPassword && { current_password: ada.password }), new_password: NEW_PASSWORD };
       const answers = await meetAtLock(database, accountLock(ada.id, 3), () =>
         Promise.all(Array.from({ length: 5 }, () => sendWith(server, token, 'POST', URL, change))),

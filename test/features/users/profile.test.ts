@@ -30,6 +30,7 @@ t.test(
           tokens_used: 0,
           tokens_left: 1_000_000,
           email_verified: false,
+          pending_email: null,
           has_password: true,
           providers: [],
         });

@@ -1,6 +1,4 @@
-create or replace function private.create_account(
-  p_email text, p_name text, p_picture text, p_tokens bigint, p_actor text
-)
+create or replace function private.create_account(p_email text, p_name text, p_picture text)
 returns public.users
 language plpgsql volatile set search_path = ''
 as $$
@@ -11,10 +9,10 @@ begin
   on conflict (email) do nothing
   returning * into v_user;
   if v_user.id is not null then
-    perform private.open_balance(v_user.id, 'user', p_tokens, p_actor);
+    perform private.open_balance(v_user.id, 'user', 0, 'system:registration');
   end if;
   return v_user;
 end
 $$;
-comment on function private.create_account(text, text, text, bigint, text) is
-  'Creates an account and opens its balance; returns nulls where the address is taken.';
+comment on function private.create_account(text, text, text) is
+  'Creates an account with an empty balance; returns nulls where the address is taken.';

@@ -8,7 +8,7 @@ as $$
 -- Definer: writes users, credentials and balances, which no API role may.
 declare
   v_actor text := private.require_admin(p_actor);
-  v_user public.users := private.create_account(p_email, p_name, null, p_default_tokens, v_actor);
+  v_user public.users := private.create_account(p_email, p_name, null);
 begin
   if v_user.id is null then
     raise sqlstate 'PT409' using message = 'EMAIL_TAKEN';
@@ -16,6 +16,8 @@ begin
   if p_password_hash is not null then
     insert into private.user_credentials (user_id, password_hash) values (v_user.id, p_password_hash);
   end if;
+  -- An admin's decision, whatever the address was paid before.
+  perform private.grant_default_tokens(v_user.id, p_default_tokens, v_actor, null, true);
   perform private.audit_admin(
     p_actor, 'create_user', 'user:' || v_user.id, null, private.balance_json(v_user.id)
   );

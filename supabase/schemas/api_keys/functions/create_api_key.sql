@@ -32,7 +32,8 @@ begin
     'user:' || v_user_id, null, 'create_api_key', 'user:' || v_user_id, null,
     jsonb_build_object('id', v_key.id, 'scopes', v_key.scopes, 'expires_at', v_key.expires_at)
   );
-  return private.api_key_json(v_key);
+  return private.api_key_json(v_key)
+    || jsonb_build_object('owner_email', (select u.email from public.users u where u.id = v_user_id));
 exception
   -- Well formed, but there is no such time.
   when data_exception then
@@ -41,4 +42,4 @@ end
 $$;
 grant execute on function public.create_api_key(jsonb, text, text, text, text[], text) to service_role;
 comment on function public.create_api_key(jsonb, text, text, text, text[], text) is
-  'Keeps a new key''s SHA-256 (hex) and returns the key without it; one made by a key ends with it at the latest. Raises API_KEY_LIMIT beyond 50, VALIDATION_FAILED for an end in the past.';
+  'Keeps a new key''s SHA-256 (hex) and returns the key without it, and the address of its owner; one made by a key ends with it at the latest. Raises API_KEY_LIMIT beyond 50, VALIDATION_FAILED for an end in the past.';

@@ -4,9 +4,9 @@ language plpgsql volatile security definer set search_path = '' set timezone = '
 as $$
 -- Definer: no API role may write model_weights.
 declare
-  v_actor text := private.require_admin(p_actor);
   v_before jsonb := public.list_model_weights(p_actor);
 begin
+  perform private.require_admin(p_actor);
   delete from public.model_weights w
    using jsonb_to_recordset(p_weights) as given(model text, input_weight numeric)
    where w.model = lower(btrim(given.model)) and given.input_weight is null;
@@ -21,9 +21,7 @@ begin
   on conflict (model) do update
     set input_weight = excluded.input_weight, output_weight = excluded.output_weight, source = 'operator',
         comment = excluded.comment, updated_at = now();
-  perform private.audit(
-    v_actor, p_actor ->> 'request_id', 'set_model_weights', null, v_before, public.list_model_weights(p_actor)
-  );
+  perform private.audit_admin(p_actor, 'set_model_weights', null, v_before, public.list_model_weights(p_actor));
   return public.list_model_weights(p_actor);
 end
 $$;

@@ -18,7 +18,8 @@ begin
   -- A key that has ended stays in its owner's list for a while, so that they see why a script stopped.
   delete from private.api_keys where expires_at <= now() - interval '30 days';
   get diagnostics v_keys = row_count;
-  return v_sessions + v_tokens + v_keys + private.prune_oauth() + private.prune_password_resets();
+  delete from private.proof_codes where expires_at <= now();
+  return v_sessions + v_tokens + v_keys + private.prune_oauth() + private.prune_password_resets() + private.prune_signup();
 end
 $$;
 comment on function private.prune_accounts() is

@@ -1,5 +1,7 @@
 -- The identity is {provider, subject, email, name, picture}; the provider verified the address.
-create or replace function private.resolve_external_identity(p_identity jsonb, p_default_tokens bigint)
+create or replace function private.resolve_external_identity(
+  p_identity jsonb, p_default_tokens bigint, p_sign_up text
+)
 returns public.users
 language plpgsql volatile set search_path = ''
 as $$
@@ -7,29 +9,44 @@ declare
   v_provider text := p_identity ->> 'provider';
   v_subject text := p_identity ->> 'subject';
   v_email text := p_identity ->> 'email';
+  v_known record;
   v_user public.users;
 begin
   -- Sign-ins of one person at the same moment wait for each other, whatever address each of them names.
   perform pg_advisory_xact_lock(hashtextextended('external identity ' || v_provider || ' ' || v_subject, 0));
 
   -- Who somebody is, the provider's subject says; the address may have changed since, there or here.
-  with used as (
-    update private.external_identities i set last_used_at = now(), email = v_email
-     where i.provider = v_provider and i.subject = v_subject
-    returning i.user_id
-  )
-  select u.* into v_user from public.users u join used on used.user_id = u.id;
+  select i.user_id, i.email into v_known from private.external_identities i
+   where i.provider = v_provider and i.subject = v_subject;
   if found then
-    return v_user;
+    if v_known.email <> v_email then
+      -- An account that has the address the provider knew goes along, unless another one has the new address.
+      select u.* into v_user from public.users u where u.id = v_known.user_id for update;
+      if v_user.email = v_known.email and private.change_email(v_user.id, v_email) then
+        perform private.grant_default_tokens(v_user.id, p_default_tokens, 'system:' || v_provider);
+      end if;
+    end if;
+    update private.external_identities i set last_used_at = now(), email = v_email
+     where i.provider = v_provider and i.subject = v_subject;
+    select u.* into v_user from public.users u where u.id = v_known.user_id;
+    -- Nobody, where the account was deleted meanwhile.
+    if found then
+      return v_user;
+    end if;
   end if;
 
   loop
     -- Holds back sessions and keys that are just being made for the account until it is clear whose it is.
     select u.* into v_user from public.users u where u.email = v_email for update;
     exit when found;
-    v_user := private.create_account(
-      v_email, p_identity ->> 'name', p_identity ->> 'picture', p_default_tokens, 'system:' || v_provider
-    );
+    if p_sign_up = 'closed' then
+      raise sqlstate 'PT403' using message = 'SIGNUP_CLOSED';
+    end if;
+    v_user := private.create_account(v_email, p_identity ->> 'name', p_identity ->> 'picture');
+    if v_user.id is not null and p_sign_up = 'invite' then
+      -- The provider proved the address: an invitation to it needs no code.
+      perform private.redeem_invitation(v_user, null);
+    end if;
     exit when v_user.id is not null;
     -- Somebody took the address in between: look again who.
   end loop;
@@ -47,9 +64,10 @@ begin
   if not found then
     return null;
   end if;
+  perform private.grant_default_tokens(v_user.id, p_default_tokens, 'system:' || v_provider);
   select u.* into v_user from public.users u where u.id = v_user.id;
   return v_user;
 end
 $$;
-comment on function private.resolve_external_identity(jsonb, bigint) is
-  'Returns the account a provider''s identity opens: its own, the one with its address, or a new one. Nulls where the address belongs to another person of that provider.';
+comment on function private.resolve_external_identity(jsonb, bigint, text) is
+  'Returns the account a provider''s identity opens: its own, the one with its address, or a new one where p_sign_up lets it. Nulls where the address belongs to another person of that provider; raises SIGNUP_CLOSED, INVITATION_REQUIRED.';

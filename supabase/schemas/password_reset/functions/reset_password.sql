@@ -1,4 +1,6 @@
-create or replace function public.reset_password(p_token_hash text, p_password_hash text, p_revoke_keys boolean default false)
+create or replace function public.reset_password(
+  p_token_hash text, p_password_hash text, p_default_tokens bigint, p_revoke_keys boolean default false
+)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
@@ -21,9 +23,13 @@ begin
   insert into private.user_credentials as c (user_id, password_hash) values (v_user_id, p_password_hash)
   on conflict (user_id) do update set password_hash = excluded.password_hash, updated_at = now();
   perform private.end_sessions(v_user_id);
-  return jsonb_build_object('api_keys', private.keys_after_password(v_user_id, p_revoke_keys));
+  perform private.grant_default_tokens(v_user_id, p_default_tokens, 'system:verification');
+  return jsonb_build_object(
+    'api_keys', private.keys_after_password(v_user_id, p_revoke_keys),
+    'email', (select u.email from public.users u where u.id = v_user_id)
+  );
 end
 $$;
-grant execute on function public.reset_password(text, text, boolean) to service_role;
-comment on function public.reset_password(text, text, boolean) is
-  'Uses up the token (SHA-256, hex): proves the address, sets the password (argon2id hash) and ends every session and, where wished, the API keys. Returns {api_keys}: those that go on; raises INVALID_RESET_TOKEN for one that is unknown, used, expired or not the newest.';
+grant execute on function public.reset_password(text, text, bigint, boolean) to service_role;
+comment on function public.reset_password(text, text, bigint, boolean) is
+  'Uses up the token (SHA-256, hex): proves the address, which pays the default tokens where they were not, sets the password (argon2id hash) and ends every session and, where wished, the API keys. Returns {api_keys, email}: those that go on, and whose they are; raises INVALID_RESET_TOKEN for one that is unknown, used, expired or not the newest.';

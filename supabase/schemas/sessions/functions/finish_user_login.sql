@@ -16,9 +16,9 @@ begin
   end if;
   update private.user_credentials set password_hash = p_rehashed where user_id = p_user_id and p_rehashed is not null;
   perform private.login_succeeded('user', p_user_id::text, p_address);
-  return private.open_session(p_user_id, p_session);
+  return private.open_session(p_user_id, p_session || jsonb_build_object('network', p_address));
 end
 $$;
 grant execute on function public.finish_user_login(uuid, text, text, jsonb, text) to service_role;
 comment on function public.finish_user_login(uuid, text, text, jsonb, text) is
-  'After the right password: opens a session, if the password was not changed since, and keeps a hash of it made with today''s pepper, where one is given. Returns {session_id, user}; raises INVALID_CREDENTIALS, ACCOUNT_SUSPENDED.';
+  'After the right password: opens a session, if the password was not changed since, and keeps a hash of it made with today''s pepper, where one is given. Returns {session_id, user, new_network}; raises INVALID_CREDENTIALS, ACCOUNT_SUSPENDED.';

@@ -4,6 +4,8 @@ language plpgsql volatile set search_path = ''
 as $$
 declare
   v_expires_at timestamptz := now() + make_interval(secs => (p_session ->> 'lifetime_seconds')::integer);
+  v_network text := p_session ->> 'network';
+  v_is_new boolean := v_network is not null and private.is_new_network(p_user_id, v_network, p_session ->> 'address');
   v_id uuid;
 begin
   if exists (select from public.users u where u.id = p_user_id and u.suspended_at is not null) then
@@ -14,8 +16,11 @@ begin
   returning id into v_id;
   insert into private.refresh_tokens (token_hash, session_id, expires_at)
   values (decode(p_session ->> 'refresh_hash', 'hex'), v_id, v_expires_at);
-  return private.session_json(v_id);
+  if v_network is not null then
+    perform private.login_succeeded('user', p_user_id::text, v_network);
+  end if;
+  return private.session_json(v_id) || jsonb_build_object('new_network', v_is_new);
 end
 $$;
 comment on function private.open_session(uuid, jsonb) is
-  'Opens a session {refresh_hash, lifetime_seconds, user_agent, address} with its first refresh token; returns {session_id, user}, raises ACCOUNT_SUSPENDED.';
+  'Opens a session {refresh_hash, lifetime_seconds, user_agent, address, network} with its first refresh token, and remembers the network, where there is one, as one its owner logs in from. Returns {session_id, user, new_network}; raises ACCOUNT_SUSPENDED.';

@@ -4,7 +4,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: counters, events and the audit log are written by no API role.
 declare
-  v_actor text := private.require_admin(p_actor);
+  v_actor text := private.require_admin(p_actor, case when p_changes = '{}' then 'viewer' else 'operator' end);
 begin
   perform from public.users u where u.id = p_user_id for no key update;
   if not found then

@@ -10,6 +10,7 @@ declare
 begin
   -- Of two changes at once the second finds another hash than the one its current password was checked against.
   if p_verified_hash is null then
+    perform private.require_fresh(p_caller);
     insert into private.user_credentials (user_id, password_hash) values (v_user_id, p_password_hash)
     on conflict (user_id) do nothing;
   else
@@ -23,10 +24,11 @@ begin
   delete from private.password_resets where user_id = v_user_id;
   return jsonb_build_object(
     'ended', private.end_sessions(v_user_id, (p_caller ->> 'session_id')::uuid),
-    'api_keys', private.keys_after_password(v_user_id, p_revoke_keys)
+    'api_keys', private.keys_after_password(v_user_id, p_revoke_keys),
+    'email', (select u.email from public.users u where u.id = v_user_id)
   );
 end
 $$;
 grant execute on function public.change_password(jsonb, text, text, boolean) to service_role;
 comment on function public.change_password(jsonb, text, text, boolean) is
-  'Sets the password where it still is the verified one, or the first one where none was verified, and ends every other session, mailed links and, where wished, the API keys. Returns {ended, api_keys}: those that go on; raises INVALID_CREDENTIALS.';
+  'Sets the password where it still is the verified one, or the first one where none was verified, and ends every other session, mailed links and, where wished, the API keys. Returns {ended, api_keys, email}: those that go on, and whose they are; raises INVALID_CREDENTIALS, and PROOF_REQUIRED for the first one.';

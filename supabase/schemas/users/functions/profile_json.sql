@@ -4,6 +4,7 @@ language sql stable set search_path = ''
 as $$
   select private.user_json(p_user) || jsonb_build_object(
     'email_verified', p_user.email_verified_at is not null,
+    'pending_email', (select c.email from private.email_changes c where c.user_id = p_user.id and c.expires_at > now()),
     'has_password', exists (select from private.user_credentials c where c.user_id = p_user.id),
     'providers', (
       select coalesce(jsonb_agg(i.provider order by i.provider), '[]')

@@ -1,4 +1,4 @@
-create or replace function public.update_profile(p_caller jsonb, p_changes jsonb)
+create or replace function public.update_profile(p_caller jsonb, p_changes jsonb, p_token_hash text default null)
 returns jsonb
 language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
 as $$
@@ -7,6 +7,9 @@ declare
   v_user_id uuid := private.lock_user(p_caller);
   v_user public.users;
 begin
+  if p_changes ? 'email' then
+    perform private.request_email_change(p_caller, p_changes ->> 'email', p_token_hash);
+  end if;
   update public.users u
      set name = case when p_changes ? 'name' then p_changes ->> 'name' else u.name end,
          picture = case when p_changes ? 'picture' then p_changes ->> 'picture' else u.picture end,
@@ -16,6 +19,6 @@ begin
   return private.profile_json(v_user);
 end
 $$;
-grant execute on function public.update_profile(jsonb, jsonb) to service_role;
-comment on function public.update_profile(jsonb, jsonb) is
-  'Changes name and picture where {name, picture} has them, null to clear. Returns the profile.';
+grant execute on function public.update_profile(jsonb, jsonb, text) to service_role;
+comment on function public.update_profile(jsonb, jsonb, text) is
+  'Changes name and picture where {name, picture, email} has them, null to clear; an address waits for the link with this token (SHA-256, hex). Returns the profile; raises EMAIL_TAKEN, PROOF_REQUIRED, RATE_LIMITED, and MAIL_DISABLED for an address without a token.';

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { GoogleAccessTokens } from '../../../../auth/google-access-tokens.js';
 import { getOptionalUser } from '../../../../auth/guards/user-guard.js';
 import { admit } from '../../../../auth/limits/rate-limits.js';
+import { type SignUp, toSignUpArguments } from '../../../../auth/sign-up/sign-up.js';
 import { AnyResult, type Database } from '../../../../platform/database/client/database.js';
 import { ApiError } from '../../../../platform/errors.js';
 import type { CompletionJob } from '../../completion.js';
@@ -12,8 +13,7 @@ import { toPayingSubject } from '../../metering/limited-meter.js';
 export interface ReserverServices {
   readonly database: Database;
   readonly googleAccessTokens: GoogleAccessTokens;
-  /** Tokens a new account starts with. */
-  readonly defaultUserTokens: number;
+  readonly signUp: SignUp;
 }
 
 type Reserve = CompletionJob['reserve'];
@@ -34,7 +34,7 @@ async function createGoogleReserver(
       return await meter.reserve(payer, reservation);
     } catch (error) {
       if (!(error instanceof ApiError && error.code === 'USER_NOT_FOUND')) throw error;
-      const account = { p_identity: identity, p_default_tokens: services.defaultUserTokens };
+      const account = { p_identity: identity, ...toSignUpArguments(services.signUp) };
       await services.database.call('find_google_user', account, AnyResult);
       return meter.reserve(payer, reservation);
     }
