@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127202800', '20261127203513', '20261127204645', '20261127213350'] then
+  if v_applied <> array['20261127163509', '20261127202800', '20261127203513', '20261127214611'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -6666,7 +6666,7 @@ comment on column public.user_overview.created_at is 'When it was created.';
 
 create or replace view public.usage_by_day with (security_invoker = true) as
   select (bucket at time zone 'UTC')::date as day, sum(events) as events, sum(prompts) as prompts,
-         sum(total_tokens) as total_tokens, sum(cost) as cost, sum(nano_usd) as nano_usd
+         sum(total_tokens) as total_tokens, sum(cost) as cost
     from public.usage_totals
    group by 1;
 comment on view public.usage_by_day is 'Usage of everybody per day (UTC).';
@@ -6675,12 +6675,10 @@ comment on column public.usage_by_day.events is 'Number of events.';
 comment on column public.usage_by_day.prompts is 'Sum of prompts.';
 comment on column public.usage_by_day.total_tokens is 'Sum of language-model tokens.';
 comment on column public.usage_by_day.cost is 'Sum of what was debited.';
-comment on column public.usage_by_day.nano_usd is 'Sum of what upstream charges, in nano-dollars, as far as that is known.';
 
 create or replace view public.usage_by_model with (security_invoker = true) as
   select date_trunc('month', bucket, 'UTC')::date as month, provider, model, source,
-         sum(events) as events, sum(prompts) as prompts, sum(total_tokens) as total_tokens, sum(cost) as cost,
-         sum(nano_usd) as nano_usd
+         sum(events) as events, sum(prompts) as prompts, sum(total_tokens) as total_tokens, sum(cost) as cost
     from public.usage_rollups
    group by 1, 2, 3, 4;
 comment on view public.usage_by_model is 'Usage of everybody per month, provider, model and source.';
@@ -6692,7 +6690,23 @@ comment on column public.usage_by_model.events is 'Number of events.';
 comment on column public.usage_by_model.prompts is 'Sum of prompts.';
 comment on column public.usage_by_model.total_tokens is 'Sum of language-model tokens.';
 comment on column public.usage_by_model.cost is 'Sum of what was debited.';
-comment on column public.usage_by_model.nano_usd is 'Sum of what upstream charges, in nano-dollars, as far as that is known.';
+
+create or replace view public.money_by_model with (security_invoker = true) as
+  select date_trunc('month', bucket, 'UTC')::date as month, provider, model, sum(events) as events,
+         sum(total_tokens) as total_tokens, sum(cost) as cost, sum(nano_usd) as nano_usd,
+         round(sum(nano_usd) / 1000000000, 6) as usd
+    from public.usage_rollups
+   where source in ('chat', 'api')
+   group by 1, 2, 3;
+comment on view public.money_by_model is 'What model providers charge for everybody''s chat requests, per month, provider and model.';
+comment on column public.money_by_model.month is 'First day of the month (UTC).';
+comment on column public.money_by_model.provider is 'The AI provider.';
+comment on column public.money_by_model.model is 'The model.';
+comment on column public.money_by_model.events is 'Number of requests.';
+comment on column public.money_by_model.total_tokens is 'Sum of language-model tokens.';
+comment on column public.money_by_model.cost is 'Sum of what was debited.';
+comment on column public.money_by_model.nano_usd is 'Sum of what is charged, in nano-dollars, as far as that is known.';
+comment on column public.money_by_model.usd is 'The same in US dollars.';
 
 -- admin/triggers.sql
 
@@ -7001,13 +7015,9 @@ values ('20261127203513', 'model_weights')
 on conflict (version) do nothing;
 select private.record_migration('20261127203513', '3d7f921578d8c149d85b38e7af0d73395d9e71bbef00830af80e63833783484a');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127204645', 'chat_money')
+values ('20261127214611', 'chat_money')
 on conflict (version) do nothing;
-select private.record_migration('20261127204645', '9d69236d5ed5b41fad9d67282ce3cd2f50fb3b363a10255b4d6b621c825e2213');
-insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127213350', 'chat_metering_plans')
-on conflict (version) do nothing;
-select private.record_migration('20261127213350', '48283a500894f5956260da45b87c9457b458e2977fff4acc2acc022847f24110');
+select private.record_migration('20261127214611', '8cae4e00d5cdb7b04d19f937c41cdfe8fdd86aa7282fd8e4d903f0909255382a');
 
 commit;
 

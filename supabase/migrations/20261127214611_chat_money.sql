@@ -1,4 +1,4 @@
--- What upstream charges is kept beside the tokens, on each event of chat and in the sums.
+-- What upstream charges is kept beside the tokens, on each event of chat and in the sums; metering looks up by key.
 
 alter table public.usage_events add column if not exists nano_usd bigint check (nano_usd >= 0);
 alter table public.usage_rollups add column if not exists nano_usd bigint not null default 0 check (nano_usd >= 0);
@@ -33,6 +33,22 @@ drop function if exists private.change_settlement(p_generation generations, p_pr
 drop function if exists private.close_generation(p_generation generations, p_status text, p_provenance text, p_input bigint, p_output bigint);
 
 drop function if exists public.correct_generation(p_id uuid, p_input_tokens bigint, p_output_tokens bigint);
+
+-- In PL/pgSQL, whose plans a session keeps: a function in SQL would be planned in every transaction.
+create or replace function private.affordable_tokens(p_wanted bigint, p_available numeric, p_weight numeric)
+returns bigint
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return case
+    when p_available < 0 then 0
+    when p_weight = 0 then p_wanted
+    else least(p_wanted, floor(p_available / p_weight))
+  end;
+end
+$$;
+comment on function private.affordable_tokens(bigint, numeric, numeric) is
+  'Returns how many of the wanted tokens of an answer a balance pays for, each at a weight.';
 
 create or replace function private.change_event_money(
   p_generation public.generations, p_provenance text, p_nano_usd bigint
@@ -168,21 +184,45 @@ $$;
 comment on function private.close_generation(public.generations, text, text, bigint, bigint, bigint) is
   'Settles a running generation and returns the usage event to record; the balance must be locked by the caller.';
 
+-- Suffixes choose among providers of a model and weigh what it does; a free variant is another thing, and is never
+-- weighed by the price of the model it is a variant of.
+-- In PL/pgSQL, whose plans a session keeps: a function in SQL would be planned in every transaction.
+create or replace function private.find_model_weight(p_model text)
+returns public.model_weights
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_weight public.model_weights;
+begin
+  select w.* into v_weight
+    from unnest(case
+           when p_model like '%:free' then array[p_model, '*:free']
+           else array[p_model, split_part(p_model, ':', 1), split_part(p_model, '/', 1) || '/*', '*']
+         end) with ordinality as name(model, rank)
+    join public.model_weights w on w.model = name.model
+   order by name.rank
+   limit 1;
+  return v_weight;
+end
+$$;
+comment on function private.find_model_weight(text) is
+  'Returns the weight of a model: its own, without its suffix, of its vendor, or of all others; null where none has a row.';
+
 -- Upstream's own number is the best there is. While the tokens are only estimated, it may be the intermediate state of a
--- stream that broke off, and then the greater of both stands.
+-- stream that broke off, and then the greater of both stands. In PL/pgSQL, whose plans a session keeps.
 create or replace function private.generation_money(
   p_generation public.generations, p_provenance text, p_input bigint, p_output bigint, p_reported bigint
 )
 returns bigint
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-  select case when p_provenance = 'provider_final' then coalesce(p_reported, listed.price) else greatest(p_reported, listed.price) end
-    from (
-      select round(
-               p_input * p_generation.input_price + p_output * p_generation.output_price
-               + coalesce(p_generation.request_price, 0)
-             )::bigint as price
-    ) listed
+declare
+  v_listed bigint := round(
+    p_input * p_generation.input_price + p_output * p_generation.output_price + coalesce(p_generation.request_price, 0)
+  );
+begin
+  return case when p_provenance = 'provider_final' then coalesce(p_reported, v_listed) else greatest(p_reported, v_listed) end;
+end
 $$;
 comment on function private.generation_money(public.generations, text, bigint, bigint, bigint) is
   'Returns what upstream charges for a generation, in nano-dollars: as it reported, or by its list prices; null where neither is known.';
@@ -283,6 +323,18 @@ as $$
   ) from public.usage_totals where bucket >= p_from and bucket < p_to
 $$;
 comment on function private.usage_between(timestamptz, timestamptz) is 'Returns usage of everybody between two quarter hours.';
+
+-- In PL/pgSQL, whose plans a session keeps: a function in SQL would be planned in every transaction.
+create or replace function private.weighted_tokens(p_generation public.generations, p_input bigint, p_output bigint)
+returns bigint
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return ceil(p_input * p_generation.input_weight + p_output * p_generation.output_weight);
+end
+$$;
+comment on function private.weighted_tokens(public.generations, bigint, bigint) is
+  'Returns what tokens of a generation debit, by the weights its hold was taken with.';
 
 create or replace function public.correct_generation(
   p_id uuid, p_input_tokens bigint, p_output_tokens bigint, p_nano_usd bigint default null
@@ -389,22 +441,24 @@ declare
   v_events public.usage_events[] := '{}';
   v_has_pool boolean;
 begin
+  select array_agg(distinct s.subject_id), coalesce(bool_or(s.is_closed), false) into v_subjects, v_has_pool
+    from (
+      select coalesce(g.subject_id, i.id, e.user_id) as subject_id,
+             i.op = 'settle' and g.provenance = 'estimated' as is_closed
+        from jsonb_to_recordset(p_items) as i(op text, id uuid, google_subject text, hold uuid)
+        -- One look-up by key an item: a join with JSON is planned as if it had a hundred rows, and reads whole tables.
+        left join lateral (
+          select g.subject_id, g.provenance from public.generations g where g.id = i.hold and i.op <> 'reserve' limit 1
+        ) g on true
+        left join lateral (
+          select e.user_id from private.external_identities e
+           where e.provider = 'google' and e.subject = i.google_subject limit 1
+        ) e on true
+    ) s;
   -- What was given up for lost is corrected, which takes the pool, and the pool comes before the balances.
-  select coalesce(bool_or(
-           (select r.status from public.reservations r where r.id = (i ->> 'hold')::uuid) = 'lost'
-         ), false)
-    into v_has_pool
-    from jsonb_array_elements(p_items) i where i ->> 'op' = 'settle';
   if v_has_pool then
     perform from public.budgets where subject_kind = 'user' for update;
   end if;
-  select array_agg(distinct s.subject_id) into v_subjects
-    from (
-      select coalesce(g.subject_id, i.id, e.user_id) as subject_id
-        from jsonb_to_recordset(p_items) as i(op text, id uuid, google_subject text, hold uuid)
-        left join public.generations g on g.id = i.hold and i.op <> 'reserve'
-        left join private.external_identities e on e.provider = 'google' and e.subject = i.google_subject
-    ) s;
   perform from public.balances b where b.subject_id = any (v_subjects) order by b.subject_id for update;
   if exists (
     select from public.reservations r
@@ -431,7 +485,10 @@ begin
         idempotency_key, request_hash, provider, upstream_id, provenance, input_tokens, streamed, input_seen,
         output_seen, input_floor, output_floor, nano_usd, input_price, output_price, request_price, ord
       )
-      left join private.external_identities e on e.provider = 'google' and e.subject = i.google_subject
+      left join lateral (
+        select e.user_id from private.external_identities e
+         where e.provider = 'google' and e.subject = i.google_subject limit 1
+      ) e on true
      order by i.ord
   loop
     v_answer := null;
@@ -1284,37 +1341,24 @@ grant execute on function public.verify_ledger() to service_role;
 comment on function public.verify_ledger() is
   'Recomputes every balance, hold, rollup, counter and generation from the rows behind it. One row per check; ok is false where discrepancies lists differences.';
 
-create or replace view public.usage_by_day with (security_invoker = true) as
-  select (bucket at time zone 'UTC')::date as day, sum(events) as events, sum(prompts) as prompts,
-         sum(total_tokens) as total_tokens, sum(cost) as cost, sum(nano_usd) as nano_usd
-    from public.usage_totals
-   group by 1;
-comment on view public.usage_by_day is 'Usage of everybody per day (UTC).';
-comment on column public.usage_by_day.day is 'The day (UTC).';
-comment on column public.usage_by_day.events is 'Number of events.';
-comment on column public.usage_by_day.prompts is 'Sum of prompts.';
-comment on column public.usage_by_day.total_tokens is 'Sum of language-model tokens.';
-comment on column public.usage_by_day.cost is 'Sum of what was debited.';
-comment on column public.usage_by_day.nano_usd is 'Sum of what upstream charges, in nano-dollars, as far as that is known.';
-
-create or replace view public.usage_by_model with (security_invoker = true) as
-  select date_trunc('month', bucket, 'UTC')::date as month, provider, model, source,
-         sum(events) as events, sum(prompts) as prompts, sum(total_tokens) as total_tokens, sum(cost) as cost,
-         sum(nano_usd) as nano_usd
+create or replace view public.money_by_model with (security_invoker = true) as
+  select date_trunc('month', bucket, 'UTC')::date as month, provider, model, sum(events) as events,
+         sum(total_tokens) as total_tokens, sum(cost) as cost, sum(nano_usd) as nano_usd,
+         round(sum(nano_usd) / 1000000000, 6) as usd
     from public.usage_rollups
-   group by 1, 2, 3, 4;
-comment on view public.usage_by_model is 'Usage of everybody per month, provider, model and source.';
-comment on column public.usage_by_model.month is 'First day of the month (UTC).';
-comment on column public.usage_by_model.provider is 'The AI provider.';
-comment on column public.usage_by_model.model is 'The model.';
-comment on column public.usage_by_model.source is 'Which API recorded the events.';
-comment on column public.usage_by_model.events is 'Number of events.';
-comment on column public.usage_by_model.prompts is 'Sum of prompts.';
-comment on column public.usage_by_model.total_tokens is 'Sum of language-model tokens.';
-comment on column public.usage_by_model.cost is 'Sum of what was debited.';
-comment on column public.usage_by_model.nano_usd is 'Sum of what upstream charges, in nano-dollars, as far as that is known.';
+   where source in ('chat', 'api')
+   group by 1, 2, 3;
+comment on view public.money_by_model is 'What model providers charge for everybody''s chat requests, per month, provider and model.';
+comment on column public.money_by_model.month is 'First day of the month (UTC).';
+comment on column public.money_by_model.provider is 'The AI provider.';
+comment on column public.money_by_model.model is 'The model.';
+comment on column public.money_by_model.events is 'Number of requests.';
+comment on column public.money_by_model.total_tokens is 'Sum of language-model tokens.';
+comment on column public.money_by_model.cost is 'Sum of what was debited.';
+comment on column public.money_by_model.nano_usd is 'Sum of what is charged, in nano-dollars, as far as that is known.';
+comment on column public.money_by_model.usd is 'The same in US dollars.';
 
 reset check_function_bodies;
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261127204645', '9d69236d5ed5b41fad9d67282ce3cd2f50fb3b363a10255b4d6b621c825e2213');
+select private.record_migration('20261127214611', '8cae4e00d5cdb7b04d19f937c41cdfe8fdd86aa7282fd8e4d903f0909255382a');
