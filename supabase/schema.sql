@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127202800', '20261127202825', '20261127203119', '20261127203218', '20261127203513', '20261127204020', '20261127204612', '20261127204645', '20261127211911', '20261127213638'] then
+  if v_applied <> array['20261127163509', '20261127202800', '20261127202825', '20261127203119', '20261127203513', '20261127204612', '20261127211911', '20261127212624', '20261127214118', '20261127214611', '20261127215038'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -1705,6 +1705,8 @@ begin
   if p_password_hash is not null then
     insert into private.user_credentials (user_id, password_hash) values (v_user.id, p_password_hash);
   end if;
+  -- An admin's decision, whatever the address was paid before.
+  perform private.grant_default_tokens(v_user.id, p_default_tokens, v_actor, null, true);
   perform private.audit_admin(
     p_actor, 'create_user', 'user:' || v_user.id, null, private.balance_json(v_user.id)
   );
@@ -1763,19 +1765,17 @@ as $$
 -- Definer: removes what no API role may write.
 declare
   v_target text;
-  v_deleted jsonb;
 begin
   perform private.require_admin(p_actor);
   v_target := private.require_account(p_user_id);
-  update public.users set suspended_at = null where id = p_user_id;
-  v_deleted := public.delete_account(jsonb_build_object('id', p_user_id));
+  perform private.remove_account(p_user_id);
   perform private.audit_admin(p_actor, 'delete_user', v_target);
-  return v_deleted;
+  return jsonb_build_object('deleted', true);
 end
 $$;
 grant execute on function public.delete_account_as(jsonb, uuid) to service_role;
 comment on function public.delete_account_as(jsonb, uuid) is
-  'Runs delete_account for an admin. Returns {deleted}; raises USER_NOT_FOUND, and SUBSCRIPTION_RUNNING while Stripe knows the person.';
+  'Removes an account as its owner could. Returns {deleted}; raises USER_NOT_FOUND, and SUBSCRIPTION_RUNNING while Stripe knows the person.';
 
 -- admin/functions/delete_admin.sql
 
@@ -2654,7 +2654,8 @@ begin
     'user:' || v_user_id, null, 'create_api_key', 'user:' || v_user_id, null,
     jsonb_build_object('id', v_key.id, 'scopes', v_key.scopes, 'expires_at', v_key.expires_at)
   );
-  return private.api_key_json(v_key);
+  return private.api_key_json(v_key)
+    || jsonb_build_object('owner_email', (select u.email from public.users u where u.id = v_user_id));
 exception
   -- Well formed, but there is no such time.
   when data_exception then
@@ -3212,7 +3213,7 @@ language plpgsql stable security definer set search_path = '' set timezone = 'UT
 as $$
 -- Definer: no API role may read model_weights.
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return (select coalesce(jsonb_agg(to_jsonb(w) order by w.model), '[]') from public.model_weights w);
 end
 $$;
@@ -3371,9 +3372,14 @@ begin
         v_answer := '{"code": "RESERVATION_SETTLED"}';
       elsif v_item.op = 'extend' then
         -- Also with nothing to add: a running stream says that it is still there, and how far it has come.
-        v_output := private.affordable_tokens(
-          v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved, v_generation.output_weight
-        );
+        v_output := case
+          when exists (
+            select from public.users u where u.id = v_generation.subject_id and u.suspended_at is not null
+          ) then 0
+          else private.affordable_tokens(
+            v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved, v_generation.output_weight
+          )
+        end;
         v_amount := private.weighted_tokens(v_generation, 0, v_output);
         update public.balances b
            set reserved = b.reserved + v_amount, updated_at = now()
@@ -3478,9 +3484,9 @@ language plpgsql volatile security definer set search_path = '' set timezone = '
 as $$
 -- Definer: no API role may write model_weights.
 declare
-  v_actor text := private.require_admin(p_actor);
   v_before jsonb := public.list_model_weights(p_actor);
 begin
+  perform private.require_admin(p_actor);
   delete from public.model_weights w
    using jsonb_to_recordset(p_weights) as given(model text, input_weight numeric)
    where w.model = lower(btrim(given.model)) and given.input_weight is null;
@@ -3495,9 +3501,7 @@ begin
   on conflict (model) do update
     set input_weight = excluded.input_weight, output_weight = excluded.output_weight, source = 'operator',
         comment = excluded.comment, updated_at = now();
-  perform private.audit(
-    v_actor, p_actor ->> 'request_id', 'set_model_weights', null, v_before, public.list_model_weights(p_actor)
-  );
+  perform private.audit_admin(p_actor, 'set_model_weights', null, v_before, public.list_model_weights(p_actor));
   return public.list_model_weights(p_actor);
 end
 $$;
@@ -3633,8 +3637,8 @@ begin
   perform from public.budgets where subject_kind = 'device' for update;
   v_before := private.lock_device(p_device_id);
   v_unused := private.close_device(p_device_id, v_actor, 'device deleted');
-  perform private.audit(
-    v_actor, p_actor ->> 'request_id', 'delete_device', 'device:' || p_device_id, v_before,
+  perform private.audit_admin(
+    p_actor, 'delete_device', 'device:' || p_device_id, v_before,
     jsonb_build_object('returned', v_unused)
   );
   return jsonb_build_object('device_id', p_device_id, 'returned', v_unused);
@@ -5349,8 +5353,8 @@ begin
   return private.user_json(v_user);
 end
 $$;
-grant execute on function public.find_google_user(jsonb, bigint) to service_role;
-comment on function public.find_google_user(jsonb, bigint) is
+grant execute on function public.find_google_user(jsonb, bigint, text) to service_role;
+comment on function public.find_google_user(jsonb, bigint, text) is
   'Returns the account of a person Google vouches for, made where there is none yet; raises INVALID_ACCESS_TOKEN where the address is another person''s, ACCOUNT_SUSPENDED.';
 
 -- oauth/functions/issue_oauth_code.sql
@@ -5870,12 +5874,32 @@ begin
   end if;
   update private.user_credentials set password_hash = p_rehashed where user_id = p_user_id and p_rehashed is not null;
   perform private.login_succeeded('user', p_user_id::text, p_address);
-  return private.open_session(p_user_id, p_session);
+  return private.open_session(p_user_id, p_session || jsonb_build_object('network', p_address));
 end
 $$;
 grant execute on function public.finish_user_login(uuid, text, text, jsonb, text) to service_role;
 comment on function public.finish_user_login(uuid, text, text, jsonb, text) is
-  'After the right password: opens a session, if the password was not changed since, and keeps a hash of it made with today''s pepper, where one is given. Returns {session_id, user}; raises INVALID_CREDENTIALS, ACCOUNT_SUSPENDED.';
+  'After the right password: opens a session, if the password was not changed since, and keeps a hash of it made with today''s pepper, where one is given. Returns {session_id, user, new_network}; raises INVALID_CREDENTIALS, ACCOUNT_SUSPENDED.';
+
+-- sessions/functions/is_new_network.sql
+
+create or replace function private.is_new_network(p_user_id uuid, p_network text, p_address text)
+returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (
+    exists (select from private.sessions s where s.user_id = p_user_id)
+    or exists (select from private.known_addresses a where a.account = 'user:' || p_user_id)
+  )
+  and not exists (select from private.sessions s where s.user_id = p_user_id and s.address = p_address)
+  and not exists (
+    select from private.known_addresses a where a.account = 'user:' || p_user_id and a.address = p_network
+  );
+end
+$$;
+comment on function private.is_new_network(uuid, text, text) is
+  'Returns whether an account that was used before signs in from where it never was.';
 
 -- sessions/functions/list_sessions.sql
 
@@ -6012,7 +6036,40 @@ begin
 end
 $$;
 comment on function private.open_session(uuid, jsonb) is
-  'Opens a session {refresh_hash, lifetime_seconds, user_agent, address} with its first refresh token; returns {session_id, user}, raises ACCOUNT_SUSPENDED.';
+  'Opens a session {refresh_hash, lifetime_seconds, user_agent, address, network} with its first refresh token, and remembers the network, where there is one, as one its owner logs in from. Returns {session_id, user, new_network}; raises ACCOUNT_SUSPENDED.';
+
+-- sessions/functions/prove_session.sql
+
+create or replace function public.prove_session(p_caller jsonb, p_verified_hash text default null, p_code_hash text default null)
+returns boolean
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: reads credentials and codes and writes sessions, which no API role may.
+declare
+  v_user_id uuid := private.lock_user(p_caller);
+  v_session_id uuid := (p_caller ->> 'session_id')::uuid;
+begin
+  if v_session_id is null then
+    raise sqlstate 'PT400' using message = 'NO_SESSION';
+  end if;
+  if p_verified_hash is not null then
+    -- The password that was checked may have been changed meanwhile.
+    perform from private.user_credentials c where c.user_id = v_user_id and c.password_hash = p_verified_hash;
+  else
+    delete from private.proof_codes c
+     where c.session_id = v_session_id and c.code_hash = decode(p_code_hash, 'hex') and c.expires_at > now();
+  end if;
+  if not found then
+    raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
+  end if;
+  update private.sessions set proved_at = now() where id = v_session_id;
+  delete from private.login_attempts where scope = 'user:password' and key = v_user_id::text;
+  return true;
+end
+$$;
+grant execute on function public.prove_session(jsonb, text, text) to service_role;
+comment on function public.prove_session(jsonb, text, text) is
+  'Marks the calling session as proved now, after its owner''s password was verified or with a mailed code (HMAC, hex), which is used up. Raises NO_SESSION, INVALID_CREDENTIALS.';
 
 -- sessions/functions/refresh_session.sql
 
@@ -6589,8 +6646,8 @@ begin
   insert into private.invitations (code_hash, email, tokens, created_by, expires_at)
   values (decode(p_code_hash, 'hex'), p_email, p_tokens, v_actor, now() + make_interval(days => p_days))
   returning * into v_invitation;
-  perform private.audit(
-    v_actor, p_actor ->> 'request_id', 'create_invitation', 'invitation:' || v_invitation.id, null,
+  perform private.audit_admin(
+    p_actor, 'create_invitation', 'invitation:' || v_invitation.id, null,
     jsonb_build_object('tokens', p_tokens, 'is_bound', p_email is not null, 'expires_at', v_invitation.expires_at)
   );
   return private.invitation_json(v_invitation);
@@ -6607,14 +6664,13 @@ returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes invitations, which no API role may.
-declare
-  v_actor text := private.require_admin(p_actor);
 begin
+  perform private.require_admin(p_actor);
   delete from private.invitations where id = p_id;
   if not found then
     raise sqlstate 'PT404' using message = 'INVITATION_NOT_FOUND';
   end if;
-  perform private.audit(v_actor, p_actor ->> 'request_id', 'delete_invitation', 'invitation:' || p_id, null, null);
+  perform private.audit_admin(p_actor, 'delete_invitation', 'invitation:' || p_id);
   return jsonb_build_object('deleted', true);
 end
 $$;
@@ -6745,7 +6801,7 @@ language plpgsql stable security definer set search_path = '' set timezone = 'UT
 as $$
 -- Definer: reads invitations, which no API role may.
 begin
-  perform private.require_admin(p_actor);
+  perform private.require_admin(p_actor, 'viewer');
   return (
     select coalesce(jsonb_agg(private.invitation_json(page) order by page.created_at desc, page.id desc), '[]')
       from (
@@ -7000,8 +7056,8 @@ begin
   end if;
   update public.users set email_verified_at = coalesce(email_verified_at, now()), updated_at = now() where id = p_user_id;
   v_granted := private.grant_default_tokens(p_user_id, p_default_tokens, v_actor);
-  perform private.audit(
-    v_actor, p_actor ->> 'request_id', 'verify_user', 'user:' || p_user_id,
+  perform private.audit_admin(
+    p_actor, 'verify_user', 'user:' || p_user_id,
     jsonb_build_object('email_verified', v_user.email_verified_at is not null),
     jsonb_build_object('email_verified', true, 'granted', v_granted)
   );
@@ -7684,7 +7740,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: counters, events and the audit log are written by no API role.
 declare
-  v_actor text := private.require_admin(p_actor);
+  v_actor text := private.require_admin(p_actor, case when p_changes = '{}' then 'viewer' else 'operator' end);
 begin
   perform from public.users u where u.id = p_user_id for no key update;
   if not found then
@@ -7768,7 +7824,7 @@ begin
 
   for v_item in
     select i.ord::integer as ord, i.user_id, i.usage, i.token_count, i.key, i.most_prompts, i.most_tokens,
-           c.user_id is not null as known, i.version is distinct from c.version as revoked,
+           c.user_id is not null as known, u.suspended_at, i.version is distinct from c.version as revoked,
            c.prompts, c.tokens, b.period,
            case when c.counted_on = v_today then c.day_prompts else 0 end as day_prompts,
            case when c.counted_on = v_today then c.day_tokens else 0 end as day_tokens,
@@ -7796,6 +7852,7 @@ begin
     v_answer := case
       when not v_item.known then '{"code": "USER_NOT_FOUND"}'::jsonb
       when v_item.revoked then '{"code": "TRACKER_TOKEN_INVALID"}'::jsonb
+      when v_item.suspended_at is not null then '{"code": "ACCOUNT_SUSPENDED"}'::jsonb
     end;
 
     -- A key seen before, in an earlier call or earlier in this one, repeats its answer.
@@ -8588,36 +8645,13 @@ as $$
 -- Definer: removes what no API role may write.
 declare
   v_user_id uuid := (p_caller ->> 'id')::uuid;
-  v_name text := 'user:' || v_user_id;
-  v_email text;
-  v_returned bigint;
 begin
   -- Whatever adds a row to the account waits for this and then finds nobody; and this waits for whoever takes the
   -- account over, before it checks the caller's session.
-  select u.email into v_email from public.users u where u.id = v_user_id for update;
+  perform from public.users u where u.id = v_user_id for update;
   perform private.require_user(p_caller);
   perform private.require_fresh(p_caller);
-
-  -- The long part first, while nobody waits for it; and once more for what a device records meanwhile.
-  perform private.take_name_out_of_usage(v_user_id);
-  update public.usage_events set url = null where subject_id = v_user_id and url is not null;
-  perform private.forget_devices(v_user_id, v_name);
-  perform private.take_name_out_of_usage(v_user_id);
-
-  -- Only now, as everybody who registers waits for the pool.
-  v_returned := private.close_balance(v_user_id, v_name);
-
-  delete from private.idempotency_keys where subject_id = v_user_id;
-  delete from private.known_addresses where account = v_name;
-  delete from private.password_resets where email = v_email;
-  delete from private.email_verifications where email = v_email;
-  delete from private.login_attempts where key in (v_user_id::text, v_email) or starts_with(key, v_user_id || ' ');
-  -- Credentials, sessions, keys, identities and all else that is secret or personal references this row and is deleted with it.
-  -- What another capability keeps elsewhere is removed here; a subscription is cancelled with its provider before.
-  delete from public.users where id = v_user_id;
-  -- Without the request id, which is the caller's own word: nothing personal may get into the audit log.
-  perform private.audit(v_name, null, 'delete_account', v_name, null, jsonb_build_object('returned', v_returned));
-  return jsonb_build_object('deleted', true, 'email', v_email);
+  return jsonb_build_object('deleted', true, 'email', private.remove_account(v_user_id));
 end
 $$;
 grant execute on function public.delete_account(jsonb) to service_role;
@@ -8736,6 +8770,42 @@ as $$
 $$;
 comment on function private.profile_json(public.users) is 'Returns an account as its owner sees it: with its balance and the ways to sign in.';
 
+-- users/functions/remove_account.sql
+
+create or replace function private.remove_account(p_user_id uuid)
+returns text
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_name text := 'user:' || p_user_id;
+  v_email text := (select u.email from public.users u where u.id = p_user_id);
+  v_returned bigint;
+begin
+  -- The long part first, while nobody waits for it; and once more for what a device records meanwhile.
+  perform private.take_name_out_of_usage(p_user_id);
+  update public.usage_events set url = null where subject_id = p_user_id and url is not null;
+  perform private.forget_devices(p_user_id, v_name);
+  perform private.take_name_out_of_usage(p_user_id);
+
+  -- Only now, as everybody who registers waits for the pool.
+  v_returned := private.close_balance(p_user_id, v_name);
+
+  delete from private.idempotency_keys where subject_id = p_user_id;
+  delete from private.known_addresses where account = v_name;
+  delete from private.password_resets where email = v_email;
+  delete from private.email_verifications where email = v_email;
+  delete from private.login_attempts where key in (p_user_id::text, v_email) or starts_with(key, p_user_id || ' ');
+  -- Credentials, sessions, keys, identities and all else that is secret or personal references this row and is deleted with it.
+  -- What another capability keeps elsewhere is removed here; a subscription is cancelled with its provider before.
+  delete from public.users where id = p_user_id;
+  -- Without the request id, which is the caller's own word: nothing personal may get into the audit log.
+  perform private.audit(v_name, null, 'delete_account', v_name, null, jsonb_build_object('returned', v_returned));
+  return v_email;
+end
+$$;
+comment on function private.remove_account(uuid) is
+  'Removes an account with everything personal and returns its address; the caller has locked it and seen that this may be done.';
+
 -- users/functions/take_name_out_of_usage.sql
 
 create or replace function private.take_name_out_of_usage(p_user_id uuid)
@@ -8843,7 +8913,7 @@ comment on column public.user_overview.created_at is 'When it was created.';
 
 create or replace view public.usage_by_day with (security_invoker = true) as
   select (bucket at time zone 'UTC')::date as day, sum(events) as events, sum(prompts) as prompts,
-         sum(total_tokens) as total_tokens, sum(cost) as cost, sum(nano_usd) as nano_usd
+         sum(total_tokens) as total_tokens, sum(cost) as cost
     from public.usage_totals
    group by 1;
 comment on view public.usage_by_day is 'Usage of everybody per day (UTC).';
@@ -8852,12 +8922,10 @@ comment on column public.usage_by_day.events is 'Number of events.';
 comment on column public.usage_by_day.prompts is 'Sum of prompts.';
 comment on column public.usage_by_day.total_tokens is 'Sum of language-model tokens.';
 comment on column public.usage_by_day.cost is 'Sum of what was debited.';
-comment on column public.usage_by_day.nano_usd is 'Sum of what upstream charges, in nano-dollars, as far as that is known.';
 
 create or replace view public.usage_by_model with (security_invoker = true) as
   select date_trunc('month', bucket, 'UTC')::date as month, provider, model, source,
-         sum(events) as events, sum(prompts) as prompts, sum(total_tokens) as total_tokens, sum(cost) as cost,
-         sum(nano_usd) as nano_usd
+         sum(events) as events, sum(prompts) as prompts, sum(total_tokens) as total_tokens, sum(cost) as cost
     from public.usage_rollups
    group by 1, 2, 3, 4;
 comment on view public.usage_by_model is 'Usage of everybody per month, provider, model and source.';
@@ -8869,7 +8937,23 @@ comment on column public.usage_by_model.events is 'Number of events.';
 comment on column public.usage_by_model.prompts is 'Sum of prompts.';
 comment on column public.usage_by_model.total_tokens is 'Sum of language-model tokens.';
 comment on column public.usage_by_model.cost is 'Sum of what was debited.';
-comment on column public.usage_by_model.nano_usd is 'Sum of what upstream charges, in nano-dollars, as far as that is known.';
+
+create or replace view public.money_by_model with (security_invoker = true) as
+  select date_trunc('month', bucket, 'UTC')::date as month, provider, model, sum(events) as events,
+         sum(total_tokens) as total_tokens, sum(cost) as cost, sum(nano_usd) as nano_usd,
+         round(sum(nano_usd) / 1000000000, 6) as usd
+    from public.usage_rollups
+   where source in ('chat', 'api')
+   group by 1, 2, 3;
+comment on view public.money_by_model is 'What model providers charge for everybody''s chat requests, per month, provider and model.';
+comment on column public.money_by_model.month is 'First day of the month (UTC).';
+comment on column public.money_by_model.provider is 'The AI provider.';
+comment on column public.money_by_model.model is 'The model.';
+comment on column public.money_by_model.events is 'Number of requests.';
+comment on column public.money_by_model.total_tokens is 'Sum of language-model tokens.';
+comment on column public.money_by_model.cost is 'Sum of what was debited.';
+comment on column public.money_by_model.nano_usd is 'Sum of what is charged, in nano-dollars, as far as that is known.';
+comment on column public.money_by_model.usd is 'The same in US dollars.';
 
 -- admin/triggers.sql
 
@@ -9200,33 +9284,33 @@ values ('20261127203119', 'limits')
 on conflict (version) do nothing;
 select private.record_migration('20261127203119', '48bb46439ebc1c7bcb2bcf935ce81fa094d3f1aea68237861456e9f750210bca');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127203218', 'embeddings')
-on conflict (version) do nothing;
-select private.record_migration('20261127203218', '3ac20ca344f000302e1aef5502cda15a51c1c222e0ce14462701f40bb8f48e2c');
-insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127203513', 'model_weights')
 on conflict (version) do nothing;
 select private.record_migration('20261127203513', '3d7f921578d8c149d85b38e7af0d73395d9e71bbef00830af80e63833783484a');
-insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127204020', 'admins_and_keys')
-on conflict (version) do nothing;
-select private.record_migration('20261127204020', 'ed8985675a88cc58bb4ca80374b57254ce078af27d4f1d78c29836635acdf5c9');
 insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127204612', 'devices_read_their_own')
 on conflict (version) do nothing;
 select private.record_migration('20261127204612', '3b4e3064ce804b65101dbeed87f5b47fb7941b475b6209202d8fe9a02aa60ff4');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127204645', 'chat_money')
-on conflict (version) do nothing;
-select private.record_migration('20261127204645', '9d69236d5ed5b41fad9d67282ce3cd2f50fb3b363a10255b4d6b621c825e2213');
-insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127211911', 'bounded_names')
 on conflict (version) do nothing;
 select private.record_migration('20261127211911', '9fef649bb0d8d0910dfc3b81eacb364dee2f734b2891f37f14326adaba25aca2');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127213638', 'capabilities_meet')
+values ('20261127212624', 'admins_and_keys')
 on conflict (version) do nothing;
-select private.record_migration('20261127213638', '22ca0b2b3a6d00cceccee0bc8cad8b216781f4334eb2d9c347aad2ad0814b37d');
+select private.record_migration('20261127212624', '442222fe39a64a4e25ce73c39c68f76294f0386e35b0b337c37d906e30de5675');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127214118', 'sign_up')
+on conflict (version) do nothing;
+select private.record_migration('20261127214118', '0385745f9d192eeccdc184ab4aeaaa9ad173827c4dff5a5c8b71f6c968c6919c');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127214611', 'chat_money')
+on conflict (version) do nothing;
+select private.record_migration('20261127214611', '8cae4e00d5cdb7b04d19f937c41cdfe8fdd86aa7282fd8e4d903f0909255382a');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127215038', 'capabilities_meet')
+on conflict (version) do nothing;
+select private.record_migration('20261127215038', 'dbb032a7ff060447536bae2f76a1a1e16438311e93236272ee795dca4d98fe74');
 
 commit;
 

@@ -38,7 +38,7 @@ comment on column public.user_overview.created_at is 'When it was created.';
 
 create or replace view public.usage_by_day with (security_invoker = true) as
   select (bucket at time zone 'UTC')::date as day, sum(events) as events, sum(prompts) as prompts,
-         sum(total_tokens) as total_tokens, sum(cost) as cost, sum(nano_usd) as nano_usd
+         sum(total_tokens) as total_tokens, sum(cost) as cost
     from public.usage_totals
    group by 1;
 comment on view public.usage_by_day is 'Usage of everybody per day (UTC).';
@@ -47,12 +47,10 @@ comment on column public.usage_by_day.events is 'Number of events.';
 comment on column public.usage_by_day.prompts is 'Sum of prompts.';
 comment on column public.usage_by_day.total_tokens is 'Sum of language-model tokens.';
 comment on column public.usage_by_day.cost is 'Sum of what was debited.';
-comment on column public.usage_by_day.nano_usd is 'Sum of what upstream charges, in nano-dollars, as far as that is known.';
 
 create or replace view public.usage_by_model with (security_invoker = true) as
   select date_trunc('month', bucket, 'UTC')::date as month, provider, model, source,
-         sum(events) as events, sum(prompts) as prompts, sum(total_tokens) as total_tokens, sum(cost) as cost,
-         sum(nano_usd) as nano_usd
+         sum(events) as events, sum(prompts) as prompts, sum(total_tokens) as total_tokens, sum(cost) as cost
     from public.usage_rollups
    group by 1, 2, 3, 4;
 comment on view public.usage_by_model is 'Usage of everybody per month, provider, model and source.';
@@ -64,4 +62,20 @@ comment on column public.usage_by_model.events is 'Number of events.';
 comment on column public.usage_by_model.prompts is 'Sum of prompts.';
 comment on column public.usage_by_model.total_tokens is 'Sum of language-model tokens.';
 comment on column public.usage_by_model.cost is 'Sum of what was debited.';
-comment on column public.usage_by_model.nano_usd is 'Sum of what upstream charges, in nano-dollars, as far as that is known.';
+
+create or replace view public.money_by_model with (security_invoker = true) as
+  select date_trunc('month', bucket, 'UTC')::date as month, provider, model, sum(events) as events,
+         sum(total_tokens) as total_tokens, sum(cost) as cost, sum(nano_usd) as nano_usd,
+         round(sum(nano_usd) / 1000000000, 6) as usd
+    from public.usage_rollups
+   where source in ('chat', 'api')
+   group by 1, 2, 3;
+comment on view public.money_by_model is 'What model providers charge for everybody''s chat requests, per month, provider and model.';
+comment on column public.money_by_model.month is 'First day of the month (UTC).';
+comment on column public.money_by_model.provider is 'The AI provider.';
+comment on column public.money_by_model.model is 'The model.';
+comment on column public.money_by_model.events is 'Number of requests.';
+comment on column public.money_by_model.total_tokens is 'Sum of language-model tokens.';
+comment on column public.money_by_model.cost is 'Sum of what was debited.';
+comment on column public.money_by_model.nano_usd is 'Sum of what is charged, in nano-dollars, as far as that is known.';
+comment on column public.money_by_model.usd is 'The same in US dollars.';

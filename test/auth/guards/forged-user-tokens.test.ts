@@ -15,7 +15,12 @@ import { signUp } from '../../helpers/tracker.js';
 const stripe = await openStripe(t);
 const upstream = await openUpstream(t);
 const smtp = await openSmtpServer(t);
-const environment = { ...stripe.environment, ...upstream.environment, ...mailEnvironment(smtp), EMAIL_ONLY_SIGNUP: 'on' };
+const environment = {
+  ...stripe.environment,
+  ...upstream.environment,
+  ...mailEnvironment(smtp),
+  EMAIL_ONLY_SIGNUP: 'on',
+};
 const server = await openTestServer(t, { environment });
 const secret = server.backend.jwtSecret;
 const routes = await documentedRoutes(server);

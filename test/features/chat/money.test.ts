@@ -114,6 +114,8 @@ t.test('what upstream says that it charges is kept, and shown wherever usage is'
   t.match(everybody.json(), { totals: { nano_usd: 1_374_567 } });
   const { usage: days } = (await admin.as('GET', '/api/admin/dashboard')).json<{ usage: Record<string, unknown> }>();
   t.match(days, { today: { nano_usd: 1_374_567 }, last_30_days: { nano_usd: 1_374_567 } });
+  const months = await server.database.sql('select model, nano_usd, usd from money_by_model');
+  t.strictSame(months, [{ model: 'openai/gpt-4', nano_usd: '1374567', usd: '0.001375' }]);
   await server.verifyLedger(t);
 });
 

@@ -111,6 +111,7 @@ export type Database = {
           upstream_id: string
         }[]
       }
+      confirm_fresh_user: { Args: { p_caller: Json }; Returns: boolean }
       confirm_second_factor: {
         Args: {
           p_actor: Json
@@ -162,6 +163,16 @@ export type Database = {
         Args: { p_password_hash: string; p_username: string }
         Returns: boolean
       }
+      create_invitation: {
+        Args: {
+          p_actor: Json
+          p_code_hash: string
+          p_days: number
+          p_email?: string
+          p_tokens?: number
+        }
+        Returns: Json
+      }
       create_user: {
         Args: {
           p_actor: Json
@@ -198,6 +209,10 @@ export type Database = {
       delete_api_key: { Args: { p_caller: Json; p_id: string }; Returns: Json }
       delete_device: {
         Args: { p_actor: Json; p_device_id: string }
+        Returns: Json
+      }
+      delete_invitation: {
+        Args: { p_actor: Json; p_id: string }
         Returns: Json
       }
       delete_usage: { Args: { p_caller: Json; p_id: string }; Returns: Json }
@@ -287,7 +302,7 @@ export type Database = {
         Returns: Json
       }
       find_google_user: {
-        Args: { p_default_tokens: number; p_identity: Json }
+        Args: { p_default_tokens: number; p_identity: Json; p_sign_up: string }
         Returns: Json
       }
       find_password_reset: { Args: { p_token_hash: string }; Returns: Json }
@@ -324,6 +339,7 @@ export type Database = {
           p_default_tokens: number
           p_identity: Json
           p_redirect_uri: string
+          p_sign_up: string
         }
         Returns: boolean
       }
@@ -368,6 +384,15 @@ export type Database = {
           p_before?: number
           p_limit: number
           p_target?: string
+        }
+        Returns: Json
+      }
+      list_invitations: {
+        Args: {
+          p_actor: Json
+          p_before_at?: string
+          p_before_id?: string
+          p_limit: number
         }
         Returns: Json
       }
@@ -458,6 +483,10 @@ export type Database = {
       my_subscription: { Args: Record<PropertyKey, never>; Returns: Json }
       my_tokens_used: { Args: { p_since: string }; Returns: number }
       own_subjects: { Args: Record<PropertyKey, never>; Returns: string[] }
+      prove_session: {
+        Args: { p_caller: Json; p_code_hash?: string; p_verified_hash?: string }
+        Returns: boolean
+      }
       push_settings: {
         Args: {
           p_base_version: number
@@ -512,9 +541,12 @@ export type Database = {
         Args: {
           p_default_tokens: number
           p_email: string
+          p_invitation_hash?: string
           p_name?: string
           p_password_hash: string
           p_session: Json
+          p_sign_up: string
+          p_verification_hash?: string
         }
         Returns: Json
       }
@@ -522,8 +554,16 @@ export type Database = {
         Args: { p_actor: Json; p_proof: Json }
         Returns: Json
       }
+      request_email_verification: {
+        Args: { p_email: string; p_token_hash: string }
+        Returns: Json
+      }
       request_password_reset: {
         Args: { p_email: string; p_token_hash: string }
+        Returns: Json
+      }
+      request_proof_code: {
+        Args: { p_caller: Json; p_code_hash: string }
         Returns: Json
       }
       require_current_user: { Args: { p_scope?: string }; Returns: string }
@@ -537,6 +577,7 @@ export type Database = {
       }
       reset_password: {
         Args: {
+          p_default_tokens: number
           p_password_hash: string
           p_revoke_keys?: boolean
           p_token_hash: string
@@ -561,7 +602,12 @@ export type Database = {
         Returns: Json
       }
       sign_in_with_provider: {
-        Args: { p_default_tokens: number; p_identity: Json; p_session: Json }
+        Args: {
+          p_default_tokens: number
+          p_identity: Json
+          p_session: Json
+          p_sign_up: string
+        }
         Returns: Json
       }
       summarize_all_usage: {
@@ -626,7 +672,7 @@ export type Database = {
         Returns: Json
       }
       update_profile: {
-        Args: { p_caller: Json; p_changes: Json }
+        Args: { p_caller: Json; p_changes: Json; p_token_hash?: string }
         Returns: Json
       }
       usage_page: {
@@ -651,6 +697,10 @@ export type Database = {
         Args: { p_from: string; p_time_zone: string; p_to: string }
         Returns: Record<string, unknown>
       }
+      verify_email: {
+        Args: { p_default_tokens: number; p_token_hash: string }
+        Returns: Json
+      }
       verify_ledger: {
         Args: Record<PropertyKey, never>
         Returns: {
@@ -661,6 +711,10 @@ export type Database = {
         }[]
       }
       verify_ledger_as: { Args: { p_actor: Json }; Returns: Json }
+      verify_user: {
+        Args: { p_actor: Json; p_default_tokens: number; p_user_id: string }
+        Returns: Json
+      }
     }
     Enums: {
       [_ in never]: never

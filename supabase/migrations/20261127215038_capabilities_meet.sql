@@ -1,38 +1,8 @@
--- What upstream charges is kept beside the tokens, on each event of chat and in the sums.
-
-alter table public.usage_events add column if not exists nano_usd bigint check (nano_usd >= 0);
-alter table public.usage_rollups add column if not exists nano_usd bigint not null default 0 check (nano_usd >= 0);
-alter table public.usage_totals add column if not exists nano_usd bigint not null default 0;
-comment on column public.usage_events.nano_usd is 'What upstream charges for it, in nano-dollars (10^-9 US dollars); null where that is not known.';
-do $$
-declare
-  v_partition text;
-begin
-  for v_partition in select p.name from private.usage_partitions() p loop
-    execute format(
-      'comment on column private.%I.nano_usd is %L', v_partition,
-      'What upstream charges for it, in nano-dollars (10^-9 US dollars); null where that is not known.'
-    );
-  end loop;
-end
-$$;
-comment on column public.usage_rollups.nano_usd is 'Sum of what upstream charges for them, in nano-dollars, as far as that is known.';
-comment on column public.usage_totals.nano_usd is 'Sum of what upstream charges for them, in nano-dollars, as far as that is known. A shard may be negative, as corrections go to any.';
-alter table public.generations
-  add column if not exists input_price numeric check (input_price >= 0),
-  add column if not exists output_price numeric check (output_price >= 0),
-  add column if not exists request_price numeric check (request_price >= 0);
-comment on column public.generations.input_price is 'Upstream''s list price of a token of the prompt when the hold was taken, in nano-dollars; null where it was not known.';
-comment on column public.generations.output_price is 'The same for a token of the answer.';
-comment on column public.generations.request_price is 'The same for the request, whatever was in it.';
+-- Functions that several of the capabilities before changed, each in its own way: what they are together.
 
 set check_function_bodies = off;
 
-drop function if exists private.change_settlement(p_generation generations, p_provenance text, p_input bigint, p_output bigint, p_actor text);
-
-drop function if exists private.close_generation(p_generation generations, p_status text, p_provenance text, p_input bigint, p_output bigint);
-
-drop function if exists public.correct_generation(p_id uuid, p_input_tokens bigint, p_output_tokens bigint);
+drop function if exists public.finish_user_login(p_user_id uuid, p_password_hash text, p_address text, p_session jsonb);
 
 create or replace function private.change_event_money(
   p_generation public.generations, p_provenance text, p_nano_usd bigint
@@ -57,6 +27,7 @@ begin
   end if;
   update public.usage_events e set nano_usd = coalesce(e.nano_usd, 0) + v_difference
    where e.subject_id = v_event.subject_id and e.occurred_at = v_event.occurred_at and e.id = v_event.id;
+  v_event := private.rolled_up_as(v_event);
   update public.usage_rollups r set nano_usd = r.nano_usd + v_difference
    where r.subject_id = v_event.subject_id and r.bucket = date_bin('15 minutes', v_event.occurred_at, 'epoch')
      and r.provider = v_event.provider and r.model = v_event.model and r.source = v_event.source;
@@ -73,125 +44,132 @@ $$;
 comment on function private.change_event_money(public.generations, text, bigint) is
   'Changes what upstream charges for the event of a closed generation, in its rollups too; nothing where that is not known, or the event is gone.';
 
--- Changes what a closed generation came to. Its tokens change by a ledger entry, and what it was settled at stays in its
--- event; what upstream charges is no part of the ledger, and changes in the event. The caller has locked the pool and then
--- the balance.
-create or replace function private.change_settlement(
-  p_generation public.generations, p_provenance text, p_input bigint, p_output bigint, p_nano_usd bigint,
-  p_actor text
-)
-returns bigint
+create or replace function private.open_session(p_user_id uuid, p_session jsonb)
+returns jsonb
 language plpgsql volatile set search_path = ''
 as $$
 declare
-  v_balance public.balances;
-  v_difference bigint :=
-    private.weighted_tokens(p_generation, p_generation.input_tokens, p_generation.output_tokens)
-    - private.weighted_tokens(p_generation, p_input, p_output);
-  v_amount bigint;
+  v_expires_at timestamptz := now() + make_interval(secs => (p_session ->> 'lifetime_seconds')::integer);
+  v_network text := p_session ->> 'network';
+  v_is_new boolean := v_network is not null and private.is_new_network(p_user_id, v_network, p_session ->> 'address');
+  v_id uuid;
 begin
-  select b.* into strict v_balance from public.balances b where b.subject_id = p_generation.subject_id;
-  v_amount := case
-    when v_difference > 0 then greatest(v_difference - p_generation.uncollected, 0)
-    -- More than an account was ever given, and does not hold for others, cannot be taken from it.
-    else greatest(v_difference, v_balance.reserved - v_balance.allocated)
-  end;
-  if v_amount <> 0 then
-    -- What can no longer be taken back becomes debt.
-    update public.balances b
-       set allocated = b.allocated + v_amount,
-           used = b.used - greatest(b.used + b.reserved - b.allocated - v_amount, 0),
-           debt = b.debt + greatest(b.used + b.reserved - b.allocated - v_amount, 0),
-           updated_at = now()
-     where b.subject_id = p_generation.subject_id;
-    insert into public.ledger_entries (subject_id, kind, amount, period, actor, reference)
-    values (
-      p_generation.subject_id, 'correction', v_amount, v_balance.period, p_actor, 'generation:' || p_generation.id
-    );
-    update public.budgets set allocated = allocated + v_amount, updated_at = now() where subject_kind = 'user';
+  if exists (select from public.users u where u.id = p_user_id and u.suspended_at is not null) then
+    raise sqlstate 'PT403' using message = 'ACCOUNT_SUSPENDED';
   end if;
-  update public.generations g
-     set provenance = p_provenance, input_tokens = p_input, output_tokens = p_output,
-         provider = p_generation.provider, upstream_id = p_generation.upstream_id,
-         input_floor = p_generation.input_floor, output_floor = p_generation.output_floor,
-         uncollected = g.uncollected + v_amount - v_difference,
-         reconcile_at = p_generation.reconcile_at
-   where g.id = p_generation.id;
-  perform private.change_event_money(
-    p_generation, p_provenance, private.generation_money(p_generation, p_provenance, p_input, p_output, p_nano_usd)
-  );
-  return v_amount;
+  insert into private.sessions (user_id, expires_at, user_agent, address)
+  values (p_user_id, v_expires_at, left(p_session ->> 'user_agent', 300), left(p_session ->> 'address', 100))
+  returning id into v_id;
+  insert into private.refresh_tokens (token_hash, session_id, expires_at)
+  values (decode(p_session ->> 'refresh_hash', 'hex'), v_id, v_expires_at);
+  if v_network is not null then
+    perform private.login_succeeded('user', p_user_id::text, v_network);
+  end if;
+  return private.session_json(v_id) || jsonb_build_object('new_network', v_is_new);
 end
 $$;
-comment on function private.change_settlement(public.generations, text, bigint, bigint, bigint, text) is
-  'Changes what a closed generation came to, in tokens and in money, with a ledger entry for the difference; returns the tokens given back, negative where more were taken. The pool and the balance must be locked by the caller.';
+comment on function private.open_session(uuid, jsonb) is
+  'Opens a session {refresh_hash, lifetime_seconds, user_agent, address, network} with its first refresh token, and remembers the network, where there is one, as one its owner logs in from. Returns {session_id, user, new_network}; raises ACCOUNT_SUSPENDED.';
 
--- Ends a running generation: its hold goes, its cost is debited, and where that is more than hold and balance together
--- the rest becomes debt. The caller has locked the balance, and records the event that is answered.
-create or replace function private.close_generation(
-  p_generation public.generations, p_status text, p_provenance text, p_input bigint, p_output bigint,
-  p_nano_usd bigint default null
-)
-returns public.usage_events
+create or replace function private.prune_accounts()
+returns integer
 language plpgsql volatile set search_path = ''
 as $$
 declare
-  v_cost bigint := private.weighted_tokens(p_generation, p_input, p_output);
-  v_held bigint;
+  v_sessions integer;
+  v_tokens integer;
+  v_keys integer;
+begin
+  -- Skips what a request has locked; the next round finds it.
+  delete from private.sessions
+   where id in (select s.id from private.sessions s where s.expires_at <= now() for update skip locked);
+  get diagnostics v_sessions = row_count;
+  delete from private.admin_sessions where expires_at <= now();
+  delete from private.refresh_tokens
+   where token_hash in (select t.token_hash from private.refresh_tokens t where t.expires_at <= now() for update skip locked);
+  get diagnostics v_tokens = row_count;
+  -- A key that has ended stays in its owner's list for a while, so that they see why a script stopped.
+  delete from private.api_keys where expires_at <= now() - interval '30 days';
+  get diagnostics v_keys = row_count;
+  delete from private.proof_codes where expires_at <= now();
+  return v_sessions + v_tokens + v_keys + private.prune_oauth() + private.prune_password_resets() + private.prune_signup();
+end
+$$;
+comment on function private.prune_accounts() is
+  'Removes sessions, tokens, codes, links and keys whose time is over; returns how many.';
+
+create or replace function private.remove_account(p_user_id uuid)
+returns text
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_name text := 'user:' || p_user_id;
+  v_email text := (select u.email from public.users u where u.id = p_user_id);
+  v_returned bigint;
+begin
+  -- The long part first, while nobody waits for it; and once more for what a device records meanwhile.
+  perform private.take_name_out_of_usage(p_user_id);
+  update public.usage_events set url = null where subject_id = p_user_id and url is not null;
+  perform private.forget_devices(p_user_id, v_name);
+  perform private.take_name_out_of_usage(p_user_id);
+
+  -- Only now, as everybody who registers waits for the pool.
+  v_returned := private.close_balance(p_user_id, v_name);
+
+  delete from private.idempotency_keys where subject_id = p_user_id;
+  delete from private.known_addresses where account = v_name;
+  delete from private.password_resets where email = v_email;
+  delete from private.email_verifications where email = v_email;
+  delete from private.login_attempts where key in (p_user_id::text, v_email) or starts_with(key, p_user_id || ' ');
+  -- Credentials, sessions, keys, identities and all else that is secret or personal references this row and is deleted with it.
+  -- What another capability keeps elsewhere is removed here; a subscription is cancelled with its provider before.
+  delete from public.users where id = p_user_id;
+  -- Without the request id, which is the caller's own word: nothing personal may get into the audit log.
+  perform private.audit(v_name, null, 'delete_account', v_name, null, jsonb_build_object('returned', v_returned));
+  return v_email;
+end
+$$;
+comment on function private.remove_account(uuid) is
+  'Removes an account with everything personal and returns its address; the caller has locked it and seen that this may be done.';
+
+-- What a stranger counted cannot be told from what the account's own clients did: the account says what is right.
+create or replace function private.replace_tracked(p_user_id uuid, p_prompts integer, p_tokens bigint)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_gone public.usage_totals;
   v_period integer;
 begin
-  update public.reservations r
-     set status = p_status, closed_at = now(), usage_event_id = case when p_input + p_output > 0 then r.id end
-   where r.id = p_generation.id and r.status = 'held'
-  returning r.amount into strict v_held;
-  update public.balances b
-     set reserved = b.reserved - v_held,
-         used = b.used + least(v_cost, b.allocated - b.used - b.reserved + v_held),
-         debt = b.debt + v_cost - least(v_cost, b.allocated - b.used - b.reserved + v_held),
-         updated_at = now()
-   where b.subject_id = p_generation.subject_id
-  returning b.period into strict v_period;
-  update public.generations g
-     set provenance = p_provenance, input_tokens = p_input, output_tokens = p_output,
-         provider = p_generation.provider, upstream_id = p_generation.upstream_id,
-         input_floor = p_generation.input_floor, output_floor = p_generation.output_floor,
-         reconcile_at = case when p_provenance = 'estimated' and p_generation.upstream_id is not null then now() end
-   where g.id = p_generation.id;
-  return row(
-    p_generation.id, p_generation.subject_id, p_generation.subject_id, null, p_generation.source,
-    coalesce(p_generation.provider, 'unknown'), p_generation.model, 1, p_input, p_output, p_input + p_output, v_cost,
-    p_provenance, v_period, null, now(), now(),
-    private.generation_money(p_generation, p_provenance, p_input, p_output, p_nano_usd)
-  )::public.usage_events;
+  delete from public.usage_events e where e.subject_id = p_user_id and e.source = 'tracker';
+  for v_gone in
+    with gone as (
+      delete from public.usage_rollups r where r.subject_id = p_user_id and r.source = 'tracker' returning r.*
+    )
+    select g.bucket, 0, sum(g.events), sum(g.prompts), sum(g.input_tokens), sum(g.output_tokens), sum(g.total_tokens), sum(g.cost),
+           sum(g.nano_usd)
+      from gone g group by g.bucket order by g.bucket
+  loop
+    perform private.take_out_total(v_gone);
+  end loop;
+  if p_prompts > 0 or p_tokens > 0 then
+    select b.period into v_period from public.balances b where b.subject_id = p_user_id;
+    perform private.record_usage_events(array[row(
+      gen_random_uuid(), p_user_id, p_user_id, null, 'tracker', 'unknown', 'unknown', p_prompts,
+      0, 0, p_tokens, 0, 'client_reported', v_period, null, now(), now(), null
+    )::public.usage_events]);
+  end if;
 end
 $$;
-comment on function private.close_generation(public.generations, text, text, bigint, bigint, bigint) is
-  'Settles a running generation and returns the usage event to record; the balance must be locked by the caller.';
-
--- Upstream's own number is the best there is. While the tokens are only estimated, it may be the intermediate state of a
--- stream that broke off, and then the greater of both stands.
-create or replace function private.generation_money(
-  p_generation public.generations, p_provenance text, p_input bigint, p_output bigint, p_reported bigint
-)
-returns bigint
-language sql immutable set search_path = ''
-as $$
-  select case when p_provenance = 'provider_final' then coalesce(p_reported, listed.price) else greatest(p_reported, listed.price) end
-    from (
-      select round(
-               p_input * p_generation.input_price + p_output * p_generation.output_price
-               + coalesce(p_generation.request_price, 0)
-             )::bigint as price
-    ) listed
-$$;
-comment on function private.generation_money(public.generations, text, bigint, bigint, bigint) is
-  'Returns what upstream charges for a generation, in nano-dollars: as it reported, or by its list prices; null where neither is known.';
+comment on function private.replace_tracked(uuid, integer, bigint) is
+  'Replaces all that was tracked for an account, in its events, rollups and the totals, by one event of now.';
 
 create or replace function private.roll_up_usage(p_events public.usage_events[])
 returns void
 language plpgsql volatile set search_path = ''
 as $$
 begin
+  p_events := private.fold_names(p_events);
   insert into public.usage_rollups as r (
     subject_id, bucket, provider, model, source, events, prompts, input_tokens, output_tokens, total_tokens, cost,
     nano_usd
@@ -232,34 +210,22 @@ end
 $$;
 comment on function private.roll_up_usage(public.usage_events[]) is 'Adds events to the quarter-hour rollups and totals.';
 
-create or replace function private.take_out_usage(p_event public.usage_events)
+create or replace function private.take_out_total(p_gone public.usage_totals)
 returns void
 language plpgsql volatile set search_path = ''
 as $$
 declare
-  v_bucket timestamptz := date_bin('15 minutes', p_event.occurred_at, 'epoch');
   v_left public.usage_totals;
 begin
-  update public.usage_rollups r
-     set events = r.events - 1, prompts = r.prompts - p_event.prompt_count,
-         input_tokens = r.input_tokens - p_event.input_tokens, output_tokens = r.output_tokens - p_event.output_tokens,
-         total_tokens = r.total_tokens - p_event.total_tokens, cost = r.cost - p_event.cost,
-         nano_usd = r.nano_usd - coalesce(p_event.nano_usd, 0)
-   where r.subject_id = p_event.subject_id and r.bucket = v_bucket and r.provider = p_event.provider
-     and r.model = p_event.model and r.source = p_event.source;
-  delete from public.usage_rollups r
-   where r.subject_id = p_event.subject_id and r.bucket = v_bucket and r.provider = p_event.provider
-     and r.model = p_event.model and r.source = p_event.source and r.events = 0;
-  -- The event may have been counted in any shard, so the bucket's shards become one. One deletion at a time: the next
+  -- Events may have been counted in any shard, so the bucket's shards become one. One deletion at a time: the next
   -- one must see the shard this one leaves.
-  perform pg_advisory_xact_lock(hashtextextended('public.usage_totals', extract(epoch from v_bucket)::bigint));
+  perform pg_advisory_xact_lock(hashtextextended('public.usage_totals', extract(epoch from p_gone.bucket)::bigint));
   with gone as (
-    delete from public.usage_totals where bucket = v_bucket returning *
+    delete from public.usage_totals where bucket = p_gone.bucket returning *
   )
-  select v_bucket, 0, sum(g.events) - 1, sum(g.prompts) - p_event.prompt_count,
-         sum(g.input_tokens) - p_event.input_tokens, sum(g.output_tokens) - p_event.output_tokens,
-         sum(g.total_tokens) - p_event.total_tokens, sum(g.cost) - p_event.cost,
-         sum(g.nano_usd) - coalesce(p_event.nano_usd, 0)
+  select p_gone.bucket, 0, sum(g.events) - p_gone.events, sum(g.prompts) - p_gone.prompts,
+         sum(g.input_tokens) - p_gone.input_tokens, sum(g.output_tokens) - p_gone.output_tokens,
+         sum(g.total_tokens) - p_gone.total_tokens, sum(g.cost) - p_gone.cost, sum(g.nano_usd) - p_gone.nano_usd
     into v_left
     from gone g;
   insert into public.usage_totals as t select v_left.* where v_left.events > 0
@@ -270,92 +236,302 @@ begin
         nano_usd = t.nano_usd + excluded.nano_usd;
 end
 $$;
+comment on function private.take_out_total(public.usage_totals) is
+  'Takes what events of a quarter hour added up to out of everybody''s total of it; its shard does not matter. An empty total goes.';
+
+create or replace function private.take_out_usage(p_event public.usage_events)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_bucket timestamptz := date_bin('15 minutes', p_event.occurred_at, 'epoch');
+begin
+  p_event := private.rolled_up_as(p_event);
+  update public.usage_rollups r
+     set events = r.events - 1, prompts = r.prompts - p_event.prompt_count,
+         input_tokens = r.input_tokens - p_event.input_tokens, output_tokens = r.output_tokens - p_event.output_tokens,
+         total_tokens = r.total_tokens - p_event.total_tokens, cost = r.cost - p_event.cost,
+         nano_usd = r.nano_usd - coalesce(p_event.nano_usd, 0)
+   where r.subject_id = p_event.subject_id and r.bucket = v_bucket and r.provider = p_event.provider
+     and r.model = p_event.model and r.source = p_event.source;
+  delete from public.usage_rollups r
+   where r.subject_id = p_event.subject_id and r.bucket = v_bucket and r.provider = p_event.provider
+     and r.model = p_event.model and r.source = p_event.source and r.events = 0;
+  perform private.take_out_total(row(
+    v_bucket, 0, 1, p_event.prompt_count, p_event.input_tokens, p_event.output_tokens, p_event.total_tokens, p_event.cost,
+    coalesce(p_event.nano_usd, 0)
+  )::public.usage_totals);
+end
+$$;
 comment on function private.take_out_usage(public.usage_events) is 'Takes one event out of its rollup and the totals; empty ones go.';
 
-create or replace function private.usage_between(p_from timestamptz, p_to timestamptz)
+create or replace function public.change_user_tracker(p_actor jsonb, p_user_id uuid, p_changes jsonb)
 returns jsonb
-language sql stable set search_path = ''
+language plpgsql volatile security definer set search_path = ''
 as $$
-  select jsonb_build_object(
-    'events', coalesce(sum(events), 0), 'prompts', coalesce(sum(prompts), 0),
-    'total_tokens', coalesce(sum(total_tokens), 0), 'cost', coalesce(sum(cost), 0),
-    'nano_usd', coalesce(sum(nano_usd), 0)
-  ) from public.usage_totals where bucket >= p_from and bucket < p_to
+-- Definer: counters, events and the audit log are written by no API role.
+declare
+  v_actor text := private.require_admin(p_actor, case when p_changes = '{}' then 'viewer' else 'operator' end);
+begin
+  perform from public.users u where u.id = p_user_id for no key update;
+  if not found then
+    raise sqlstate 'PT404' using message = 'USER_NOT_FOUND';
+  end if;
+  return private.apply_tracker_changes(p_user_id, p_changes, v_actor, p_actor ->> 'request_id');
+end
 $$;
-comment on function private.usage_between(timestamptz, timestamptz) is 'Returns usage of everybody between two quarter hours.';
+grant execute on function public.change_user_tracker(jsonb, uuid, jsonb) to service_role;
+comment on function public.change_user_tracker(jsonb, uuid, jsonb) is
+  'Does for an admin with any account what change_tracker does with one''s own; raises USER_NOT_FOUND.';
 
-create or replace function public.correct_generation(
-  p_id uuid, p_input_tokens bigint, p_output_tokens bigint, p_nano_usd bigint default null
+create or replace function public.create_api_key(
+  p_caller jsonb, p_name text, p_prefix text, p_key_hash text, p_scopes text[], p_expires_at text default null
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: writes balances, pools and the ledger, which no API role may.
+-- Definer: no API role may read private.api_keys.
 declare
-  v_generation public.generations;
-  v_input bigint := p_input_tokens;
-  v_output bigint := p_output_tokens;
-  v_provenance text := 'provider_final';
-  v_amount bigint;
+  v_user_id uuid;
+  v_key private.api_keys;
 begin
-  -- The pool before the balance, as everywhere.
-  perform from public.budgets where subject_kind = 'user' for update;
-  perform from public.balances b join public.generations g on g.subject_id = b.subject_id
-    where g.id = p_id for update of b;
-  select g.* into v_generation from public.generations g where g.id = p_id;
-  if v_generation.provenance is distinct from 'estimated' then
-    return '{"corrected": false, "amount": 0}';
+  -- Serialises the creations of one person, so that the limit holds, and waits for whatever is about to end the
+  -- calling session: a key made meanwhile would outlive it.
+  perform from public.users u where u.id = (p_caller ->> 'id')::uuid for update;
+  v_user_id := private.require_user(p_caller);
+  if (select count(*) from private.api_keys k where k.user_id = v_user_id) >= 50 then
+    raise sqlstate 'PT409' using message = 'API_KEY_LIMIT', detail = '{"limit": 50}';
   end if;
-  -- A count that what was seen contradicts changes nothing: the estimate stands, and upstream is asked again.
-  if v_input < v_generation.input_floor then
-    v_input := greatest(v_input, v_generation.input_tokens);
-    v_provenance := 'estimated';
+  if p_expires_at::timestamptz <= now() then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
   end if;
-  if v_output < v_generation.output_floor then
-    v_output := greatest(v_output, v_generation.output_tokens);
-    v_provenance := 'estimated';
-  end if;
-  if v_provenance = 'provider_final' then
-    v_generation.reconcile_at := null;
-  end if;
-  v_amount := private.change_settlement(
-    v_generation, v_provenance, v_input, v_output, p_nano_usd, 'system:reconciliation'
+  insert into private.api_keys (user_id, name, prefix, key_hash, scopes, expires_at)
+  values (
+    v_user_id, p_name, p_prefix, decode(p_key_hash, 'hex'), p_scopes,
+    -- What a key makes does not outlive it.
+    least(p_expires_at::timestamptz, (
+      select k.expires_at from private.api_keys k where k.id = (p_caller ->> 'api_key_id')::uuid
+    ))
+  )
+  returning * into v_key;
+  perform private.audit(
+    'user:' || v_user_id, null, 'create_api_key', 'user:' || v_user_id, null,
+    jsonb_build_object('id', v_key.id, 'scopes', v_key.scopes, 'expires_at', v_key.expires_at)
   );
-  return jsonb_build_object('corrected', v_provenance = 'provider_final' or v_amount <> 0, 'amount', v_amount);
+  return private.api_key_json(v_key)
+    || jsonb_build_object('owner_email', (select u.email from public.users u where u.id = v_user_id));
+exception
+  -- Well formed, but there is no such time.
+  when data_exception then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
 end
 $$;
-grant execute on function public.correct_generation(uuid, bigint, bigint, bigint) to service_role;
-comment on function public.correct_generation(uuid, bigint, bigint, bigint) is
-  'Corrects an estimated generation to what upstream counted, by a ledger entry; a number that is less than what was seen can be leaves the estimate. Returns {corrected, amount}: tokens given back, or taken where negative.';
+grant execute on function public.create_api_key(jsonb, text, text, text, text[], text) to service_role;
+comment on function public.create_api_key(jsonb, text, text, text, text[], text) is
+  'Keeps a new key''s SHA-256 (hex) and returns the key without it, and the address of its owner; one made by a key ends with it at the latest. Raises API_KEY_LIMIT beyond 50, VALIDATION_FAILED for an end in the past.';
 
-create or replace function public.list_usage(
-  p_limit integer, p_from text, p_to text, p_time_zone text, p_filter jsonb default '{}',
-  p_before_at text default null, p_before_id uuid default null, p_subjects uuid[] default public.own_subjects()
+-- The audit log can never be cleaned, so it does not name the address.
+create or replace function public.create_invitation(
+  p_actor jsonb, p_code_hash text, p_days integer, p_email text default null, p_tokens bigint default null
 )
 returns jsonb
-language plpgsql stable set search_path = '' set timezone = 'UTC'
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
 as $$
+-- Definer: writes invitations, which no API role may.
 declare
-  v_range record;
-  v_subjects uuid[] := case
-    when p_filter ? 'device' and (p_filter ->> 'device')::uuid = any (p_subjects) is not false
-      then array[(p_filter ->> 'device')::uuid]
-    when p_filter ? 'device' then '{}'
-    else coalesce(p_subjects, array[null::uuid])
-  end;
+  v_actor text := private.require_admin(p_actor);
+  v_invitation private.invitations;
 begin
-  select * into v_range from public.usage_range(p_from, p_to, p_time_zone);
+  if exists (select from public.users u where u.email = p_email) then
+    raise sqlstate 'PT409' using message = 'EMAIL_TAKEN';
+  end if;
+  insert into private.invitations (code_hash, email, tokens, created_by, expires_at)
+  values (decode(p_code_hash, 'hex'), p_email, p_tokens, v_actor, now() + make_interval(days => p_days))
+  returning * into v_invitation;
+  perform private.audit_admin(
+    p_actor, 'create_invitation', 'invitation:' || v_invitation.id, null,
+    jsonb_build_object('tokens', p_tokens, 'is_bound', p_email is not null, 'expires_at', v_invitation.expires_at)
+  );
+  return private.invitation_json(v_invitation);
+end
+$$;
+grant execute on function public.create_invitation(jsonb, text, integer, text, bigint) to service_role;
+comment on function public.create_invitation(jsonb, text, integer, text, bigint) is
+  'Keeps an invitation by the SHA-256 (hex) of its code, for some days; with an address it is good for that one only. Returns it; raises EMAIL_TAKEN.';
+
+-- The audit log can never be cleaned, so an account is named in it by its id only.
+create or replace function public.create_user(
+  p_actor jsonb, p_email text, p_default_tokens bigint, p_name text default null, p_password_hash text default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: writes users, credentials and balances, which no API role may.
+declare
+  v_actor text := private.require_admin(p_actor);
+  v_user public.users := private.create_account(p_email, p_name, null);
+begin
+  if v_user.id is null then
+    raise sqlstate 'PT409' using message = 'EMAIL_TAKEN';
+  end if;
+  if p_password_hash is not null then
+    insert into private.user_credentials (user_id, password_hash) values (v_user.id, p_password_hash);
+  end if;
+  -- An admin's decision, whatever the address was paid before.
+  perform private.grant_default_tokens(v_user.id, p_default_tokens, v_actor, null, true);
+  perform private.audit_admin(
+    p_actor, 'create_user', 'user:' || v_user.id, null, private.balance_json(v_user.id)
+  );
+  return private.user_json(v_user);
+end
+$$;
+grant execute on function public.create_user(jsonb, text, bigint, text, text) to service_role;
+comment on function public.create_user(jsonb, text, bigint, text, text) is
+  'Creates an account with its default tokens; the password hash may be null. Returns the account; raises EMAIL_TAKEN.';
+
+create or replace function public.delete_account(p_caller jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set statement_timeout = '15min'
+as $$
+-- Definer: removes what no API role may write.
+declare
+  v_user_id uuid := (p_caller ->> 'id')::uuid;
+begin
+  -- Whatever adds a row to the account waits for this and then finds nobody; and this waits for whoever takes the
+  -- account over, before it checks the caller's session.
+  perform from public.users u where u.id = v_user_id for update;
+  perform private.require_user(p_caller);
+  perform private.require_fresh(p_caller);
+  return jsonb_build_object('deleted', true, 'email', private.remove_account(v_user_id));
+end
+$$;
+grant execute on function public.delete_account(jsonb) to service_role;
+comment on function public.delete_account(jsonb) is
+  'Removes the caller''s account with everything personal; its anonymous usage and ledger stay, its unused tokens return to the pool. Returns {deleted, email}; raises PROOF_REQUIRED.';
+
+create or replace function public.delete_account_as(p_actor jsonb, p_user_id uuid)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set statement_timeout = '15min'
+as $$
+-- Definer: removes what no API role may write.
+declare
+  v_target text;
+begin
+  perform private.require_admin(p_actor);
+  v_target := private.require_account(p_user_id);
+  perform private.remove_account(p_user_id);
+  perform private.audit_admin(p_actor, 'delete_user', v_target);
+  return jsonb_build_object('deleted', true);
+end
+$$;
+grant execute on function public.delete_account_as(jsonb, uuid) to service_role;
+comment on function public.delete_account_as(jsonb, uuid) is
+  'Removes an account as its owner could. Returns {deleted}; raises USER_NOT_FOUND, and SUBSCRIPTION_RUNNING while Stripe knows the person.';
+
+create or replace function public.delete_device(p_actor jsonb, p_device_id uuid)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes devices, balances, the pool and the ledger, which no API role may.
+declare
+  v_actor text := private.require_admin(p_actor);
+  v_before jsonb;
+  v_unused bigint;
+begin
+  perform from public.budgets where subject_kind = 'device' for update;
+  v_before := private.lock_device(p_device_id);
+  v_unused := private.close_device(p_device_id, v_actor, 'device deleted');
+  perform private.audit_admin(
+    p_actor, 'delete_device', 'device:' || p_device_id, v_before,
+    jsonb_build_object('returned', v_unused)
+  );
+  return jsonb_build_object('device_id', p_device_id, 'returned', v_unused);
+end
+$$;
+grant execute on function public.delete_device(jsonb, uuid) to service_role;
+comment on function public.delete_device(jsonb, uuid) is
+  'Removes a device: its tokens die, its unused tokens return to the pool, its usage stays. Returns {device_id, returned}.';
+
+create or replace function public.delete_invitation(p_actor jsonb, p_id uuid)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes invitations, which no API role may.
+begin
+  perform private.require_admin(p_actor);
+  delete from private.invitations where id = p_id;
+  if not found then
+    raise sqlstate 'PT404' using message = 'INVITATION_NOT_FOUND';
+  end if;
+  perform private.audit_admin(p_actor, 'delete_invitation', 'invitation:' || p_id);
+  return jsonb_build_object('deleted', true);
+end
+$$;
+grant execute on function public.delete_invitation(jsonb, uuid) to service_role;
+comment on function public.delete_invitation(jsonb, uuid) is
+  'Removes an invitation, which nobody can redeem any more; an account made with it stays. Returns {deleted}; raises INVITATION_NOT_FOUND.';
+
+create or replace function public.find_google_user(p_identity jsonb, p_default_tokens bigint, p_sign_up text)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: writes users and identities, which no API role may.
+declare
+  v_user public.users := private.resolve_external_identity(p_identity, p_default_tokens, p_sign_up);
+begin
+  if v_user.id is null then
+    raise sqlstate 'PT401' using message = 'INVALID_ACCESS_TOKEN';
+  end if;
+  if v_user.suspended_at is not null then
+    raise sqlstate 'PT403' using message = 'ACCOUNT_SUSPENDED';
+  end if;
+  return private.user_json(v_user);
+end
+$$;
+grant execute on function public.find_google_user(jsonb, bigint, text) to service_role;
+comment on function public.find_google_user(jsonb, bigint, text) is
+  'Returns the account of a person Google vouches for, made where there is none yet; raises INVALID_ACCESS_TOKEN where the address is another person''s, ACCOUNT_SUSPENDED.';
+
+create or replace function public.finish_user_login(
+  p_user_id uuid, p_changed_at text, p_address text, p_session jsonb, p_rehashed text default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes sessions and counters, which no API role may.
+begin
+  -- The password that was checked must still be the account's; the lock lets no change slip between. A hash brought up to
+  -- date by another log-in at the same time is of the same password, and leaves the time of its change as it is.
+  perform from private.user_credentials c
+   where c.user_id = p_user_id and c.updated_at = p_changed_at::timestamptz
+     for update;
+  if not found then
+    raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
+  end if;
+  update private.user_credentials set password_hash = p_rehashed where user_id = p_user_id and p_rehashed is not null;
+  perform private.login_succeeded('user', p_user_id::text, p_address);
+  return private.open_session(p_user_id, p_session || jsonb_build_object('network', p_address));
+end
+$$;
+grant execute on function public.finish_user_login(uuid, text, text, jsonb, text) to service_role;
+comment on function public.finish_user_login(uuid, text, text, jsonb, text) is
+  'After the right password: opens a session, if the password was not changed since, and keeps a hash of it made with today''s pepper, where one is given. Returns {session_id, user, new_network}; raises INVALID_CREDENTIALS, ACCOUNT_SUSPENDED.';
+
+create or replace function public.list_invitations(
+  p_actor jsonb, p_limit integer, p_before_at text default null, p_before_id uuid default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: reads invitations, which no API role may.
+begin
+  perform private.require_admin(p_actor, 'viewer');
   return (
-    select coalesce(jsonb_agg(to_jsonb(page) order by page.occurred_at desc, page.id desc), '[]')
+    select coalesce(jsonb_agg(private.invitation_json(page) order by page.created_at desc, page.id desc), '[]')
       from (
-        select e.id, e.user_id, e.device_id, e.provider, e.model, e.source, e.prompt_count as prompts, e.input_tokens,
-               e.output_tokens, e.total_tokens, e.cost, e.nano_usd, e.provenance, e.url, e.occurred_at, e.created_at
-          from unnest(v_subjects) s(subject_id)
-         -- Each subject's newest, by the index; the newest of all are among them.
-         cross join lateral public.usage_page(
-           s.subject_id, p_limit, v_range.range_from, v_range.range_to, p_filter, p_before_at::timestamptz, p_before_id
-         ) e
-         order by e.occurred_at desc, e.id desc
+        select i.* from private.invitations i
+         where p_before_id is null or (i.created_at, i.id) < (p_before_at::timestamptz, p_before_id)
+         order by i.created_at desc, i.id desc
          limit p_limit
       ) page
   );
@@ -365,9 +541,22 @@ exception
     raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
 end
 $$;
-grant execute on function public.list_usage(integer, text, text, text, jsonb, text, uuid, uuid[]) to authenticated;
-comment on function public.list_usage(integer, text, text, text, jsonb, text, uuid, uuid[]) is
-  'Returns usage events of the caller and their devices in a range, newest first, filtered by any of provider, model, source, device; before (time, id) to page on.';
+grant execute on function public.list_invitations(jsonb, integer, text, uuid) to service_role;
+comment on function public.list_invitations(jsonb, integer, text, uuid) is
+  'Returns invitations, newest first; before (time, id) to page on.';
+
+create or replace function public.list_model_weights(p_actor jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: no API role may read model_weights.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  return (select coalesce(jsonb_agg(to_jsonb(w) order by w.model), '[]') from public.model_weights w);
+end
+$$;
+grant execute on function public.list_model_weights(jsonb) to service_role;
+comment on function public.list_model_weights(jsonb) is 'Returns all weights of models; those without a row weigh 1.';
 
 create or replace function public.meter_chat(p_items jsonb)
 returns jsonb
@@ -379,9 +568,11 @@ declare
   v_weight public.model_weights;
   v_available bigint;
   v_amount bigint;
+  v_least bigint;
   v_generation public.generations;
   v_balance public.balances;
   v_status text;
+  v_problem text;
   v_output bigint;
   v_subjects uuid[];
   v_answer jsonb;
@@ -389,22 +580,24 @@ declare
   v_events public.usage_events[] := '{}';
   v_has_pool boolean;
 begin
+  select array_agg(distinct s.subject_id), coalesce(bool_or(s.is_closed), false) into v_subjects, v_has_pool
+    from (
+      select coalesce(g.subject_id, i.id, e.user_id) as subject_id,
+             i.op = 'settle' and g.provenance = 'estimated' as is_closed
+        from jsonb_to_recordset(p_items) as i(op text, id uuid, google_subject text, hold uuid)
+        -- One look-up by key an item: a join with JSON is planned as if it had a hundred rows, and reads whole tables.
+        left join lateral (
+          select g.subject_id, g.provenance from public.generations g where g.id = i.hold and i.op <> 'reserve' limit 1
+        ) g on true
+        left join lateral (
+          select e.user_id from private.external_identities e
+           where e.provider = 'google' and e.subject = i.google_subject limit 1
+        ) e on true
+    ) s;
   -- What was given up for lost is corrected, which takes the pool, and the pool comes before the balances.
-  select coalesce(bool_or(
-           (select r.status from public.reservations r where r.id = (i ->> 'hold')::uuid) = 'lost'
-         ), false)
-    into v_has_pool
-    from jsonb_array_elements(p_items) i where i ->> 'op' = 'settle';
   if v_has_pool then
     perform from public.budgets where subject_kind = 'user' for update;
   end if;
-  select array_agg(distinct s.subject_id) into v_subjects
-    from (
-      select coalesce(g.subject_id, i.id, e.user_id) as subject_id
-        from jsonb_to_recordset(p_items) as i(op text, id uuid, google_subject text, hold uuid)
-        left join public.generations g on g.id = i.hold and i.op <> 'reserve'
-        left join private.external_identities e on e.provider = 'google' and e.subject = i.google_subject
-    ) s;
   perform from public.balances b where b.subject_id = any (v_subjects) order by b.subject_id for update;
   if exists (
     select from public.reservations r
@@ -431,12 +624,16 @@ begin
         idempotency_key, request_hash, provider, upstream_id, provenance, input_tokens, streamed, input_seen,
         output_seen, input_floor, output_floor, nano_usd, input_price, output_price, request_price, ord
       )
-      left join private.external_identities e on e.provider = 'google' and e.subject = i.google_subject
+      left join lateral (
+        select e.user_id from private.external_identities e
+         where e.provider = 'google' and e.subject = i.google_subject limit 1
+      ) e on true
      order by i.ord
   loop
     v_answer := null;
     if v_item.op = 'reserve' then
       select b.* into v_balance from public.balances b where b.subject_id = v_item.user_id;
+      v_problem := private.credential_problem(v_item.user_id, v_item.session_id, v_item.api_key_id, 'chat');
       v_available := v_balance.allocated - v_balance.used - v_balance.reserved;
       v_weight := private.find_model_weight(v_item.model);
       v_generation := null;
@@ -446,13 +643,14 @@ begin
         v_item.output_tokens, v_available - v_item.input_estimate * v_generation.input_weight, v_generation.output_weight
       );
       v_amount := private.weighted_tokens(v_generation, v_item.input_estimate, v_output);
+      -- Some answers, such as embeddings, have no tokens; all others have one at least.
+      v_least := private.weighted_tokens(v_generation, v_item.input_estimate, least(v_item.output_tokens, 1));
       v_answer := case
         when v_item.google_subject is not null and v_item.user_id is null then '{"code": "USER_NOT_FOUND"}'
-        when v_balance.subject_id is null
-          or not private.is_credential_valid(v_item.user_id, v_item.session_id, v_item.api_key_id) then '{"code": "INVALID_TOKEN"}'
-        when v_output < 1 then jsonb_build_object(
-          'code', 'INSUFFICIENT_TOKENS',
-          'requested', private.weighted_tokens(v_generation, v_item.input_estimate, 1), 'remaining', v_available
+        when v_balance.subject_id is null then '{"code": "INVALID_TOKEN"}'
+        when v_problem is not null then jsonb_build_object('code', v_problem)
+        when v_available < v_least then jsonb_build_object(
+          'code', 'INSUFFICIENT_TOKENS', 'requested', v_least, 'remaining', v_available
         )
       end;
       if v_answer is null and v_item.idempotency_key is not null then
@@ -510,9 +708,14 @@ begin
         v_answer := '{"code": "RESERVATION_SETTLED"}';
       elsif v_item.op = 'extend' then
         -- Also with nothing to add: a running stream says that it is still there, and how far it has come.
-        v_output := private.affordable_tokens(
-          v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved, v_generation.output_weight
-        );
+        v_output := case
+          when exists (
+            select from public.users u where u.id = v_generation.subject_id and u.suspended_at is not null
+          ) then 0
+          else private.affordable_tokens(
+            v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved, v_generation.output_weight
+          )
+        end;
         v_amount := private.weighted_tokens(v_generation, 0, v_output);
         update public.balances b
            set reserved = b.reserved + v_amount, updated_at = now()
@@ -622,7 +825,7 @@ begin
   for v_item in
     select i.ord::integer as ord, i.op, i.device_id, i.prompt_count, coalesce(i.reserve, false) as reserve,
            i.key, i.reservation_id, i.model,
-           d.id is not null and d.token_version = i.token_version as known, d.blocked, d.user_id,
+           d.id is not null and d.token_version = i.token_version as known, d.blocked, d.user_id, o.suspended_at,
            b.allocated, b.used, b.reserved, b.period,
            coalesce(c.cost, standard.cost, 1)::bigint * i.prompt_count as cost,
            r.status as hold_status, r.amount as hold_amount,
@@ -637,6 +840,7 @@ begin
           ) with ordinality as item(op, device_id, token_version, model, prompt_count, reserve, key, reservation_id, ord)
       ) i
       left join public.devices d on d.id = i.device_id
+      left join public.users o on o.id = d.user_id
       left join public.balances b on b.subject_id = d.id
       left join public.model_costs c on c.model = i.model
       left join public.model_costs standard on standard.model = '*'
@@ -657,6 +861,7 @@ begin
     v_answer := case
       when not v_item.known then '{"code": "INVALID_TOKEN"}'::jsonb
       when v_item.blocked then '{"code": "DEVICE_BLOCKED"}'::jsonb
+      when v_item.suspended_at is not null then '{"code": "ACCOUNT_SUSPENDED"}'::jsonb
     end;
 
     -- A key seen before, in an earlier call or earlier in this one, repeats its answer.
@@ -804,7 +1009,7 @@ declare
 begin
   perform private.hold_users(p_items);
   for v_item in
-    select i.*, c.live, b.period, k.request_hash as earlier_hash, k.answer as earlier_answer,
+    select i.*, c.problem, b.period, k.request_hash as earlier_hash, k.answer as earlier_answer,
            private.usage_event_id(
              i.user_id, i.timestamp_ms,
              case when i.key is null then i.content else jsonb_build_array('key', i.key) end
@@ -830,7 +1035,7 @@ begin
           ) p
       ) i
       left join lateral (
-        select private.is_credential_valid(i.user_id, i.session_id, i.api_key_id) as live
+        select private.credential_problem(i.user_id, i.session_id, i.api_key_id, 'usage:write') as problem
       ) c on true
       left join public.balances b on b.subject_id = i.user_id
       left join private.idempotency_keys k on k.subject_id = i.user_id and k.key = i.key
@@ -843,7 +1048,7 @@ begin
       when v_position is not null then v_stored[v_position].answer
     end;
     v_code := case
-      when not v_item.live then 'INVALID_TOKEN'
+      when v_item.problem is not null then v_item.problem
       when v_item.total_tokens <> v_item.input_tokens + v_item.output_tokens then 'TOTAL_MISMATCH'
       when v_earlier is not null and coalesce(v_item.earlier_hash, v_stored[v_position].request_hash) <> v_hash
         then 'IDEMPOTENCY_MISMATCH'
@@ -904,6 +1109,64 @@ grant execute on function public.record_usage(jsonb, integer) to service_role;
 comment on function public.record_usage(jsonb, integer) is
   'Records what extensions observed. Takes an array of {id, session_id | api_key_id, provider, model, input_tokens, output_tokens, total_tokens, timestamp_ms, url, key}, returns an array in the same order: {id, recorded, duplicate}, or {code} where the event was refused.';
 
+create or replace function public.require_device_reader(p_device_id uuid)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: a device that is blocked is told so, and may see no row that says it.
+declare
+  v_device public.devices;
+begin
+  select * into v_device from public.devices d where d.id = p_device_id;
+  if not auth.jwt() ? 'device_id' then
+    if v_device.user_id is distinct from public.require_current_user('usage:read') or v_device.deleted_at is not null then
+      raise sqlstate 'PT404' using message = 'DEVICE_NOT_FOUND';
+    end if;
+  elsif p_device_id is distinct from (auth.jwt() ->> 'device_id')::uuid then
+    raise sqlstate 'PT404' using message = 'DEVICE_NOT_FOUND';
+  elsif v_device.deleted_at is not null
+     or v_device.token_version is distinct from (auth.jwt() ->> 'device_version')::integer then
+    raise sqlstate 'PT401' using message = 'INVALID_TOKEN';
+  elsif v_device.blocked then
+    raise sqlstate 'PT403' using message = 'DEVICE_BLOCKED';
+  end if;
+end
+$$;
+grant execute on function public.require_device_reader(uuid) to authenticated;
+comment on function public.require_device_reader(uuid) is
+  'Lets pass the device itself and the account it is linked to; raises DEVICE_NOT_FOUND, INVALID_TOKEN or DEVICE_BLOCKED.';
+
+create or replace function public.set_model_weights(p_actor jsonb, p_weights jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: no API role may write model_weights.
+declare
+  v_before jsonb := public.list_model_weights(p_actor);
+begin
+  perform private.require_admin(p_actor);
+  delete from public.model_weights w
+   using jsonb_to_recordset(p_weights) as given(model text, input_weight numeric)
+   where w.model = lower(btrim(given.model)) and given.input_weight is null;
+  insert into public.model_weights (model, input_weight, output_weight, comment)
+  select distinct on (1) lower(btrim(given.model)), given.input_weight,
+         coalesce(given.output_weight, given.input_weight), given.comment
+    from rows from (
+      jsonb_to_recordset(p_weights) as (model text, input_weight numeric, output_weight numeric, comment text)
+    ) with ordinality as given(model, input_weight, output_weight, comment, ord)
+   where given.input_weight is not null
+   order by 1, given.ord desc
+  on conflict (model) do update
+    set input_weight = excluded.input_weight, output_weight = excluded.output_weight, source = 'operator',
+        comment = excluded.comment, updated_at = now();
+  perform private.audit_admin(p_actor, 'set_model_weights', null, v_before, public.list_model_weights(p_actor));
+  return public.list_model_weights(p_actor);
+end
+$$;
+grant execute on function public.set_model_weights(jsonb, jsonb) to service_role;
+comment on function public.set_model_weights(jsonb, jsonb) is
+  'Sets the weights given as [{model, input_weight, output_weight, comment}], where the output weighs as the input unless it is given; removes those whose input_weight is null, leaves the others. Returns all weights.';
+
 create or replace function public.summarize_usage(
   p_from text, p_to text, p_time_zone text, p_group_by text[], p_subjects uuid[] default public.own_subjects()
 )
@@ -917,6 +1180,8 @@ declare
   v_unit text := (select g from unnest(p_group_by) g where g in ('day', 'week', 'month') limit 1);
   v_periods date[];
   v_starts timestamptz[];
+  -- How many groups make 10,000 rows.
+  v_groups integer;
   v_answer jsonb;
 begin
   select * into v_range from public.usage_range(p_from, p_to, p_time_zone);
@@ -929,6 +1194,7 @@ begin
         ('1 ' || v_unit)::interval
       ) as p(day);
   end if;
+  v_groups := 10000 / coalesce(cardinality(v_periods), 1);
 
   with sums as materialized (
     -- The rollups are read once, by the key they are kept under.
@@ -945,17 +1211,32 @@ begin
        and r.bucket >= v_range.range_from and r.bucket < v_range.range_to
      group by 1, 2, 3, 4, 5
   ),
-  cells as materialized (
+  named as materialized (
     select coalesce(s.period, 0) as period,
            jsonb_build_array(
              s.provider, s.model, s.source,
              case when 'device' = any (p_group_by) then d.id end,
              case when 'user' = any (p_group_by) then coalesce(d.user_id, case when d.id is null then s.subject_id end) end
            ) as names,
-           sum(s.events) as events, sum(s.prompts) as prompts, sum(s.input_tokens) as input_tokens,
-           sum(s.output_tokens) as output_tokens, sum(s.total_tokens) as total_tokens, sum(s.cost) as cost,
-           sum(s.nano_usd) as nano_usd
+           s.events, s.prompts, s.input_tokens, s.output_tokens, s.total_tokens, s.cost, s.nano_usd
       from sums s left join public.devices d on d.id = s.subject_id
+  ),
+  ranked as materialized (
+    select n.names, row_number() over (order by sum(n.events) desc, n.names) as rank, count(*) over () as groups
+      from named n group by n.names
+  ),
+  -- Where all of them would be too many rows, the rest is one group, marked by a sixth name.
+  cells as materialized (
+    select n.period,
+           case when r.groups <= v_groups or r.rank < v_groups then n.names else jsonb_build_array(
+             case when 'provider' = any (p_group_by) then 'other' end,
+             case when 'model' = any (p_group_by) then 'other' end,
+             case when 'source' = any (p_group_by) then 'other' end, null, null, true
+           ) end as names,
+           sum(n.events) as events, sum(n.prompts) as prompts, sum(n.input_tokens) as input_tokens,
+           sum(n.output_tokens) as output_tokens, sum(n.total_tokens) as total_tokens, sum(n.cost) as cost,
+           sum(n.nano_usd) as nano_usd
+      from named n join ranked r on r.names = n.names
      group by 1, 2
   ),
   periods as materialized (
@@ -969,9 +1250,6 @@ begin
     select jsonb_build_array(null, null, null, null, null)
      where not p_group_by && '{provider,model,source,device,user}'
   ),
-  size as materialized (
-    select (select count(*) from periods) * (select count(*) from groups) as rows
-  ),
   series as (
     select case when v_unit is not null then jsonb_build_object(v_unit, p.day) else '{}' end
              || coalesce((
@@ -979,6 +1257,7 @@ begin
                  from unnest(array['provider', 'model', 'source', 'device', 'user']) with ordinality as n(name, position)
                 where n.name = any (p_group_by)
              ), '{}')
+             || case when jsonb_array_length(g.names) > 5 then '{"other": true}'::jsonb else '{}' end
              || jsonb_build_object(
                'events', coalesce(c.events, 0), 'prompts', coalesce(c.prompts, 0),
                'input_tokens', coalesce(c.input_tokens, 0), 'output_tokens', coalesce(c.output_tokens, 0),
@@ -989,11 +1268,10 @@ begin
       from periods p
      cross join groups g
       left join cells c on c.period = p.period and c.names = g.names
-     where cardinality(p_group_by) > 0 and (select rows from size) <= 10000
+     where cardinality(p_group_by) > 0
   )
   select jsonb_build_object(
     'from', v_range.range_from, 'to', v_range.range_to, 'time_zone', p_time_zone,
-    'rows', (select rows from size),
     'totals', (
       select jsonb_build_object(
         'events', coalesce(sum(c.events), 0), 'prompts', coalesce(sum(c.prompts), 0),
@@ -1002,18 +1280,14 @@ begin
         'nano_usd', coalesce(sum(c.nano_usd), 0)
       ) from cells c
     ),
-    'series', (select coalesce(jsonb_agg(s.item order by s.period, s.names), '[]') from series s)
+    'series', (select coalesce(jsonb_agg(s.item order by s.period, jsonb_array_length(s.names), s.names), '[]') from series s)
   ) into v_answer;
-
-  if (v_answer ->> 'rows')::bigint > 10000 then
-    raise sqlstate 'PT400' using message = 'SUMMARY_TOO_LARGE';
-  end if;
-  return v_answer - 'rows';
+  return v_answer;
 end
 $$;
 grant execute on function public.summarize_usage(text, text, text, text[], uuid[]) to authenticated;
 comment on function public.summarize_usage(text, text, text, text[], uuid[]) is
-  'Returns usage of the caller and their devices in a range, from the rollups: {from, to, time_zone, totals, series}, grouped by any of day, week, month (one of them), provider, model, source, device, user; periods without use are there with zeros. Raises RANGE_NOT_VALID, SUMMARY_TOO_LARGE beyond 10,000 rows.';
+  'Returns usage of the caller and their devices in a range, from the rollups: {from, to, time_zone, totals, series}, grouped by any of day, week, month (one of them), provider, model, source, device, user; periods without use are there with zeros. Of more than 10,000 rows the groups used least are one, marked by other. Raises RANGE_NOT_VALID.';
 
 -- Items are taken per account in the order given, each gets an outcome of its own.
 create or replace function public.track_usage(p_items jsonb)
@@ -1023,11 +1297,15 @@ as $$
 -- Definer: the only writer of the counters and the events behind them; no API role may write them itself.
 declare
   v_most constant bigint := 9007199254740991;
+  v_today constant date := (now() at time zone 'UTC')::date;
+  v_tomorrow constant integer := ceil(extract(epoch from (v_today + 1)::timestamp at time zone 'UTC' - now()));
   v_users uuid[];
   v_item record;
   v_user uuid;
   v_prompts bigint;
   v_tokens bigint;
+  v_day_prompts bigint;
+  v_day_tokens bigint;
   v_answer jsonb;
   v_answers jsonb[] := '{}';
   v_hash bytea;
@@ -1045,13 +1323,19 @@ begin
   perform from public.tracker_counters c where c.user_id = any (v_users) order by c.user_id for update;
 
   for v_item in
-    select i.ord::integer as ord, i.user_id, i.usage, i.token_count, i.key,
-           c.user_id is not null as known, c.prompts, c.tokens, b.period,
+    select i.ord::integer as ord, i.user_id, i.usage, i.token_count, i.key, i.most_prompts, i.most_tokens,
+           c.user_id is not null as known, u.suspended_at, i.version is distinct from c.version as revoked,
+           c.prompts, c.tokens, b.period,
+           case when c.counted_on = v_today then c.day_prompts else 0 end as day_prompts,
+           case when c.counted_on = v_today then c.day_tokens else 0 end as day_tokens,
            k.request_hash as earlier_hash, k.answer as earlier_answer
       from rows from (
-        jsonb_to_recordset(p_items) as (user_id uuid, usage integer, token_count bigint, key text)
-      ) with ordinality as i(user_id, usage, token_count, key, ord)
+        jsonb_to_recordset(p_items) as (
+          user_id uuid, version integer, usage integer, token_count bigint, key text, most_prompts bigint, most_tokens bigint
+        )
+      ) with ordinality as i(user_id, version, usage, token_count, key, most_prompts, most_tokens, ord)
       left join public.tracker_counters c on c.user_id = i.user_id
+      left join public.users u on u.id = i.user_id
       left join public.balances b on b.subject_id = i.user_id
       left join private.idempotency_keys k on k.subject_id = i.user_id and k.key = i.key
      order by i.user_id, i.ord
@@ -1060,10 +1344,16 @@ begin
       v_user := v_item.user_id;
       v_prompts := v_item.prompts;
       v_tokens := v_item.tokens;
+      v_day_prompts := v_item.day_prompts;
+      v_day_tokens := v_item.day_tokens;
     end if;
 
     v_hash := null;
-    v_answer := case when not v_item.known then '{"code": "USER_NOT_FOUND"}'::jsonb end;
+    v_answer := case
+      when not v_item.known then '{"code": "USER_NOT_FOUND"}'::jsonb
+      when v_item.revoked then '{"code": "TRACKER_TOKEN_INVALID"}'::jsonb
+      when v_item.suspended_at is not null then '{"code": "ACCOUNT_SUSPENDED"}'::jsonb
+    end;
 
     -- A key seen before, in an earlier call or earlier in this one, repeats its answer.
     if v_answer is null and v_item.key is not null then
@@ -1082,9 +1372,15 @@ begin
 
     if v_answer is null and (v_item.usage > v_most - v_prompts or v_item.token_count > v_most - v_tokens) then
       v_answer := '{"code": "COUNTER_FULL"}'::jsonb;
+    elsif v_answer is null and (
+      v_item.usage > v_item.most_prompts - v_day_prompts or v_item.token_count > v_item.most_tokens - v_day_tokens
+    ) then
+      v_answer := jsonb_build_object('code', 'TRACKER_DAY_LIMIT', 'retry_after', v_tomorrow);
     elsif v_answer is null then
       v_prompts := v_prompts + v_item.usage;
       v_tokens := v_tokens + v_item.token_count;
+      v_day_prompts := v_day_prompts + v_item.usage;
+      v_day_tokens := v_day_tokens + v_item.token_count;
       v_events := v_events || row(
         gen_random_uuid(), v_user, v_user, null, 'tracker', 'unknown', 'unknown', v_item.usage,
         0, 0, v_item.token_count, 0, 'client_reported', v_item.period, null, now(), now(), null
@@ -1106,7 +1402,10 @@ begin
     insert into private.idempotency_keys select k.* from unnest(v_stored) k;
   end if;
   update public.tracker_counters c
-     set prompts = c.prompts + tracked.prompts, tokens = c.tokens + tracked.tokens, updated_at = now()
+     set prompts = c.prompts + tracked.prompts, tokens = c.tokens + tracked.tokens, updated_at = now(),
+         day_prompts = case when c.counted_on = v_today then c.day_prompts else 0 end + tracked.prompts,
+         day_tokens = case when c.counted_on = v_today then c.day_tokens else 0 end + tracked.tokens,
+         counted_on = v_today
     from (
       select e.user_id, sum(e.prompt_count) as prompts, sum(e.total_tokens) as tokens
         from unnest(v_events) e group by e.user_id
@@ -1117,7 +1416,7 @@ end
 $$;
 grant execute on function public.track_usage(jsonb) to service_role;
 comment on function public.track_usage(jsonb) is
-  'Adds to the counters of accounts in one transaction. Takes an array of {user_id, usage, token_count, key}, returns an array of outcomes in the same order: {prompts, tokens} after the item, or {code} where it was refused.';
+  'Adds to the counters of accounts in one transaction. Takes an array of {user_id, version, usage, token_count, key, most_prompts, most_tokens}, the last two what may be counted a day (UTC); returns an array of outcomes in the same order: {prompts, tokens} after the item, or {code} where it was refused.';
 
 create or replace function public.verify_ledger()
 returns table (name text, ok boolean, checked bigint, discrepancies jsonb)
@@ -1152,12 +1451,20 @@ begin
         select subject_id, sum(amount) as total from public.reservations where status = 'held' group by subject_id
       ) r using (subject_id)
   ),
+  full_days as (
+    select subject_id, day from private.rollup_names group by subject_id, day having count(*) >= private.rollup_name_limit()
+  ),
   events as (
-    select subject_id, date_bin('15 minutes', occurred_at, 'epoch') as bucket, provider, model, source,
+    select e.subject_id, date_bin('15 minutes', e.occurred_at, 'epoch') as bucket,
+           case when f.day is null or n.day is not null then e.provider else 'other' end as provider,
+           case when f.day is null or n.day is not null then e.model else 'other' end as model, e.source,
            count(*) as events, sum(prompt_count) as prompts, sum(input_tokens) as input_tokens,
            sum(output_tokens) as output_tokens, sum(total_tokens) as total_tokens, sum(cost) as cost,
            coalesce(sum(nano_usd), 0) as nano_usd
-      from public.usage_events
+      from public.usage_events e
+      left join full_days f on f.subject_id = e.subject_id and f.day = (e.occurred_at at time zone 'UTC')::date
+      left join private.rollup_names n
+        on n.subject_id = f.subject_id and n.day = f.day and n.provider = e.provider and n.model = e.model
      group by 1, 2, 3, 4, 5
   ),
   rollups as (
@@ -1284,37 +1591,36 @@ grant execute on function public.verify_ledger() to service_role;
 comment on function public.verify_ledger() is
   'Recomputes every balance, hold, rollup, counter and generation from the rows behind it. One row per check; ok is false where discrepancies lists differences.';
 
-create or replace view public.usage_by_day with (security_invoker = true) as
-  select (bucket at time zone 'UTC')::date as day, sum(events) as events, sum(prompts) as prompts,
-         sum(total_tokens) as total_tokens, sum(cost) as cost, sum(nano_usd) as nano_usd
-    from public.usage_totals
-   group by 1;
-comment on view public.usage_by_day is 'Usage of everybody per day (UTC).';
-comment on column public.usage_by_day.day is 'The day (UTC).';
-comment on column public.usage_by_day.events is 'Number of events.';
-comment on column public.usage_by_day.prompts is 'Sum of prompts.';
-comment on column public.usage_by_day.total_tokens is 'Sum of language-model tokens.';
-comment on column public.usage_by_day.cost is 'Sum of what was debited.';
-comment on column public.usage_by_day.nano_usd is 'Sum of what upstream charges, in nano-dollars, as far as that is known.';
-
-create or replace view public.usage_by_model with (security_invoker = true) as
-  select date_trunc('month', bucket, 'UTC')::date as month, provider, model, source,
-         sum(events) as events, sum(prompts) as prompts, sum(total_tokens) as total_tokens, sum(cost) as cost,
-         sum(nano_usd) as nano_usd
-    from public.usage_rollups
-   group by 1, 2, 3, 4;
-comment on view public.usage_by_model is 'Usage of everybody per month, provider, model and source.';
-comment on column public.usage_by_model.month is 'First day of the month (UTC).';
-comment on column public.usage_by_model.provider is 'The AI provider.';
-comment on column public.usage_by_model.model is 'The model.';
-comment on column public.usage_by_model.source is 'Which API recorded the events.';
-comment on column public.usage_by_model.events is 'Number of events.';
-comment on column public.usage_by_model.prompts is 'Sum of prompts.';
-comment on column public.usage_by_model.total_tokens is 'Sum of language-model tokens.';
-comment on column public.usage_by_model.cost is 'Sum of what was debited.';
-comment on column public.usage_by_model.nano_usd is 'Sum of what upstream charges, in nano-dollars, as far as that is known.';
+create or replace function public.verify_user(p_actor jsonb, p_user_id uuid, p_default_tokens bigint)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: writes users and balances, which no API role may.
+declare
+  v_actor text := private.require_admin(p_actor);
+  v_user public.users;
+  v_granted bigint;
+begin
+  select u.* into v_user from public.users u where u.id = p_user_id for update;
+  if not found then
+    raise sqlstate 'PT404' using message = 'USER_NOT_FOUND';
+  end if;
+  update public.users set email_verified_at = coalesce(email_verified_at, now()), updated_at = now() where id = p_user_id;
+  v_granted := private.grant_default_tokens(p_user_id, p_default_tokens, v_actor);
+  perform private.audit_admin(
+    p_actor, 'verify_user', 'user:' || p_user_id,
+    jsonb_build_object('email_verified', v_user.email_verified_at is not null),
+    jsonb_build_object('email_verified', true, 'granted', v_granted)
+  );
+  select u.* into v_user from public.users u where u.id = p_user_id;
+  return private.user_json(v_user);
+end
+$$;
+grant execute on function public.verify_user(jsonb, uuid, bigint) to service_role;
+comment on function public.verify_user(jsonb, uuid, bigint) is
+  'Marks an account''s address as proved on an admin''s word, and pays the default tokens where they were not. Returns the account; raises USER_NOT_FOUND.';
 
 reset check_function_bodies;
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261127204645', '9d69236d5ed5b41fad9d67282ce3cd2f50fb3b363a10255b4d6b621c825e2213');
+select private.record_migration('20261127215038', 'dbb032a7ff060447536bae2f76a1a1e16438311e93236272ee795dca4d98fe74');
