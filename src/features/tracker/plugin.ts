@@ -25,7 +25,7 @@ export const tracker: FastifyPluginAsync<TrackerOptions> = async (app, { databas
     await scope.register(trackingRoutes, { meter, threshold: config.promptThreshold });
   });
   await app.register(async (scope) => {
-    requireUser(scope);
+    requireUser(scope, 'account');
     await scope.register(ownTrackerRoutes, { database });
   });
   await app.register(async (scope) => {

@@ -71,9 +71,9 @@ async function acceptedBy(refusing: readonly DocumentedRoute[], token: string, s
 }
 
 /** Asserts that a token is refused with 401 by every user route and with 403 by the tracker's, and changes nothing. */
-async function assertRefused(t: Test, token: string): Promise<void> {
+async function assertRefused(t: Test, token: string, refusing = userRoutes): Promise<void> {
   const before = await readChecksums(server.database);
-  t.strictSame(await acceptedBy(userRoutes, token, 401, 'INVALID_TOKEN'), []);
+  t.strictSame(await acceptedBy(refusing, token, 401, 'INVALID_TOKEN'), []);
   t.strictSame(await acceptedBy(trackerRoutes, token, 403, 'TRACKER_TOKEN_INVALID'), []);
   t.strictSame(await readChecksums(server.database), before, 'nothing changed');
 }
@@ -102,7 +102,6 @@ t.test('a tracker token made by hand exactly as the server makes them opens trac
 const FORGED: Readonly<Record<string, string>> = {
   ...forgeAll(claims, secret),
   ...forgeLifetimes(claims, secret),
-  'the audience device': changed({ aud: 'device', ver: 1 }),
   'the audience admin': changed({ aud: 'admin', ver: 1 }),
   "another's session": changed({ sid: readSession(other) }),
   "another's id and this session": changed({ sub: other.id }),
@@ -116,6 +115,11 @@ const FORGED: Readonly<Record<string, string>> = {
   'an API key in place of a session': forge(HS256, { ...without(claims, 'sid'), key_id: randomUUID() }, secret),
   "a database token's claims": forge(HS256, { ...claims, aud: 'authenticated', role: 'authenticated' }, secret),
 };
+
+t.test('a token with the audience device is refused on every user route that is not for devices as well', (t) => {
+  const refusing = userRoutes.filter(({ schemes }) => !schemes.includes('deviceToken'));
+  return assertRefused(t, changed({ aud: 'device', ver: 1 }), refusing);
+});
 
 for (const [title, token] of Object.entries(FORGED)) {
   t.test(`a token with ${title} is refused on every user route and by trackUsage`, (t) => assertRefused(t, token));

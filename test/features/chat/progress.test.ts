@@ -127,7 +127,7 @@ t.test('what a late server only estimates, upstream can still correct', async (t
 t.test('kill -9 in a stream costs about what had come of it', async (t) => {
   const upstream = await openUpstream(t);
   const directory = await openDirectory(t);
-  const environment = { ...upstream.environment };
+  const environment = { ...upstream.environment, SIGNUP: 'open' };
   const first = startServer(t, { cwd: directory.path, environment });
   const url = await first.ready();
   const account = { email: 'one@example.com', password: 'correct horse battery staple' };
