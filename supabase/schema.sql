@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127202800', '20261127202825', '20261127203119', '20261127203513', '20261127204612', '20261127211911', '20261127212624', '20261127214118', '20261127214611', '20261127215038'] then
+  if v_applied <> array['20261127163509', '20261127215951'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -9272,45 +9272,9 @@ values ('20261127163509', 'baseline')
 on conflict (version) do nothing;
 select private.record_migration('20261127163509', '57b6e8685fa69520684ea1c8b6288c739fc496cdd9465c8f83da78b1bf179eba');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127202800', 'chat_progress')
+values ('20261127215951', 'chat_identity_and_limits')
 on conflict (version) do nothing;
-select private.record_migration('20261127202800', 'c5419799826c8c13667f3a1abdfbaef20238ce6c05faaebcdc333e9e58400d9e');
-insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127202825', 'devices_by_owner')
-on conflict (version) do nothing;
-select private.record_migration('20261127202825', '372ef1a19b725512874b014ffd92074f880c16545de5a1be5ef36496fbbbb43e');
-insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127203119', 'limits')
-on conflict (version) do nothing;
-select private.record_migration('20261127203119', '48bb46439ebc1c7bcb2bcf935ce81fa094d3f1aea68237861456e9f750210bca');
-insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127203513', 'model_weights')
-on conflict (version) do nothing;
-select private.record_migration('20261127203513', '3d7f921578d8c149d85b38e7af0d73395d9e71bbef00830af80e63833783484a');
-insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127204612', 'devices_read_their_own')
-on conflict (version) do nothing;
-select private.record_migration('20261127204612', '3b4e3064ce804b65101dbeed87f5b47fb7941b475b6209202d8fe9a02aa60ff4');
-insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127211911', 'bounded_names')
-on conflict (version) do nothing;
-select private.record_migration('20261127211911', '9fef649bb0d8d0910dfc3b81eacb364dee2f734b2891f37f14326adaba25aca2');
-insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127212624', 'admins_and_keys')
-on conflict (version) do nothing;
-select private.record_migration('20261127212624', '442222fe39a64a4e25ce73c39c68f76294f0386e35b0b337c37d906e30de5675');
-insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127214118', 'sign_up')
-on conflict (version) do nothing;
-select private.record_migration('20261127214118', '0385745f9d192eeccdc184ab4aeaaa9ad173827c4dff5a5c8b71f6c968c6919c');
-insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127214611', 'chat_money')
-on conflict (version) do nothing;
-select private.record_migration('20261127214611', '8cae4e00d5cdb7b04d19f937c41cdfe8fdd86aa7282fd8e4d903f0909255382a');
-insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127215038', 'capabilities_meet')
-on conflict (version) do nothing;
-select private.record_migration('20261127215038', 'dbb032a7ff060447536bae2f76a1a1e16438311e93236272ee795dca4d98fe74');
+select private.record_migration('20261127215951', '1d61f41389465675de6b03520face35fb6eed32b5ff3b1bc706910c0b9ff29c8');
 
 commit;
 
