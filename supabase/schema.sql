@@ -5873,7 +5873,6 @@ begin
     raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
   end if;
   update private.user_credentials set password_hash = p_rehashed where user_id = p_user_id and p_rehashed is not null;
-  perform private.login_succeeded('user', p_user_id::text, p_address);
   return private.open_session(p_user_id, p_session || jsonb_build_object('network', p_address));
 end
 $$;
@@ -9274,7 +9273,7 @@ select private.record_migration('20261127163509', '57b6e8685fa69520684ea1c8b6288
 insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127215951', 'chat_identity_and_limits')
 on conflict (version) do nothing;
-select private.record_migration('20261127215951', '1d61f41389465675de6b03520face35fb6eed32b5ff3b1bc706910c0b9ff29c8');
+select private.record_migration('20261127215951', 'b3da5a60763c8cd515c19873af84920af41076d88bb5d91a7f346ec65d2b5171');
 
 commit;
 

@@ -3036,7 +3036,6 @@ begin
     raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
   end if;
   update private.user_credentials set password_hash = p_rehashed where user_id = p_user_id and p_rehashed is not null;
-  perform private.login_succeeded('user', p_user_id::text, p_address);
   return private.open_session(p_user_id, p_session || jsonb_build_object('network', p_address));
 end
 $$;
@@ -5718,4 +5717,4 @@ end
 $$;
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261127215951', '1d61f41389465675de6b03520face35fb6eed32b5ff3b1bc706910c0b9ff29c8');
+select private.record_migration('20261127215951', 'b3da5a60763c8cd515c19873af84920af41076d88bb5d91a7f346ec65d2b5171');

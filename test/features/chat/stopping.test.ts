@@ -35,7 +35,7 @@ interface Process {
 async function openProcess(t: Parameters<typeof openUpstream>[0]): Promise<Process> {
   const upstream = await openUpstream(t);
   const directory = await openDirectory(t);
-  const environment = { ...upstream.environment };
+  const environment = { ...upstream.environment, SIGNUP: 'open' };
   const server = startServer(t, { cwd: directory.path, environment });
   const url = await server.ready();
   const response = await fetch(`${url}/api/auth/register`, {
