@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127202800', '20261127202825', '20261127203119', '20261127203513', '20261127204612', '20261127211911', '20261127212624', '20261127214118', '20261127214611', '20261127215038'] then
+  if v_applied <> array['20261127163509', '20261127202800', '20261127202825', '20261127203119', '20261127203513', '20261127204612', '20261127211911', '20261127212624', '20261127214118', '20261127214611', '20261127215038', '20261127220222'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -5840,6 +5840,7 @@ comment on function public.end_session(jsonb, uuid) is 'Ends one of the account'
 
 -- sessions/functions/end_sessions.sql
 
+-- Whoever ends all sessions because one may be a thief's must not lose the account afterwards, by a link the thief asked for.
 create or replace function private.end_sessions(p_user_id uuid, p_except uuid default null)
 returns integer
 language plpgsql volatile set search_path = ''
@@ -5847,12 +5848,13 @@ as $$
 declare
   v_ended integer;
 begin
+  delete from private.email_changes c where c.user_id = p_user_id;
   delete from private.sessions s where s.user_id = p_user_id and s.id is distinct from p_except;
   get diagnostics v_ended = row_count;
   return v_ended;
 end
 $$;
-comment on function private.end_sessions(uuid, uuid) is 'Ends the sessions of an account, but for one; returns how many.';
+comment on function private.end_sessions(uuid, uuid) is 'Ends the sessions of an account, but for one, and the change of its address that one of them may have asked for; returns how many sessions.';
 
 -- sessions/functions/finish_user_login.sql
 
@@ -9311,6 +9313,10 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127215038', 'capabilities_meet')
 on conflict (version) do nothing;
 select private.record_migration('20261127215038', 'dbb032a7ff060447536bae2f76a1a1e16438311e93236272ee795dca4d98fe74');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127220222', 'pending_address_changes')
+on conflict (version) do nothing;
+select private.record_migration('20261127220222', 'e837b694a97cf7ba1fbb519e8addbf6cd05992339181a3770560f6ce7d7fbb75');
 
 commit;
 
