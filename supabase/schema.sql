@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127202800', '20261127202825', '20261127203119', '20261127203513', '20261127204612', '20261127211911', '20261127212624', '20261127214118', '20261127214611', '20261127215038', '20261127220222'] then
+  if v_applied <> array['20261127163509', '20261127202800', '20261127202825', '20261127203119', '20261127203513', '20261127204612', '20261127211911', '20261127212624', '20261127214118', '20261127214611', '20261127215038', '20261127220222', '20261127220359'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -5875,7 +5875,6 @@ begin
     raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
   end if;
   update private.user_credentials set password_hash = p_rehashed where user_id = p_user_id and p_rehashed is not null;
-  perform private.login_succeeded('user', p_user_id::text, p_address);
   return private.open_session(p_user_id, p_session || jsonb_build_object('network', p_address));
 end
 $$;
@@ -5963,22 +5962,27 @@ comment on function public.log_out(jsonb, boolean) is 'Ends the calling session,
 
 -- sessions/functions/login_succeeded.sql
 
+-- Who gets in takes back their own attempts, and nobody else's: with an account of one's own one could otherwise go on
+-- guessing at everybody's from the same address.
 create or replace function private.login_succeeded(p_realm text, p_account text, p_address text)
 returns void
 language plpgsql volatile set search_path = ''
 as $$
+declare
+  v_key constant text := p_account || ' ' || p_address;
+  v_own integer;
 begin
   insert into private.known_addresses (account, address) values (p_realm || ':' || p_account, p_address)
   on conflict (account, address) do update set last_login_at = now();
-  delete from private.login_attempts
-   where (scope, key) in (
-     (p_realm || ':address', p_address), (p_realm || ':known', p_account || ' ' || p_address),
-     (p_realm || ':pair', p_account || ' ' || p_address)
-   );
+  delete from private.login_attempts where scope = p_realm || ':known' and key = v_key;
+  delete from private.login_attempts where scope = p_realm || ':pair' and key = v_key returning attempts into v_own;
+  -- Those beyond the limit of login_wait were not counted by address.
+  update private.login_attempts set attempts = greatest(attempts - least(v_own, 10), 0)
+   where scope = p_realm || ':address' and key = p_address and v_own is not null;
 end
 $$;
 comment on function private.login_succeeded(text, text, text) is
-  'After the right password: remembers the address and forgets its failed attempts.';
+  'After the right password: remembers the address and forgets the attempts at this account from it.';
 
 -- sessions/functions/login_wait.sql
 
@@ -9317,6 +9321,10 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127220222', 'pending_address_changes')
 on conflict (version) do nothing;
 select private.record_migration('20261127220222', 'e837b694a97cf7ba1fbb519e8addbf6cd05992339181a3770560f6ce7d7fbb75');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127220359', 'own_attempts')
+on conflict (version) do nothing;
+select private.record_migration('20261127220359', 'b1d8b1589ec0fbc9aec623ae633aa490e3170e11c37bb9968ac5a17ee3b1756e');
 
 commit;
 

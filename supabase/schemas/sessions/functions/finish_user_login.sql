@@ -15,7 +15,6 @@ begin
     raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
   end if;
   update private.user_credentials set password_hash = p_rehashed where user_id = p_user_id and p_rehashed is not null;
-  perform private.login_succeeded('user', p_user_id::text, p_address);
   return private.open_session(p_user_id, p_session || jsonb_build_object('network', p_address));
 end
 $$;
