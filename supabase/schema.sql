@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127202800', '20261127202825', '20261127203119', '20261127203513', '20261127204612', '20261127211911', '20261127212624', '20261127214118', '20261127214611', '20261127215038', '20261127220222', '20261127220359'] then
+  if v_applied <> array['20261127163509', '20261127202800', '20261127202825', '20261127203119', '20261127203513', '20261127204612', '20261127211911', '20261127212624', '20261127214118', '20261127214611', '20261127215038', '20261127220222', '20261127220359', '20261127220948'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -2497,6 +2497,10 @@ begin
   -- Of two owners who demote each other at once, the second finds itself without the right.
   lock table private.admins in share row exclusive mode;
   perform private.require_admin(p_actor, 'owner');
+  -- One's own password and second factor need a proof of it: a stolen token alone must not get past them.
+  if p_id = (p_actor ->> 'id')::uuid and (p_password_hash is not null or p_reset_second_factor) then
+    raise sqlstate 'PT409' using message = 'OWN_CREDENTIALS';
+  end if;
   select * into v_before from private.admins where id = p_id;
   if not found then
     raise sqlstate 'PT404' using message = 'ADMIN_NOT_FOUND';
@@ -2523,7 +2527,7 @@ end
 $$;
 grant execute on function public.update_admin(jsonb, uuid, text, text, boolean) to service_role;
 comment on function public.update_admin(jsonb, uuid, text, text, boolean) is
-  'Sets an admin''s role or password, or removes their second factor, for an owner, and ends their sessions. Returns them; raises ADMIN_NOT_FOUND, LAST_OWNER.';
+  'Sets an admin''s role or password, or removes their second factor, for an owner, and ends their sessions. Returns them; raises ADMIN_NOT_FOUND, LAST_OWNER, and OWN_CREDENTIALS for the password or second factor of the owner who asks.';
 
 -- admin/functions/usage_between.sql
 
@@ -9325,6 +9329,10 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127220359', 'own_attempts')
 on conflict (version) do nothing;
 select private.record_migration('20261127220359', 'b1d8b1589ec0fbc9aec623ae633aa490e3170e11c37bb9968ac5a17ee3b1756e');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127220948', 'own_credentials')
+on conflict (version) do nothing;
+select private.record_migration('20261127220948', '25ceab6a04519baac1b58edf5e2887bd3bf94bc1da906f58efe63203ec7d602a');
 
 commit;
 
