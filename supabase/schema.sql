@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127202800', '20261127202825', '20261127203119', '20261127203513', '20261127204612', '20261127211911', '20261127212624', '20261127214118', '20261127214611', '20261127215038', '20261127220222', '20261127220359', '20261127220948'] then
+  if v_applied <> array['20261127163509', '20261127202800', '20261127202825', '20261127203119', '20261127203513', '20261127204612', '20261127211911', '20261127212624', '20261127214118', '20261127214611', '20261127215038', '20261127220222', '20261127220359', '20261127220948', '20261127221401'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -1326,6 +1326,7 @@ as $$
 -- Definer: writes users, credentials, balances and sessions, which no API role may.
 declare
   v_user public.users;
+  v_mails_link boolean := false;
 begin
   if p_sign_up = 'closed' then
     raise sqlstate 'PT403' using message = 'SIGNUP_CLOSED';
@@ -1345,14 +1346,17 @@ begin
     perform private.grant_default_tokens(v_user.id, p_default_tokens, 'system:registration');
   end if;
   if v_user.email_verified_at is null and p_verification_hash is not null then
+    v_mails_link := private.mail_wait('mail:link', p_email) is null;
+  end if;
+  if v_mails_link then
     perform private.keep_verification(p_email, v_user.id, p_verification_hash);
   end if;
-  return private.open_session(v_user.id, p_session - 'network') || jsonb_build_object('verified', v_user.email_verified_at is not null);
+  return private.open_session(v_user.id, p_session - 'network') || jsonb_build_object('mails_link', v_mails_link);
 end
 $$;
 grant execute on function public.register_user(text, text, bigint, text, jsonb, text, text, text) to service_role;
 comment on function public.register_user(text, text, bigint, text, jsonb, text, text, text) is
-  'Creates an account with a password where p_sign_up (open, verified, invite, closed) or an invitation lets it, and logs it in; its default tokens come at once where sign-up is open, else with the proof of the address. Returns {session_id, user, verified}; raises SIGNUP_CLOSED, INVITATION_REQUIRED, INVITATION_INVALID, EMAIL_TAKEN.';
+  'Creates an account with a password where p_sign_up (open, verified, invite, closed) or an invitation lets it, and logs it in; its default tokens come at once where sign-up is open, else with the proof of the address. Returns {session_id, user, mails_link}: whether the link is to be mailed, at most 3 in 15 minutes to one address; raises SIGNUP_CLOSED, INVITATION_REQUIRED, INVITATION_INVALID, EMAIL_TAKEN.';
 
 -- accounts/functions/require_current_user.sql
 
@@ -5548,7 +5552,7 @@ declare
   v_user_id uuid;
 begin
   -- Past the limit the link mailed before stays good: a stranger who keeps asking cannot take it from its owner.
-  if private.count_attempt('reset:account', p_email, 3, interval '15 minutes') is not null then
+  if private.mail_wait('mail:reset', p_email) is not null then
     return jsonb_build_object('mail_to', null);
   end if;
   -- The account before its link, as where the account is deleted.
@@ -6831,6 +6835,20 @@ grant execute on function public.list_invitations(jsonb, integer, text, uuid) to
 comment on function public.list_invitations(jsonb, integer, text, uuid) is
   'Returns invitations, newest first; before (time, id) to page on.';
 
+-- signup/functions/mail_wait.sql
+
+-- Kept by a digest, which stays when an account is deleted: otherwise registering and deleting would mail without end.
+create or replace function private.mail_wait(p_scope text, p_email text)
+returns integer
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  return private.count_attempt(p_scope, encode(private.identity_digest('email ' || p_email), 'hex'), 3, interval '15 minutes');
+end
+$$;
+comment on function private.mail_wait(text, text) is
+  'Counts a mail of one kind to an address, 3 in 15 minutes; returns null where it may be sent, or the seconds to wait.';
+
 -- signup/functions/mailbox_of.sql
 
 -- Accounts are kept under the address as it is written; this only tells whether two addresses are one mailbox's, where
@@ -6968,7 +6986,9 @@ begin
   if exists (select from public.users u where u.email = p_email) then
     raise sqlstate 'PT409' using message = 'EMAIL_TAKEN';
   end if;
-  v_wait := private.count_attempt('email:change', v_user_id::text, 5, interval '1 hour');
+  v_wait := greatest(
+    private.count_attempt('email:change', v_user_id::text, 5, interval '1 hour'), private.mail_wait('mail:link', p_email)
+  );
   if v_wait is not null then
     raise sqlstate 'PT429' using message = 'RATE_LIMITED', detail = jsonb_build_object('retry_after', v_wait)::text;
   end if;
@@ -6977,7 +6997,7 @@ begin
 end
 $$;
 comment on function private.request_email_change(jsonb, text, text) is
-  'Makes this token (SHA-256, hex) the one that gives the account another address, for 24 hours; at most 5 an hour. Raises EMAIL_TAKEN, PROOF_REQUIRED, RATE_LIMITED, and MAIL_DISABLED without a token.';
+  'Makes this token (SHA-256, hex) the one that gives the account another address, for 24 hours; at most 5 an hour, and 3 in 15 minutes to one address. Raises EMAIL_TAKEN, PROOF_REQUIRED, RATE_LIMITED, and MAIL_DISABLED without a token.';
 
 -- signup/functions/request_email_verification.sql
 
@@ -6990,7 +7010,7 @@ declare
   v_user_id uuid;
 begin
   -- Past the limit the link mailed before stays good: a stranger who keeps asking cannot take it from its owner.
-  if private.count_attempt('verify:account', p_email, 3, interval '15 minutes') is not null then
+  if private.mail_wait('mail:verification', p_email) is not null then
     return jsonb_build_object('mail_to', null);
   end if;
   -- The account before its link, as where the account is deleted.
@@ -9333,6 +9353,10 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127220948', 'own_credentials')
 on conflict (version) do nothing;
 select private.record_migration('20261127220948', '25ceab6a04519baac1b58edf5e2887bd3bf94bc1da906f58efe63203ec7d602a');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127221401', 'mails_to_an_address')
+on conflict (version) do nothing;
+select private.record_migration('20261127221401', '4dbba7724adcc0d85447231b0639e2decbc3cda10dc646921417726f126f92e6');
 
 commit;
 
