@@ -59,7 +59,8 @@ function createServer(config: Config['http'], logger: FastifyBaseLogger): Fastif
     frameworkErrors: (error, request, reply) =>
       isOpenAiPath(request.url) ? answerClientError(error, request, reply) : answerError(error, request, reply),
     clientErrorHandler: answerMalformed,
-    http: { headersTimeout: 15_000, connectionsCheckingInterval: 5_000 },
+    // A request without a Host is refused in our words, not in Node's.
+    http: { headersTimeout: 15_000, connectionsCheckingInterval: 5_000, requireHostHeader: false },
   });
   app.setValidatorCompiler(validatorCompiler);
   return app;

@@ -1326,6 +1326,7 @@ as $$
 -- Definer: writes users, credentials, balances and sessions, which no API role may.
 declare
   v_user public.users;
+  v_mails_link boolean := false;
 begin
   if p_sign_up = 'closed' then
     raise sqlstate 'PT403' using message = 'SIGNUP_CLOSED';
@@ -1345,14 +1346,17 @@ begin
     perform private.grant_default_tokens(v_user.id, p_default_tokens, 'system:registration');
   end if;
   if v_user.email_verified_at is null and p_verification_hash is not null then
+    v_mails_link := private.mail_wait('mail:link', p_email) is null;
+  end if;
+  if v_mails_link then
     perform private.keep_verification(p_email, v_user.id, p_verification_hash);
   end if;
-  return private.open_session(v_user.id, p_session - 'network') || jsonb_build_object('verified', v_user.email_verified_at is not null);
+  return private.open_session(v_user.id, p_session - 'network') || jsonb_build_object('mails_link', v_mails_link);
 end
 $$;
 grant execute on function public.register_user(text, text, bigint, text, jsonb, text, text, text) to service_role;
 comment on function public.register_user(text, text, bigint, text, jsonb, text, text, text) is
-  'Creates an account with a password where p_sign_up (open, verified, invite, closed) or an invitation lets it, and logs it in; its default tokens come at once where sign-up is open, else with the proof of the address. Returns {session_id, user, verified}; raises SIGNUP_CLOSED, INVITATION_REQUIRED, INVITATION_INVALID, EMAIL_TAKEN.';
+  'Creates an account with a password where p_sign_up (open, verified, invite, closed) or an invitation lets it, and logs it in; its default tokens come at once where sign-up is open, else with the proof of the address. Returns {session_id, user, mails_link}: whether the link is to be mailed, at most 3 in 15 minutes to one address; raises SIGNUP_CLOSED, INVITATION_REQUIRED, INVITATION_INVALID, EMAIL_TAKEN.';
 
 -- accounts/functions/require_current_user.sql
 
@@ -2497,6 +2501,10 @@ begin
   -- Of two owners who demote each other at once, the second finds itself without the right.
   lock table private.admins in share row exclusive mode;
   perform private.require_admin(p_actor, 'owner');
+  -- One's own password and second factor need a proof of it: a stolen token alone must not get past them.
+  if p_id = (p_actor ->> 'id')::uuid and (p_password_hash is not null or p_reset_second_factor) then
+    raise sqlstate 'PT409' using message = 'OWN_CREDENTIALS';
+  end if;
   select * into v_before from private.admins where id = p_id;
   if not found then
     raise sqlstate 'PT404' using message = 'ADMIN_NOT_FOUND';
@@ -2523,7 +2531,7 @@ end
 $$;
 grant execute on function public.update_admin(jsonb, uuid, text, text, boolean) to service_role;
 comment on function public.update_admin(jsonb, uuid, text, text, boolean) is
-  'Sets an admin''s role or password, or removes their second factor, for an owner, and ends their sessions. Returns them; raises ADMIN_NOT_FOUND, LAST_OWNER.';
+  'Sets an admin''s role or password, or removes their second factor, for an owner, and ends their sessions. Returns them; raises ADMIN_NOT_FOUND, LAST_OWNER, and OWN_CREDENTIALS for the password or second factor of the owner who asks.';
 
 -- admin/functions/usage_between.sql
 
@@ -5544,7 +5552,7 @@ declare
   v_user_id uuid;
 begin
   -- Past the limit the link mailed before stays good: a stranger who keeps asking cannot take it from its owner.
-  if private.count_attempt('reset:account', p_email, 3, interval '15 minutes') is not null then
+  if private.mail_wait('mail:reset', p_email) is not null then
     return jsonb_build_object('mail_to', null);
   end if;
   -- The account before its link, as where the account is deleted.
@@ -5840,6 +5848,7 @@ comment on function public.end_session(jsonb, uuid) is 'Ends one of the account'
 
 -- sessions/functions/end_sessions.sql
 
+-- Whoever ends all sessions because one may be a thief's must not lose the account afterwards, by a link the thief asked for.
 create or replace function private.end_sessions(p_user_id uuid, p_except uuid default null)
 returns integer
 language plpgsql volatile set search_path = ''
@@ -5847,12 +5856,13 @@ as $$
 declare
   v_ended integer;
 begin
+  delete from private.email_changes c where c.user_id = p_user_id;
   delete from private.sessions s where s.user_id = p_user_id and s.id is distinct from p_except;
   get diagnostics v_ended = row_count;
   return v_ended;
 end
 $$;
-comment on function private.end_sessions(uuid, uuid) is 'Ends the sessions of an account, but for one; returns how many.';
+comment on function private.end_sessions(uuid, uuid) is 'Ends the sessions of an account, but for one, and the change of its address that one of them may have asked for; returns how many sessions.';
 
 -- sessions/functions/finish_user_login.sql
 
@@ -5960,22 +5970,27 @@ comment on function public.log_out(jsonb, boolean) is 'Ends the calling session,
 
 -- sessions/functions/login_succeeded.sql
 
+-- Who gets in takes back their own attempts, and nobody else's: with an account of one's own one could otherwise go on
+-- guessing at everybody's from the same address.
 create or replace function private.login_succeeded(p_realm text, p_account text, p_address text)
 returns void
 language plpgsql volatile set search_path = ''
 as $$
+declare
+  v_key constant text := p_account || ' ' || p_address;
+  v_own integer;
 begin
   insert into private.known_addresses (account, address) values (p_realm || ':' || p_account, p_address)
   on conflict (account, address) do update set last_login_at = now();
-  delete from private.login_attempts
-   where (scope, key) in (
-     (p_realm || ':address', p_address), (p_realm || ':known', p_account || ' ' || p_address),
-     (p_realm || ':pair', p_account || ' ' || p_address)
-   );
+  delete from private.login_attempts where scope = p_realm || ':known' and key = v_key;
+  delete from private.login_attempts where scope = p_realm || ':pair' and key = v_key returning attempts into v_own;
+  -- Those beyond the limit of login_wait were not counted by address.
+  update private.login_attempts set attempts = greatest(attempts - least(v_own, 10), 0)
+   where scope = p_realm || ':address' and key = p_address and v_own is not null;
 end
 $$;
 comment on function private.login_succeeded(text, text, text) is
-  'After the right password: remembers the address and forgets its failed attempts.';
+  'After the right password: remembers the address and forgets the attempts at this account from it.';
 
 -- sessions/functions/login_wait.sql
 
@@ -6820,6 +6835,20 @@ grant execute on function public.list_invitations(jsonb, integer, text, uuid) to
 comment on function public.list_invitations(jsonb, integer, text, uuid) is
   'Returns invitations, newest first; before (time, id) to page on.';
 
+-- signup/functions/mail_wait.sql
+
+-- Kept by a digest, which stays when an account is deleted: otherwise registering and deleting would mail without end.
+create or replace function private.mail_wait(p_scope text, p_email text)
+returns integer
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  return private.count_attempt(p_scope, encode(private.identity_digest('email ' || p_email), 'hex'), 3, interval '15 minutes');
+end
+$$;
+comment on function private.mail_wait(text, text) is
+  'Counts a mail of one kind to an address, 3 in 15 minutes; returns null where it may be sent, or the seconds to wait.';
+
 -- signup/functions/mailbox_of.sql
 
 -- Accounts are kept under the address as it is written; this only tells whether two addresses are one mailbox's, where
@@ -6957,7 +6986,9 @@ begin
   if exists (select from public.users u where u.email = p_email) then
     raise sqlstate 'PT409' using message = 'EMAIL_TAKEN';
   end if;
-  v_wait := private.count_attempt('email:change', v_user_id::text, 5, interval '1 hour');
+  v_wait := greatest(
+    private.count_attempt('email:change', v_user_id::text, 5, interval '1 hour'), private.mail_wait('mail:link', p_email)
+  );
   if v_wait is not null then
     raise sqlstate 'PT429' using message = 'RATE_LIMITED', detail = jsonb_build_object('retry_after', v_wait)::text;
   end if;
@@ -6966,7 +6997,7 @@ begin
 end
 $$;
 comment on function private.request_email_change(jsonb, text, text) is
-  'Makes this token (SHA-256, hex) the one that gives the account another address, for 24 hours; at most 5 an hour. Raises EMAIL_TAKEN, PROOF_REQUIRED, RATE_LIMITED, and MAIL_DISABLED without a token.';
+  'Makes this token (SHA-256, hex) the one that gives the account another address, for 24 hours; at most 5 an hour, and 3 in 15 minutes to one address. Raises EMAIL_TAKEN, PROOF_REQUIRED, RATE_LIMITED, and MAIL_DISABLED without a token.';
 
 -- signup/functions/request_email_verification.sql
 
@@ -6979,7 +7010,7 @@ declare
   v_user_id uuid;
 begin
   -- Past the limit the link mailed before stays good: a stranger who keeps asking cannot take it from its owner.
-  if private.count_attempt('verify:account', p_email, 3, interval '15 minutes') is not null then
+  if private.mail_wait('mail:verification', p_email) is not null then
     return jsonb_build_object('mail_to', null);
   end if;
   -- The account before its link, as where the account is deleted.

@@ -1,6 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import { composeMail } from '../platform/mail/compose.js';
 import { findOutbox } from '../platform/mail/outbox.js';
+import { NOTICES } from './limits/policies.js';
+import { getLimiter } from './limits/rate-limits.js';
+import { sha256Hex } from './tokens/crypto.js';
 
 /** What happened to an account that its owner should know, should it not have been them. */
 export type AccountEvent = 'new_password' | 'new_api_key' | 'new_network' | 'deleted';
@@ -25,7 +28,7 @@ const ADVICE_AFTER_DELETION = 'If it was not you, tell those who run the server:
 /** Tells people what happened to their accounts. */
 export interface AccountNotices {
   /**
-   * Mails a notice behind the answer's back, where there is a mail server.
+   * Mails a notice behind the answer's back, where there is a mail server; 20 an hour to one address.
    * @param address the network address it came from, if that says anything
    */
   readonly post: (to: string, event: AccountEvent, address?: string) => void;
@@ -42,7 +45,14 @@ export function createAccountNotices(app: FastifyInstance, site: string): Accoun
         opening: [`${SENTENCES[event]} ${site}.`, ...from],
         closing: [event === 'deleted' ? ADVICE_AFTER_DELETION : ADVICE],
       });
-      findOutbox(app)?.post(message);
+      const outbox = findOutbox(app);
+      if (outbox === undefined) return;
+      getLimiter(app)
+        .count(NOTICES, sha256Hex(to))
+        .then(
+          () => outbox.post(message),
+          () => app.log.info({}, 'a notice was not mailed: too many to one address'),
+        );
     },
   };
 }

@@ -72,6 +72,7 @@ const ERRORS = {
   REQUEST_TIMEOUT: [408, 'The request did not arrive in time'],
   ADMIN_EXISTS: [409, 'There is an admin of this name already'],
   LAST_OWNER: [409, 'The last owner cannot be removed or given another role'],
+  OWN_CREDENTIALS: [409, 'Your own password and second factor are changed at /admin/password and /admin/second-factor'],
   SECOND_FACTOR_EXISTS: [409, 'There is a second factor already; remove it first'],
   ALREADY_ANSWERED: [409, 'A request with this idempotency key was made already; its answer is not kept'],
   API_KEY_LIMIT: [409, 'Too many API keys; delete one first'],

@@ -2,9 +2,14 @@ import { type Static, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ApiError } from '../../platform/errors.js';
-import { hasLifetimeWithin, LifetimeSchema, SubjectSchema, TokenVersionSchema } from '../tokens/claims.js';
+import {
+  hasLifetimeWithin,
+  LifetimeSchema,
+  SubjectSchema,
+  TokenVersionSchema,
+  type VersionedSubject,
+} from '../tokens/claims.js';
 import { verifyClientToken } from '../tokens/client-tokens.js';
-import type { VersionedSubject } from '../tokens/versioned-tokens.js';
 import { parseBearerToken, requireBearer } from './bearer.js';
 
 const TrackerClaimsSchema = Type.Object({

@@ -17,7 +17,7 @@ interface RegisterOptions extends LoginOptions {
   readonly outbox: Outbox | undefined;
 }
 
-const RegisteredSchema = Type.Composite([OpenedSessionSchema, Type.Object({ verified: Type.Boolean() })]);
+const RegisteredSchema = Type.Composite([OpenedSessionSchema, Type.Object({ mails_link: Type.Boolean() })]);
 
 /**
  * Creates an account and logs it in. Where its tokens wait for the proof of the address, a link is mailed to it.
@@ -42,6 +42,6 @@ export async function register(
     ...(link !== undefined && { p_verification_hash: sha256Hex(link) }),
   };
   const opened = await database.call('register_user', account, RegisteredSchema);
-  if (link !== undefined && !opened.verified) outbox?.post(createVerificationMessage(p_email, publicUrl, link));
+  if (link !== undefined && opened.mails_link) outbox?.post(createVerificationMessage(p_email, publicUrl, link));
   return { opened, refreshToken };
 }

@@ -6,6 +6,12 @@ export const SubjectSchema = Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){
 /** The version a token was made for, a Postgres integer; raising it ends the token. */
 export const TokenVersionSchema = Type.Integer({ minimum: 1, maximum: 2_147_483_647 });
 
+/** The subject of a token, with the version of its row the token was made for. */
+export interface VersionedSubject {
+  readonly id: string;
+  readonly version: number;
+}
+
 const TimeSchema = Type.Integer({ minimum: 0 });
 /** When a client token was issued and when it expires, in seconds since 1970 (RFC 7519, §4.1.4 and §4.1.6). */
 export const LifetimeSchema = Type.Object({ iat: TimeSchema, exp: TimeSchema });

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import type { VersionedSubject } from '../../auth/tokens/versioned-tokens.js';
+import type { VersionedSubject } from '../../auth/tokens/claims.js';
 import type { Config } from '../../config/config.js';
 import { createOutcomeBatcher, createOutcomeDecoder } from '../../metering/outcomes.js';
 import type { Database } from '../../platform/database/client/database.js';

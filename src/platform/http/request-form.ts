@@ -7,15 +7,26 @@ function countLines({ raw }: FastifyRequest, name: string): number {
   return raw.rawHeaders.filter((entry, position) => position % 2 === 0 && entry.toLowerCase() === name).length;
 }
 
+/** A host and a port, if any (RFC 3986, §3.2.2 and §3.2.3): a name, or an IPv6 address in brackets; it may be empty. */
+const HOST = /^([\w.~!$&'()*+;=%-]*|\[[\da-f:.]+\])(:\d*)?$/i;
+
+/** Rejects a request that proxies could take for another host's (RFC 9112, §3.2). @throws {ApiError} VALIDATION_FAILED */
+function requireOneHost(request: FastifyRequest): void {
+  const { host } = request.headers;
+  if (countLines(request, 'host') > 1) {
+    throw new ApiError('VALIDATION_FAILED', { sentence: 'The request has more than one Host header' });
+  }
+  if (host === undefined ? request.raw.httpVersion === '1.1' : !HOST.test(host)) {
+    throw new ApiError('VALIDATION_FAILED', { sentence: 'The request has no valid Host header' });
+  }
+}
+
 const requestForm: FastifyPluginAsync = async (app) => {
   app.addHook('onRequest', async (request, reply) => {
     if (request.raw.httpVersionMajor > 1) {
       throw new ApiError('VALIDATION_FAILED', { sentence: 'The request must be HTTP/1.1' });
     }
-    // RFC 9112, §3.2: which one a proxy looked at is anybody's guess.
-    if (countLines(request, 'host') > 1) {
-      throw new ApiError('VALIDATION_FAILED', { sentence: 'The request has more than one Host header' });
-    }
+    requireOneHost(request);
     const { 'content-encoding': encoding = 'identity', 'transfer-encoding': transfer = 'chunked' } = request.headers;
     if (encoding.toLowerCase() === 'identity' && transfer.toLowerCase() === 'chunked') return;
     // RFC 9110, §12.5.3: tells what would be accepted.

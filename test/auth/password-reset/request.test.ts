@@ -78,7 +78,7 @@ t.test('beyond three mails in 15 minutes the answer is the same and the last lin
   t.strictSame(new Set(answers.map(({ statusCode, payload }) => `${statusCode} ${payload}`)).size, 1);
   t.equal((await resetPassword(app, tokens.at(-1) ?? '')).statusCode, 200);
 
-  await database.sql(`update private.login_attempts set window_ends_at = now() where scope = 'reset:account'`);
+  await database.sql(`update private.login_attempts set window_ends_at = now() where scope = 'mail:reset'`);
   t.match(await mailedToken(app, smtp, IMPATIENT), /\S/, 'later there are mails again');
 });
 

@@ -53,6 +53,19 @@ t.test('an address that keeps guessing is told to wait, before any hashing', asy
   t.equal((await logIn(user.email, user.password, '192.0.2.2')).statusCode, 200, 'other addresses are not concerned');
 });
 
+t.test('whoever gets in takes back their own attempts, and buys no more guesses at others', async (t) => {
+  const user = await registerUser(server);
+  for (let n = 0; n < 5; n += 1) t.equal((await logIn(user.email, 'mistyped')).statusCode, 401);
+  t.equal((await logIn(user.email, user.password)).statusCode, 200);
+  const statuses: number[] = [];
+  for (let n = 0; n < 25; n += 1) {
+    statuses.push((await logIn(`guess-${n}@example.com`, 'wrong')).statusCode);
+    if (n % 5 === 0) t.equal((await logIn(user.email, user.password)).statusCode, 200);
+  }
+  t.strictSame(new Set(statuses.slice(0, 20)), new Set([401]));
+  t.strictSame(new Set(statuses.slice(20)), new Set([429]));
+});
+
 t.test('strangers who guess from everywhere cannot lock a person out at a known address', async (t) => {
   const user = await registerUser(server);
   t.equal((await logIn(user.email, user.password, '198.51.100.7')).statusCode, 200);

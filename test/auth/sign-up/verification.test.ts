@@ -1,9 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { accountLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { mailEnvironment, mailedToken, NEW_PASSWORD, resetPassword } from '../../helpers/password-reset.js';
+import { askForLink, mailEnvironment, mailedToken, NEW_PASSWORD, resetPassword } from '../../helpers/password-reset.js';
 import { DEFAULT_TOKENS, mailedLink, resend, tokensLeft, verifyEmail } from '../../helpers/sign-up.js';
 import { untilTrue } from '../../helpers/until.js';
 
@@ -75,6 +76,24 @@ t.test('at most three mails in 15 minutes go to one address, and the last link s
   const links = smtp.mails.filter(({ to }) => to.includes(user.email));
   t.equal(links.length, 4, 'the one of the registration, and three more');
   t.equal((await verifyEmail(server, token)).statusCode, 200);
+});
+
+t.test('registering and deleting mails an address no more than that', async (t) => {
+  const email = `${randomUUID()}@example.com`;
+  for (let n = 0; n < 5; n += 1) {
+    const user = await registerUser(server, { email });
+    await resend(server, email);
+    await askForLink(server.app, email);
+    t.equal((await user.as('DELETE', '/api/users/me')).statusCode, 200);
+  }
+  for (let n = 0; n < 5; n += 1) {
+    const other = await registerUser(server);
+    t.equal((await other.as('PUT', '/api/users/me', { email })).statusCode, 429);
+  }
+  const countLinks = () => smtp.mails.filter(({ to, text }) => to.includes(email) && text.includes('#token=')).length;
+  await untilTrue(() => countLinks() >= 9);
+  await mailedLink(smtp, (await registerUser(server)).email);
+  t.equal(countLinks(), 9, 'three of each kind');
 });
 
 t.test('of 20 uses of one link at once one pays the tokens', async (t) => {

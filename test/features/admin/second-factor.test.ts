@@ -128,4 +128,18 @@ t.test('where the server asks for one, an admin without can only set it up or le
   t.equal((await admin.as('POST', '/api/admin/logout')).statusCode, 200);
 });
 
+t.test(
+  'an owner’s stolen token removes neither their second factor nor their password by the way for others',
+  async (t) => {
+    const owner = await logInAsAdmin(server, 'owen');
+    const [row] = await sql<{ id: string }>(`select id from private.admins where username = 'owen'`);
+    for (const payload of [{ reset_second_factor: true }, { password: 'a password of the thief' }]) {
+      const refused = await owner.as('PATCH', `/api/admin/admins/${row?.id}`, payload);
+      t.equal(refused.statusCode, 409);
+      t.match(refused.json(), { code: 'OWN_CREDENTIALS' });
+    }
+    t.equal((await logIn('owen')).statusCode, 200);
+  },
+);
+
 t.end();

@@ -4,7 +4,7 @@ import { createApiKey, registerUser, sendWith, type TestUser } from '../../helpe
 import { accountLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { mailEnvironment, mailedToken, resetPassword } from '../../helpers/password-reset.js';
+import { mailEnvironment, mailedToken, NEW_PASSWORD, resetPassword } from '../../helpers/password-reset.js';
 import { DEFAULT_TOKENS, mailedLink, registerVerified, tokensLeft, verifyEmail } from '../../helpers/sign-up.js';
 import { until } from '../../helpers/until.js';
 
@@ -84,6 +84,27 @@ t.test('links that were mailed to the old address end with it', async (t) => {
   await verifyEmail(server, await mailedLink(smtp, email));
   t.equal((await resetPassword(server.app, reset)).statusCode, 400);
   t.equal((await verifyEmail(server, await mailedLink(smtp, user.email))).statusCode, 400);
+});
+
+t.test('whoever ends what a thief may have, ends the change of the address the thief asked for', async (t) => {
+  const ways: Record<string, (user: TestUser) => Promise<{ readonly statusCode: number }>> = {
+    'a new password': (user) =>
+      user.as('POST', '/api/users/me/password', { current_password: user.password, new_password: NEW_PASSWORD }),
+    'a password that is reset': async (user) =>
+      resetPassword(server.app, await mailedToken(server.app, smtp, user.email)),
+    'every session ended': (user) => user.as('POST', '/api/auth/logout', { all: true }),
+  };
+  for (const [way, end] of Object.entries(ways)) {
+    for (const user of [await registerUser(server), await registerVerified(server, smtp)]) {
+      const email = anAddress();
+      t.equal((await change(user, email)).statusCode, 200);
+      const token = await mailedLink(smtp, email);
+      t.equal((await end(user)).statusCode, 200);
+      t.equal((await verifyEmail(server, token)).statusCode, 400, way);
+      t.strictSame(await sql('select 1 from public.users where email = $1', [email]), []);
+    }
+  }
+  await server.verifyLedger(t);
 });
 
 t.test('a token that was stolen later, or an API key, cannot take the account to another address', async (t) => {

@@ -8,6 +8,7 @@ as $$
 -- Definer: writes users, credentials, balances and sessions, which no API role may.
 declare
   v_user public.users;
+  v_mails_link boolean := false;
 begin
   if p_sign_up = 'closed' then
     raise sqlstate 'PT403' using message = 'SIGNUP_CLOSED';
@@ -27,11 +28,14 @@ begin
     perform private.grant_default_tokens(v_user.id, p_default_tokens, 'system:registration');
   end if;
   if v_user.email_verified_at is null and p_verification_hash is not null then
+    v_mails_link := private.mail_wait('mail:link', p_email) is null;
+  end if;
+  if v_mails_link then
     perform private.keep_verification(p_email, v_user.id, p_verification_hash);
   end if;
-  return private.open_session(v_user.id, p_session - 'network') || jsonb_build_object('verified', v_user.email_verified_at is not null);
+  return private.open_session(v_user.id, p_session - 'network') || jsonb_build_object('mails_link', v_mails_link);
 end
 $$;
 grant execute on function public.register_user(text, text, bigint, text, jsonb, text, text, text) to service_role;
 comment on function public.register_user(text, text, bigint, text, jsonb, text, text, text) is
-  'Creates an account with a password where p_sign_up (open, verified, invite, closed) or an invitation lets it, and logs it in; its default tokens come at once where sign-up is open, else with the proof of the address. Returns {session_id, user, verified}; raises SIGNUP_CLOSED, INVITATION_REQUIRED, INVITATION_INVALID, EMAIL_TAKEN.';
+  'Creates an account with a password where p_sign_up (open, verified, invite, closed) or an invitation lets it, and logs it in; its default tokens come at once where sign-up is open, else with the proof of the address. Returns {session_id, user, mails_link}: whether the link is to be mailed, at most 3 in 15 minutes to one address; raises SIGNUP_CLOSED, INVITATION_REQUIRED, INVITATION_INVALID, EMAIL_TAKEN.';

@@ -13,6 +13,10 @@ begin
   -- Of two owners who demote each other at once, the second finds itself without the right.
   lock table private.admins in share row exclusive mode;
   perform private.require_admin(p_actor, 'owner');
+  -- One's own password and second factor need a proof of it: a stolen token alone must not get past them.
+  if p_id = (p_actor ->> 'id')::uuid and (p_password_hash is not null or p_reset_second_factor) then
+    raise sqlstate 'PT409' using message = 'OWN_CREDENTIALS';
+  end if;
   select * into v_before from private.admins where id = p_id;
   if not found then
     raise sqlstate 'PT404' using message = 'ADMIN_NOT_FOUND';
@@ -39,4 +43,4 @@ end
 $$;
 grant execute on function public.update_admin(jsonb, uuid, text, text, boolean) to service_role;
 comment on function public.update_admin(jsonb, uuid, text, text, boolean) is
-  'Sets an admin''s role or password, or removes their second factor, for an owner, and ends their sessions. Returns them; raises ADMIN_NOT_FOUND, LAST_OWNER.';
+  'Sets an admin''s role or password, or removes their second factor, for an owner, and ends their sessions. Returns them; raises ADMIN_NOT_FOUND, LAST_OWNER, and OWN_CREDENTIALS for the password or second factor of the owner who asks.';

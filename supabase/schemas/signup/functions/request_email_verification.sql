@@ -7,7 +7,7 @@ declare
   v_user_id uuid;
 begin
   -- Past the limit the link mailed before stays good: a stranger who keeps asking cannot take it from its owner.
-  if private.count_attempt('verify:account', p_email, 3, interval '15 minutes') is not null then
+  if private.mail_wait('mail:verification', p_email) is not null then
     return jsonb_build_object('mail_to', null);
   end if;
   -- The account before its link, as where the account is deleted.

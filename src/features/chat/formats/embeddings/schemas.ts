@@ -1,4 +1,4 @@
-import { type Static, Type } from '@sinclair/typebox';
+import { Type } from '@sinclair/typebox';
 import { ModelSchema } from '../../openrouter/models.js';
 
 /** A field that is passed on as it is: only upstream and its models have to understand it. */
@@ -25,7 +25,6 @@ export const EmbeddingRequestSchema = Type.Object(
   },
   { additionalProperties: false },
 );
-export type EmbeddingRequest = Static<typeof EmbeddingRequestSchema>;
 
 export const EmbeddingsSchema = Type.Object(
   {},

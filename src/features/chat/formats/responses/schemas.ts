@@ -1,4 +1,4 @@
-import { type Static, Type } from '@sinclair/typebox';
+import { Type } from '@sinclair/typebox';
 import { MAX_OUTPUT_TOKENS } from '../../metering/request-estimate.js';
 import { ModelSchema } from '../../openrouter/models.js';
 
@@ -71,7 +71,6 @@ export const ResponseRequestSchema = Type.Object(
   },
   { additionalProperties: false },
 );
-export type ResponseRequest = Static<typeof ResponseRequestSchema>;
 
 export const ResponseSchema = Type.Object(
   {},

@@ -1,0 +1,24 @@
+-- Ending all sessions of an account also ends the change of its address that was asked for and not confirmed yet.
+
+set check_function_bodies = off;
+
+-- Whoever ends all sessions because one may be a thief's must not lose the account afterwards, by a link the thief asked for.
+create or replace function private.end_sessions(p_user_id uuid, p_except uuid default null)
+returns integer
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_ended integer;
+begin
+  delete from private.email_changes c where c.user_id = p_user_id;
+  delete from private.sessions s where s.user_id = p_user_id and s.id is distinct from p_except;
+  get diagnostics v_ended = row_count;
+  return v_ended;
+end
+$$;
+comment on function private.end_sessions(uuid, uuid) is 'Ends the sessions of an account, but for one, and the change of its address that one of them may have asked for; returns how many sessions.';
+
+reset check_function_bodies;
+
+-- Notes the SHA-256 of the text above.
+select private.record_migration('20261127220222', 'e837b694a97cf7ba1fbb519e8addbf6cd05992339181a3770560f6ce7d7fbb75');
