@@ -29,6 +29,7 @@ import jsonBody from './platform/http/json-body.js';
 import requestForm from './platform/http/request-form.js';
 import securityHeaders from './platform/http/security-headers.js';
 import { buildSerializer } from './platform/http/serialization.js';
+import silentConnections from './platform/http/silent-connections.js';
 import { validatorCompiler } from './platform/http/validation.js';
 import logging, { toRequestId } from './platform/logging.js';
 import mail from './platform/mail/outbox.js';
@@ -91,6 +92,7 @@ export async function buildApp(
   app.addHook('onSend', async (_request, reply) => {
     if (readiness.isDraining()) reply.header('connection', 'close');
   });
+  await app.register(silentConnections);
   await app.register(logging);
   await app.register(allowedMethods);
   await app.register(errorHandler);

@@ -17,7 +17,7 @@ import { stringifyExactly } from './request/exact-json.js';
 import { createClientStream } from './stream/client-stream.js';
 import type { ReadingLimits } from './stream/reading-limits.js';
 import { type Answer, relayStream } from './stream/relay.js';
-import { settleWholeAnswer } from './stream/whole-answer.js';
+import { settleOtherAnswer, settleWholeAnswer } from './stream/whole-answer.js';
 
 /** What the operator decides about chat requests. */
 export interface ChatSettings {
@@ -63,6 +63,8 @@ interface Generation extends Answer {
   /** Whether the answer may become longer than what is held for it. */
   readonly isUnbounded: boolean;
   readonly guard: CostGuard | undefined;
+  /** Whether it is not said to be what was asked for. */
+  readonly isOther: boolean;
 }
 
 /** Keeps caches and proxies from storing or buffering a stream. */
@@ -138,7 +140,21 @@ async function startGeneration(chat: ChatServices, job: CompletionJob, log: Fast
     const usage = createUsageAccumulator(chat.counter, prompt, answer.upstreamId);
     const lost = toLostUsage(hold, prompt.tokens, answer.upstreamId);
     const { isUnbounded } = limit;
-    return { hold, body: answer.body, usage, lost, settle, abortSignal, limits, log, codec, isUnbounded, guard };
+    const { body: answerBody, isOther } = answer;
+    return {
+      hold,
+      body: answerBody,
+      usage,
+      lost,
+      settle,
+      abortSignal,
+      limits,
+      log,
+      codec,
+      isUnbounded,
+      guard,
+      isOther,
+    };
   } catch (error) {
     logRefusal(error, log);
     if (error instanceof UnknownCostError) {
@@ -170,12 +186,14 @@ function openStream(chat: ChatServices, generation: Generation): PassThrough {
 export function serveCompletion(chat: ChatServices, job: CompletionJob, request: FastifyRequest, reply: FastifyReply) {
   return chat.inFlight.run(async () => {
     const generation = await startGeneration(chat, job, request.log);
+    const onGone = (listener: () => void) => reply.raw.once('close', listener);
+    if (generation.isOther) throw await settleOtherAnswer(generation, onGone);
     if (job.isStreaming) {
       reply.headers({ 'x-tokens-remaining': generation.hold.remaining, ...STREAM_HEADERS });
       reply.type('text/event-stream; charset=utf-8');
       return reply.send(openStream(chat, generation));
     }
-    const answer = await settleWholeAnswer(generation, (listener) => reply.raw.once('close', listener));
+    const answer = await settleWholeAnswer(generation, onGone);
     const { remaining, tokensUsed } = answer.settlement;
     reply.headers({ 'x-tokens-remaining': remaining, 'x-tokens-used': tokensUsed, 'cache-control': 'no-store' });
     reply.type('application/json; charset=utf-8');

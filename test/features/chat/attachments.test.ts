@@ -147,6 +147,20 @@ const PARTS: readonly (readonly [name: string, part: object, least: number, most
   ['a file by its address', file('https://example.com/a.pdf'), REMOTE, REMOTE],
   ['a video by its address', { type: 'video_url', video_url: { url: 'https://example.com/v' } }, REMOTE, REMOTE],
   ['a file in somebody’s bucket', file('gs://bucket/a.pdf'), REMOTE, REMOTE],
+  [
+    'frames of a video by their addresses',
+    { type: 'video', video: ['https://example.com/1.png', 's3://bucket/2.png'] },
+    2 * REMOTE,
+    2 * REMOTE,
+  ],
+  ['files that upstream has', { type: 'files', file_ids: ['file-1', 'file-2'] }, 2 * REMOTE, 2 * REMOTE],
+  [
+    'frames of a video as data',
+    { type: 'video', video: [1, 2].map((size) => dataUrl('image/png', png(size * 750, 1_000))) },
+    3_000,
+    3_000,
+  ],
+  ['addresses in a list of texts', { type: 'text', text: ['https://example.com'] }, 7, 7],
   ['a file that upstream has', { type: 'file', file: { file_id: 'file-1' } }, REMOTE, REMOTE],
 
   ['text', { type: 'text', text: TEXT }, 180_000, 180_000],
@@ -162,6 +176,11 @@ t.test('a part is held for by what is in it', async (t) => {
     const tokens = estimate([part]) - empty;
     t.ok(tokens >= least && tokens <= most + 40, `${name}: ${tokens}`);
   }
+});
+
+t.test('what a model is told that it may answer is held for', async (t) => {
+  const prediction = { type: 'content', content: TEXT };
+  t.ok(COMPLETION_CODEC.estimatePrompt({ messages: [], prediction }, REMOTE).tokens >= 180_000);
 });
 
 t.test('20 MiB are looked through in less time than a model takes to begin', async (t) => {

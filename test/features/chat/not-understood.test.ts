@@ -49,6 +49,8 @@ const NOT_UNDERSTOOD: readonly (readonly [name: string, event: string])[] = [
   ['an error that is text', event({ error: SECRET })],
   ['an error in a choice', chunk({ choices: [{ delta: {}, error: { code: 502, message: SECRET } }] })],
   ['an error beside no choices', chunk({ choices: [], message: SECRET })],
+  ['choices that are no list', chunk({ choices: { 0: { delta: { content: SECRET } } } })],
+  ['choices that are text', chunk({ choices: SECRET })],
   ['an object of its own', event({ reason: SECRET })],
 ];
 
@@ -81,6 +83,8 @@ const BETWEEN: readonly (readonly [name: string, between: string])[] = [
   ['other fields', `id: ${SECRET}\nretry: 1\n\n`],
   ['a chunk without choices', chunk({})],
   ['an error that is null', chunk({ error: null, choices: [] })],
+  ['an error that is empty', chunk({ error: '', choices: [] })],
+  ['an error that is false', chunk({ error: false, choices: [{ index: 0, delta: {}, finish_reason: null }] })],
   ['a model that writes about errors', textChunk('{"error": "errors", "message": "finish_reason"}')],
 ];
 for (const [name, between] of BETWEEN) {

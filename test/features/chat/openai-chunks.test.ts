@@ -45,6 +45,14 @@ const TEXTS: readonly (readonly [name: string, delta: unknown, text: string])[] 
   ['words under the name of data', { data: 'once upon a time' }, 'once upon a time'],
   ['words without spaces', { notes: 'think'.repeat(100) }, 'think'.repeat(100)],
   ['quotations', { content: 'Hi', annotations: [{ type: 'url_citation', url_citation: { title: 'A site' } }] }, 'Hi'],
+  ['a file that was quoted', { content: 'Hi', annotations: [{ type: 'file', file: { content: ['A file'] } }] }, 'Hi'],
+  ['addresses', { content: 'Hi', citations: ['https://example.com/a', { url: 'https://example.com' }] }, 'Hi'],
+  [
+    'words under the name of quotations',
+    { annotations: ['so ', { text: 'be it' }], citation: { by: ' me' } },
+    'so be it me',
+  ],
+  ['words that begin like a data URL', { picture: 'data:;base64,once upon a time' }, 'data:;base64,once upon a time'],
   ['counts', { content: 'Hi', usage: { prompt_tokens: '12' } }, 'Hi'],
   ['numbers', { content: 12, refusal: false, reasoning: null }, ''],
   ['no object', 'Hello', 'Hello'],
@@ -62,6 +70,29 @@ t.test('whatever the model writes is its text, except ids, roles, types and base
   t.equal(parse({ choices: [{ delta: { content: 'a' } }, { delta: { content: 'a' } }] }).text, 'aa', 'two choices');
   t.equal(parse({ choices: [{ text: 'a', logprobs: { content: [{ token: 'a' }] } }] }).text, 'a', 'completions');
   t.equal(parse({ choices: [{ text: 'a', delta: { content: 'a' } }] }).text, 'a', 'completions and chat at once');
+});
+
+t.test('what stands beside the delta, or in its place, is text as well', async (t) => {
+  const parseChoice = (choice: unknown) => parse({ choices: [choice] }).text;
+  t.equal(parseChoice({ index: 0, delta: {}, reasoning: 'so' }), 'so');
+  t.equal(parseChoice({ delta: { content: 'so' }, output: [{ text: ' it is' }] }), 'so it is');
+  t.equal(parseChoice({ delta: { content: 'so' }, reasoning: 'so' }), 'so', 'the same twice');
+  t.equal(parseChoice('so'), 'so');
+  t.equal(parseChoice(['so', { it: 'is' }]), 'sois');
+  const labels = {
+    finish_reason: 'stop',
+    native_finish_reason: 'end turn',
+    stop_reason: 'a word',
+    logprobs: { content: [{ token: 'Hi' }] },
+    content_filter_results: { hate: { filtered: false, severity: 'very safe' } },
+    error: { message: 'it broke' },
+  };
+  t.equal(parseChoice({ index: 0, delta: { content: 'Hi' }, ...labels }), 'Hi');
+});
+
+t.test('an error that is empty is none', async (t) => {
+  for (const error of [null, false, '']) t.notOk(parse({ error, choices: [] }).isError, JSON.stringify(error));
+  for (const error of ['no', true, {}, [], 500]) t.ok(parse({ error, choices: [] }).isError, JSON.stringify(error));
 });
 
 t.test('text may be as long as it likes', async (t) => {
@@ -99,6 +130,12 @@ const USAGES: readonly (readonly [name: string, chunk: object, usage: object | u
   ['with details', { usage: { ...openAi, completion_tokens_details: { reasoning_tokens: 94 } } }, counts(3, 2, 5, 94)],
   ['details that are null', { usage: { ...openAi, completion_tokens_details: null } }, counts(3, 2, 5)],
   ['reasoning beside the counts', { usage: { ...openAi, reasoning_tokens: 94 } }, counts(3, 2, 5, 94)],
+  [
+    'a part that is more than the whole',
+    { usage: { ...openAi, prompt_tokens_details: { cached_tokens: 500 } } },
+    counts(503, 2, 5),
+  ],
+  ['a part that is not', { usage: { ...openAi, prompt_tokens_details: { cached_tokens: '2' } } }, counts(3, 2, 5)],
   ['in a choice', { choices: [{ delta: {}, usage: openAi }] }, counts(3, 2, 5)],
   ['in a delta', { choices: [{ delta: { usage: openAi } }] }, counts(3, 2, 5)],
   ['in an extension', { x_groq: { id: 'req_1', usage: openAi } }, counts(3, 2, 5)],

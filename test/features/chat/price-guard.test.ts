@@ -9,6 +9,7 @@ import {
   readGenerations,
   userWith,
 } from '../../helpers/chat.js';
+import { usualMessage } from '../../helpers/fakes/anthropic.js';
 import {
   type Answering,
   chunk,
@@ -182,6 +183,20 @@ t.test('it is an amount of dollars', async (t) => {
   const { chat } = parseConfig({ OPENROUTER_API_KEY: 'key', CHAT_MAX_COST_PER_REQUEST: '0.1' });
   t.equal(chat?.maxNanoUsd, 100_000_000);
   t.equal(parseConfig({ OPENROUTER_API_KEY: 'key' }).chat?.maxNanoUsd, undefined);
+});
+
+t.test('what the models of a message cost that it may fall back on counts as well', async (t) => {
+  const open = await openChatServer(t, { environment: { CHAT_MAX_COST_PER_REQUEST: '0.01', CHAT_EXTRAS: 'on' } });
+  open.upstream.listModels([...MODELS, { id: 'a/cheap', pricing: { prompt: '0.000001', completion: '0.000002' } }]);
+  const user = await userWith(open, 100_000);
+  const body = { ...QUESTION, model: 'a/cheap', max_tokens: 1_000 };
+  open.upstream.answer(usualMessage);
+  t.equal((await user.as('POST', '/v1/messages', body)).statusCode, 200);
+  for (const fields of [{ fallbacks: [{ model: 'openai/gpt-4' }] }, { models: ['openai/gpt-4'] }]) {
+    const response = await user.as('POST', '/v1/messages', { ...body, ...fields });
+    t.match(response.json(), { error: { code: 'cost_limit_exceeded' } }, response.payload);
+  }
+  await open.verifyLedger(t);
 });
 
 t.end();

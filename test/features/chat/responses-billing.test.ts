@@ -98,6 +98,18 @@ const STREAMS: readonly (readonly [name: string, stream: string, text: string])[
     '',
   ],
   ['sound', event('response.audio.delta', { delta: DATA }), ''],
+  ['words in the place of sound', event('response.audio.delta', { delta: 'once upon' }), 'once upon'],
+  [
+    'words in the place of a picture',
+    event('response.image_generation_call.partial_image', { partial_image_b64: 'once upon', output_index: 0 }),
+    'once upon',
+  ],
+  [
+    'a picture',
+    event('response.image_generation_call.partial_image', { partial_image_b64: DATA, output_index: 0 }),
+    '',
+  ],
+  ['words beside the delta', textDelta('Hi', { note: ' there', item_id: 'msg_1' }), 'Hi there'],
   ['what was said', event('response.audio.transcript.delta', { delta: 'Hi' }), 'Hi'],
   [
     'quotations and logprobs',

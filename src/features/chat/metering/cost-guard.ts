@@ -1,4 +1,5 @@
 import { ApiError } from '../../../platform/errors.js';
+import { toFields, toList } from '../json-fields.js';
 import type { Models } from '../openrouter/models.js';
 import type { ModelPrice } from './money.js';
 import type { OutputLimit } from './request-estimate.js';
@@ -37,8 +38,9 @@ export async function findCostGuard(
   inputEstimate: number,
 ): Promise<CostGuard | undefined> {
   if (mostNanoUsd === undefined) return undefined;
-  const fallbacks: unknown[] = Array.isArray(request.body['models']) ? request.body['models'] : [];
-  const names = [request.model, ...fallbacks.filter((name) => typeof name === 'string')];
+  const { models: others, fallbacks } = request.body;
+  const fallbackNames = toList(fallbacks).map((fallback) => toFields(fallback)['model']);
+  const names = [request.model, ...[...toList(others), ...fallbackNames].filter((name) => typeof name === 'string')];
   return createCostGuard(mostNanoUsd, await models.requirePrice(names), inputEstimate);
 }
 

@@ -38,7 +38,7 @@ const DATA_URL = /^\s*data:([^,;]{0,200})((?:;[^,;]{0,200}){0,9}),/i;
 /** The head of any other address of something that upstream fetches. */
 const REMOTE_URL = /^\s*[a-z][a-z0-9+.-]{0,30}:\/\/\S/i;
 /** Members that name a file which upstream has already. */
-const FILE_IDS: ReadonlySet<string> = new Set(['file_id', 'file_uri']);
+const FILE_IDS: ReadonlySet<string> = new Set(['file_id', 'file_ids', 'file_uri']);
 /** Text without spaces that is longer than this is base64 (RFC 4648, §4 and 5) if it has only its characters. */
 const MIN_BASE64_LENGTH = 64;
 const BASE64 = /^[A-Za-z0-9+/_-]+={0,2}$/;
@@ -86,20 +86,33 @@ function estimateAttached(name: string, value: string, siblings: Fields, remoteT
 const limitRemote = (name: string, remoteTokens: number): number =>
   name === 'image_url' ? Math.min(remoteTokens, MAX_IMAGE_TOKENS) : remoteTokens;
 
+/** Where a value stands. */
+interface Place {
+  /** The member it is, or is in a list of; empty for none. */
+  readonly name: string;
+  readonly siblings: Fields;
+  /** Tokens of what is there only by its address. */
+  readonly remoteTokens: number;
+}
+
 /** Collects every text and every attachment in a value. Roles and types are collected too: they are few. */
-function collect(value: unknown, remoteTokens: number, contents: Contents): void {
+function collect(value: unknown, place: Place, contents: Contents): void {
+  if (typeof value === 'string') {
+    const { name, siblings, remoteTokens } = place;
+    const isText = name === '' || TEXT_MEMBERS.has(name);
+    const tokens = isText ? undefined : estimateAttached(name, value, siblings, remoteTokens);
+    if (tokens === undefined) contents.texts.push(value);
+    else contents.attachmentTokens += tokens;
+    return;
+  }
+  if (Array.isArray(value)) {
+    for (const member of value) collect(member, place, contents);
+    return;
+  }
   if (typeof value !== 'object' || value === null) return;
   const siblings: Fields = { ...value };
   for (const [name, member] of Object.entries(siblings)) {
-    const limit = limitRemote(name, remoteTokens);
-    if (typeof member !== 'string') {
-      collect(member, limit, contents);
-      continue;
-    }
-    const isText = Array.isArray(value) || TEXT_MEMBERS.has(name);
-    const tokens = isText ? undefined : estimateAttached(name, member, siblings, limit);
-    if (tokens === undefined) contents.texts.push(member);
-    else contents.attachmentTokens += tokens;
+    collect(member, { name, siblings, remoteTokens: limitRemote(name, place.remoteTokens) }, contents);
   }
 }
 
@@ -121,10 +134,7 @@ export function estimatePrompt(
   remoteTokens: number,
 ): PromptEstimate {
   const contents: Contents = { texts: [], attachmentTokens: 0 };
-  for (const part of parts) {
-    if (typeof part === 'string') contents.texts.push(part);
-    else collect(part, remoteTokens, contents);
-  }
+  for (const part of parts) collect(part, { name: '', siblings: {}, remoteTokens }, contents);
   const { texts, attachmentTokens } = contents;
   for (const schema of schemas) if (schema !== undefined) texts.push(JSON.stringify(schema));
   const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);

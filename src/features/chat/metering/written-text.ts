@@ -4,25 +4,34 @@ const SPACE = /\s/;
 /** Members that hold data, not words, where they look like base64 or base64url (RFC 4648). */
 const DATA_NAME = /^(data|b64_json|bytes|blob|signature|encrypted\w*|\w+_(data|signature|b64|base64))$/;
 const NOT_BASE64 = /[^A-Za-z0-9+/_=-]/;
-const DATA_URL = /^data:[^,]{0,200};base64,/i;
+const DATA_URL = /^data:[^,]{0,200};base64,[A-Za-z0-9+/_=%-]*$/i;
 /** Members that are words whatever they look like: a model may well write base64. */
 const WORDS_NAME =
   /^(content|text|arguments|reasoning|reasoning_content|refusal|transcript|thinking|input|partial_json)$/;
 /** Characters from which on base64 is recognised under any other name: some of each kind are in it then. */
 const MIN_DATA_CHARACTERS = 256;
 const BASE64_KINDS: readonly RegExp[] = [/[a-z]/, /[A-Z]/, /[0-9]/];
-/** Members upstream adds to what the model wrote: quotations from the web, parsed files, counts, every token once more. */
-const FOREIGN_NAMES: readonly string[] = ['annotations', 'citation', 'citations', 'usage', 'logprobs'];
+/** Members upstream adds to what the model wrote: counts, and every token once more. */
+const FOREIGN_NAMES: readonly string[] = ['usage', 'logprobs'];
+/** Members where it adds quotations from the web, and parsed files; under these names the model may write as well. */
+const QUOTING_NAMES: readonly string[] = ['annotations', 'citation', 'citations'];
+const QUOTATION_TYPE = /(_citation|_location|^file(_path)?)$/;
+const WEB_ADDRESS = /^https?:\/\/\S+$/i;
 
 function isWritten(name: string, value: string): boolean {
   if (WORDS_NAME.test(name)) return true;
+  if (QUOTING_NAMES.includes(name) && WEB_ADDRESS.test(value)) return false;
   if (DATA_URL.test(value) || (LABEL_NAME.test(name) && !SPACE.test(value))) return false;
   if (NOT_BASE64.test(value)) return true;
   if (DATA_NAME.test(name)) return false;
   return value.length < MIN_DATA_CHARACTERS || !BASE64_KINDS.every((kind) => kind.test(value));
 }
 
-const isForeign = (name: string, value: unknown): boolean => typeof value === 'object' && FOREIGN_NAMES.includes(name);
+const isQuotation = (value: object): boolean =>
+  ('type' in value && QUOTATION_TYPE.test(String(value.type))) || ('url' in value && typeof value.url === 'string');
+
+const isForeign = (name: string, value: object): boolean =>
+  FOREIGN_NAMES.includes(name) || (QUOTING_NAMES.includes(name) && isQuotation(value));
 
 /** Returns the text below a member, in its order. */
 function memberToText(name: string, value: unknown): string {

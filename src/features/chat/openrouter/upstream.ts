@@ -11,6 +11,8 @@ import { toUpstreamError } from './upstream-error.js';
 export interface UpstreamAnswer {
   /** An event stream, or JSON. */
   readonly body: Readable;
+  /** Whether it is not said to be what was asked for: it may be the other of both, and upstream may bill it all the same. */
+  readonly isOther: boolean;
   /** The id of the generation, where the header tells it already. */
   readonly upstreamId: string | undefined;
 }
@@ -46,6 +48,8 @@ export interface Upstream {
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 30_000;
+/** Types an answer of either kind is sent with by mistake. */
+const OTHER_TYPE = /^($|text\/(plain|event-stream)\b|application\/(octet-stream\b|([\w.-]+\+)?json\b))/i;
 const TYPES = { stream: /^text\/event-stream\b/i, json: /^application\/([\w.-]+\+)?json\b/i };
 
 /**
@@ -101,14 +105,14 @@ function isEncoded(response: Dispatcher.ResponseData): boolean {
 }
 
 /** Returns what is wrong with an answer in our words, if anything: upstream's own are never passed on. */
-async function findError(response: Dispatcher.ResponseData, type: RegExp): Promise<ApiError | undefined> {
+async function findError(response: Dispatcher.ResponseData): Promise<ApiError | undefined> {
   const { statusCode: status } = response;
   if (status !== 200) {
     const body = isEncoded(response) ? undefined : await readErrorBody(response.body);
     const [retryAfter, milliseconds] = [readHeader(response, 'retry-after'), readHeader(response, 'retry-after-ms')];
     return toUpstreamError({ status, body, hints: { 'retry-after': retryAfter, 'retry-after-ms': milliseconds } });
   }
-  if (!type.test(readHeader(response, 'content-type') ?? '')) {
+  if (!OTHER_TYPE.test(readHeader(response, 'content-type') ?? '')) {
     return new ApiError('UPSTREAM_FAILED', { cause: new Error('upstream answered 200 with another content type') });
   }
   if (!isEncoded(response)) return undefined;
@@ -162,8 +166,9 @@ export function createUpstream(config: NonNullable<Config['chat']>): Upstream {
       if (isSent()) throw new UnknownCostError(isStopping ? 'SERVER_STOPPING' : 'UPSTREAM_TIMEOUT', { cause });
       throw new ApiError(isStopping ? 'SERVER_STOPPING' : 'UPSTREAM_UNAVAILABLE', { cause });
     });
-    const error = await findError(response, type);
-    if (error === undefined) return { body: response.body, upstreamId: readUpstreamId(response) };
+    const error = await findError(response);
+    const isOther = !type.test(readHeader(response, 'content-type') ?? '');
+    if (error === undefined) return { body: response.body, isOther, upstreamId: readUpstreamId(response) };
     response.body.on('error', () => {}).destroy();
     throw error;
   };

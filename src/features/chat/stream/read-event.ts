@@ -30,19 +30,24 @@ export type EventReading =
 /** The comment OpenRouter keeps its connections open with. */
 const KNOWN_COMMENT = /^\s*(: ?OPENROUTER PROCESSING\s*)?$/;
 
-function createFault(reason: string): EventReading {
+function createFault(reason: string): Extract<EventReading, { kind: 'fault' }> {
   const error = new ApiError('UPSTREAM_FAILED', { cause: new Error(`upstream sent ${reason}`) });
   return { kind: 'fault', error, chunk: undefined };
 }
 
-function readAside({ raw, name, isForeign }: StreamEvent): EventReading {
+/** Returns what is no event: an error, or an answer that came whole, which is billed and not passed on. */
+function readForeign(text: string, codec: AnswerCodec): EventReading {
+  const body = parseJson(text.replace(/^\uFEFF/, ''));
+  if (!isFields(body)) return createFault('what is no event stream');
+  const reading = codec.readAnswer(body);
+  const fault = createFault('an answer that is no event stream');
+  if (reading.kind === 'ping') return fault;
+  return reading.kind === 'fault' ? reading : { ...fault, chunk: reading.chunk };
+}
+
+function readAside({ raw, name, isForeign }: StreamEvent, codec: AnswerCodec): EventReading {
   const text = raw.toString('utf8');
-  if (isForeign) {
-    const body = parseJson(text);
-    return body === undefined
-      ? createFault('what is no event stream')
-      : { kind: 'fault', error: toErrorInBody(body), chunk: undefined };
-  }
+  if (isForeign) return readForeign(text, codec);
   if (name === 'error') return createFault('an error event');
   if (KNOWN_COMMENT.test(text)) return { kind: 'aside', bytes: raw };
   return { kind: 'aside', bytes: text.startsWith(':') ? KEEP_ALIVE : '' };
@@ -51,7 +56,7 @@ function readAside({ raw, name, isForeign }: StreamEvent): EventReading {
 /** Returns what an event is. Nothing is to be passed on but its bytes: what was understood. */
 export function readEvent(event: StreamEvent, codec: AnswerCodec): EventReading {
   const { data, name } = event;
-  if (data === undefined) return readAside(event);
+  if (data === undefined) return readAside(event, codec);
   if (codec.isEndMark(data.trim())) return { kind: 'end' };
   if (name !== undefined && PINGS.includes(name)) return { kind: 'aside', bytes: '' };
   // Without data there is no event to those who read the stream (WHATWG HTML, "Server-sent events").

@@ -5,8 +5,10 @@ import { hasTokens } from '../metering/evidence.js';
 import { release, settleUnawaited, ZERO_USAGE } from '../metering/settlement.js';
 import type { Chunk } from '../metering/usage-accumulator.js';
 import { UnknownCostError } from '../openrouter/unknown-cost-error.js';
+import { readEvent } from './read-event.js';
 import { watchReading } from './reading-limits.js';
 import type { Answer } from './relay.js';
+import { createEventScanner } from './sse.js';
 
 /** Longest answer in bytes: images may be in it, or 2,048 vectors of 3,072 numbers in base64. */
 const MAX_ANSWER_BYTES = 48 * 1024 * 1024;
@@ -36,7 +38,10 @@ async function readText({ body, limits, abortSignal }: Answer, onGone: OnGone): 
       if (length > MAX_ANSWER_BYTES) throw new Error('the answer is too long');
       pieces.push(piece);
     }
-    return Buffer.concat(pieces).toString('utf8');
+    // Without a byte order mark, which is no part of JSON (RFC 8259, section 8.1).
+    return Buffer.concat(pieces)
+      .toString('utf8')
+      .replace(/^\uFEFF/, '');
   } catch (error) {
     throw limitCause ?? error;
   } finally {
@@ -57,13 +62,18 @@ function readAnswer(text: string, codec: AnswerCodec, upstreamId: string | undef
   return { kind: 'fault', error: error ?? new ApiError('UPSTREAM_FAILED', { cause }), chunk: undefined };
 }
 
-/** Receives an answer. @throws {UnknownCostError} where it breaks off */
+/**
+ * Receives an answer.
+ * @throws {UnknownCostError} where it breaks off; then its whole hold is billed
+ */
 async function receive(answer: Answer, onGone: OnGone): Promise<string> {
   try {
     return await readText(answer, onGone);
   } catch (cause) {
+    const { hold, settle, lost, log } = answer;
     const code = answer.abortSignal.aborted ? 'SERVER_STOPPING' : 'UPSTREAM_TIMEOUT';
-    throw new UnknownCostError(code, { cause, upstreamId: answer.lost.upstreamId });
+    await settleUnawaited(settle, hold.id, lost, log);
+    throw new UnknownCostError(code, { cause, upstreamId: lost.upstreamId });
   }
 }
 
@@ -87,10 +97,51 @@ async function settleError(answer: Answer, error: ApiError, chunk: Chunk | undef
     return error;
   }
   usage.observe(chunk);
+  return settleProduced(answer, error);
+}
+
+/** Settles what came of an answer that nobody gets. @returns the error to answer: another attempt would cost as much */
+async function settleProduced(answer: Answer, error: ApiError): Promise<ApiError> {
+  const { hold, usage, settle, log } = answer;
   usage.complete();
   await settleUnawaited(settle, hold.id, await usage.report(toPassedTokens(answer)), log);
   const { code, message: sentence, extras, cause } = error;
   return new ApiError(code, { sentence, extras, cause, isFinal: true });
+}
+
+const isStream = (text: string) => /^\s*(:|(data|event|id|retry):)/.test(text);
+
+const createOtherError = () =>
+  new ApiError('UPSTREAM_FAILED', { cause: new Error('upstream sent another kind of answer than it was asked for') });
+
+/** Settles a stream that came where an answer was to come whole. @returns the error to answer */
+async function settleStream(answer: Answer, text: string): Promise<ApiError> {
+  const { hold, usage, settle, codec, log } = answer;
+  const scanner = createEventScanner();
+  let error: ApiError | undefined;
+  for (const event of [...scanner.push(Buffer.from(text)), ...scanner.end()]) {
+    const reading = readEvent(event, codec);
+    if (reading.kind === 'fault') error ??= reading.error;
+    if ((reading.kind === 'fault' || reading.kind === 'chunk') && reading.chunk !== undefined) {
+      usage.observe(reading.chunk);
+    }
+  }
+  if (usage.isBillable()) return settleProduced(answer, error ?? createOtherError());
+  await release(settle, hold.id, log);
+  return error ?? createOtherError();
+}
+
+/**
+ * Reads an answer that is not said to be what was asked for, and settles it: a stream, or one that came whole.
+ * @returns the error to answer
+ * @throws {UnknownCostError} where it breaks off
+ */
+export async function settleOtherAnswer(answer: Answer, onGone: OnGone): Promise<ApiError> {
+  const text = await receive(answer, onGone);
+  if (isStream(text)) return settleStream(answer, text);
+  const reading = readAnswer(text, answer.codec, answer.lost.upstreamId);
+  if (reading.kind === 'fault') return settleError(answer, reading.error, reading.chunk);
+  return settleError(answer, createOtherError(), reading.kind === 'chunk' ? reading.chunk : undefined);
 }
 
 /**
@@ -99,11 +150,9 @@ async function settleError(answer: Answer, error: ApiError, chunk: Chunk | undef
  * @throws {UnknownCostError} UPSTREAM_TIMEOUT, SERVER_STOPPING, UPSTREAM_FAILED: it broke off, and its whole hold is billed
  */
 export async function settleWholeAnswer(answer: Answer, onGone: OnGone): Promise<WholeAnswer> {
-  const { hold, usage, settle, lost, codec, log } = answer;
-  const text = await receive(answer, onGone).catch(async (error: unknown) => {
-    await settleUnawaited(settle, hold.id, lost, log);
-    throw error;
-  });
+  const { hold, usage, settle, lost, codec } = answer;
+  const text = await receive(answer, onGone);
+  if (isStream(text)) throw await settleStream(answer, text);
   const reading = readAnswer(text, codec, lost.upstreamId);
   if (reading.kind === 'fault') throw await settleError(answer, reading.error, reading.chunk);
   if (reading.kind === 'chunk') usage.observe(reading.chunk);

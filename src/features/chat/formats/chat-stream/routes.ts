@@ -34,11 +34,9 @@ function createChatStreamCodec(model: string): Codec {
       const update = settlement === undefined ? '' : createTokenUpdate(settlement, isCut);
       return fault + length + update + DONE;
     },
-    toBody: ({ text, settlement: { remaining, tokensUsed } }) => ({
-      ...JSON.parse(text),
-      tokens_left: remaining,
-      tokens_used: tokensUsed,
-    }),
+    // Into the text, as numbers would not all survive being read: a JSON object ends with its brace.
+    toBody: ({ text, settlement: { remaining, tokensUsed } }) =>
+      `${text.trimEnd().slice(0, -1)},"tokens_left":${remaining},"tokens_used":${tokensUsed}}`,
   };
 }
 

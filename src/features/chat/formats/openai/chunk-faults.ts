@@ -23,7 +23,8 @@ const ERROR_MEMBERS: readonly string[] = [
   'traceback',
 ];
 
-const isSet = (value: unknown) => value !== undefined && value !== null && value !== false && value !== '';
+/** Returns whether a member says anything: some upstreams have one for an error in every chunk. */
+export const isSet = (value: unknown) => value !== undefined && value !== null && value !== false && value !== '';
 
 /** Returns whether a choice carries an error of its own, as OpenRouter's do when a model fails half-way. */
 const isFailedChoice = (choice: unknown) => isSet(toFields(choice)['error']);
@@ -35,6 +36,7 @@ const isFailedChoice = (choice: unknown) => isSet(toFields(choice)['error']);
 export function findFault(fields: Fields, chunk: Chunk): 'error' | 'foreign' | 'ping' | undefined {
   const { choices, type, object, status, success } = fields;
   if (chunk.isError || toList(choices).some(isFailedChoice)) return 'error';
+  if (isSet(choices) && !Array.isArray(choices)) return chunk.usage === undefined ? 'foreign' : 'error';
   const isMarked = [type, object, status].some((mark) => mark === 'error' || mark === 'failed') || success === false;
   if (chunk.hasContent) return isMarked ? 'error' : undefined;
   const hasErrorMember = Object.entries(fields).some(

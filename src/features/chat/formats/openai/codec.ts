@@ -1,5 +1,5 @@
 import type { AnswerCodec, Codec, Reading, RequestCodec } from '../../codec.js';
-import { type Fields, toFields, toList } from '../../json-fields.js';
+import { type Fields, isFields, toFields, toList } from '../../json-fields.js';
 import type { UsageReport } from '../../metering/chat-meter.js';
 import { hasTokens } from '../../metering/evidence.js';
 import { estimatePrompt } from '../../metering/prompt-estimate.js';
@@ -8,7 +8,7 @@ import type { Chunk } from '../../metering/usage-accumulator.js';
 import { toWrittenText } from '../../metering/written-text.js';
 import { toErrorInBody } from '../../openrouter/upstream-error.js';
 import { formatEvent } from '../../stream/sse.js';
-import { findFault } from './chunk-faults.js';
+import { findFault, isSet } from './chunk-faults.js';
 import { toOpenAiError } from './errors.js';
 import { parseUsage } from './usage.js';
 
@@ -19,10 +19,15 @@ export const DONE = `data: ${DONE_MARK}\n\n`;
 const toName = (value: unknown, maxLength: number): string | undefined =>
   typeof value === 'string' && value !== '' ? value.slice(0, maxLength) : undefined;
 
-/** Returns all text of a choice that the model wrote. */
+/** Members of a choice that upstream says of it, or adds to what the model wrote. */
+const CHOICE_LABEL = /^(native_finish_reason|(finish|stop|matched_stop)(_\w+)?|logprobs|error|content_filter_\w+)$/;
+
+/** Returns all text of a choice that the model wrote, also beside its delta or message. */
 function choiceToText(choice: unknown): string {
-  const { delta, message, text } = toFields(choice);
-  return toWrittenText([delta, message, text]);
+  if (!isFields(choice)) return toWrittenText([choice]);
+  const { delta, message, ...rest } = choice;
+  const beside = Object.entries(rest).filter(([name]) => !CHOICE_LABEL.test(name));
+  return toWrittenText([delta, message, Object.fromEntries(beside)]);
 }
 
 /** Reads a chunk of a stream, or an answer that came whole (OpenAI API reference, "Create chat completion"). */
@@ -33,7 +38,7 @@ export function toChunk(fields: Fields): Chunk {
     id: toName(fields['id'], 200),
     provider: toName(fields['provider'], 50)?.toLowerCase(),
     usage: parseUsage(fields, choices),
-    isError: (fields['error'] ?? null) !== null || reasons.includes('error'),
+    isError: isSet(fields['error']) || reasons.includes('error'),
     hasContent: choices.length > 0,
     isFinished: reasons.some((reason) => typeof reason === 'string' && !['', 'error'].includes(reason)),
     text: choices.map(choiceToText).join(''),
@@ -57,9 +62,11 @@ function readAnswer(fields: Fields): Reading {
 /** Asks upstream for chat completions, always with their usage. */
 const REQUEST_CODEC: RequestCodec = {
   path: '/chat/completions',
-  estimatePrompt: ({ messages, tools, functions, response_format: format }, remoteTokens) => {
+  estimatePrompt: ({ messages, prediction, tools, functions, response_format: format }, remoteTokens) => {
     const messageCount = Array.isArray(messages) ? messages.length : 1;
-    return estimatePrompt({ contents: [messages], schemas: [tools, functions, format], messageCount }, remoteTokens);
+    // What the model is told that it may answer costs as much, where it answers something else.
+    const contents = [messages, prediction];
+    return estimatePrompt({ contents, schemas: [tools, functions, format], messageCount }, remoteTokens);
   },
   limitOutput: (body, isStreaming, modelLimit) => {
     const choiceCount = typeof body['n'] === 'number' ? body['n'] : 1;

@@ -6,12 +6,18 @@ import { parseCost } from '../../metering/money.js';
 const readCount = (fields: Fields, ...names: readonly string[]) =>
   greatest(...names.map((name) => parseCount(fields[name])));
 
+/** Returns a whole with its part: one that is more than the whole has not been counted in it. */
+const addApart = (whole: number | undefined, part: number | undefined) =>
+  whole !== undefined && part !== undefined && part > whole ? whole + part : whole;
+
 function parseCounts(usage: unknown): Counts {
   const fields = toFields(usage);
   const cost = parseCost(fields, toFields(fields['cost_details']));
   const details = [fields, toFields(fields['completion_tokens_details']), toFields(fields['output_tokens_details'])];
+  const inputDetails = [fields['prompt_tokens_details'], fields['input_tokens_details']].map(toFields);
+  const cached = greatest(...inputDetails.map((detail) => readCount(detail, 'cached_tokens')));
   return {
-    input: readCount(fields, 'prompt_tokens', 'input_tokens'),
+    input: addApart(readCount(fields, 'prompt_tokens', 'input_tokens'), cached),
     output: readCount(fields, 'completion_tokens', 'output_tokens'),
     total: readCount(fields, 'total_tokens'),
     reasoning: greatest(...details.map((detail) => readCount(detail, 'reasoning_tokens'))),

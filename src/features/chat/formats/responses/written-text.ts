@@ -7,8 +7,10 @@ const ENVELOPE: ReadonlySet<string> = new Set([
   'debug',
   'logprobs',
   'obfuscation',
-  'partial_image_b64',
+  'phase',
+  'status',
   'type',
+  'usage',
 ]);
 /** Members of an item that tell how far it is, and what it is for. */
 const ITEM_LABELS: ReadonlySet<string> = new Set(['phase', 'status']);
@@ -24,9 +26,11 @@ export function responseToText({ output, output_text: joined }: Fields): string 
   return typeof joined === 'string' && joined.length > text.length ? joined : text;
 }
 
-/** Returns the text of a part of an answer that has come bit by bit; sound is no text. */
-function deltaToText({ type, delta }: Fields): string {
-  return typeof delta === 'string' && /\baudio\.delta$/.test(String(type)) ? '' : toWrittenText([delta]);
+/** Returns the text of a part of an answer that has come bit by bit, also what stands beside it; sound is no text. */
+function deltaToText(event: Fields): string {
+  const { type, delta, ...beside } = event;
+  const isSound = typeof delta === 'string' && /\baudio\.delta$/.test(String(type));
+  return toWrittenText([isSound ? { data: delta } : delta, without(beside, ENVELOPE)]);
 }
 
 /** What the events that repeat a text as a whole have shown of one item. */
