@@ -14,9 +14,10 @@ import {
 import type { WebhookEvent } from './webhook-event.js';
 
 /** Most times a state is fetched again because another one was applied meanwhile. */
-const MAX_FETCHES = 5;
+export const MAX_FETCHES = 5;
 
-const OutcomeSchema = Type.Union([
+/** Answer of the SQL functions that apply something. */
+export const OutcomeSchema = Type.Union([
   Type.Object({ outcome: Type.Literal('applied'), granted: Type.Optional(Type.Integer()) }),
   Type.Object({
     outcome: Type.Union([Type.Literal('kept'), Type.Literal('duplicate'), Type.Literal('unknown_customer')]),
@@ -27,7 +28,7 @@ const OutcomeSchema = Type.Union([
 /** Result of applying something Stripe said: applied, kept (what is here is the same or newer), duplicate or unknown_customer. */
 export type Outcome = 'applied' | 'kept' | 'duplicate' | 'unknown_customer';
 /** An event as SQL functions record it. */
-type EventNote = Pick<WebhookEvent, 'id' | 'type' | 'created'>;
+export type EventNote = Pick<WebhookEvent, 'id' | 'type' | 'created'>;
 
 /** Fetches the state of a subscription. @throws {DatabaseError} for an object of another shape */
 async function fetchState(payments: Payments, id: string): Promise<SubscriptionState> {
