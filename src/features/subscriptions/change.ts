@@ -12,34 +12,41 @@ import {
   requirePayments,
   requirePrice,
 } from './payments.js';
-import { callStripe, isMissing, toIdempotencyOptions } from './stripe-calls.js';
+import { callStripe, isMissing, isStripeError, toIdempotencyOptions } from './stripe-calls.js';
 import { findTierItem, parseSubscription } from './stripe-objects.js';
 
-/** Names by which Stripe refers to a subscription in the path that it does not know. */
-const SUBSCRIPTION_PARAMETERS = ['id', 'subscription', 'subscription_exposed_id'] as const;
+/** Statuses of a subscription that is over at Stripe. */
+const ENDED: ReadonlySet<string> = new Set(['canceled', 'incomplete_expired']);
+
+/** Returns a subscription that has ended at Stripe before we heard of it, or rethrows what Stripe refused. */
+async function findEnded({ stripe }: Payments, id: string, refusal: unknown): Promise<Stripe.Subscription> {
+  if (!isStripeError(refusal) || refusal.type !== 'StripeInvalidRequestError') throw refusal;
+  const present = await stripe.subscriptions.retrieve(id).catch((error: unknown) => {
+    throw isMissing(error) ? new ApiError('SUBSCRIPTION_NOT_FOUND') : refusal;
+  });
+  if (!ENDED.has(present.status)) throw refusal;
+  return present;
+}
 
 /**
- * Changes the caller's running subscription at Stripe, and applies here what Stripe answers.
+ * Changes the caller's running subscription at Stripe, and applies here what Stripe answers; one that has ended there
+ * already has ended here too then.
+ * @returns the status it has now
  * @throws {ApiError} SUBSCRIPTION_NOT_FOUND, PAYMENTS_DISABLED, and as {@link callStripe}
  */
 async function changeSubscription(
   services: PaymentServices,
   request: FastifyRequest,
   act: (payments: Payments, id: string) => Promise<unknown>,
-): Promise<void> {
+): Promise<string> {
   const { subscription_id: id, version } = await readStripeAccount(services.database, getUser(request));
   const payments = requirePayments(services);
   if (id === null) throw new ApiError('SUBSCRIPTION_NOT_FOUND');
-  const changed = await callStripe(() =>
-    act(payments, id).catch((error: unknown) => {
-      throw SUBSCRIPTION_PARAMETERS.some((name) => isMissing(error, name))
-        ? new ApiError('SUBSCRIPTION_NOT_FOUND')
-        : error;
-    }),
-  );
+  const changed = await callStripe(() => act(payments, id).catch((error: unknown) => findEnded(payments, id, error)));
   const state = parseSubscription(changed, payments);
   if (state === undefined) throw new ApiError('SERVICE_UNAVAILABLE', { cause: new Error('unexpected subscription') });
   await applySubscription(services.database, payments, state, { version });
+  return state.status;
 }
 
 /** Returns the update that keeps a subscription from ending; an empty one if it is not about to end. */
@@ -60,12 +67,13 @@ function toTierParams(itemId: string, price: string, isHigher: boolean): Stripe.
 /**
  * Changes the tier and keeps a subscription from ending. A higher tier is charged at once for the rest of the period, or
  * nothing changes; for a lower one the difference is credited on the next invoice.
- * @throws {ApiError} SUBSCRIPTION_NOT_FOUND, PAYMENT_FAILED, PAYMENTS_DISABLED also for a tier that is not for sale
+ * @throws {ApiError} SUBSCRIPTION_NOT_FOUND also for one that has ended at Stripe, PAYMENT_FAILED, PAYMENTS_DISABLED also for a tier that is not for sale
  */
 export async function changeTier(services: PaymentServices, request: FastifyRequest, tier: PaidTier): Promise<void> {
-  await changeSubscription(services, request, async (payments, id) => {
+  const status = await changeSubscription(services, request, async (payments, id) => {
     const price = requirePrice(payments, tier);
     const current = await payments.stripe.subscriptions.retrieve(id);
+    if (ENDED.has(current.status)) return current;
     const item = findTierItem(current, payments);
     if (item === undefined) throw new ApiError('SERVICE_UNAVAILABLE', { cause: new Error('unexpected subscription') });
     const present = payments.prices.findTier(item.price.id);
@@ -75,6 +83,7 @@ export async function changeTier(services: PaymentServices, request: FastifyRequ
     const params = rise === 0 ? resume : { ...resume, ...toTierParams(item.id, price, rise > 0) };
     return payments.stripe.subscriptions.update(id, params, toIdempotencyOptions(request, `change:${id}:${tier}`));
   });
+  if (ENDED.has(status)) throw new ApiError('SUBSCRIPTION_NOT_FOUND');
 }
 
 /**
