@@ -67,6 +67,29 @@ export async function applySubscription(
   throw new ApiError('SERVICE_UNAVAILABLE', { cause: new Error('a subscription changed with every fetch') });
 }
 
+/** Statuses of a subscription that is over. */
+const ENDED: ReadonlySet<string> = new Set(['canceled', 'incomplete_expired']);
+
+/** Tells whether a status is one of a subscription that is over at Stripe. */
+export const isEnded = (status: string): boolean => ENDED.has(status);
+
+/**
+ * Applies the subscriptions a customer has beside one that has ended, as somebody who paid twice keeps the other one.
+ * @throws {ApiError} as {@link callStripe}
+ */
+export async function applyOthers(
+  database: Database,
+  payments: Payments,
+  { customer_id: customer, subscription_id }: SubscriptionRef,
+): Promise<void> {
+  const running = await callStripe(() => payments.stripe.subscriptions.list({ customer, limit: 100 }));
+  for (const subscription of running.data) {
+    const state = parseSubscription(subscription, payments);
+    if (state !== undefined && state.subscription_id !== subscription_id)
+      await applySubscription(database, payments, state);
+  }
+}
+
 /** Fetches a paid invoice with all of its lines; undefined if it is not paid, or not of a subscription. */
 export async function fetchInvoice(payments: Payments, id: string): Promise<PaidInvoice | undefined> {
   const { stripe } = payments;

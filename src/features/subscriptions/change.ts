@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import type Stripe from 'stripe';
 import { getUser } from '../../auth/guards/user-guard.js';
 import { ApiError } from '../../platform/errors.js';
-import { applySubscription } from './apply.js';
+import { applyOthers, applySubscription, isEnded } from './apply.js';
 import { readStripeAccount } from './customer.js';
 import {
   PAID_TIERS,
@@ -15,16 +15,13 @@ import {
 import { callStripe, isMissing, isStripeError, toIdempotencyOptions } from './stripe-calls.js';
 import { findTierItem, parseSubscription } from './stripe-objects.js';
 
-/** Statuses of a subscription that is over at Stripe. */
-const ENDED: ReadonlySet<string> = new Set(['canceled', 'incomplete_expired']);
-
 /** Returns a subscription that has ended at Stripe before we heard of it, or rethrows what Stripe refused. */
 async function findEnded({ stripe }: Payments, id: string, refusal: unknown): Promise<Stripe.Subscription> {
   if (!isStripeError(refusal) || refusal.type !== 'StripeInvalidRequestError') throw refusal;
   const present = await stripe.subscriptions.retrieve(id).catch((error: unknown) => {
     throw isMissing(error) ? new ApiError('SUBSCRIPTION_NOT_FOUND') : refusal;
   });
-  if (!ENDED.has(present.status)) throw refusal;
+  if (!isEnded(present.status)) throw refusal;
   return present;
 }
 
@@ -46,6 +43,7 @@ async function changeSubscription(
   const state = parseSubscription(changed, payments);
   if (state === undefined) throw new ApiError('SERVICE_UNAVAILABLE', { cause: new Error('unexpected subscription') });
   await applySubscription(services.database, payments, state, { version });
+  if (isEnded(state.status)) await applyOthers(services.database, payments, state);
   return state.status;
 }
 
@@ -73,7 +71,7 @@ export async function changeTier(services: PaymentServices, request: FastifyRequ
   const status = await changeSubscription(services, request, async (payments, id) => {
     const price = requirePrice(payments, tier);
     const current = await payments.stripe.subscriptions.retrieve(id);
-    if (ENDED.has(current.status)) return current;
+    if (isEnded(current.status)) return current;
     const item = findTierItem(current, payments);
     if (item === undefined) throw new ApiError('SERVICE_UNAVAILABLE', { cause: new Error('unexpected subscription') });
     const present = payments.prices.findTier(item.price.id);
@@ -83,17 +81,25 @@ export async function changeTier(services: PaymentServices, request: FastifyRequ
     const params = rise === 0 ? resume : { ...resume, ...toTierParams(item.id, price, rise > 0) };
     return payments.stripe.subscriptions.update(id, params, toIdempotencyOptions(request, `change:${id}:${tier}`));
   });
-  if (ENDED.has(status)) throw new ApiError('SUBSCRIPTION_NOT_FOUND');
+  if (isEnded(status)) throw new ApiError('SUBSCRIPTION_NOT_FOUND');
 }
 
 /**
- * Ends the subscription with the paid period, or at once; granted tokens stay.
+ * Ends every subscription the caller has with its paid period, or at once; granted tokens stay. Somebody who paid two
+ * checkouts has two.
  * @throws {ApiError} SUBSCRIPTION_NOT_FOUND
  */
 export async function endSubscription(services: PaymentServices, request: FastifyRequest, now: boolean): Promise<void> {
-  await changeSubscription(services, request, ({ stripe }, id) =>
-    now
-      ? stripe.subscriptions.cancel(id, {}, toIdempotencyOptions(request, `cancel:${id}`))
-      : stripe.subscriptions.update(id, { cancel_at_period_end: true }, toIdempotencyOptions(request, `end:${id}`)),
-  );
+  await changeSubscription(services, request, async (payments, id) => {
+    const { stripe } = payments;
+    const end = (one: string) =>
+      now
+        ? stripe.subscriptions.cancel(one, {}, toIdempotencyOptions(request, `cancel:${one}`))
+        : stripe.subscriptions.update(one, { cancel_at_period_end: true }, toIdempotencyOptions(request, `end:${one}`));
+    const ended = await end(id).catch((error: unknown) => findEnded(payments, id, error));
+    const customer = typeof ended.customer === 'string' ? ended.customer : ended.customer.id;
+    const { data } = await stripe.subscriptions.list({ customer, limit: 100 });
+    for (const other of data) if (other.id !== id && !(other.cancel_at_period_end && !now)) await end(other.id);
+    return ended;
+  });
 }

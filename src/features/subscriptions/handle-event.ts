@@ -1,5 +1,5 @@
 import type { Database } from '../../platform/database/client/database.js';
-import { applyInvoice, applySubscription, fetchInvoice, type Outcome } from './apply.js';
+import { applyInvoice, applyOthers, applySubscription, fetchInvoice, isEnded, type Outcome } from './apply.js';
 import type { Payments } from './payments.js';
 import { applyReturn, findReturnedInvoices } from './returns.js';
 import {
@@ -19,7 +19,13 @@ const toNote = ({ id, type, created }: WebhookEvent) => ({ id, type, created });
 const applySubscriptionEvent: Handler = async (database, payments, event) => {
   const { object } = event.data;
   const known = parseSubscription(object, payments) ?? parseSubscriptionRef(object);
-  return known === undefined ? 'ignored' : applySubscription(database, payments, known, { event: toNote(event) });
+  if (known === undefined) return 'ignored';
+  const outcome = await applySubscription(database, payments, known, { event: toNote(event) });
+  const hasEnded =
+    event.type === 'customer.subscription.deleted' || ('status' in known && isEnded(String(known.status)));
+  // Also for a duplicate, as the first delivery may have failed right here.
+  if (hasEnded && outcome !== 'unknown_customer') await applyOthers(database, payments, known);
+  return outcome;
 };
 
 /** Fetches and applies the state of the subscription an event is about. */
