@@ -958,12 +958,16 @@ create table if not exists public.subscriptions (
   version bigint not null default 0,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  tokens_owed bigint not null default 0 check (tokens_owed >= 0),
+  returned_tier text references public.plans (tier),
+  returned_until timestamptz,
   constraint subscriptions_whole check (
     stripe_subscription_id is null
     or num_nulls(stripe_customer_id, tier, current_period_start, current_period_end, started_at, state_at) = 0
   )
 );
 create index if not exists subscriptions_tier_idx on public.subscriptions (tier);
+create index if not exists subscriptions_returned_tier_idx on public.subscriptions (returned_tier);
 comment on table public.subscriptions is 'One row a person who was sent to Stripe, with the state Stripe last told. Nobody without a row pays.';
 comment on column public.subscriptions.user_id is 'The person.';
 comment on column public.subscriptions.stripe_customer_id is 'Who the person is at Stripe; null where that was deleted.';
@@ -979,6 +983,9 @@ comment on column public.subscriptions.state_at is 'Stripe''s time of this state
 comment on column public.subscriptions.version is 'Counts the changes of the row, so that what was fetched before one is not applied after it.';
 comment on column public.subscriptions.created_at is 'When the person was first sent to Stripe.';
 comment on column public.subscriptions.updated_at is 'When the row last changed.';
+comment on column public.subscriptions.tokens_owed is 'Tokens granted beyond what the money kept is worth; the next paid invoices make up for them, of whichever subscription.';
+comment on column public.subscriptions.returned_tier is 'The highest tier in force while money of the present period has gone back; null otherwise.';
+comment on column public.subscriptions.returned_until is 'Until when that holds: the end of the period.';
 
 create table if not exists public.subscription_grants (
   id uuid primary key default gen_random_uuid(),
@@ -991,7 +998,11 @@ create table if not exists public.subscription_grants (
   period_end timestamptz not null,
   net_tokens bigint not null,
   granted_tokens bigint not null check (granted_tokens >= 0),
-  created_at timestamptz not null default now()
+  created_at timestamptz not null default now(),
+  short_tokens bigint not null default 0 check (short_tokens >= 0),
+  returned_tokens bigint not null default 0 check (returned_tokens >= 0),
+  taken_tokens bigint not null default 0,
+  forgiven_tokens bigint not null default 0 check (forgiven_tokens >= 0)
 );
 create unique index if not exists subscription_grants_period_idx
   on public.subscription_grants (stripe_subscription_id, period_start) where renewal;
@@ -999,7 +1010,7 @@ create index if not exists subscription_grants_user_idx on public.subscription_g
 create index if not exists subscription_grants_subscription_idx
   on public.subscription_grants (stripe_subscription_id, period_end);
 create index if not exists subscription_grants_tier_idx on public.subscription_grants (tier);
-comment on table public.subscription_grants is 'One row a paid invoice, append-only: each is counted once, and each period once.';
+comment on table public.subscription_grants is 'One row a paid invoice: each is counted once, and each period once. What changes is only what of its money has gone back.';
 comment on column public.subscription_grants.id is 'The row''s id.';
 comment on column public.subscription_grants.user_id is 'Who paid.';
 comment on column public.subscription_grants.stripe_invoice_id is 'The invoice.';
@@ -1011,6 +1022,29 @@ comment on column public.subscription_grants.period_end is 'Its end.';
 comment on column public.subscription_grants.net_tokens is 'Tokens of what was charged less those of what was credited; may be negative.';
 comment on column public.subscription_grants.granted_tokens is 'Tokens it added to the balance: never less than none. What was credited beyond that lowers the next.';
 comment on column public.subscription_grants.created_at is 'When it was written.';
+comment on column public.subscription_grants.short_tokens is 'Tokens it should have added and the balance could not hold.';
+comment on column public.subscription_grants.returned_tokens is 'Of net_tokens those whose money has gone back: refunded, credited or disputed.';
+comment on column public.subscription_grants.taken_tokens is 'Tokens taken from the balance for it; negative where more came back after later invoices had made up for what was spent.';
+comment on column public.subscription_grants.forgiven_tokens is 'Tokens of returned money that were spent, and are not made up for.';
+
+create table if not exists private.stripe_returns (
+  stripe_invoice_id text primary key check (length(stripe_invoice_id) between 1 and 255),
+  user_id uuid not null references public.users (id) on delete cascade,
+  returned bigint not null check (returned >= 0),
+  total bigint not null,
+  forgives boolean not null,
+  version bigint not null default 1,
+  updated_at timestamptz not null default now()
+);
+create index if not exists stripe_returns_user_idx on private.stripe_returns (user_id);
+comment on table private.stripe_returns is 'What of an invoice''s money has gone back, as Stripe last told; also before the invoice itself is known here.';
+comment on column private.stripe_returns.stripe_invoice_id is 'The invoice.';
+comment on column private.stripe_returns.user_id is 'Who paid it.';
+comment on column private.stripe_returns.returned is 'Money refunded, credited or disputed, in the smallest unit of the currency.';
+comment on column private.stripe_returns.total is 'Money the invoice was about, likewise; what paid for it may have been credit.';
+comment on column private.stripe_returns.forgives is 'Whether what was spent of it is written down instead of owed.';
+comment on column private.stripe_returns.version is 'Counts the changes, so that what was fetched before one is not applied after it.';
+comment on column private.stripe_returns.updated_at is 'When it last changed.';
 
 create table if not exists private.stripe_events (
   id text primary key check (length(id) between 1 and 255),
@@ -4510,6 +4544,23 @@ begin
       ) c on c.reference = 'generation:' || g.id
      where r.closed_at is null or r.closed_at >= (select min(lower_bound) from private.usage_partitions())
   ),
+  -- What was granted is what the money that was kept is worth, but for what is owed or was written down.
+  paid as (
+    select user_id as subject_id,
+           array[coalesce(g.granted, 0), coalesce(e.total, 0)]::numeric[] as stated,
+           array[coalesce(g.worth, 0) + coalesce(s.tokens_owed, 0), coalesce(g.granted, 0) - coalesce(g.short, 0)]::numeric[] as proven
+      from (
+        select g.user_id, sum(g.granted_tokens + g.short_tokens - g.taken_tokens) as granted, sum(g.short_tokens) as short,
+               sum(g.net_tokens - g.returned_tokens + g.forgiven_tokens) as worth
+          from public.subscription_grants g group by g.user_id
+      ) g
+      full join public.subscriptions s using (user_id)
+      full join (
+        select subject_id as user_id, sum(amount) as total
+          from public.ledger_entries where kind = 'subscription' group by subject_id
+      ) e using (user_id)
+     where exists (select from public.users u where u.id = user_id)
+  ),
   findings as (
     select 'allocated = sum of ledger entries' as title, subject_id::text as subject, to_jsonb(stated) as stated, to_jsonb(proven) as proven from allocations
     union all
@@ -4530,6 +4581,8 @@ begin
     select 'debt only where nothing is left', subject_id::text, to_jsonb(stated), to_jsonb(proven) from owed
     union all
     select 'generations = their events and corrections', subject_id::text, to_jsonb(stated), to_jsonb(proven) from generated
+    union all
+    select 'tokens granted for payments = worth of the money kept', subject_id::text, to_jsonb(stated), to_jsonb(proven) from paid
   ),
   titles(position, title) as (
     values
@@ -4542,7 +4595,8 @@ begin
       (7, 'pools = sums of allocations'),
       (8, 'tracker counters = sums of tracker rollups'),
       (9, 'debt only where nothing is left'),
-      (10, 'generations = their events and corrections')
+      (10, 'generations = their events and corrections'),
+      (11, 'tokens granted for payments = worth of the money kept')
   )
   select t.title,
          count(*) filter (where f.stated is distinct from f.proven and f.title is not null) = 0,
@@ -4559,7 +4613,7 @@ end
 $$;
 grant execute on function public.verify_ledger() to service_role;
 comment on function public.verify_ledger() is
-  'Recomputes every balance, hold, rollup, counter and generation from the rows behind it. One row per check; ok is false where discrepancies lists differences.';
+  'Recomputes every balance, hold, rollup, counter, generation and paid grant from the rows behind it. One row per check; ok is false where discrepancies lists differences.';
 
 -- ledger/functions/verify_ledger_as.sql
 
@@ -7139,6 +7193,7 @@ declare
   v_invoice_id text := p_invoice ->> 'invoice_id';
   v_main record;
   v_owed bigint;
+  v_due bigint;
   v_granted bigint;
 begin
   if v_user_id is null then
@@ -7177,25 +7232,71 @@ begin
     return jsonb_build_object('outcome', 'kept');
   end if;
 
-  -- What earlier invoices credited beyond what they charged is still to be made up for.
-  select least(0, sum(g.net_tokens - g.granted_tokens))::bigint into v_owed
-    from public.subscription_grants g where g.stripe_subscription_id = v_subscription_id;
+  -- What earlier invoices credited beyond what they charged is still to be made up for. Stripe's credit is the customer's,
+  -- not a subscription's, and so is this.
+  select s.tokens_owed into strict v_owed from public.subscriptions s where s.user_id = v_user_id;
+  v_due := greatest(v_main.net - v_owed, 0);
   v_granted := private.grant_subscription(
-    v_user_id, v_main.net + coalesce(v_owed, 0),
+    v_user_id, v_due,
     case when v_main.renewal then v_subscription_id || to_char(v_main.starts at time zone 'UTC', ' YYYY-MM-DD"T"HH24:MI:SS"Z"') else v_invoice_id end
   );
   insert into public.subscription_grants (
-    user_id, stripe_invoice_id, stripe_subscription_id, tier, renewal, period_start, period_end, net_tokens, granted_tokens
+    user_id, stripe_invoice_id, stripe_subscription_id, tier, renewal, period_start, period_end, net_tokens, granted_tokens,
+    short_tokens
   )
   values (
-    v_user_id, v_invoice_id, v_subscription_id, v_main.tier, v_main.renewal, v_main.starts, v_main.ends, v_main.net, v_granted
+    v_user_id, v_invoice_id, v_subscription_id, v_main.tier, v_main.renewal, v_main.starts, v_main.ends, v_main.net, v_granted,
+    v_due - v_granted
   );
+  update public.subscriptions s set tokens_owed = greatest(v_owed - v_main.net, 0) where s.user_id = v_user_id;
+  -- Its money may have gone back before this was heard of.
+  perform private.settle_return(v_user_id, v_invoice_id);
   return jsonb_build_object('outcome', 'applied', 'granted', v_granted);
 end
 $$;
 grant execute on function public.apply_invoice(jsonb, jsonb) to service_role;
 comment on function public.apply_invoice(jsonb, jsonb) is
   'Grants what a paid invoice {invoice_id, customer_id, subscription_id, lines: [{tier, sign, proration, period_start, period_end}]} is worth: sign is 1 for a charge, -1 for a credit, 0 for what is free; times in epoch seconds. Returns {outcome}: applied with the granted tokens, kept, duplicate or unknown_customer.';
+
+-- subscriptions/functions/apply_return.sql
+
+create or replace function public.apply_return(p_return jsonb, p_forgives boolean, p_version bigint, p_event jsonb default null)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes grants, balances, the pool, the ledger and the audit log, which no API role may.
+declare
+  v_user_id uuid := private.lock_customer(p_return ->> 'customer_id', null);
+  v_invoice_id text := p_return ->> 'invoice_id';
+  v_returned bigint := (p_return ->> 'returned')::bigint;
+  v_total bigint := (p_return ->> 'total')::bigint;
+  v_known private.stripe_returns;
+begin
+  if v_user_id is null then
+    return jsonb_build_object('outcome', 'unknown_customer');
+  elsif exists (select from private.stripe_events e where e.id = p_event ->> 'id') then
+    return jsonb_build_object('outcome', 'duplicate');
+  end if;
+  select r.* into v_known from private.stripe_returns r where r.stripe_invoice_id = v_invoice_id;
+  if p_version <> coalesce(v_known.version, 0) then
+    return jsonb_build_object('outcome', 'refetch', 'version', coalesce(v_known.version, 0));
+  elsif not private.record_stripe_event(p_event) then
+    return jsonb_build_object('outcome', 'duplicate');
+  elsif (coalesce(v_known.returned, 0), coalesce(v_known.total, v_total)) = (v_returned, v_total) then
+    return jsonb_build_object('outcome', 'kept');
+  end if;
+  insert into private.stripe_returns as r (stripe_invoice_id, user_id, returned, total, forgives)
+  values (v_invoice_id, v_user_id, v_returned, v_total, p_forgives)
+  on conflict (stripe_invoice_id) do update
+    set returned = excluded.returned, total = excluded.total, forgives = excluded.forgives, version = r.version + 1,
+        updated_at = now();
+  perform private.settle_return(v_user_id, v_invoice_id);
+  return jsonb_build_object('outcome', 'applied');
+end
+$$;
+grant execute on function public.apply_return(jsonb, boolean, bigint, jsonb) to service_role;
+comment on function public.apply_return(jsonb, boolean, bigint, jsonb) is
+  'Applies how much of an invoice''s money has gone back: {invoice_id, customer_id, returned, total}, fetched when p_version held here; p_forgives writes down what was spent of it. Returns {outcome}: applied, kept, duplicate, unknown_customer, or refetch with the version to fetch for.';
 
 -- subscriptions/functions/apply_subscription.sql
 
@@ -7380,14 +7481,18 @@ language sql stable security invoker set search_path = ''
 as $$
   select case
     when p_subscription.user_id is null then null
-    when p_subscription.status in ('trialing', 'active') then p_subscription.tier
-    when p_subscription.status = 'past_due' and now() < p_subscription.grace_ends_at then p_subscription.tier
-    else 'free'
+    when not (
+      p_subscription.status in ('trialing', 'active')
+      or (p_subscription.status = 'past_due' and coalesce(now() < p_subscription.grace_ends_at, false))
+    ) then 'free'
+    when now() < p_subscription.returned_until
+      and (p_subscription.returned_tier = 'free' or p_subscription.tier = 'premium') then p_subscription.returned_tier
+    else p_subscription.tier
   end
 $$;
 grant execute on function public.effective_tier(public.subscriptions) to authenticated;
 comment on function public.effective_tier(public.subscriptions) is
-  'Returns the tier whose limits hold now: the subscribed one while it is paid or in its days of grace, free otherwise; null for no row.';
+  'Returns the tier whose limits hold now: the subscribed one while it is paid or in its days of grace, no higher than what is left of it where money went back, free otherwise; null for no row.';
 
 -- subscriptions/functions/export_subscription_grants.sql
 
@@ -7454,6 +7559,19 @@ as $$
 $$;
 grant execute on function public.get_plan(text) to authenticated;
 comment on function public.get_plan(text) is 'Returns what a tier is worth: {tier, monthly_tokens, device_limit}.';
+
+-- subscriptions/functions/get_return_version.sql
+
+create or replace function public.get_return_version(p_invoice_id text)
+returns bigint
+language sql stable security definer set search_path = ''
+as $$
+  -- Definer: reads what no API role may.
+  select coalesce((select r.version from private.stripe_returns r where r.stripe_invoice_id = p_invoice_id), 0)
+$$;
+grant execute on function public.get_return_version(text) to service_role;
+comment on function public.get_return_version(text) is
+  'Returns the version of what is known of an invoice''s returned money, to fetch what Stripe says for; 0 where nothing is.';
 
 -- subscriptions/functions/get_stripe_account.sql
 
@@ -7529,6 +7647,36 @@ as $$
 $$;
 comment on function private.is_unchanged(public.subscriptions, jsonb) is 'Returns whether a state is the one the row has.';
 
+-- subscriptions/functions/limit_returned_tier.sql
+
+-- A tier whose money went back is not in force for the rest of its period, though the subscription runs on at Stripe: no
+-- whole period paid means free, an upgrade that is not paid any more means the tier before it.
+create or replace function private.limit_returned_tier(p_user_id uuid)
+returns void
+language sql volatile set search_path = ''
+as $$
+  update public.subscriptions s
+     set returned_tier = left_over.tier, returned_until = left_over.until
+    from (
+      select max(g.period_end) filter (where gone) as until,
+             case
+               when not bool_or(gone) then null
+               when bool_or(gone and g.renewal) then 'free'
+               else coalesce((array_agg(g.tier order by g.created_at desc) filter (where not gone))[1], 'free')
+             end as tier
+        from public.subscriptions own
+        join public.subscription_grants g
+          on g.user_id = own.user_id and g.stripe_subscription_id = own.stripe_subscription_id and g.period_end > now()
+        left join private.stripe_returns r on r.stripe_invoice_id = g.stripe_invoice_id
+        cross join lateral (select coalesce(r.total > 0 and r.returned >= r.total, false) as gone) verdict
+       where own.user_id = p_user_id
+    ) left_over
+   where s.user_id = p_user_id
+     and (s.returned_tier, s.returned_until) is distinct from (left_over.tier, left_over.until)
+$$;
+comment on function private.limit_returned_tier(uuid) is
+  'Notes which tier is left of a person''s subscription, and until when, where all money of an invoice of its present period has gone back.';
+
 -- subscriptions/functions/list_running_subscriptions.sql
 
 create or replace function public.list_running_subscriptions(p_limit integer, p_after text default '')
@@ -7602,9 +7750,10 @@ begin
     'usage', public.get_plan(v_tier) - 'tier' || jsonb_build_object(
       'since', v_since,
       'tokens_granted', (
-        select coalesce(sum(g.granted_tokens), 0) from public.subscription_grants g
+        select coalesce(sum(g.granted_tokens - g.taken_tokens), 0) from public.subscription_grants g
          where g.user_id = v_user_id and g.period_start >= v_since
       ),
+      'tokens_owed', coalesce(v_row.tokens_owed, 0),
       'tokens_used', public.my_tokens_used(v_since),
       'tokens_left', (
         select coalesce(sum(b.allocated - b.used - b.reserved), 0) from public.balances b where b.subject_id = v_user_id
@@ -7703,6 +7852,84 @@ end
 $$;
 comment on function private.refuse_paying_customer() is
   'Trigger: keeps the row of a person Stripe still knows, and with it the account.';
+
+-- subscriptions/functions/settle_return.sql
+
+-- Tokens follow money back: what is unspent is taken, never below what is spent or held; the rest is owed, so that the next
+-- paid invoices make up for it, or written down. Where money comes back after all, so do they.
+create or replace function private.settle_return(p_user_id uuid, p_invoice_id text)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_grant public.subscription_grants;
+  v_return private.stripe_returns;
+  v_owed bigint;
+  v_tier text;
+  v_change bigint;
+  v_taken bigint := 0;
+  v_short bigint := 0;
+  v_forgiven bigint := 0;
+  v_reference text;
+begin
+  select g.* into v_grant
+    from public.subscription_grants g where g.stripe_invoice_id = p_invoice_id and g.user_id = p_user_id;
+  select r.* into v_return from private.stripe_returns r where r.stripe_invoice_id = p_invoice_id and r.user_id = p_user_id;
+  if v_grant.id is null or v_return.stripe_invoice_id is null then
+    perform private.limit_returned_tier(p_user_id);
+    return;
+  end if;
+  select s.tokens_owed, public.effective_tier(s) into strict v_owed, v_tier
+    from public.subscriptions s where s.user_id = p_user_id;
+  v_reference := p_invoice_id || ' returned ' || v_return.version;
+  v_change := case when v_return.total > 0
+    then round(greatest(v_grant.net_tokens, 0)::numeric * least(v_return.returned, v_return.total) / v_return.total)
+    else 0
+  end - v_grant.returned_tokens;
+
+  if v_change > 0 then
+    perform from public.budgets where subject_kind = 'user' for update;
+    perform from public.balances b where b.subject_id = p_user_id for update;
+    perform private.expire_reservations(array[p_user_id]);
+    select least(v_change, b.allocated - b.used - b.reserved) into strict v_taken
+      from public.balances b where b.subject_id = p_user_id;
+    if v_taken > 0 then
+      perform private.change_allocation(p_user_id, -v_taken, 'subscription', 'system:stripe', v_reference);
+      update public.budgets set allocated = allocated - v_taken, updated_at = now() where subject_kind = 'user';
+    end if;
+    v_forgiven := case when v_return.forgives then v_change - v_taken else 0 end;
+    v_owed := v_owed + v_change - v_taken - v_forgiven;
+  elsif v_change < 0 then
+    v_forgiven := -least(-v_change, v_grant.forgiven_tokens);
+    v_short := least(-v_change + v_forgiven, v_owed);
+    v_owed := v_owed - v_short;
+    v_short := -v_change + v_forgiven - v_short;
+    v_taken := -private.grant_subscription(p_user_id, v_short, v_reference);
+    v_short := v_short + v_taken;
+  end if;
+
+  if v_change <> 0 then
+    update public.subscription_grants g
+       set returned_tokens = g.returned_tokens + v_change, taken_tokens = g.taken_tokens + v_taken,
+           forgiven_tokens = g.forgiven_tokens + v_forgiven, short_tokens = g.short_tokens + v_short
+     where g.id = v_grant.id;
+    update public.subscriptions s set tokens_owed = v_owed, updated_at = now() where s.user_id = p_user_id;
+  end if;
+  perform private.limit_returned_tier(p_user_id);
+  perform private.audit(
+    'system:stripe', null, case when v_change < 0 then 'payment_restored' else 'payment_returned' end, 'user:' || p_user_id,
+    jsonb_build_object('tier', v_tier, 'returned_tokens', v_grant.returned_tokens),
+    jsonb_build_object(
+      'tier', (select public.effective_tier(s) from public.subscriptions s where s.user_id = p_user_id),
+      'invoice', p_invoice_id, 'returned', v_return.returned, 'total', v_return.total,
+      'returned_tokens', v_grant.returned_tokens + v_change, 'taken_tokens', v_taken, 'forgiven_tokens', v_forgiven,
+      'tokens_owed', v_owed
+    )
+  );
+end
+$$;
+comment on function private.settle_return(uuid, text) is
+  'Brings what an invoice granted in line with what of its money has gone back, and the tier too, with an audit entry; nothing while only one of the two is known. The account must be locked by the caller.';
 
 -- tracker/functions/apply_tracker_changes.sql
 
@@ -9249,6 +9476,7 @@ create policy subscription_grants_read_own on public.subscription_grants
 
 -- No policy and no grant: only functions with their definer's rights reach these.
 alter table public.plans enable row level security;
+alter table private.stripe_returns enable row level security;
 alter table private.stripe_events enable row level security;
 alter table private.stripe_syncs enable row level security;
 

@@ -27,9 +27,9 @@ await runCommandLine(USAGE, async (args) => {
   if (payments === undefined) throw new StartupError('STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET are not set');
   const { database, close } = await openClientForCommand();
   try {
-    const { subscriptions, changed, invoices, granted } = await reconcile(database, payments, days);
+    const { subscriptions, changed, invoices, granted, returned } = await reconcile(database, payments, days);
     process.stdout.write(
-      `${subscriptions} subscriptions, ${changed} of them changed; ${invoices} paid invoices, ${granted} of them granted now\n`,
+      `${subscriptions} subscriptions, ${changed} of them changed; ${invoices} paid invoices, ${granted} of them granted now; ${returned} whose money went or came back\n`,
     );
   } finally {
     await close();

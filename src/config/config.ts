@@ -38,6 +38,8 @@ export interface StripeConfig {
   readonly prices: { readonly pro: readonly string[]; readonly premium: readonly string[] };
   /** Days a tier stays in force after a payment failed. */
   readonly graceDays: number;
+  /** Whether tokens of money that went back are written down once they are spent, instead of owed. */
+  readonly forgivesReturns: boolean;
   /** Where Stripe's pages send people back to. */
   readonly returnUrl: string;
 }
@@ -163,6 +165,7 @@ function toStripeConfig(environment: Environment): StripeConfig | undefined {
       premium: parseList(environment.STRIPE_PRICE_PREMIUM),
     },
     graceDays: environment.PAYMENT_GRACE_DAYS,
+    forgivesReturns: environment.PAYMENT_RETURNS === 'forgiven',
     returnUrl: `${toPublicUrl(environment)}/dashboard`,
   };
 }

@@ -295,6 +295,11 @@ const Payments = {
     maximum: 90,
     description: 'Days a tier stays in force after a payment failed.',
   }),
+  PAYMENT_RETURNS: Type.Union([Type.Literal('owed'), Type.Literal('forgiven')], {
+    default: 'owed',
+    description:
+      'Tokens of money that went back, once spent: `owed` lowers what the next paid invoices grant, `forgiven` writes them down.',
+  }),
 };
 
 const Mail = {

@@ -32,6 +32,7 @@ const ERRORS = {
   SECOND_FACTOR_REQUIRED: [401, 'Send the code of your second factor, or a recovery code, in totp'],
   INVALID_TOKEN: [401, 'Invalid or expired token'],
   PAYMENT_FAILED: [402, 'The payment did not succeed, so nothing was changed; look at the means of payment'],
+  PAYMENT_METHOD_MISSING: [402, 'There is no means of payment; add one with POST /subscriptions/portal'],
   BUDGET_EXCEEDED: [403, 'The budget does not have that many tokens left'],
   DEVICE_BLOCKED: [403, 'Device is blocked'],
   DEVICE_LIMIT: [403, 'No more devices can be linked to this account; unlink one or choose a higher tier'],
@@ -78,6 +79,9 @@ const ERRORS = {
   API_KEY_LIMIT: [409, 'Too many API keys; delete one first'],
   ALREADY_RESET: [409, 'This month has been reset already; send force to do it again'],
   ALREADY_SUBSCRIBED: [409, 'There is a subscription already; change it instead'],
+  BILLING_CURRENCY_MISMATCH: [409, 'Earlier payments were made in another currency; ask the operator of this server'],
+  BILLING_EMAIL_REFUSED: [409, 'The payment service does not accept the address of this account; change it first'],
+  SUBSCRIPTION_SCHEDULED: [409, 'A change of this subscription is planned already; ask the operator of this server'],
   SUBSCRIPTION_RUNNING: [409, 'A subscription was begun meanwhile; try again'],
   EMAIL_TAKEN: [409, 'Email already exists'],
   RESERVATION_SETTLED: [409, 'The reservation has been settled already'],
@@ -92,6 +96,8 @@ const ERRORS = {
   TOO_MANY_STREAMS: [429, 'Too many open streams; close one first'],
   HEADERS_TOO_LARGE: [431, 'The headers are too large'],
   INTERNAL_ERROR: [500, 'Internal server error'],
+  PAYMENTS_MISCONFIGURED: [500, 'Payments are not set up properly on this server; its log has the reason'],
+  SIGN_IN_MISCONFIGURED: [500, 'This way of signing in is not set up properly on this server; its log has the reason'],
   UPSTREAM_FAILED: [502, 'The model provider failed'],
   CHAT_DISABLED: [503, 'Chat is not set up on this server'],
   GITHUB_DISABLED: [503, 'Signing in with GitHub is not set up on this server'],
@@ -125,15 +131,18 @@ export class ApiError extends Error {
   readonly extras: ErrorExtras;
   /** Whether clients are told not to send the same request again by themselves. */
   readonly isFinal: boolean;
+  /** Whether the operator is told the cause, though the request is at fault. */
+  readonly isReported: boolean;
 
   /**
    * @param options.sentence replaces the code's own sentence; it must not hold anything internal
    * @param options.extras further fields of the body
    * @param options.isFinal whether sending the same request again would cost again; otherwise the code decides
+   * @param options.isReported whether the log gets the cause of an error below 500 too
    */
   constructor(
     code: ErrorCode,
-    options: { sentence?: string; extras?: ErrorExtras; cause?: unknown; isFinal?: boolean } = {},
+    options: { sentence?: string; extras?: ErrorExtras; cause?: unknown; isFinal?: boolean; isReported?: boolean } = {},
   ) {
     const [status, sentence] = ERRORS[code];
     super(options.sentence ?? sentence, { cause: options.cause });
@@ -141,6 +150,7 @@ export class ApiError extends Error {
     this.code = code;
     this.statusCode = status;
     this.extras = options.extras ?? {};
+    this.isReported = options.isReported ?? false;
     this.isFinal = options.isFinal ?? FINAL_CODES.has(code);
   }
 

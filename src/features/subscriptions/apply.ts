@@ -14,9 +14,10 @@ import {
 import type { WebhookEvent } from './webhook-event.js';
 
 /** Most times a state is fetched again because another one was applied meanwhile. */
-const MAX_FETCHES = 5;
+export const MAX_FETCHES = 5;
 
-const OutcomeSchema = Type.Union([
+/** Answer of the SQL functions that apply something. */
+export const OutcomeSchema = Type.Union([
   Type.Object({ outcome: Type.Literal('applied'), granted: Type.Optional(Type.Integer()) }),
   Type.Object({
     outcome: Type.Union([Type.Literal('kept'), Type.Literal('duplicate'), Type.Literal('unknown_customer')]),
@@ -27,7 +28,7 @@ const OutcomeSchema = Type.Union([
 /** Result of applying something Stripe said: applied, kept (what is here is the same or newer), duplicate or unknown_customer. */
 export type Outcome = 'applied' | 'kept' | 'duplicate' | 'unknown_customer';
 /** An event as SQL functions record it. */
-type EventNote = Pick<WebhookEvent, 'id' | 'type' | 'created'>;
+export type EventNote = Pick<WebhookEvent, 'id' | 'type' | 'created'>;
 
 /** Fetches the state of a subscription. @throws {DatabaseError} for an object of another shape */
 async function fetchState(payments: Payments, id: string): Promise<SubscriptionState> {
@@ -64,6 +65,29 @@ export async function applySubscription(
     state = await fetchState(payments, known.subscription_id);
   }
   throw new ApiError('SERVICE_UNAVAILABLE', { cause: new Error('a subscription changed with every fetch') });
+}
+
+/** Statuses of a subscription that is over. */
+const ENDED: ReadonlySet<string> = new Set(['canceled', 'incomplete_expired']);
+
+/** Tells whether a status is one of a subscription that is over at Stripe. */
+export const isEnded = (status: string): boolean => ENDED.has(status);
+
+/**
+ * Applies the subscriptions a customer has beside one that has ended, as somebody who paid twice keeps the other one.
+ * @throws {ApiError} as {@link callStripe}
+ */
+export async function applyOthers(
+  database: Database,
+  payments: Payments,
+  { customer_id: customer, subscription_id }: SubscriptionRef,
+): Promise<void> {
+  const running = await callStripe(() => payments.stripe.subscriptions.list({ customer, limit: 100 }));
+  for (const subscription of running.data) {
+    const state = parseSubscription(subscription, payments);
+    if (state !== undefined && state.subscription_id !== subscription_id)
+      await applySubscription(database, payments, state);
+  }
 }
 
 /** Fetches a paid invoice with all of its lines; undefined if it is not paid, or not of a subscription. */

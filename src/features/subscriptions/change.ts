@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import type Stripe from 'stripe';
 import { getUser } from '../../auth/guards/user-guard.js';
 import { ApiError } from '../../platform/errors.js';
-import { applySubscription } from './apply.js';
+import { applyOthers, applySubscription, isEnded } from './apply.js';
 import { readStripeAccount } from './customer.js';
 import {
   PAID_TIERS,
@@ -12,34 +12,39 @@ import {
   requirePayments,
   requirePrice,
 } from './payments.js';
-import { callStripe, isMissing, toIdempotencyOptions } from './stripe-calls.js';
+import { callStripe, isMissing, isStripeError, toIdempotencyOptions } from './stripe-calls.js';
 import { findTierItem, parseSubscription } from './stripe-objects.js';
 
-/** Names by which Stripe refers to a subscription in the path that it does not know. */
-const SUBSCRIPTION_PARAMETERS = ['id', 'subscription', 'subscription_exposed_id'] as const;
+/** Returns a subscription that has ended at Stripe before we heard of it, or rethrows what Stripe refused. */
+async function findEnded({ stripe }: Payments, id: string, refusal: unknown): Promise<Stripe.Subscription> {
+  if (!isStripeError(refusal) || refusal.type !== 'StripeInvalidRequestError') throw refusal;
+  const present = await stripe.subscriptions.retrieve(id).catch((error: unknown) => {
+    throw isMissing(error) ? new ApiError('SUBSCRIPTION_NOT_FOUND') : refusal;
+  });
+  if (!isEnded(present.status)) throw refusal;
+  return present;
+}
 
 /**
- * Changes the caller's running subscription at Stripe, and applies here what Stripe answers.
+ * Changes the caller's running subscription at Stripe, and applies here what Stripe answers; one that has ended there
+ * already has ended here too then.
+ * @returns the status it has now
  * @throws {ApiError} SUBSCRIPTION_NOT_FOUND, PAYMENTS_DISABLED, and as {@link callStripe}
  */
 async function changeSubscription(
   services: PaymentServices,
   request: FastifyRequest,
   act: (payments: Payments, id: string) => Promise<unknown>,
-): Promise<void> {
+): Promise<string> {
   const { subscription_id: id, version } = await readStripeAccount(services.database, getUser(request));
   const payments = requirePayments(services);
   if (id === null) throw new ApiError('SUBSCRIPTION_NOT_FOUND');
-  const changed = await callStripe(() =>
-    act(payments, id).catch((error: unknown) => {
-      throw SUBSCRIPTION_PARAMETERS.some((name) => isMissing(error, name))
-        ? new ApiError('SUBSCRIPTION_NOT_FOUND')
-        : error;
-    }),
-  );
+  const changed = await callStripe(() => act(payments, id).catch((error: unknown) => findEnded(payments, id, error)));
   const state = parseSubscription(changed, payments);
   if (state === undefined) throw new ApiError('SERVICE_UNAVAILABLE', { cause: new Error('unexpected subscription') });
   await applySubscription(services.database, payments, state, { version });
+  if (isEnded(state.status)) await applyOthers(services.database, payments, state);
+  return state.status;
 }
 
 /** Returns the update that keeps a subscription from ending; an empty one if it is not about to end. */
@@ -60,12 +65,13 @@ function toTierParams(itemId: string, price: string, isHigher: boolean): Stripe.
 /**
  * Changes the tier and keeps a subscription from ending. A higher tier is charged at once for the rest of the period, or
  * nothing changes; for a lower one the difference is credited on the next invoice.
- * @throws {ApiError} SUBSCRIPTION_NOT_FOUND, PAYMENT_FAILED, PAYMENTS_DISABLED also for a tier that is not for sale
+ * @throws {ApiError} SUBSCRIPTION_NOT_FOUND also for one that has ended at Stripe, PAYMENT_FAILED, PAYMENTS_DISABLED also for a tier that is not for sale
  */
 export async function changeTier(services: PaymentServices, request: FastifyRequest, tier: PaidTier): Promise<void> {
-  await changeSubscription(services, request, async (payments, id) => {
+  const status = await changeSubscription(services, request, async (payments, id) => {
     const price = requirePrice(payments, tier);
     const current = await payments.stripe.subscriptions.retrieve(id);
+    if (isEnded(current.status)) return current;
     const item = findTierItem(current, payments);
     if (item === undefined) throw new ApiError('SERVICE_UNAVAILABLE', { cause: new Error('unexpected subscription') });
     const present = payments.prices.findTier(item.price.id);
@@ -75,16 +81,25 @@ export async function changeTier(services: PaymentServices, request: FastifyRequ
     const params = rise === 0 ? resume : { ...resume, ...toTierParams(item.id, price, rise > 0) };
     return payments.stripe.subscriptions.update(id, params, toIdempotencyOptions(request, `change:${id}:${tier}`));
   });
+  if (isEnded(status)) throw new ApiError('SUBSCRIPTION_NOT_FOUND');
 }
 
 /**
- * Ends the subscription with the paid period, or at once; granted tokens stay.
+ * Ends every subscription the caller has with its paid period, or at once; granted tokens stay. Somebody who paid two
+ * checkouts has two.
  * @throws {ApiError} SUBSCRIPTION_NOT_FOUND
  */
 export async function endSubscription(services: PaymentServices, request: FastifyRequest, now: boolean): Promise<void> {
-  await changeSubscription(services, request, ({ stripe }, id) =>
-    now
-      ? stripe.subscriptions.cancel(id, {}, toIdempotencyOptions(request, `cancel:${id}`))
-      : stripe.subscriptions.update(id, { cancel_at_period_end: true }, toIdempotencyOptions(request, `end:${id}`)),
-  );
+  await changeSubscription(services, request, async (payments, id) => {
+    const { stripe } = payments;
+    const end = (one: string) =>
+      now
+        ? stripe.subscriptions.cancel(one, {}, toIdempotencyOptions(request, `cancel:${one}`))
+        : stripe.subscriptions.update(one, { cancel_at_period_end: true }, toIdempotencyOptions(request, `end:${one}`));
+    const ended = await end(id).catch((error: unknown) => findEnded(payments, id, error));
+    const customer = typeof ended.customer === 'string' ? ended.customer : ended.customer.id;
+    const { data } = await stripe.subscriptions.list({ customer, limit: 100 });
+    for (const other of data) if (other.id !== id && !(other.cancel_at_period_end && !now)) await end(other.id);
+    return ended;
+  });
 }

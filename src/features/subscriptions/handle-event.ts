@@ -1,6 +1,7 @@
 import type { Database } from '../../platform/database/client/database.js';
-import { applyInvoice, applySubscription, fetchInvoice, type Outcome } from './apply.js';
+import { applyInvoice, applyOthers, applySubscription, fetchInvoice, isEnded, type Outcome } from './apply.js';
 import type { Payments } from './payments.js';
+import { applyReturn, findReturnedInvoices } from './returns.js';
 import {
   parsePaidInvoice,
   parseRelatedSubscription,
@@ -18,7 +19,13 @@ const toNote = ({ id, type, created }: WebhookEvent) => ({ id, type, created });
 const applySubscriptionEvent: Handler = async (database, payments, event) => {
   const { object } = event.data;
   const known = parseSubscription(object, payments) ?? parseSubscriptionRef(object);
-  return known === undefined ? 'ignored' : applySubscription(database, payments, known, { event: toNote(event) });
+  if (known === undefined) return 'ignored';
+  const outcome = await applySubscription(database, payments, known, { event: toNote(event) });
+  const hasEnded =
+    event.type === 'customer.subscription.deleted' || ('status' in known && isEnded(String(known.status)));
+  // Also for a duplicate, as the first delivery may have failed right here.
+  if (hasEnded && outcome !== 'unknown_customer') await applyOthers(database, payments, known);
+  return outcome;
 };
 
 /** Fetches and applies the state of the subscription an event is about. */
@@ -34,15 +41,35 @@ const applyPaidInvoice: Handler = async (database, payments, event) => {
   return invoice ? (await applyInvoice(database, invoice, toNote(event))).outcome : 'ignored';
 };
 
+/** Takes tokens back, or gives them back, with the money an event is about. */
+const applyReturnedMoney: Handler = async (database, payments, event) => {
+  const [first, ...others] = await findReturnedInvoices(payments, event.data.object);
+  if (first === undefined) return 'ignored';
+  for (const invoice of others) await applyReturn(database, payments, invoice);
+  return applyReturn(database, payments, first, toNote(event));
+};
+
 const HANDLERS: Readonly<Record<string, Handler>> = {
+  'charge.refunded': applyReturnedMoney,
+  'charge.dispute.created': applyReturnedMoney,
+  'charge.dispute.updated': applyReturnedMoney,
+  'charge.dispute.closed': applyReturnedMoney,
+  'charge.dispute.funds_withdrawn': applyReturnedMoney,
+  'charge.dispute.funds_reinstated': applyReturnedMoney,
   'checkout.session.completed': refreshSubscription,
   'customer.subscription.created': applySubscriptionEvent,
   'customer.subscription.updated': applySubscriptionEvent,
   'customer.subscription.deleted': applySubscriptionEvent,
   'customer.subscription.paused': applySubscriptionEvent,
   'customer.subscription.resumed': applySubscriptionEvent,
+  'credit_note.created': applyReturnedMoney,
+  'credit_note.updated': applyReturnedMoney,
+  'credit_note.voided': applyReturnedMoney,
   'invoice.paid': applyPaidInvoice,
   'invoice.payment_failed': refreshSubscription,
+  'refund.created': applyReturnedMoney,
+  'refund.updated': applyReturnedMoney,
+  'refund.failed': applyReturnedMoney,
 };
 
 /**

@@ -30,6 +30,8 @@ export interface Payments {
   readonly livemode: boolean;
   /** Days a tier stays in force after a failed payment. */
   readonly graceDays: number;
+  /** Whether tokens of money that went back are written down once they are spent, instead of owed. */
+  readonly forgivesReturns: boolean;
   /** URL that Stripe's pages send people back to. */
   readonly returnUrl: string;
 }
@@ -62,6 +64,7 @@ export async function createPayments(config: Config['stripe']): Promise<Payments
     webhookSecret: config.webhookSecret,
     livemode: config.secretKey.includes('_live_'),
     graceDays: config.graceDays,
+    forgivesReturns: config.forgivesReturns,
     returnUrl: config.returnUrl,
   };
 }

@@ -2,6 +2,7 @@ import { Type } from '@sinclair/typebox';
 import type { Database } from '../../platform/database/client/database.js';
 import { applyInvoice, applySubscription, fetchInvoice } from './apply.js';
 import type { Payments } from './payments.js';
+import { reconcileReturns } from './returns.js';
 import { callStripe, isMissing } from './stripe-calls.js';
 import { parsePaidInvoice, parseSubscription, type SubscriptionState } from './stripe-objects.js';
 
@@ -22,6 +23,8 @@ export interface Reconciled {
   readonly invoices: number;
   /** Invoices whose events had not arrived. */
   readonly granted: number;
+  /** Invoices of which money had gone back, or come back. */
+  readonly returned: number;
 }
 
 /** Lists the subscriptions that are running according to this database, as Stripe's own list leaves out ended ones. */
@@ -66,10 +69,9 @@ async function reconcileSubscriptions(database: Database, payments: Payments): P
   return [seen.size, changed];
 }
 
-async function reconcileInvoices(database: Database, payments: Payments, days: number): Promise<[number, number]> {
+async function reconcileInvoices(database: Database, payments: Payments, since: number): Promise<[number, number]> {
   let invoices = 0;
   let granted = 0;
-  const since = Math.floor(Date.now() / 1000) - days * DAY_SECONDS;
   for await (const listed of payments.stripe.invoices.list({
     status: 'paid',
     created: { gte: since },
@@ -89,15 +91,17 @@ async function reconcileInvoices(database: Database, payments: Payments, days: n
  * Makes up for lost webhooks: compares every running subscription, and every recently paid invoice, with what is here.
  * Safe to repeat.
  *
- * @param days how far back to look for invoices
+ * @param days how far back to look for invoices, refunds, disputes and credit notes
  * @throws {ApiError} SERVICE_UNAVAILABLE
  */
 export async function reconcile(database: Database, payments: Payments, days: number): Promise<Reconciled> {
+  const since = Math.floor(Date.now() / 1000) - days * DAY_SECONDS;
   return callStripe(async () => {
     // Grants come first, as the worth of a paid period does not depend on whether the subscription is still running.
-    const [invoices, granted] = await reconcileInvoices(database, payments, days);
+    const [invoices, granted] = await reconcileInvoices(database, payments, since);
     const [subscriptions, changed] = await reconcileSubscriptions(database, payments);
-    return { subscriptions, changed, invoices, granted };
+    const returned = await reconcileReturns(database, payments, since);
+    return { subscriptions, changed, invoices, granted, returned };
   });
 }
 

@@ -31,7 +31,12 @@ export const SubscriptionSchema = Type.Object({
   usage: Type.Object({
     since: Type.String({ description: 'Start of the count: of the period, or for the free tier of the month (UTC).' }),
     monthly_tokens: Type.Integer({ description: 'Tokens a paid month adds to the balance.' }),
-    tokens_granted: Type.Integer({ description: 'Tokens the subscription has added since.' }),
+    tokens_granted: Type.Integer({
+      description: 'Tokens the subscription has added since, less those whose money went back.',
+    }),
+    tokens_owed: Type.Integer({
+      description: 'Tokens granted beyond what the money kept is worth; the next paid invoices make up for them.',
+    }),
     tokens_used: Type.Integer({ description: 'Tokens debited from the balance since.' }),
     tokens_left: Type.Integer({ description: 'Tokens left in the balance, wherever they came from.' }),
     devices: Type.Integer({ description: 'Linked devices.' }),

@@ -1,12 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
-import type Stripe from 'stripe';
 import { getUser } from '../../auth/guards/user-guard.js';
 import { sha256Hex } from '../../auth/tokens/crypto.js';
 import { parseIdempotencyKey } from '../../metering/idempotency-key.js';
-import { ApiError } from '../../platform/errors.js';
-
-type StripeError = InstanceType<typeof Stripe.errors.StripeError>;
+import { type StripeError, toRefusal } from './stripe-refusals.js';
 
 /** Tells whether an error is Stripe's, by its type, as the package is loaded only where payments are set up. */
 export function isStripeError(error: unknown): error is StripeError {
@@ -33,24 +30,15 @@ export function isMissing(error: unknown, parameter?: string): boolean {
   return parameter === undefined || error.param === parameter;
 }
 
-/** Translates an error of Stripe; of its details the log gets only those that quote neither keys nor people. */
-function toApiError(error: StripeError): ApiError {
-  const { type, code = 'no code', param = 'none', statusCode = 0, requestId = 'none' } = error;
-  const cause = new Error(`Stripe: ${type}, status ${statusCode}, ${code}, parameter ${param}, request ${requestId}`);
-  if (type === 'StripeIdempotencyError') return new ApiError('IDEMPOTENCY_MISMATCH', { cause });
-  if (type === 'StripeCardError' || statusCode === 402) return new ApiError('PAYMENT_FAILED', { cause });
-  return new ApiError('SERVICE_UNAVAILABLE', { cause });
-}
-
 /**
  * Makes requests to Stripe and translates its errors.
- * @throws {ApiError} PAYMENT_FAILED, IDEMPOTENCY_MISMATCH, and SERVICE_UNAVAILABLE for everything else: Stripe is slow,
- *   down or misconfigured; the log has the reason
+ * @throws {ApiError} SERVICE_UNAVAILABLE for what passes; PAYMENT_FAILED, IDEMPOTENCY_MISMATCH and the like for what the
+ *   person can put right, PAYMENTS_MISCONFIGURED for what only the operator can; the log has the reason
  */
 export async function callStripe<T>(makeRequests: () => Promise<T>): Promise<T> {
   try {
     return await makeRequests();
   } catch (error) {
-    throw isStripeError(error) ? toApiError(error) : error;
+    throw isStripeError(error) ? toRefusal(error) : error;
   }
 }

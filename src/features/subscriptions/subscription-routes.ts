@@ -45,7 +45,7 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<SubscriptionRoutesOpt
       schema: {
         summary: "Begin a subscription; returns the URL of Stripe's payment page",
         body: ChooseTierSchema,
-        response: { 201: CheckoutSchema, ...errors(409, 422) },
+        response: { 201: CheckoutSchema, ...errors(402, 409, 422) },
       },
     },
     async (request, reply) => {
@@ -62,7 +62,7 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<SubscriptionRoutesOpt
       schema: {
         summary: 'Change the tier of a running subscription, with proration, and keep it from ending',
         body: ChooseTierSchema,
-        response: { 200: SubscriptionSchema, ...errors(402, 404, 422) },
+        response: { 200: SubscriptionSchema, ...errors(402, 404, 409, 422) },
       },
     },
     async (request) => {
@@ -78,7 +78,7 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<SubscriptionRoutesOpt
       schema: {
         summary: 'End the subscription with the paid period, or at once',
         querystring: EndSubscriptionQuerySchema,
-        response: { 200: SubscriptionSchema, ...errors(404) },
+        response: { 200: SubscriptionSchema, ...errors(404, 409) },
       },
     },
     async (request) => {

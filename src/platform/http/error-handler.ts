@@ -59,6 +59,7 @@ export function answerError(
 ) {
   const apiError = normalizeError(error);
   if (isFault(apiError)) request.log.error({ err: apiError.cause ?? apiError }, 'request failed');
+  else if (apiError.isReported) request.log.warn({ err: apiError.cause }, 'request refused elsewhere');
   const retryAfter =
     apiError.extras['retry_after'] ?? (apiError.code === 'SERVICE_UNAVAILABLE' ? RETRY_AFTER_SECONDS : undefined);
   if (typeof retryAfter === 'number') reply.header('retry-after', retryAfter);

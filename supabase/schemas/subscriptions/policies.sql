@@ -12,5 +12,6 @@ create policy subscription_grants_read_own on public.subscription_grants
 
 -- No policy and no grant: only functions with their definer's rights reach these.
 alter table public.plans enable row level security;
+alter table private.stripe_returns enable row level security;
 alter table private.stripe_events enable row level security;
 alter table private.stripe_syncs enable row level security;

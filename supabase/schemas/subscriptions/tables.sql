@@ -27,12 +27,16 @@ create table if not exists public.subscriptions (
   version bigint not null default 0,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  tokens_owed bigint not null default 0 check (tokens_owed >= 0),
+  returned_tier text references public.plans (tier),
+  returned_until timestamptz,
   constraint subscriptions_whole check (
     stripe_subscription_id is null
     or num_nulls(stripe_customer_id, tier, current_period_start, current_period_end, started_at, state_at) = 0
   )
 );
 create index if not exists subscriptions_tier_idx on public.subscriptions (tier);
+create index if not exists subscriptions_returned_tier_idx on public.subscriptions (returned_tier);
 comment on table public.subscriptions is 'One row a person who was sent to Stripe, with the state Stripe last told. Nobody without a row pays.';
 comment on column public.subscriptions.user_id is 'The person.';
 comment on column public.subscriptions.stripe_customer_id is 'Who the person is at Stripe; null where that was deleted.';
@@ -48,6 +52,9 @@ comment on column public.subscriptions.state_at is 'Stripe''s time of this state
 comment on column public.subscriptions.version is 'Counts the changes of the row, so that what was fetched before one is not applied after it.';
 comment on column public.subscriptions.created_at is 'When the person was first sent to Stripe.';
 comment on column public.subscriptions.updated_at is 'When the row last changed.';
+comment on column public.subscriptions.tokens_owed is 'Tokens granted beyond what the money kept is worth; the next paid invoices make up for them, of whichever subscription.';
+comment on column public.subscriptions.returned_tier is 'The highest tier in force while money of the present period has gone back; null otherwise.';
+comment on column public.subscriptions.returned_until is 'Until when that holds: the end of the period.';
 
 create table if not exists public.subscription_grants (
   id uuid primary key default gen_random_uuid(),
@@ -60,7 +67,11 @@ create table if not exists public.subscription_grants (
   period_end timestamptz not null,
   net_tokens bigint not null,
   granted_tokens bigint not null check (granted_tokens >= 0),
-  created_at timestamptz not null default now()
+  created_at timestamptz not null default now(),
+  short_tokens bigint not null default 0 check (short_tokens >= 0),
+  returned_tokens bigint not null default 0 check (returned_tokens >= 0),
+  taken_tokens bigint not null default 0,
+  forgiven_tokens bigint not null default 0 check (forgiven_tokens >= 0)
 );
 create unique index if not exists subscription_grants_period_idx
   on public.subscription_grants (stripe_subscription_id, period_start) where renewal;
@@ -68,7 +79,7 @@ create index if not exists subscription_grants_user_idx on public.subscription_g
 create index if not exists subscription_grants_subscription_idx
   on public.subscription_grants (stripe_subscription_id, period_end);
 create index if not exists subscription_grants_tier_idx on public.subscription_grants (tier);
-comment on table public.subscription_grants is 'One row a paid invoice, append-only: each is counted once, and each period once.';
+comment on table public.subscription_grants is 'One row a paid invoice: each is counted once, and each period once. What changes is only what of its money has gone back.';
 comment on column public.subscription_grants.id is 'The row''s id.';
 comment on column public.subscription_grants.user_id is 'Who paid.';
 comment on column public.subscription_grants.stripe_invoice_id is 'The invoice.';
@@ -80,6 +91,29 @@ comment on column public.subscription_grants.period_end is 'Its end.';
 comment on column public.subscription_grants.net_tokens is 'Tokens of what was charged less those of what was credited; may be negative.';
 comment on column public.subscription_grants.granted_tokens is 'Tokens it added to the balance: never less than none. What was credited beyond that lowers the next.';
 comment on column public.subscription_grants.created_at is 'When it was written.';
+comment on column public.subscription_grants.short_tokens is 'Tokens it should have added and the balance could not hold.';
+comment on column public.subscription_grants.returned_tokens is 'Of net_tokens those whose money has gone back: refunded, credited or disputed.';
+comment on column public.subscription_grants.taken_tokens is 'Tokens taken from the balance for it; negative where more came back after later invoices had made up for what was spent.';
+comment on column public.subscription_grants.forgiven_tokens is 'Tokens of returned money that were spent, and are not made up for.';
+
+create table if not exists private.stripe_returns (
+  stripe_invoice_id text primary key check (length(stripe_invoice_id) between 1 and 255),
+  user_id uuid not null references public.users (id) on delete cascade,
+  returned bigint not null check (returned >= 0),
+  total bigint not null,
+  forgives boolean not null,
+  version bigint not null default 1,
+  updated_at timestamptz not null default now()
+);
+create index if not exists stripe_returns_user_idx on private.stripe_returns (user_id);
+comment on table private.stripe_returns is 'What of an invoice''s money has gone back, as Stripe last told; also before the invoice itself is known here.';
+comment on column private.stripe_returns.stripe_invoice_id is 'The invoice.';
+comment on column private.stripe_returns.user_id is 'Who paid it.';
+comment on column private.stripe_returns.returned is 'Money refunded, credited or disputed, in the smallest unit of the currency.';
+comment on column private.stripe_returns.total is 'Money the invoice was about, likewise; what paid for it may have been credit.';
+comment on column private.stripe_returns.forgives is 'Whether what was spent of it is written down instead of owed.';
+comment on column private.stripe_returns.version is 'Counts the changes, so that what was fetched before one is not applied after it.';
+comment on column private.stripe_returns.updated_at is 'When it last changed.';
 
 create table if not exists private.stripe_events (
   id text primary key check (length(id) between 1 and 255),

@@ -145,8 +145,13 @@ t.test('without a verified primary address nobody is logged in', async (t) => {
 t.test('a code GitHub refuses logs nobody in; a secret it refuses is our own fault', async (t) => {
   refusal = { error: 'bad_verification_code', error_description: 'The code passed is incorrect or expired.' };
   t.equal((await signIn(server, {}, 'github')).statusCode, 401);
-  refusal = { error: 'incorrect_client_credentials' };
-  t.equal((await signIn(server, {}, 'github')).statusCode, 503);
+  for (const error of ['incorrect_client_credentials', 'redirect_uri_mismatch', 'unauthorized_client']) {
+    refusal = { error };
+    const response = await signIn(server, {}, 'github');
+    t.equal(response.statusCode, 500, error);
+    t.match(response.json(), { code: 'SIGN_IN_MISCONFIGURED' });
+    t.equal(response.headers['retry-after'], undefined);
+  }
 });
 
 t.test('a code that was granted to another sign-in does not fit this one', async (t) => {

@@ -89,6 +89,10 @@ t.test('a sign-in leaves none of its secrets in the log', async (t) => {
 });
 
 t.test('nor does one that fails at Google', async (t) => {
+  const wrongSecret = (answer: TokenAnswer) => {
+    answer.statusCode = 400;
+    answer.body = { error: 'invalid_client', error_description: `no client has the secret ${SECRET}` };
+  };
   const spoilt: readonly ((answer: TokenAnswer) => void)[] = [
     ({ body }) => {
       body['id_token'] = `${body['id_token']}x`;
@@ -99,17 +103,16 @@ t.test('nor does one that fails at Google', async (t) => {
     (answer) => {
       answer.statusCode = 500;
     },
-    (answer) => {
-      answer.statusCode = 400;
-      answer.body = { error: 'invalid_client', error_description: `no client has the secret ${SECRET}` };
-    },
+    wrongSecret,
   ];
   for (const spoil of spoilt) {
     google.oauth.service.once('beforeResponse', spoil);
     const response = await signIn({});
-    t.equal(response.statusCode, 503);
+    const isOurs = spoil === wrongSecret;
+    t.equal(response.statusCode, isOurs ? 500 : 503);
     google.oauth.service.once('beforeResponse', spoil);
-    t.equal(readRedirect(await signIn(client)).get('error'), 'temporarily_unavailable');
+    const told = isOurs ? 'server_error' : 'temporarily_unavailable';
+    t.equal(readRedirect(await signIn(client)).get('error'), told);
     assertNothingLeaked(t, [response.payload]);
   }
   t.ok(

@@ -199,6 +199,7 @@ t.test('the usage beside a subscription counts from the very start of its period
     since: new Date(periodStart * 1000).toISOString().replace('.000Z', '+00:00'),
     monthly_tokens: 5_000_000,
     tokens_granted: 5_000_000,
+    tokens_owed: 0,
     tokens_used: 234,
     tokens_left: 6_000_000 - 1_234,
     devices: 0,

@@ -13,6 +13,7 @@ import {
   type SubscriptionFacts,
   subscriptionObject,
 } from '../../helpers/fakes/stripe-objects.js';
+import { refundObject } from '../../helpers/fakes/stripe-returns.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { readChecksums } from '../../helpers/http/bad-input.js';
 import { runScript } from '../../helpers/http/run-script.js';
@@ -58,7 +59,10 @@ t.test('reconciling makes up for lost webhooks, and repeating it changes nothing
   const strangers = createInvoice(stranger);
   stripe.invoices.set(strangers.id, strangers);
 
-  t.match(await sync(), /^4 subscriptions, 3 of them changed; 2 paid invoices, 1 of them granted now\n$/);
+  t.match(
+    await sync(),
+    /^4 subscriptions, 3 of them changed; 2 paid invoices, 1 of them granted now; 0 whose money went or came back\n$/,
+  );
   t.match(await readSubscription(unheard.user), {
     tier: 'pro',
     status: 'active',
@@ -68,8 +72,22 @@ t.test('reconciling makes up for lost webhooks, and repeating it changes nothing
   t.match(await readSubscription(ended.user), { tier: 'free', status: 'canceled' });
 
   const before = await readChecksums(database);
-  t.match(await sync('--days', '400'), /, 0 of them changed; 2 paid invoices, 0 of them granted now\n$/);
+  t.match(
+    await sync('--days', '400'),
+    /, 0 of them changed; 2 paid invoices, 0 of them granted now; 0 whose money went or came back\n$/,
+  );
   t.strictSame(await readChecksums(database), before);
+  await server.verifyLedger(t);
+});
+
+t.test('reconciling takes back what was refunded unheard', async (t) => {
+  const { user, invoice } = await subscribeUnheard();
+  const refund = refundObject(invoice, invoice.amount_paid);
+  stripe.refunds.set(refund.id, refund);
+  t.match(await sync(), /; 1 whose money went or came back\n$/);
+  t.match(await readSubscription(user), { tier: 'free', status: 'active', usage: { tokens_left: 1_000_000 } });
+  t.match(await sync(), /; 0 whose money went or came back\n$/);
+  stripe.refunds.clear();
   await server.verifyLedger(t);
 });
 

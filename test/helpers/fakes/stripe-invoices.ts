@@ -88,6 +88,8 @@ export function invoiceObject(facts: {
     },
     period_end: nowSeconds() - DAY,
     period_start: nowSeconds() - DAY,
+    post_payment_credit_notes_amount: 0,
+    pre_payment_credit_notes_amount: 0,
     status,
     subtotal: total,
     total,

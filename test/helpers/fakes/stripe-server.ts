@@ -9,6 +9,13 @@ import {
   stripeId,
   subscriptionObject,
 } from './stripe-objects.js';
+import {
+  type CreditNoteObject,
+  type DisputeObject,
+  invoicePaymentObject,
+  paymentOf,
+  type RefundObject,
+} from './stripe-returns.js';
 
 export const SECRET_KEY = 'sk_test_stand-in';
 export const WEBHOOK_SECRET = 'whsec_stand-in';
@@ -34,6 +41,9 @@ export interface StripeServer {
   readonly customers: Map<string, { readonly id: string; readonly email: string }>;
   readonly subscriptions: Map<string, SubscriptionObject>;
   readonly invoices: Map<string, InvoiceObject>;
+  readonly refunds: Map<string, RefundObject>;
+  readonly disputes: Map<string, DisputeObject>;
+  readonly creditNotes: Map<string, CreditNoteObject>;
   /** Answers every request from now on with a status, or lets it `hang`; undefined answers properly again. */
   setTrouble: (trouble: number | 'hang' | undefined) => void;
   /** Sets the answer to the next request for a method and a path. */
@@ -63,6 +73,15 @@ function toPage(
     form['starting_after'] === undefined ? 0 : data.findIndex(({ id }) => id === form['starting_after']) + 1;
   const page = data.slice(start, start + Number(form['limit'] ?? 10));
   return [200, { object: 'list', data: page, has_more: start + page.length < data.length, url: path }];
+}
+
+/** Lists the objects that have what a form asks for, where it asks. */
+function listOf<K extends string, T extends Readonly<Record<K, string>>>(
+  objects: ReadonlyMap<string, T>,
+  key: K,
+  form: Readonly<Record<string, string>>,
+): T[] {
+  return [...objects.values()].filter((one) => form[key] === undefined || one[key] === form[key]);
 }
 
 /** Starts the fake; it stops with the test. */
@@ -143,6 +162,20 @@ export async function openStripe(t: Test): Promise<StripeServer> {
         if (invoice === undefined) return missing('id');
         return action === 'lines' ? toPage(path, invoice.lines.data, form) : [200, invoice];
       }
+      case 'GET invoice_payments': {
+        const paid = [...stripe.invoices.values()].filter(
+          (invoice) =>
+            invoice.amount_paid > 0 &&
+            (invoice.id === form['invoice'] || paymentOf(invoice) === form['payment[payment_intent]']),
+        );
+        return toPage(path, paid.map(invoicePaymentObject), form);
+      }
+      case 'GET refunds':
+        return toPage(path, listOf(stripe.refunds, 'payment_intent', form), form);
+      case 'GET disputes':
+        return toPage(path, listOf(stripe.disputes, 'payment_intent', form), form);
+      case 'GET credit_notes':
+        return toPage(path, listOf(stripe.creditNotes, 'invoice', form), form);
       default:
         return refusal(404, { message: `Unrecognized request URL (${method}: ${path})` });
     }
@@ -202,6 +235,9 @@ export async function openStripe(t: Test): Promise<StripeServer> {
     customers: new Map(),
     subscriptions: new Map(),
     invoices: new Map(),
+    refunds: new Map(),
+    disputes: new Map(),
+    creditNotes: new Map(),
     setTrouble: (next) => {
       trouble = next;
     },

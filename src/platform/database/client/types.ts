@@ -43,6 +43,15 @@ export type Database = {
         Args: { p_event?: Json; p_invoice: Json }
         Returns: Json
       }
+      apply_return: {
+        Args: {
+          p_event?: Json
+          p_forgives: boolean
+          p_return: Json
+          p_version: number
+        }
+        Returns: Json
+      }
       apply_subscription: {
         Args: { p_event?: Json; p_state: Json; p_version?: number }
         Returns: Json
@@ -330,6 +339,7 @@ export type Database = {
       get_budget: { Args: { p_actor: Json; p_kind: string }; Returns: Json }
       get_plan: { Args: { p_tier: string }; Returns: Json }
       get_profile: { Args: { p_caller: Json }; Returns: Json }
+      get_return_version: { Args: { p_invoice_id: string }; Returns: number }
       get_stripe_account: { Args: { p_caller: Json }; Returns: Json }
       has_admin: { Args: Record<PropertyKey, never>; Returns: boolean }
       issue_oauth_code: {

@@ -120,6 +120,23 @@ begin
       ) c on c.reference = 'generation:' || g.id
      where r.closed_at is null or r.closed_at >= (select min(lower_bound) from private.usage_partitions())
   ),
+  -- What was granted is what the money that was kept is worth, but for what is owed or was written down.
+  paid as (
+    select user_id as subject_id,
+           array[coalesce(g.granted, 0), coalesce(e.total, 0)]::numeric[] as stated,
+           array[coalesce(g.worth, 0) + coalesce(s.tokens_owed, 0), coalesce(g.granted, 0) - coalesce(g.short, 0)]::numeric[] as proven
+      from (
+        select g.user_id, sum(g.granted_tokens + g.short_tokens - g.taken_tokens) as granted, sum(g.short_tokens) as short,
+               sum(g.net_tokens - g.returned_tokens + g.forgiven_tokens) as worth
+          from public.subscription_grants g group by g.user_id
+      ) g
+      full join public.subscriptions s using (user_id)
+      full join (
+        select subject_id as user_id, sum(amount) as total
+          from public.ledger_entries where kind = 'subscription' group by subject_id
+      ) e using (user_id)
+     where exists (select from public.users u where u.id = user_id)
+  ),
   findings as (
     select 'allocated = sum of ledger entries' as title, subject_id::text as subject, to_jsonb(stated) as stated, to_jsonb(proven) as proven from allocations
     union all
@@ -140,6 +157,8 @@ begin
     select 'debt only where nothing is left', subject_id::text, to_jsonb(stated), to_jsonb(proven) from owed
     union all
     select 'generations = their events and corrections', subject_id::text, to_jsonb(stated), to_jsonb(proven) from generated
+    union all
+    select 'tokens granted for payments = worth of the money kept', subject_id::text, to_jsonb(stated), to_jsonb(proven) from paid
   ),
   titles(position, title) as (
     values
@@ -152,7 +171,8 @@ begin
       (7, 'pools = sums of allocations'),
       (8, 'tracker counters = sums of tracker rollups'),
       (9, 'debt only where nothing is left'),
-      (10, 'generations = their events and corrections')
+      (10, 'generations = their events and corrections'),
+      (11, 'tokens granted for payments = worth of the money kept')
   )
   select t.title,
          count(*) filter (where f.stated is distinct from f.proven and f.title is not null) = 0,
@@ -169,4 +189,4 @@ end
 $$;
 grant execute on function public.verify_ledger() to service_role;
 comment on function public.verify_ledger() is
-  'Recomputes every balance, hold, rollup, counter and generation from the rows behind it. One row per check; ok is false where discrepancies lists differences.';
+  'Recomputes every balance, hold, rollup, counter, generation and paid grant from the rows behind it. One row per check; ok is false where discrepancies lists differences.';

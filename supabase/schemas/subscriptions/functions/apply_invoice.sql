@@ -11,6 +11,7 @@ declare
   v_invoice_id text := p_invoice ->> 'invoice_id';
   v_main record;
   v_owed bigint;
+  v_due bigint;
   v_granted bigint;
 begin
   if v_user_id is null then
@@ -49,19 +50,25 @@ begin
     return jsonb_build_object('outcome', 'kept');
   end if;
 
-  -- What earlier invoices credited beyond what they charged is still to be made up for.
-  select least(0, sum(g.net_tokens - g.granted_tokens))::bigint into v_owed
-    from public.subscription_grants g where g.stripe_subscription_id = v_subscription_id;
+  -- What earlier invoices credited beyond what they charged is still to be made up for. Stripe's credit is the customer's,
+  -- not a subscription's, and so is this.
+  select s.tokens_owed into strict v_owed from public.subscriptions s where s.user_id = v_user_id;
+  v_due := greatest(v_main.net - v_owed, 0);
   v_granted := private.grant_subscription(
-    v_user_id, v_main.net + coalesce(v_owed, 0),
+    v_user_id, v_due,
     case when v_main.renewal then v_subscription_id || to_char(v_main.starts at time zone 'UTC', ' YYYY-MM-DD"T"HH24:MI:SS"Z"') else v_invoice_id end
   );
   insert into public.subscription_grants (
-    user_id, stripe_invoice_id, stripe_subscription_id, tier, renewal, period_start, period_end, net_tokens, granted_tokens
+    user_id, stripe_invoice_id, stripe_subscription_id, tier, renewal, period_start, period_end, net_tokens, granted_tokens,
+    short_tokens
   )
   values (
-    v_user_id, v_invoice_id, v_subscription_id, v_main.tier, v_main.renewal, v_main.starts, v_main.ends, v_main.net, v_granted
+    v_user_id, v_invoice_id, v_subscription_id, v_main.tier, v_main.renewal, v_main.starts, v_main.ends, v_main.net, v_granted,
+    v_due - v_granted
   );
+  update public.subscriptions s set tokens_owed = greatest(v_owed - v_main.net, 0) where s.user_id = v_user_id;
+  -- Its money may have gone back before this was heard of.
+  perform private.settle_return(v_user_id, v_invoice_id);
   return jsonb_build_object('outcome', 'applied', 'granted', v_granted);
 end
 $$;

@@ -22,9 +22,10 @@ begin
     'usage', public.get_plan(v_tier) - 'tier' || jsonb_build_object(
       'since', v_since,
       'tokens_granted', (
-        select coalesce(sum(g.granted_tokens), 0) from public.subscription_grants g
+        select coalesce(sum(g.granted_tokens - g.taken_tokens), 0) from public.subscription_grants g
          where g.user_id = v_user_id and g.period_start >= v_since
       ),
+      'tokens_owed', coalesce(v_row.tokens_owed, 0),
       'tokens_used', public.my_tokens_used(v_since),
       'tokens_left', (
         select coalesce(sum(b.allocated - b.used - b.reserved), 0) from public.balances b where b.subject_id = v_user_id
