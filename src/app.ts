@@ -22,7 +22,7 @@ import type { Backend } from './platform/database/backend.js';
 import { createReadiness, type Readiness } from './platform/health/readiness.js';
 import { healthRoutes } from './platform/health/routes.js';
 import allowedMethods from './platform/http/allowed-methods.js';
-import { markAsApi, rejectApiPrefix, stripApiPrefix } from './platform/http/api-prefix.js';
+import { markAsApi, rejectApiPrefix, toRoutedUrl } from './platform/http/api-prefix.js';
 import { corsOptions } from './platform/http/cors.js';
 import errorHandler, { answerError, answerMalformed } from './platform/http/error-handler.js';
 import jsonBody from './platform/http/json-body.js';
@@ -46,7 +46,7 @@ function createServer(config: Config['http'], logger: FastifyBaseLogger): Fastif
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: (request) => toRequestId(request.headers['x-request-id']),
-    rewriteUrl: (request) => stripApiPrefix(request.url ?? '/'),
+    rewriteUrl: (request) => toRoutedUrl(request.url ?? '/'),
     trustProxy: parseTrustedProxies(config.trustProxy),
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: 30_000,
