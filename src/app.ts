@@ -25,6 +25,7 @@ import allowedMethods from './platform/http/allowed-methods.js';
 import { markAsApi, rejectApiPrefix, toRoutedUrl } from './platform/http/api-prefix.js';
 import { corsOptions } from './platform/http/cors.js';
 import errorHandler, { answerError, answerMalformed } from './platform/http/error-handler.js';
+import { forgiveBodies } from './platform/http/forgiving-bodies.js';
 import jsonBody from './platform/http/json-body.js';
 import requestForm from './platform/http/request-form.js';
 import securityHeaders from './platform/http/security-headers.js';
@@ -33,6 +34,7 @@ import { validatorCompiler } from './platform/http/validation.js';
 import logging, { toRequestId } from './platform/logging.js';
 import mail from './platform/mail/outbox.js';
 import openapi from './platform/openapi.js';
+import { PUBLISHED_ROUTES } from './published-routes.js';
 import { pageRoutes } from './web/plugin.js';
 
 const BODY_LIMIT_BYTES = 64 * 1024;
@@ -104,6 +106,7 @@ export async function buildApp(
 
   await app.register(async (api) => {
     markAsApi(api);
+    forgiveBodies(api, PUBLISHED_ROUTES);
     await api.register(auth, { database, config, secret, googleAccessTokens });
     await api.register(users, {
       database,
