@@ -22,9 +22,10 @@ import type { Backend } from './platform/database/backend.js';
 import { createReadiness, type Readiness } from './platform/health/readiness.js';
 import { healthRoutes } from './platform/health/routes.js';
 import allowedMethods from './platform/http/allowed-methods.js';
-import { markAsApi, rejectApiPrefix, stripApiPrefix } from './platform/http/api-prefix.js';
+import { markAsApi, rejectApiPrefix, toRoutedUrl } from './platform/http/api-prefix.js';
 import { corsOptions } from './platform/http/cors.js';
 import errorHandler, { answerError, answerMalformed } from './platform/http/error-handler.js';
+import { forgiveBodies } from './platform/http/forgiving-bodies.js';
 import jsonBody from './platform/http/json-body.js';
 import requestForm from './platform/http/request-form.js';
 import securityHeaders from './platform/http/security-headers.js';
@@ -34,6 +35,7 @@ import { validatorCompiler } from './platform/http/validation.js';
 import logging, { toRequestId } from './platform/logging.js';
 import mail from './platform/mail/outbox.js';
 import openapi from './platform/openapi.js';
+import { PUBLISHED_ROUTES } from './published-routes.js';
 import { pageRoutes } from './web/plugin.js';
 
 const BODY_LIMIT_BYTES = 64 * 1024;
@@ -47,7 +49,7 @@ function createServer(config: Config['http'], logger: FastifyBaseLogger): Fastif
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: (request) => toRequestId(request.headers['x-request-id']),
-    rewriteUrl: (request) => stripApiPrefix(request.url ?? '/'),
+    rewriteUrl: (request) => toRoutedUrl(request.url ?? '/'),
     trustProxy: parseTrustedProxies(config.trustProxy),
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: 30_000,
@@ -107,6 +109,7 @@ export async function buildApp(
 
   await app.register(async (api) => {
     markAsApi(api);
+    forgiveBodies(api, PUBLISHED_ROUTES);
     await api.register(auth, { database, config, secret, googleAccessTokens });
     await api.register(users, {
       database,

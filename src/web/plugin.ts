@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import { toSystemCode } from '../config/startup-error.js';
+import { redirectToTidyUrl } from '../platform/http/api-prefix.js';
 import { PROJECT_ROOT } from '../platform/project-root.js';
 
 /** Every page: a folder of `src/web`, served at the path of its name; `account` is what those about accounts share. */
@@ -58,6 +59,7 @@ export const pageRoutes: FastifyPluginAsync<{ folder?: string }> = async (
   app,
   { folder = join(PROJECT_ROOT, 'dist/src/web') },
 ) => {
+  app.addHook('onRequest', redirectToTidyUrl);
   for (const page of PAGES) {
     try {
       await servePage(app, folder, page);

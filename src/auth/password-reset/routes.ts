@@ -1,5 +1,6 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import type { Database } from '../../platform/database/client/database.js';
+import { ApiError } from '../../platform/errors.js';
 import { MessageSchema } from '../../platform/http/message-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { requireOutbox } from '../../platform/mail/outbox.js';
@@ -76,10 +77,11 @@ export const passwordResetRoutes: FastifyPluginAsyncTypebox<PasswordResetOptions
       },
     },
     async (request) => {
-      const { token, new_password, revoke_api_keys: p_revoke_keys } = request.body;
+      const { token, password, new_password: chosen = password, revoke_api_keys: p_revoke_keys } = request.body;
+      if (chosen === undefined) throw new ApiError('VALIDATION_FAILED', { sentence: 'Enter the new password' });
       const p_token_hash = sha256Hex(token);
       const found = await database.call('find_password_reset', { p_token_hash }, FoundResetSchema);
-      const p_password_hash = await getPasswords(app).hashNew(new_password, [found.email ?? ''], toNetwork(request));
+      const p_password_hash = await getPasswords(app).hashNew(chosen, [found.email ?? ''], toNetwork(request));
       const reset = { p_token_hash, p_password_hash, p_default_tokens: signUp.defaultTokens, p_revoke_keys };
       const { email, api_keys } = await database.call('reset_password', reset, ResetSchema);
       notices.post(email, 'new_password');

@@ -39,7 +39,15 @@ export const ReauthenticateSchema = Type.Object(
 export const RequestProofSchema = Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })]);
 
 export const LogoutSchema = Type.Object(
-  { all: Type.Optional(Type.Boolean({ description: 'Every session of the account, not only this one.' })) },
+  {
+    all: Type.Optional(Type.Boolean({ description: 'Every session of the account, not only this one.' })),
+    refresh_token: Type.Optional(
+      Type.String({
+        maxLength: 500,
+        description: "Taken as other servers want it; the bearer's session ends with it.",
+      }),
+    ),
+  },
   { additionalProperties: false },
 );
 

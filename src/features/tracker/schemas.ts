@@ -19,15 +19,20 @@ export const SignedUpSchema = Type.Object({
   }),
 });
 
+/** One of the two counters is enough; numbers may be text, see `readCounts`. */
 export const TrackUsageSchema = Type.Object(
   {
-    usage: Type.Integer({ minimum: 0, maximum: 1_000_000, description: 'Prompts to add.', examples: [1] }),
-    tokenCount: Type.Integer({
-      minimum: 0,
-      maximum: 1_000_000_000_000,
-      description: 'Language-model tokens to add.',
-      examples: [1],
-    }),
+    usage: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: 1_000_000, description: 'Prompts to add; none without it.', examples: [1] }),
+    ),
+    tokenCount: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 1_000_000_000_000,
+        description: 'Language-model tokens to add; none without it.',
+        examples: [1],
+      }),
+    ),
     event_id: Type.Optional(
       Type.String({
         minLength: 1,

@@ -1,6 +1,7 @@
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { Caller } from '../../platform/database/client/caller.js';
 import { ApiError } from '../../platform/errors.js';
+import { readEvent } from './reading.js';
 import {
   type RecordedBatch,
   type RecordedUsage,
@@ -47,10 +48,11 @@ export async function recordBatch(
   caller: Caller,
   sent: readonly unknown[],
 ): Promise<RecordedBatch> {
-  const valid: UsageEvent[] = sent.filter((event) => events.Check(event));
+  const read = sent.map((event) => readEvent(event, { keepsMismatch: false }));
+  const valid: UsageEvent[] = read.filter((event) => events.Check(event));
   const outcomes = valid.length > 0 ? await recorder.recordAll(caller, valid) : [];
   let next = 0;
-  const results = sent.map((event) => (events.Check(event) ? toVerdict(outcomes[next++]) : toShapeRefusal(event)));
+  const results = read.map((event) => (events.Check(event) ? toVerdict(outcomes[next++]) : toShapeRefusal(event)));
   const kept = results.filter((verdict) => verdict.recorded);
   const duplicates = kept.filter((verdict) => verdict.duplicate).length;
   return { recorded: kept.length - duplicates, duplicates, refused: results.length - kept.length, results };

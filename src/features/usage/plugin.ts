@@ -11,7 +11,7 @@ import { createUsageRecorder } from './usage-recorder.js';
 export interface UsageOptions {
   readonly database: Database;
   readonly callerDatabase: CallerDatabase;
-  /** How many full months of events are kept: older ones are refused. */
+  /** How many full months of events are kept: older ones count in summaries only. */
   readonly retentionMonths: number;
 }
 

@@ -7,6 +7,7 @@ import { ApiError } from '../../platform/errors.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { recordBatch } from './batch.js';
+import { readBody } from './reading.js';
 import {
   DeletedUsageSchema,
   RecordedBatchSchema,
@@ -28,6 +29,11 @@ function rejectBatchKey(request: FastifyRequest): void {
   });
 }
 
+/** Has a body judged as it is meant. */
+async function readSentBody(request: FastifyRequest): Promise<void> {
+  request.body = readBody(request.body);
+}
+
 interface RecordingOptions {
   readonly database: Database;
   readonly recorder: UsageRecorder;
@@ -41,6 +47,7 @@ export const recordingRoutes: FastifyPluginAsyncTypebox<RecordingOptions> = asyn
     '/usage',
     {
       bodyLimit: BODY_LIMIT_BYTES,
+      preValidation: readSentBody,
       schema: {
         summary: 'Record an observed use, or up to 1,000 as {events}; one sent twice is kept once',
         body: Type.Union([UsageEventSchema, UsageBatchSchema]),

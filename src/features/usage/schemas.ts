@@ -3,47 +3,53 @@ import { type Static, Type } from '@sinclair/typebox';
 const MAX_TOKENS = 1_000_000_000_000;
 const Tokens = (description: string) => Type.Integer({ minimum: 0, maximum: MAX_TOKENS, description });
 
-/** An event as contract 1's extension sends it. */
-export const UsageEventSchema = Type.Object(
-  {
-    provider: Type.String({
-      pattern: '^[a-z0-9][a-z0-9._-]{0,49}$',
-      description: 'chatgpt, claude, gemini, or another name in lower case.',
-      examples: ['chatgpt'],
-    }),
-    model: Type.String({ minLength: 1, maxLength: 200, pattern: '\\S', examples: ['estimated'] }),
-    inputTokens: Tokens('Tokens sent.'),
-    outputTokens: Tokens('Tokens received.'),
-    totalTokens: Type.Optional(
-      Type.Integer({ minimum: 0, maximum: 2 * MAX_TOKENS, description: 'The sum of both, if given.' }),
-    ),
-    timestamp: Type.Integer({
-      minimum: 0,
-      maximum: 253_402_300_799_999,
-      description: 'When it happened, in milliseconds since 1970; at most five minutes from now.',
-      examples: [1_730_000_000_000],
-    }),
-    url: Type.Optional(
-      Type.String({ maxLength: 2_048, description: 'The page; kept without query, fragment and credentials.' }),
-    ),
-    event_id: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 255, description: 'Idempotency key; without one the content decides.' }),
-    ),
-  },
-  { additionalProperties: false },
-);
+/** An event as contract 1's extension sends it, once `readEvent` has read it: what it has besides is ignored. */
+export const UsageEventSchema = Type.Object({
+  provider: Type.String({
+    pattern: '^[a-z0-9][a-z0-9._-]{0,49}$',
+    description: 'chatgpt, claude, gemini, or another name in lower case.',
+    examples: ['chatgpt'],
+  }),
+  model: Type.String({
+    minLength: 1,
+    maxLength: 200,
+    pattern: '\\S',
+    examples: ['estimated'],
+    description: 'unknown without one.',
+  }),
+  inputTokens: Tokens('Tokens sent.'),
+  outputTokens: Tokens('Tokens received.'),
+  totalTokens: Type.Optional(
+    Type.Integer({ minimum: 0, maximum: 2 * MAX_TOKENS, description: 'The sum of both, if given.' }),
+  ),
+  timestamp: Type.Integer({
+    minimum: 0,
+    maximum: 253_402_300_799_999,
+    description: 'When it happened, in milliseconds since 1970; up to a day ahead counts as now.',
+    examples: [1_730_000_000_000],
+  }),
+  url: Type.Optional(
+    Type.String({ maxLength: 2_048, description: 'The page; kept without query, fragment and credentials.' }),
+  ),
+  event_id: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 255, description: 'Idempotency key; without one the content decides.' }),
+  ),
+});
 export type UsageEvent = Static<typeof UsageEventSchema>;
 
 /** Events collected while offline; each is judged by itself. */
-export const UsageBatchSchema = Type.Object(
-  { events: Type.Array(Type.Unknown(), { minItems: 1, maxItems: 1_000 }) },
-  { additionalProperties: false },
-);
+export const UsageBatchSchema = Type.Object({ events: Type.Array(Type.Unknown(), { minItems: 1, maxItems: 1_000 }) });
 
 export const RecordedUsageSchema = Type.Object({
   id: Type.String({ format: 'uuid', description: 'Id of the usage event.' }),
   recorded: Type.Literal(true),
   duplicate: Type.Boolean({ description: 'Whether it had been recorded before.' }),
+  adjusted: Type.Optional(
+    Type.Array(Type.Literal('timestamp'), { description: 'What was set right: the time of a clock that is ahead.' }),
+  ),
+  summary_only: Type.Optional(
+    Type.Boolean({ description: 'Whether it is too old to be listed, and only counts in summaries.' }),
+  ),
 });
 export type RecordedUsage = Static<typeof RecordedUsageSchema>;
 

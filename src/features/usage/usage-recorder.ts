@@ -34,7 +34,7 @@ function toItem(caller: Caller, event: UsageEvent, key: string | undefined): Ite
 
 /**
  * Creates the recorder over a database.
- * @param retentionMonths how many full months are kept: older events are refused
+ * @param retentionMonths how many full months are kept: older events count in summaries only
  */
 export function createUsageRecorder(database: Database, retentionMonths: number): UsageRecorder {
   const send = (items: readonly Item[]) => {

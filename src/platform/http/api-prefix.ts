@@ -1,4 +1,4 @@
-import type { FastifyInstance, RouteOptions } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import { ApiError } from '../errors.js';
 
 /** The prefix under which the API can be called besides the root, so that a client's base URL may end in it or not. */
@@ -11,16 +11,41 @@ declare module 'fastify' {
   }
 }
 
-/** Returns whether a URL is below the API's prefix. */
-export function hasApiPrefix(url: string): boolean {
-  return url.startsWith(API_PREFIX) && ['', '/', '?'].includes(url.charAt(API_PREFIX.length));
+/** The page at `/docs` has an address of its own with a slash at the end: what it loads is named relative to that. */
+const DOCUMENTATION = '/docs/';
+
+/**
+ * Returns a URL with single slashes only and none at the end of its path, as a base URL that somebody typed may end in
+ * one or more. What stands behind the question mark stays.
+ */
+function tidySlashes(url: string): string {
+  const [path = ''] = url.split('?', 1);
+  const single = path.replace(/\/{2,}/g, '/');
+  const tidy = single === DOCUMENTATION ? single : single.replace(/(.)\/$/, '$1');
+  return `${tidy}${url.slice(path.length)}`;
 }
 
-/** Strips the API's prefix from a request's URL, so that every route is registered once and answers at both. */
-export function stripApiPrefix(url: string): string {
-  if (!hasApiPrefix(url)) return url;
-  const rest = url.slice(API_PREFIX.length);
+/** Returns whether a URL is below the API's prefix. */
+export function hasApiPrefix(url: string): boolean {
+  const tidy = tidySlashes(url);
+  return tidy.startsWith(API_PREFIX) && ['', '/', '?'].includes(tidy.charAt(API_PREFIX.length));
+}
+
+/**
+ * Returns a request's URL as the routes have it: without the API's prefix, so that every route is registered once and
+ * answers at both, and without slashes that say nothing.
+ */
+export function toRoutedUrl(url: string): string {
+  const tidy = tidySlashes(url);
+  if (!hasApiPrefix(tidy)) return tidy;
+  const rest = tidy.slice(API_PREFIX.length);
   return rest.startsWith('/') ? rest : `/${rest}`;
+}
+
+/** Sends a browser on to a page's own address, as what the page loads is named relative to it. */
+export async function redirectToTidyUrl({ originalUrl }: FastifyRequest, reply: FastifyReply): Promise<void> {
+  const tidy = tidySlashes(originalUrl);
+  if (tidy !== originalUrl) return reply.redirect(tidy, 308);
 }
 
 /** Marks the routes of a scope as the API's, which the OpenAPI document and the log show below the prefix. */

@@ -25,6 +25,7 @@ const ENDPOINTS: readonly Endpoint[] = [
     guarded: false,
     body: { email: user.email },
     fields: { email: 'text' },
+    ignoresUnknown: true,
   },
   {
     method: 'POST',
@@ -32,7 +33,8 @@ const ENDPOINTS: readonly Endpoint[] = [
     documented: '/api/auth/reset-password',
     guarded: false,
     body: { token, new_password: NEW_PASSWORD },
-    fields: { token: 'text', new_password: 'text' },
+    fields: { token: 'text', new_password: 'text', password: 'nullable text' },
+    ignoresUnknown: true,
   },
 ];
 

@@ -39,6 +39,15 @@ t.test('the mailed token sets a new password, once, and ends every session', asy
   t.equal(await logInStatus(user.email, NEW_PASSWORD), 200, 'the second use changed nothing');
 });
 
+t.test('the new password may be called password, as in other APIs', async (t) => {
+  const user = await registerUser(server);
+  const reset = async (payload: object) => app.inject({ method: 'POST', url: '/api/auth/reset-password', payload });
+  const token = await tokenFor(user);
+  t.match((await reset({ token })).json(), { code: 'VALIDATION_FAILED', error: 'Enter the new password' });
+  t.equal((await reset({ token, password: NEW_PASSWORD, new_password: null, confirm: true })).statusCode, 200);
+  t.equal(await logInStatus(user.email, NEW_PASSWORD), 200);
+});
+
 t.test('50 requests with one token at the same moment: one sets its password, 49 are refused', async (t) => {
   const user = await registerUser(server);
   const token = await tokenFor(user);

@@ -25,7 +25,8 @@ const ENDPOINTS: readonly Endpoint[] = [
     documented: `/api${path}`,
     guarded: true,
     body: { settings: { a: 1 } },
-    fields: { version: 'count' as const, device: 'text' as const },
+    fields: { version: 'nullable count' as const, device: 'nullable text' as const },
+    ignoresUnknown: true,
   })),
   {
     method: 'POST',
@@ -33,7 +34,8 @@ const ENDPOINTS: readonly Endpoint[] = [
     documented: '/api/sync/push',
     guarded: true,
     body: { base_version: 0, changes: {}, device: 'laptop' },
-    fields: { base_version: 'quantity', device: 'text' },
+    fields: { base_version: 'quantity', device: 'nullable text' },
+    ignoresUnknown: true,
   },
   {
     method: 'POST',

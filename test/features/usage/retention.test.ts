@@ -2,7 +2,7 @@ import t from 'tap';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { registerUser } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
-import { countEvents, createUsage, recordAll, type SentUsage } from '../../helpers/observed-usage.js';
+import { countEvents, createUsage, readId, recordAll, type SentUsage } from '../../helpers/observed-usage.js';
 import type { Summary } from '../../helpers/summaries.js';
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
@@ -30,7 +30,7 @@ function maintain(months: number) {
   return server.backend.database.call('maintain', { p_retention_months: months }, AnyResult);
 }
 
-t.test('an event in a month that retention dropped is refused, and the month stays dropped', async (t) => {
+t.test('an event in a month that retention dropped is only counted, and the month stays dropped', async (t) => {
   const user = await registerUser(server);
   const kept = createUsage({ timestamp: toMiddleOfMonth(1) });
   const dropped = [
@@ -58,9 +58,9 @@ t.test('an event in a month that retention dropped is refused, and the month sta
     { ...(dropped[0] ?? kept) },
   ];
   for (const event of late) {
-    const refused = await user.as('POST', '/api/usage', event);
-    t.equal(refused.statusCode, 400);
-    t.match(refused.json(), { code: 'TIMESTAMP_OUT_OF_RANGE' });
+    const counted = await user.as('POST', '/api/usage', event);
+    t.equal(counted.statusCode, 201);
+    t.match(counted.json(), { recorded: true, summary_only: true });
   }
   const again = await user.as('POST', '/api/usage', dropped[1]);
   t.match(again.json(), { duplicate: true }, 'what is remembered by its key is answered as before');
@@ -70,7 +70,7 @@ t.test('an event in a month that retention dropped is refused, and the month sta
   await server.verifyLedger(t);
 
   const summary = await user.as('GET', `/api/usage/summary?${daysAround(toMiddleOfMonth(3))}`);
-  t.match(summary.json<Summary>(), { totals: { events: 1 } }, 'the summary stays');
+  t.match(summary.json<Summary>(), { totals: { events: 3 } }, 'the summary has all');
   const list = await user.as('GET', `/api/usage?${daysAround(toMiddleOfMonth(3))}`);
   t.strictSame(list.json(), { usage: [], next_cursor: null });
 });
@@ -85,13 +85,15 @@ t.test('what a dropped month held is not found when it is to be deleted', async 
 });
 
 t.test(
-  'an event too old for a shorter retention makes no partition, though it comes before maintenance does',
+  'an event too old for a shorter retention makes no partition; one whose month is still there is kept until it goes',
   async (t) => {
     const strict = await openTestServer(t, { database, environment: { RETENTION_MONTHS: '1' } });
     const user = await registerUser(strict);
     const before = await partitions();
-    const refused = await user.as('POST', '/api/usage', createUsage({ timestamp: toMiddleOfMonth(2) }));
-    t.match(refused.json(), { code: 'TIMESTAMP_OUT_OF_RANGE' });
+    const late = await user.as('POST', '/api/usage', createUsage({ timestamp: toMiddleOfMonth(2) }));
+    t.strictSame(late.json(), { id: readId(late), recorded: true, duplicate: false }, 'its month was kept above');
+    const older = await user.as('POST', '/api/usage', createUsage({ timestamp: toMiddleOfMonth(4) }));
+    t.match(older.json(), { recorded: true, summary_only: true });
     t.equal((await user.as('POST', '/api/usage', createUsage({ timestamp: toMiddleOfMonth(1) }))).statusCode, 201);
     t.strictSame(await partitions(), before);
     await server.verifyLedger(t);

@@ -23,6 +23,7 @@ const ENDPOINTS: readonly Endpoint[] = [
     guarded: true,
     body: { name: 'Ada', picture: 'https://example.com/a.png' },
     fields: { name: 'nullable text', picture: 'nullable text' },
+    ignoresUnknown: true,
   },
   {
     method: 'POST',

@@ -17,18 +17,8 @@ const errorBodies = TypeCompiler.Compile(
 /** Where the API is served, with the same handlers. */
 export const PREFIXES = ['/api', ''] as const;
 
-type FieldType =
-  | 'text'
-  | 'nullable text'
-  | 'secret'
-  | 'count'
-  | 'flag'
-  | 'nullable flag'
-  | 'id'
-  | 'change'
-  | 'quantity'
-  | 'limit'
-  | 'list';
+type Kind = 'text' | 'secret' | 'count' | 'flag' | 'id' | 'change' | 'quantity' | 'counter' | 'limit' | 'list';
+type FieldType = Kind | `nullable ${Kind}`;
 
 /** A route of the API, with a body it accepts and the kinds of its fields. */
 export interface Endpoint {
@@ -43,7 +33,7 @@ export interface Endpoint {
   readonly ignoresUnknown?: boolean;
 }
 
-const use = { model_type: 'text', prompt_count: 'count', event_id: 'text' } as const;
+const use = { model_type: 'text', prompt_count: 'nullable count', event_id: 'nullable text' } as const;
 
 /** Every route of the device API, as a device would use it. */
 export function listEndpoints(device: TestDevice): readonly Endpoint[] {
@@ -56,12 +46,13 @@ export function listEndpoints(device: TestDevice): readonly Endpoint[] {
       documented: '/api/devices/register',
       guarded: false,
       body: registration,
+      ignoresUnknown: true,
       fields: {
         device_name: 'text',
         hardware_fingerprint: 'text',
-        enrollment_key: 'secret',
-        device_secret: 'text',
-        device_token: 'text',
+        enrollment_key: 'nullable secret',
+        device_secret: 'nullable text',
+        device_token: 'nullable text',
       },
     },
     {
@@ -86,7 +77,8 @@ export function listEndpoints(device: TestDevice): readonly Endpoint[] {
       documented: '/api/devices/{id}/usage',
       guarded: true,
       body,
-      fields: { ...use, reservation_id: 'id' },
+      ignoresUnknown: true,
+      fields: { ...use, reservation_id: 'nullable id' },
     },
     {
       method: 'POST',
@@ -94,7 +86,8 @@ export function listEndpoints(device: TestDevice): readonly Endpoint[] {
       documented: '/api/devices/check-can-use',
       guarded: true,
       body,
-      fields: { ...use, reserve: 'flag' },
+      ignoresUnknown: true,
+      fields: { ...use, reserve: 'nullable flag' },
     },
     {
       method: 'POST',
@@ -102,7 +95,8 @@ export function listEndpoints(device: TestDevice): readonly Endpoint[] {
       documented: '/api/usage/log',
       guarded: true,
       body,
-      fields: { ...use, reservation_id: 'id' },
+      ignoresUnknown: true,
+      fields: { ...use, reservation_id: 'nullable id' },
     },
   ];
 }
@@ -111,24 +105,29 @@ export function listEndpoints(device: TestDevice): readonly Endpoint[] {
 const WRONG_FOR_ALL = ['null', '[]', '{}', '["gpt-5"]', '{"a":1}', '1e400', '-1e400', '9'.repeat(400)];
 const NUMBERS = ['-1', '0', '1.5', '9007199254740992', '1000001'];
 const TEXTS = ['""', '"1"', '"\\u0000"', '"\\ud800"', '"a\\udc00b"', `"${'x'.repeat(10_000)}"`];
-const WRONG: Readonly<Record<FieldType, readonly string[]>> = {
+const WRONG: Readonly<Record<Kind, readonly string[]>> = {
   text: [...WRONG_FOR_ALL, ...NUMBERS, 'true', ...TEXTS.filter((text) => text !== '"1"')],
-  'nullable text': [
-    ...WRONG_FOR_ALL.filter((value) => value !== 'null'),
-    ...NUMBERS,
-    'true',
-    ...TEXTS.filter((text) => text !== '"1"'),
-  ],
   secret: [...WRONG_FOR_ALL, ...NUMBERS, 'true', ...TEXTS.filter((text) => text !== '"1"' && text !== '""')],
   count: [...WRONG_FOR_ALL, ...NUMBERS, 'true', 'false', ...TEXTS],
-  'nullable flag': [...WRONG_FOR_ALL.filter((value) => value !== 'null'), ...NUMBERS, '"true"', ...TEXTS],
   flag: [...WRONG_FOR_ALL, ...NUMBERS, '"true"', ...TEXTS],
   change: [...WRONG_FOR_ALL, '0', '1.5', '9007199254740992', '-9007199254740992', 'true', ...TEXTS],
   quantity: [...WRONG_FOR_ALL, '-1', '1.5', '9007199254740992', 'true', ...TEXTS],
+  counter: [...WRONG_FOR_ALL, '-1', '1.5', '9007199254740992', 'true', ...TEXTS.filter((text) => text !== '"1"')],
   limit: [...WRONG_FOR_ALL.filter((value) => value !== 'null'), '-1', '1.5', '9007199254740992', 'true', ...TEXTS],
   list: [...WRONG_FOR_ALL, '1', 'true', '[{}]', '[{"model":"","cost":1}]', '[{"model":"x","cost":-1}]', ...TEXTS],
   id: [...WRONG_FOR_ALL, ...NUMBERS, 'true', ...TEXTS, '"not-a-uuid"', '"00000000-0000-0000-0000-00000000000g"'],
 };
+
+function isKind(type: string): type is Kind {
+  return Object.hasOwn(WRONG, type);
+}
+
+/** Returns what a field must not hold, as raw JSON. */
+function listWrong(type: FieldType): readonly string[] {
+  if (isKind(type)) return WRONG[type];
+  const kind = type.replace('nullable ', '');
+  return isKind(kind) ? WRONG[kind].filter((value) => value !== 'null') : [];
+}
 
 function withField(body: Readonly<Record<string, unknown>>, name: string, rawValue: string): string {
   const others = Object.entries(body).filter(([key]) => key !== name);
@@ -159,7 +158,7 @@ export function createBadBodies(endpoint: Endpoint): readonly string[] {
   const { body } = endpoint;
   if (body === undefined) return [];
   const fields = Object.entries(endpoint.fields).flatMap(([name, type]) =>
-    WRONG[type].map((value) => withField(body, name, value)),
+    listWrong(type).map((value) => withField(body, name, value)),
   );
   const unknown = endpoint.ignoresUnknown ? [] : IGNORED_FIELDS;
   const extras = [...EXTRA_FIELDS, ...unknown].map(([name, value]) => withField(body, name, value));

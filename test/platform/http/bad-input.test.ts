@@ -107,7 +107,7 @@ t.test('invalid ids and paths are refused with the error body', async (t) => {
       t.strictSame(findFlaws(await server.as(device, 'GET', `${path}/tokens`), `GET ${path}`), []);
       t.strictSame(findFlaws(await server.as(device, 'POST', `${path}/usage`, body), `POST ${path}`), []);
     }
-    for (const path of ['/%zz', '/%', '/devices/%c0%af/usage', '/nothing/here', '/usage/log/']) {
+    for (const path of ['/%zz', '/%', '/devices/%c0%af/usage', '/nothing/here', '/usage/log/x']) {
       t.strictSame(findFlaws(await server.as(device, 'POST', `${prefix}${path}`, body), path), []);
     }
   }

@@ -1,4 +1,4 @@
--- Where retention begins to drop: nothing older is taken in. Nor is anything for a month that was dropped once, though
+-- Where retention begins to drop: nothing older is kept as an event. Nor is anything for a month that was dropped once, though
 -- retention may have been made longer since: its rollups stayed, and could not be proved from the events any more.
 create or replace function private.usage_horizon(p_retention_months integer)
 returns timestamptz
@@ -15,4 +15,4 @@ as $$
     ) dropped
 $$;
 comment on function private.usage_horizon(integer) is
-  'Returns the start of the oldest month that events are taken in for: what is kept, and was never dropped.';
+  'Returns the start of the oldest month that events are kept for: what is kept, and was never dropped.';
