@@ -32,7 +32,7 @@ import { buildSerializer } from './platform/http/serialization.js';
 import { validatorCompiler } from './platform/http/validation.js';
 import logging, { toRequestId } from './platform/logging.js';
 import mail from './platform/mail/outbox.js';
-import openapi from './platform/openapi.js';
+import openapi from './platform/openapi/plugin.js';
 import { pageRoutes } from './web/plugin.js';
 
 const BODY_LIMIT_BYTES = 64 * 1024;

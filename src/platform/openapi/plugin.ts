@@ -1,17 +1,35 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import type { FastifyPluginAsync } from 'fastify';
+import type { FastifyPluginAsync, FastifySchema } from 'fastify';
 import fp from 'fastify-plugin';
-import type { Config } from '../config/config.js';
-import { toDocumentedPath } from './http/api-prefix.js';
+import type { Config } from '../../config/config.js';
+import { toDocumentedPath } from '../http/api-prefix.js';
+import { completeOperations } from './operations.js';
+import { toRequestSchema } from './request-schema.js';
 
 /** The page may load and call this server, nothing else; also over plain http, for local use. */
 const CONTENT_SECURITY_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/** Returns a route's schema as clients see it. */
+function toClientSchema(schema: FastifySchema): FastifySchema {
+  const { body, querystring, headers } = schema;
+  return {
+    ...schema,
+    ...(body !== undefined && { body: toRequestSchema(body) }),
+    ...(querystring !== undefined && { querystring: toRequestSchema(querystring) }),
+    ...(headers !== undefined && { headers: toRequestSchema(headers) }),
+  };
+}
+
 const openapi: FastifyPluginAsync<{ config: Config['http'] }> = async (app, { config }) => {
   await app.register(swagger, {
-    transform: ({ schema, url, route }) => ({ schema, url: toDocumentedPath(url, route) }),
+    transform: ({ schema, url, route }) => ({ schema: toClientSchema(schema), url: toDocumentedPath(url, route) }),
+    transformObject: (result) => {
+      if (!('openapiObject' in result)) return result.swaggerObject;
+      completeOperations(result.openapiObject.paths);
+      return result.openapiObject;
+    },
     openapi: {
       openapi: '3.1.0',
       info: {
