@@ -1,11 +1,18 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyPluginAsync, FastifySchema } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Config } from '../../config/config.js';
 import { toDocumentedPath } from '../http/api-prefix.js';
-import { completeOperations } from './operations.js';
+import { PROJECT_ROOT } from '../project-root.js';
+import { describeDocument } from './document.js';
+import { toHeadersSchema } from './headers.js';
+import { completeOperations, OWN_HEADERS } from './operations.js';
 import { toRequestSchema } from './request-schema.js';
+import { shareErrorResponses } from './shared-responses.js';
+import { shareSchemas } from './shared-schemas.js';
 
 /** The page may load and call this server, nothing else; also over plain http, for local use. */
 const CONTENT_SECURITY_POLICY =
@@ -13,46 +20,36 @@ const CONTENT_SECURITY_POLICY =
 
 /** Returns a route's schema as clients see it. */
 function toClientSchema(schema: FastifySchema): FastifySchema {
-  const { body, querystring, headers } = schema;
+  const { takesIdempotencyKey, responseHeaders, ...standard } = schema;
+  const { body, querystring } = standard;
+  const headers = toHeadersSchema(schema);
   return {
-    ...schema,
+    ...standard,
     ...(body !== undefined && { body: toRequestSchema(body) }),
     ...(querystring !== undefined && { querystring: toRequestSchema(querystring) }),
     ...(headers !== undefined && { headers: toRequestSchema(headers) }),
+    ...(responseHeaders && { [OWN_HEADERS]: responseHeaders }),
   };
+}
+
+/** Reads the version of this server. */
+async function readVersion(): Promise<string> {
+  const { version }: { version: string } = JSON.parse(await readFile(join(PROJECT_ROOT, 'package.json'), 'utf8'));
+  return version;
 }
 
 const openapi: FastifyPluginAsync<{ config: Config['http'] }> = async (app, { config }) => {
   await app.register(swagger, {
+    openapi: describeDocument(config, await readVersion()),
+    stripBasePath: false,
     transform: ({ schema, url, route }) => ({ schema: toClientSchema(schema), url: toDocumentedPath(url, route) }),
     transformObject: (result) => {
       if (!('openapiObject' in result)) return result.swaggerObject;
-      completeOperations(result.openapiObject.paths);
-      return result.openapiObject;
-    },
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'Tokenledger',
-        version: '0.1.0',
-        description: 'Meters and limits AI use for browser and IDE extensions. Every path also exists without /api.',
-      },
-      ...(config.isPublicUrlSet && { servers: [{ url: config.publicUrl }] }),
-      components: {
-        securitySchemes: {
-          adminToken: { type: 'http', scheme: 'bearer', description: 'token of an admin login' },
-          userToken: { type: 'http', scheme: 'bearer', description: 'token of a log-in' },
-          apiKey: { type: 'http', scheme: 'bearer', description: 'an API key with the scope that is named' },
-          apiKeyHeader: {
-            type: 'apiKey',
-            in: 'header',
-            name: 'x-api-key',
-            description: "The same, as clients made for Anthropic's API send it",
-          },
-          trackerToken: { type: 'http', scheme: 'bearer', description: 'sessionToken of a signup by e-mail' },
-          deviceToken: { type: 'http', scheme: 'bearer', description: 'device_token of a registration' },
-        },
-      },
+      const { openapiObject } = result;
+      completeOperations(openapiObject.paths);
+      const { paths, schemas } = shareSchemas(openapiObject.paths ?? {});
+      const responses = shareErrorResponses(paths);
+      return Object.assign(openapiObject, { paths, components: { ...openapiObject.components, schemas, responses } });
     },
   });
   await app.register(swaggerUi, {

@@ -40,6 +40,7 @@ const own = read(await api.POST('/api/devices/{id}/usage', {
   body: { model_type, prompt_count: 1 },
 }));
 const refused = await api.POST('/api/usage/log', { headers, body: { model_type } });
+if (refused.error?.code !== 'INSUFFICIENT_TOKENS') throw new Error('the codes are a type');
 const balance = read(await api.GET('/api/devices/{id}/tokens', { headers, params: { path: { id: device.device_id } } }));
 
 const person = read(await api.POST('/api/auth/register', { body: { email: 'client@example.com', password: 'a long enough passphrase' } }));
