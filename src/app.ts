@@ -34,7 +34,7 @@ import silentConnections from './platform/http/silent-connections.js';
 import { validatorCompiler } from './platform/http/validation.js';
 import logging, { toRequestId } from './platform/logging.js';
 import mail from './platform/mail/outbox.js';
-import openapi from './platform/openapi.js';
+import openapi from './platform/openapi/plugin.js';
 import { PUBLISHED_ROUTES } from './published-routes.js';
 import { pageRoutes } from './web/plugin.js';
 

@@ -6,14 +6,17 @@ const NullableText = Type.Union([Type.String(), Type.Null()]);
 export const DisplayNameSchema = Type.String({ minLength: 1, maxLength: 200, pattern: '\\S' });
 
 /** An account with its balance, as contract 4 shows it. */
-export const UserSchema = Type.Object({
-  id: Type.String({ format: 'uuid' }),
-  email: Type.String(),
-  name: NullableText,
-  picture: NullableText,
-  total_tokens: Type.Integer({ description: 'Tokens granted.' }),
-  tokens_used: Type.Integer(),
-  tokens_left: Type.Integer(),
-  created_at: Type.String(),
-  updated_at: Type.String(),
-});
+export const UserSchema = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    email: Type.String(),
+    name: NullableText,
+    picture: NullableText,
+    total_tokens: Type.Integer({ description: 'Tokens granted.' }),
+    tokens_used: Type.Integer(),
+    tokens_left: Type.Integer(),
+    created_at: Type.String(),
+    updated_at: Type.String(),
+  },
+  { title: 'User' },
+);

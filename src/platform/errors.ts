@@ -113,6 +113,9 @@ const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS;
 
+/** Every code, in alphabetical order. */
+export const ERROR_CODES: readonly string[] = Object.keys(ERRORS).sort();
+
 /** Errors after which the same request would be refused again, or paid for again. */
 const FINAL_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ALREADY_ANSWERED', 'UPSTREAM_TIMEOUT']);
 

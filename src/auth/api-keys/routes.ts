@@ -47,6 +47,7 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox<ApiKeyRoutesOptions> = asyn
     '/users/me/api-keys',
     {
       schema: {
+        operationId: 'createApiKey',
         summary: 'Create an API key; it is shown in this response only',
         body: CreateApiKeySchema,
         response: { 201: CreatedApiKeySchema, ...errors(409) },
@@ -74,6 +75,7 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox<ApiKeyRoutesOptions> = asyn
     '/users/me/api-keys',
     {
       schema: {
+        operationId: 'listApiKeys',
         summary: 'List your API keys, without their secrets',
         response: { 200: ApiKeysSchema },
       },
@@ -87,6 +89,7 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox<ApiKeyRoutesOptions> = asyn
     '/users/me/api-keys/:id',
     {
       schema: {
+        operationId: 'deleteApiKey',
         summary: 'Delete an API key; it stops working at once',
         params: ApiKeyParamsSchema,
         response: { 200: DeletedApiKeySchema, ...errors(404) },

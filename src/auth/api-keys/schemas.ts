@@ -38,12 +38,15 @@ export const CreateApiKeySchema = Type.Object(
 
 export type CreateApiKey = Static<typeof CreateApiKeySchema>;
 
-export const ApiKeySchema = Type.Object(ApiKeyFields);
+export const ApiKeySchema = Type.Object(ApiKeyFields, { title: 'ApiKey' });
 
-export const CreatedApiKeySchema = Type.Object({
-  ...ApiKeyFields,
-  key: Type.String({ description: 'The key itself, shown only once.' }),
-});
+export const CreatedApiKeySchema = Type.Object(
+  {
+    ...ApiKeyFields,
+    key: Type.String({ description: 'The key itself, shown only once.' }),
+  },
+  { title: 'CreatedApiKey' },
+);
 
 export const ApiKeysSchema = Type.Object({ api_keys: Type.Array(ApiKeySchema) });
 

@@ -24,6 +24,7 @@ export const googleRoutes: FastifyPluginAsyncTypebox<GoogleRoutesOptions> = asyn
     {
       onRequest: accountLimit(app),
       schema: {
+        operationId: 'signInWithGoogleToken',
         summary: 'Find the account of a Google access token; it is created with its default tokens the first time',
         body: GoogleAccessTokenSchema,
         response: { 200: GoogleUserSchema, ...errors(401, 403) },

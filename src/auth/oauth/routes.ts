@@ -45,6 +45,7 @@ export const signInRoutes: FastifyPluginAsyncTypebox<SignInRoutesOptions> = asyn
       // Here and below: a HEAD request, as link scanners send it, must neither begin a sign-in nor use one up.
       exposeHeadRoute: false,
       schema: {
+        operationId: 'beginOauthSignIn',
         summary: 'Begin to sign in with Google or GitHub: redirects the browser there',
         params: ProviderParamsSchema,
         querystring: BeginSignInSchema,
@@ -72,6 +73,7 @@ export const signInRoutes: FastifyPluginAsyncTypebox<SignInRoutesOptions> = asyn
       onRequest: accountLimit(app),
       exposeHeadRoute: false,
       schema: {
+        operationId: 'finishOauthSignIn',
         summary: 'Finish a sign-in: redirects to the client with a code, or opens a session where no client waits',
         params: ProviderParamsSchema,
         querystring: CallbackSchema,
@@ -99,6 +101,7 @@ export const signInRoutes: FastifyPluginAsyncTypebox<SignInRoutesOptions> = asyn
     {
       onRequest: accountLimit(app),
       schema: {
+        operationId: 'exchangeOauthCode',
         summary: 'Exchange the code of a finished sign-in for tokens; it works once, within 2 minutes',
         body: ExchangeCodeSchema,
         response: { 200: SessionAnswerSchema, ...errors(403) },

@@ -65,6 +65,6 @@ export const GoogleAccessTokenSchema = Type.Object(
 );
 
 /** An account as contract 4 answers it to a Google access token. */
-export const GoogleUserSchema = Type.Omit(UserSchema, ['created_at', 'updated_at']);
+export const GoogleUserSchema = Type.Omit(UserSchema, ['created_at', 'updated_at'], { title: 'GoogleUser' });
 
 export const RedirectSchema = Type.Null({ description: 'Continue at the address in the `location` header.' });

@@ -45,6 +45,7 @@ export const passwordResetRoutes: FastifyPluginAsyncTypebox<PasswordResetOptions
     {
       onRequest,
       schema: {
+        operationId: 'requestPasswordReset',
         summary: 'Mail a link for setting a new password',
         description:
           'Answers the same in the same time whether or not there is an account. The link is good for 30 minutes and once; a newer one ends it. At most 3 mails in 15 minutes go to one account.',
@@ -69,6 +70,7 @@ export const passwordResetRoutes: FastifyPluginAsyncTypebox<PasswordResetOptions
     {
       onRequest,
       schema: {
+        operationId: 'resetPassword',
         summary: 'Set a new password with the token of a mailed link',
         description:
           'Ends every session, and with revoke_api_keys every API key; the answer lists those that go on. Following the link proves the address: where nobody had proved it before, API keys, linked providers and devices go as well, as a stranger may have made them; where somebody had, they stay.',

@@ -17,6 +17,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox<LoginOptions> = async (app, 
     {
       onRequest: accountLimit(app),
       schema: {
+        operationId: 'registerUser',
         summary: 'Create an account with a password; it is logged in at once',
         description:
           'Depending on SIGNUP its tokens come at once, or when the address is verified by the link mailed to it.',
@@ -34,6 +35,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox<LoginOptions> = async (app, 
     '/auth/login',
     {
       schema: {
+        operationId: 'logIn',
         summary: 'Log in with e-mail address and password',
         body: LoginSchema,
         response: { 200: SessionAnswerSchema, ...errors(401, 403) },
@@ -46,6 +48,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox<LoginOptions> = async (app, 
     '/auth/refresh',
     {
       schema: {
+        operationId: 'refreshSession',
         summary: 'Exchange a refresh token for new tokens; one whose successor was used ends the session',
         body: RefreshSchema,
         response: { 200: SessionAnswerSchema, ...errors(401, 403) },

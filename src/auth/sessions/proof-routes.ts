@@ -15,6 +15,7 @@ export const proofRoutes: FastifyPluginAsyncTypebox<{ proofs: Proofs }> = async 
     '/auth/reauthenticate',
     {
       schema: {
+        operationId: 'reauthenticate',
         summary: 'Prove that it is you, with the password or a mailed code; it counts for 5 minutes',
         description: 'A new log-in counts as well: this is for sessions that are older. API keys prove nobody.',
         body: ReauthenticateSchema,
@@ -31,6 +32,7 @@ export const proofRoutes: FastifyPluginAsyncTypebox<{ proofs: Proofs }> = async 
     '/auth/reauthenticate/code',
     {
       schema: {
+        operationId: 'requestReauthenticationCode',
         summary: 'Mail a code for POST /auth/reauthenticate to the address of the account',
         body: RequestProofSchema,
         response: { 202: MessageSchema },

@@ -51,23 +51,29 @@ export const LogoutSchema = Type.Object(
   { additionalProperties: false },
 );
 
-export const SessionAnswerSchema = Type.Object({
-  token: Type.String({ description: 'Access token: the bearer of further requests.' }),
-  refresh_token: Type.String({ description: 'Good for one POST /auth/refresh, which returns the next one.' }),
-  expires_in: Type.Integer({ description: 'Seconds until the access token expires.' }),
-  user: UserSchema,
-});
+export const SessionAnswerSchema = Type.Object(
+  {
+    token: Type.String({ description: 'Access token: the bearer of further requests.' }),
+    refresh_token: Type.String({ description: 'Good for one POST /auth/refresh, which returns the next one.' }),
+    expires_in: Type.Integer({ description: 'Seconds until the access token expires.' }),
+    user: UserSchema,
+  },
+  { title: 'SignedIn' },
+);
 
 export const EndedSessionsSchema = Type.Object({ ended: Type.Integer({ description: 'Sessions that ended.' }) });
 
-export const SessionSchema = Type.Object({
-  id: Type.String({ format: 'uuid' }),
-  created_at: Type.String(),
-  last_used_at: Type.String(),
-  expires_at: Type.String(),
-  user_agent: NullableText,
-  address: NullableText,
-  current: Type.Boolean({ description: 'Whether this request uses it.' }),
-});
+export const SessionSchema = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    created_at: Type.String(),
+    last_used_at: Type.String(),
+    expires_at: Type.String(),
+    user_agent: NullableText,
+    address: NullableText,
+    current: Type.Boolean({ description: 'Whether this request uses it.' }),
+  },
+  { title: 'Session' },
+);
 
 export const SessionParamsSchema = Type.Object({ id: Type.String({ format: 'uuid' }) });

@@ -16,6 +16,7 @@ export const sessionRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = 
     '/auth/logout',
     {
       schema: {
+        operationId: 'logOut',
         summary: 'End this session, or every session with "all"; their tokens stop working at once',
         body: Type.Union([LogoutSchema, Type.Null()]),
         response: { 200: EndedSessionsSchema },
@@ -31,6 +32,7 @@ export const sessionRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = 
     '/auth/sessions',
     {
       schema: {
+        operationId: 'listSessions',
         summary: 'List your sessions, newest first',
         querystring: PageQuerySchema,
         response: {
@@ -56,6 +58,7 @@ export const sessionRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = 
     '/auth/sessions/:id',
     {
       schema: {
+        operationId: 'endSession',
         summary: 'End one session',
         params: SessionParamsSchema,
         response: { 200: EndedSessionsSchema, ...errors(404) },

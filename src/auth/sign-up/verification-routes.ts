@@ -37,6 +37,7 @@ export const verificationRoutes: FastifyPluginAsyncTypebox<VerificationRoutesOpt
     {
       onRequest,
       schema: {
+        operationId: 'verifyEmail',
         summary: 'Verify an e-mail address with the token of a mailed link',
         description:
           'Marks the address as proved, or makes it the address of the account that asked for a new one. The tokens an account starts with are paid then, once per address.',
@@ -56,6 +57,7 @@ export const verificationRoutes: FastifyPluginAsyncTypebox<VerificationRoutesOpt
     {
       onRequest,
       schema: {
+        operationId: 'resendVerification',
         summary: 'Mail another link for verifying an address',
         description:
           'Answers the same in the same time whether or not an account waits for it. The link is good for 24 hours and once; a newer one ends it. At most 3 mails in 15 minutes go to one address.',

@@ -43,6 +43,7 @@ export const balanceRoutes: FastifyPluginAsyncTypebox<{ meter: DeviceMeter }> = 
     '/devices/:id/tokens',
     {
       schema: {
+        operationId: 'getDeviceBalance',
         summary: "Read the device's balance",
         params: DeviceParamsSchema,
         response: { 200: DeviceBalanceSchema, ...errors(403, 404) },
@@ -58,6 +59,8 @@ export const balanceRoutes: FastifyPluginAsyncTypebox<{ meter: DeviceMeter }> = 
     '/devices/check-can-use',
     {
       schema: {
+        operationId: 'checkUse',
+        takesIdempotencyKey: true,
         summary: 'Check whether a use is affordable, and reserve its tokens if asked to',
         body: CheckUseSchema,
         response: { 200: CheckedUseSchema, ...errors(403, 422) },
@@ -66,13 +69,22 @@ export const balanceRoutes: FastifyPluginAsyncTypebox<{ meter: DeviceMeter }> = 
     (request) => meter.check(getDevice(request), toUse(request, request.body), request.body.reserve),
   );
 
-  const debit = { body: LogUsageSchema, response: { 200: LoggedUsageSchema, ...errors(403, 404, 409, 422) } };
+  const debit = {
+    takesIdempotencyKey: true as const,
+    body: LogUsageSchema,
+    response: { 200: LoggedUsageSchema, ...errors(403, 404, 409, 422) },
+  };
 
   app.post(
     '/devices/:id/usage',
     {
       config: { spendsTokens: true },
-      schema: { ...debit, summary: 'Record a use and debit it', params: DeviceParamsSchema },
+      schema: {
+        ...debit,
+        operationId: 'recordDeviceUse',
+        summary: 'Record a use and debit it',
+        params: DeviceParamsSchema,
+      },
     },
     (request) => {
       const device = requireOwnId(request, request.params.id);
@@ -84,7 +96,11 @@ export const balanceRoutes: FastifyPluginAsyncTypebox<{ meter: DeviceMeter }> = 
     '/usage/log',
     {
       config: { spendsTokens: true },
-      schema: { ...debit, summary: 'Record a use of the device whose token is sent, and debit it' },
+      schema: {
+        ...debit,
+        operationId: 'logUsage',
+        summary: 'Record a use of the device whose token is sent, and debit it',
+      },
     },
     (request) => meter.debit(getDevice(request), toUse(request, request.body), request.body.reservation_id),
   );

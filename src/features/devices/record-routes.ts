@@ -33,6 +33,7 @@ export const recordRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDat
     '/devices/:id/usage',
     {
       schema: {
+        operationId: 'listDeviceUsage',
         summary: "List a device's uses, newest first",
         params: ReadDeviceParamsSchema,
         querystring: DeviceUsageQuerySchema,
@@ -58,6 +59,7 @@ export const recordRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDat
     '/devices/:id/ledger',
     {
       schema: {
+        operationId: 'listDeviceLedger',
         summary: "List a device's grants, debits and holds, newest first",
         params: ReadDeviceParamsSchema,
         querystring: PageQuerySchema,

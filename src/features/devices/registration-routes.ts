@@ -24,6 +24,7 @@ export const registrationRoutes: FastifyPluginAsyncTypebox<RegistrationOptions> 
     {
       onRequest: registrationLimit(app),
       schema: {
+        operationId: 'registerDevice',
         summary: 'Register a device, or find it again by its owner and fingerprint',
         body: RegisterDeviceSchema,
         response: { 200: RegisteredDeviceSchema, 201: RegisteredDeviceSchema, ...errors(403) },

@@ -37,18 +37,21 @@ export const RegisterDeviceSchema = Type.Object(
 );
 export type RegisterDevice = Static<typeof RegisterDeviceSchema>;
 
-export const RegisteredDeviceSchema = Type.Object({
-  device_id: Type.String({ format: 'uuid' }),
-  device_token: Type.String({ description: 'Bearer token of the device; keep it secret.' }),
-  allocation: Tokens('Tokens granted to the device.'),
-  remaining: Tokens('Tokens it can still use.'),
-  linked: Type.Optional(
-    Type.Boolean({
-      description:
-        "With a user's bearer: true, the device is linked to that user. A fingerprint another user has makes a device of its own.",
-    }),
-  ),
-});
+export const RegisteredDeviceSchema = Type.Object(
+  {
+    device_id: Type.String({ format: 'uuid' }),
+    device_token: Type.String({ description: 'Bearer token of the device; keep it secret.' }),
+    allocation: Tokens('Tokens granted to the device.'),
+    remaining: Tokens('Tokens it can still use.'),
+    linked: Type.Optional(
+      Type.Boolean({
+        description:
+          "With a user's bearer: true, the device is linked to that user. A fingerprint another user has makes a device of its own.",
+      }),
+    ),
+  },
+  { title: 'RegisteredDevice' },
+);
 
 const UseFields = {
   model_type: Type.String({ minLength: 1, maxLength: 200, pattern: HAS_TEXT, examples: ['claude-opus-4.5'] }),
@@ -76,11 +79,14 @@ export const LogUsageSchema = Type.Object(
 );
 export type LogUsage = Static<typeof LogUsageSchema>;
 
-export const LoggedUsageSchema = Type.Object({
-  tokens_used: Tokens('Tokens this use cost.'),
-  remaining: Tokens('Tokens left.'),
-  event_id: Type.String({ format: 'uuid', description: 'Id of the usage event.' }),
-});
+export const LoggedUsageSchema = Type.Object(
+  {
+    tokens_used: Tokens('Tokens this use cost.'),
+    remaining: Tokens('Tokens left.'),
+    event_id: Type.String({ format: 'uuid', description: 'Id of the usage event.' }),
+  },
+  { title: 'LoggedUsage' },
+);
 
 export const CheckUseSchema = Type.Object(
   {
@@ -90,22 +96,28 @@ export const CheckUseSchema = Type.Object(
   { additionalProperties: false },
 );
 
-export const CheckedUseSchema = Type.Object({
-  can_use: Type.Boolean(),
-  tokens_needed: Tokens('Tokens the use would cost.'),
-  remaining: Tokens('Tokens left, not counting those set aside.'),
-  reservation_id: Type.Optional(
-    Type.String({ format: 'uuid', description: 'The hold, to be sent when the use is logged.' }),
-  ),
-  expires_at: Type.Optional(Type.String({ format: 'date-time', description: 'When the hold expires.' })),
-});
+export const CheckedUseSchema = Type.Object(
+  {
+    can_use: Type.Boolean(),
+    tokens_needed: Tokens('Tokens the use would cost.'),
+    remaining: Tokens('Tokens left, not counting those set aside.'),
+    reservation_id: Type.Optional(
+      Type.String({ format: 'uuid', description: 'The hold, to be sent when the use is logged.' }),
+    ),
+    expires_at: Type.Optional(Type.String({ format: 'date-time', description: 'When the hold expires.' })),
+  },
+  { title: 'CheckedUse' },
+);
 
 export const DeviceParamsSchema = Type.Object({ id: Type.String({ minLength: 1, maxLength: 100 }) });
 
-export const DeviceBalanceSchema = Type.Object({
-  allocated: Tokens('Tokens granted.'),
-  used: Tokens('Tokens spent.'),
-  reserved: Tokens('Tokens set aside by holds.'),
-  remaining: Tokens('Tokens left.'),
-  can_use_tokens: Type.Boolean({ description: 'Whether any token is left.' }),
-});
+export const DeviceBalanceSchema = Type.Object(
+  {
+    allocated: Tokens('Tokens granted.'),
+    used: Tokens('Tokens spent.'),
+    reserved: Tokens('Tokens set aside by holds.'),
+    remaining: Tokens('Tokens left.'),
+    can_use_tokens: Type.Boolean({ description: 'Whether any token is left.' }),
+  },
+  { title: 'DeviceBalance' },
+);

@@ -33,12 +33,13 @@ interface EventRoutesOptions {
 
 /** Serves the recording of uses of an extension's features, and their counts. */
 export const eventRoutes: FastifyPluginAsyncTypebox<EventRoutesOptions> = async (app, { recorder, callerDatabase }) => {
-  describeRoutes(app, { tags: ['Features'] });
+  describeRoutes(app, { tags: ['Feature events'] });
 
   app.post(
     '/events',
     {
       schema: {
+        operationId: 'recordEvent',
         summary: 'Record the use of a feature',
         body: FeatureEventSchema,
         response: { 201: RecordedFeatureSchema },
@@ -55,6 +56,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<EventRoutesOptions> = async 
     {
       config: { apiKeyScope: 'usage:read' },
       schema: {
+        operationId: 'summarizeEvents',
         summary: 'Count your uses of features over a range of days',
         querystring: SummaryQuerySchema,
         response: { 200: FeatureSummarySchema },

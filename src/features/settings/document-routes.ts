@@ -16,6 +16,8 @@ interface DocumentOptions {
   readonly path: string;
   /** The group of routes it is documented in. */
   readonly tag: string;
+  /** What follows `get` and `replace` in the names of its operations. */
+  readonly name: string;
 }
 
 const ConditionSchema = Type.Object({
@@ -25,7 +27,7 @@ const ConditionSchema = Type.Object({
 /** Serves a person's settings as a whole, at one of the paths the contract gives them: `GET` and `PUT`. */
 export const documentRoutes: FastifyPluginAsyncTypebox<DocumentOptions> = async (
   app,
-  { database, callerDatabase, path, tag },
+  { database, callerDatabase, path, tag, name },
 ) => {
   describeRoutes(app, { tags: [tag] });
 
@@ -33,6 +35,8 @@ export const documentRoutes: FastifyPluginAsyncTypebox<DocumentOptions> = async 
     path,
     {
       schema: {
+        operationId: `get${name}`,
+        responseHeaders: ['ETag'],
         summary: 'Read the settings; their version is also the ETag',
         response: { 200: SettingsDocumentSchema },
       },
@@ -49,6 +53,8 @@ export const documentRoutes: FastifyPluginAsyncTypebox<DocumentOptions> = async 
     {
       bodyLimit: SETTINGS_LIMIT_BYTES,
       schema: {
+        operationId: `replace${name}`,
+        responseHeaders: ['ETag'],
         summary: 'Replace the settings if they are still at the given version; a 412 carries the current ones',
         headers: ConditionSchema,
         body: PutSettingsSchema,

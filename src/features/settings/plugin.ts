@@ -15,10 +15,10 @@ export interface SettingsOptions {
   readonly onDrain: (listener: () => void) => void;
 }
 
-/** The paths contract 5 gives the same document, each with its group in the API's documentation. */
+/** The paths contract 5 gives the same document, each with its group and the name of its operations in the API's documentation. */
 const DOCUMENT_PATHS = [
-  ['/users/me/settings', 'Users'],
-  ['/sync/settings', 'Sync'],
+  ['/users/me/settings', 'Users', 'MySettings'],
+  ['/sync/settings', 'Settings', 'Settings'],
 ] as const;
 
 /** Serves contract 5's settings: one document per person, merged between devices, with a stream of changes. */
@@ -27,8 +27,8 @@ export const settings: FastifyPluginAsync<SettingsOptions> = async (app, { datab
   onDrain(changeFeed.close);
   app.addHook('preClose', async () => changeFeed.close());
   requireUser(app, 'settings');
-  for (const [path, tag] of DOCUMENT_PATHS) {
-    await app.register(documentRoutes, { database, callerDatabase, path, tag });
+  for (const [path, tag, name] of DOCUMENT_PATHS) {
+    await app.register(documentRoutes, { database, callerDatabase, path, tag, name });
   }
   await app.register(syncRoutes, { database, callerDatabase });
   await app.register(syncStreamRoutes, { changeFeed });

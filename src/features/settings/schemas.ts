@@ -21,11 +21,14 @@ const SyncedAt = Type.Union([Type.String({ maxLength: 40, description: 'When the
 /** Settings as answers hold them: names may be anything, so the schema only says that they are an object. */
 const SettingsSchema = Type.Unsafe<Record<string, Json>>(Type.Object({}, { additionalProperties: true }));
 
-export const SettingsDocumentSchema = Type.Object({
-  settings: SettingsSchema,
-  version: Type.Integer({ minimum: 0, description: 'The number of changes so far; 0 before the first one.' }),
-  last_synced_at: SyncedAt,
-});
+export const SettingsDocumentSchema = Type.Object(
+  {
+    settings: SettingsSchema,
+    version: Type.Integer({ minimum: 0, description: 'The number of changes so far; 0 before the first one.' }),
+    last_synced_at: SyncedAt,
+  },
+  { title: 'Settings' },
+);
 
 export const WrittenSettingsSchema = Type.Composite([SettingsDocumentSchema, Type.Object({ stale: Type.Boolean() })]);
 

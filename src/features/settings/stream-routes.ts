@@ -20,7 +20,7 @@ const LastEventSchema = Type.Object({
 
 /** Serves changes as they happen: `GET /sync/stream`. */
 export const syncStreamRoutes: FastifyPluginAsyncTypebox<{ changeFeed: ChangeFeed }> = async (app, { changeFeed }) => {
-  describeRoutes(app, { tags: ['Sync'] });
+  describeRoutes(app, { tags: ['Settings'] });
 
   app.get(
     '/sync/stream',
@@ -28,6 +28,7 @@ export const syncStreamRoutes: FastifyPluginAsyncTypebox<{ changeFeed: ChangeFee
       // HEAD would wait for an end that never comes.
       exposeHeadRoute: false,
       schema: {
+        operationId: 'streamChanges',
         summary: 'Stream changes to the settings and the balance, within a second',
         headers: LastEventSchema,
         response: { 200: EVENTS },

@@ -22,13 +22,15 @@ export const syncRoutes: FastifyPluginAsyncTypebox<{ database: Database; callerD
   app,
   { database, callerDatabase },
 ) => {
-  describeRoutes(app, { tags: ['Sync'] });
+  describeRoutes(app, { tags: ['Settings'] });
 
   app.post(
     '/sync/push',
     {
       bodyLimit: SETTINGS_LIMIT_BYTES,
       schema: {
+        operationId: 'pushSettings',
+        responseHeaders: ['ETag'],
         summary:
           "Merge a device's changes name by name: the newest wins; of two made at the same time, the greater device name",
         body: PushSettingsSchema,
@@ -50,6 +52,7 @@ export const syncRoutes: FastifyPluginAsyncTypebox<{ database: Database; callerD
     '/sync/pull',
     {
       schema: {
+        operationId: 'pullSettings',
         summary: 'List what changed after a version, deletions included',
         querystring: PullQuerySchema,
         response: { 200: PulledSettingsSchema },
@@ -65,6 +68,7 @@ export const syncRoutes: FastifyPluginAsyncTypebox<{ database: Database; callerD
     '/sync/history',
     {
       schema: {
+        operationId: 'listSettingsHistory',
         summary: 'List the last 20 versions, newest first',
         response: { 200: SettingsHistorySchema },
       },
@@ -76,6 +80,8 @@ export const syncRoutes: FastifyPluginAsyncTypebox<{ database: Database; callerD
     '/sync/restore',
     {
       schema: {
+        operationId: 'restoreSettings',
+        responseHeaders: ['ETag'],
         summary: 'Restore a version from the history as a new version',
         body: RestoreSettingsSchema,
         response: { 200: SettingsDocumentSchema, ...errors(404) },

@@ -31,6 +31,7 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<SubscriptionRoutesOpt
     '/subscriptions',
     {
       schema: {
+        operationId: 'getSubscription',
         summary: 'Read the tier in force, the subscription behind it, and its usage',
         response: { 200: SubscriptionSchema },
       },
@@ -43,6 +44,8 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<SubscriptionRoutesOpt
     {
       onRequest: accountLimit(app),
       schema: {
+        operationId: 'beginSubscription',
+        takesIdempotencyKey: true,
         summary: "Begin a subscription; returns the URL of Stripe's payment page",
         body: ChooseTierSchema,
         response: { 201: CheckoutSchema, ...errors(402, 409, 422) },
@@ -60,6 +63,8 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<SubscriptionRoutesOpt
     {
       onRequest: accountLimit(app),
       schema: {
+        operationId: 'changeSubscription',
+        takesIdempotencyKey: true,
         summary: 'Change the tier of a running subscription, with proration, and keep it from ending',
         body: ChooseTierSchema,
         response: { 200: SubscriptionSchema, ...errors(402, 404, 409, 422) },
@@ -76,6 +81,8 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<SubscriptionRoutesOpt
     {
       onRequest: accountLimit(app),
       schema: {
+        operationId: 'endSubscription',
+        takesIdempotencyKey: true,
         summary: 'End the subscription with the paid period, or at once',
         querystring: EndSubscriptionQuerySchema,
         response: { 200: SubscriptionSchema, ...errors(404, 409) },
@@ -92,6 +99,8 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<SubscriptionRoutesOpt
     {
       onRequest: accountLimit(app),
       schema: {
+        operationId: 'openBillingPortal',
+        takesIdempotencyKey: true,
         summary: "Open Stripe's page for invoices, payment methods and cancelling; returns its URL",
         response: { 201: PortalSchema, ...errors(404) },
       },

@@ -9,7 +9,7 @@ const BODY_LIMIT_BYTES = 1024 * 1024;
 
 /** Serves `POST /subscriptions/webhook` to Stripe, in its own scope, as the signature covers the raw bytes of the body. */
 export const webhookRoutes: FastifyPluginAsyncTypebox<PaymentServices> = async (app, services) => {
-  describeRoutes(app, { tags: ['Subscriptions'] });
+  describeRoutes(app, { tags: ['Webhooks'] });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
 
@@ -21,6 +21,7 @@ export const webhookRoutes: FastifyPluginAsyncTypebox<PaymentServices> = async (
         requirePayments(services);
       },
       schema: {
+        operationId: 'receiveStripeEvent',
         summary: "Receive an event of Stripe's, signed with the endpoint's secret",
         response: { 200: ReceivedEventSchema },
       },

@@ -13,7 +13,9 @@ export const managedTrackerRoutes: FastifyPluginAsyncTypebox<{ database: Databas
 
   app.get(
     '/admin/users/:id/tracker',
-    { schema: { summary: 'Read what trackers counted for an account', params, response } },
+    {
+      schema: { operationId: 'getUserTracker', summary: 'Read what trackers counted for an account', params, response },
+    },
     async (request) => {
       const account = { p_actor: getActor(request), p_user_id: request.params.id, p_changes: {} };
       return await database.call('change_user_tracker', account, TrackerSchema);
@@ -24,6 +26,7 @@ export const managedTrackerRoutes: FastifyPluginAsyncTypebox<{ database: Databas
     '/admin/users/:id/tracker',
     {
       schema: {
+        operationId: 'updateUserTracker',
         summary: "Set an account's counters right, or have it take no more tracker tokens",
         params,
         body: ChangeTrackerSchema,
@@ -38,7 +41,9 @@ export const managedTrackerRoutes: FastifyPluginAsyncTypebox<{ database: Databas
 
   app.post(
     '/admin/users/:id/tracker/revoke',
-    { schema: { summary: 'End every tracker token of an account', params, response } },
+    {
+      schema: { operationId: 'revokeUserTracker', summary: 'End every tracker token of an account', params, response },
+    },
     async (request) => {
       const change = { p_actor: getActor(request), p_user_id: request.params.id, p_changes: { revoke: true } };
       return await database.call('change_user_tracker', change, TrackerSchema);

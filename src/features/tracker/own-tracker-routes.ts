@@ -11,7 +11,7 @@ export const ownTrackerRoutes: FastifyPluginAsyncTypebox<{ database: Database }>
 
   app.get(
     '/users/me/tracker',
-    { schema: { summary: 'Read what trackers counted for your account', response } },
+    { schema: { operationId: 'getMyTracker', summary: 'Read what trackers counted for your account', response } },
     async (request) => database.call('change_tracker', { p_caller: getUser(request), p_changes: {} }, TrackerSchema),
   );
 
@@ -19,6 +19,7 @@ export const ownTrackerRoutes: FastifyPluginAsyncTypebox<{ database: Database }>
     '/users/me/tracker',
     {
       schema: {
+        operationId: 'updateMyTracker',
         summary: 'Set your counters right, or take no more tracker tokens',
         body: ChangeTrackerSchema,
         response,
@@ -32,7 +33,7 @@ export const ownTrackerRoutes: FastifyPluginAsyncTypebox<{ database: Database }>
 
   app.post(
     '/users/me/tracker/revoke',
-    { schema: { summary: 'End every tracker token of your account', response } },
+    { schema: { operationId: 'revokeMyTracker', summary: 'End every tracker token of your account', response } },
     async (request) => {
       const change = { p_caller: getUser(request), p_changes: { revoke: true } };
       return await database.call('change_tracker', change, TrackerSchema);

@@ -23,6 +23,7 @@ export const signupRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = a
     {
       onRequest: accountLimit(app),
       schema: {
+        operationId: 'signUpTracker',
         summary: "Get a token that can add to an account's prompt and token counters",
         body: SignupSchema,
         response: { 200: SignedUpSchema, ...errors(403, 404) },

@@ -34,6 +34,8 @@ export const trackingRoutes: FastifyPluginAsyncTypebox<TrackingOptions> = async 
     {
       preValidation: readCounts,
       schema: {
+        operationId: 'trackUsage',
+        takesIdempotencyKey: true,
         summary: 'Count prompts and tokens used elsewhere',
         body: TrackUsageSchema,
         response: { 200: TrackedUsageSchema, ...errors(403, 404, 422) },

@@ -61,6 +61,7 @@ export const userUsageRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: Caller
     '/usage/summary',
     {
       schema: {
+        operationId: 'summarizeUsage',
         summary: 'Sum your usage over a range of days; days without use are listed with zeros',
         querystring: SummaryQuerySchema,
         response: { 200: UsageSummarySchema },
@@ -73,6 +74,7 @@ export const userUsageRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: Caller
     '/usage',
     {
       schema: {
+        operationId: 'listUsage',
         summary: 'List your usage events, newest first',
         querystring: ListQuerySchema,
         response: { 200: ListSchema },
@@ -87,6 +89,7 @@ export const userUsageRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: Caller
       // HEAD would read every row and send none.
       exposeHeadRoute: false,
       schema: {
+        operationId: 'downloadUsage',
         summary: 'Download your usage events as a CSV file',
         querystring: FileQuerySchema,
         response: { 200: FILE },
@@ -105,6 +108,7 @@ export const adminUsageRoutes: FastifyPluginAsyncTypebox<{ database: Database }>
     '/admin/usage/summary',
     {
       schema: {
+        operationId: 'summarizeAllUsage',
         summary: "Sum everybody's usage, or one account's",
         querystring: AdminSummaryQuerySchema,
         response: { 200: UsageSummarySchema },
@@ -117,6 +121,7 @@ export const adminUsageRoutes: FastifyPluginAsyncTypebox<{ database: Database }>
     '/admin/usage',
     {
       schema: {
+        operationId: 'listAllUsage',
         summary: "List everybody's usage events, or one account's, newest first",
         querystring: AdminListQuerySchema,
         response: { 200: ListSchema },
@@ -130,6 +135,7 @@ export const adminUsageRoutes: FastifyPluginAsyncTypebox<{ database: Database }>
     {
       exposeHeadRoute: false,
       schema: {
+        operationId: 'downloadAllUsage',
         summary: "Download everybody's usage events, or one account's, as a CSV file",
         querystring: AdminFileQuerySchema,
         response: { 200: FILE },

@@ -49,6 +49,8 @@ export const recordingRoutes: FastifyPluginAsyncTypebox<RecordingOptions> = asyn
       bodyLimit: BODY_LIMIT_BYTES,
       preValidation: readSentBody,
       schema: {
+        operationId: 'recordUsage',
+        takesIdempotencyKey: true,
         summary: 'Record an observed use, or up to 1,000 as {events}; one sent twice is kept once',
         body: Type.Union([UsageEventSchema, UsageBatchSchema]),
         response: {
@@ -74,6 +76,7 @@ export const recordingRoutes: FastifyPluginAsyncTypebox<RecordingOptions> = asyn
     '/usage/:id',
     {
       schema: {
+        operationId: 'deleteUsage',
         summary: 'Delete an observed use from lists and summaries; what it debited stays debited',
         params: UsageParamsSchema,
         response: { 200: DeletedUsageSchema, ...errors(404) },

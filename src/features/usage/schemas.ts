@@ -40,59 +40,71 @@ export type UsageEvent = Static<typeof UsageEventSchema>;
 /** Events collected while offline; each is judged by itself. */
 export const UsageBatchSchema = Type.Object({ events: Type.Array(Type.Unknown(), { minItems: 1, maxItems: 1_000 }) });
 
-export const RecordedUsageSchema = Type.Object({
-  id: Type.String({ format: 'uuid', description: 'Id of the usage event.' }),
-  recorded: Type.Literal(true),
-  duplicate: Type.Boolean({ description: 'Whether it had been recorded before.' }),
-  adjusted: Type.Optional(
-    Type.Array(Type.Literal('timestamp'), { description: 'What was set right: the time of a clock that is ahead.' }),
-  ),
-  summary_only: Type.Optional(
-    Type.Boolean({ description: 'Whether it is too old to be listed, and only counts in summaries.' }),
-  ),
-});
+export const RecordedUsageSchema = Type.Object(
+  {
+    id: Type.String({ format: 'uuid', description: 'Id of the usage event.' }),
+    recorded: Type.Literal(true),
+    duplicate: Type.Boolean({ description: 'Whether it had been recorded before.' }),
+    adjusted: Type.Optional(
+      Type.Array(Type.Literal('timestamp'), { description: 'What was set right: the time of a clock that is ahead.' }),
+    ),
+    summary_only: Type.Optional(
+      Type.Boolean({ description: 'Whether it is too old to be listed, and only counts in summaries.' }),
+    ),
+  },
+  { title: 'RecordedUse' },
+);
 export type RecordedUsage = Static<typeof RecordedUsageSchema>;
 
-const RefusedUsageSchema = Type.Object({
-  recorded: Type.Literal(false),
-  code: Type.String(),
-  error: Type.String({ description: 'Why this event was refused.' }),
-});
+const RefusedUsageSchema = Type.Object(
+  {
+    recorded: Type.Literal(false),
+    code: Type.String(),
+    error: Type.String({ description: 'Why this event was refused.' }),
+  },
+  { title: 'RefusedUse' },
+);
 export type RefusedUsage = Static<typeof RefusedUsageSchema>;
 
-export const RecordedBatchSchema = Type.Object({
-  recorded: Type.Integer({ description: 'Events that are new.' }),
-  duplicates: Type.Integer({ description: 'Events recorded before.' }),
-  refused: Type.Integer(),
-  results: Type.Array(Type.Union([RecordedUsageSchema, RefusedUsageSchema]), {
-    description: 'A verdict for each event, in the order sent.',
-  }),
-});
+export const RecordedBatchSchema = Type.Object(
+  {
+    recorded: Type.Integer({ description: 'Events that are new.' }),
+    duplicates: Type.Integer({ description: 'Events recorded before.' }),
+    refused: Type.Integer(),
+    results: Type.Array(Type.Union([RecordedUsageSchema, RefusedUsageSchema]), {
+      description: 'A verdict for each event, in the order sent.',
+    }),
+  },
+  { title: 'RecordedBatch' },
+);
 export type RecordedBatch = Static<typeof RecordedBatchSchema>;
 
 const NullableText = Type.Union([Type.String(), Type.Null()]);
 const Count = Type.Integer({ minimum: 0 });
 
-export const ListedUsageSchema = Type.Object({
-  id: Type.String({ format: 'uuid' }),
-  user_id: NullableText,
-  device_id: NullableText,
-  provider: Type.String(),
-  model: Type.String(),
-  source: Type.String({ description: 'device, extension, tracker, chat or api.' }),
-  prompts: Count,
-  input_tokens: Count,
-  output_tokens: Count,
-  total_tokens: Count,
-  cost: Type.Integer({ minimum: 0, description: 'Tokens it debited.' }),
-  nano_usd: Type.Union([Type.Integer({ minimum: 0 }), Type.Null()], {
-    description: 'What the model provider charges for it, in nano-dollars (10⁻⁹ US dollars); null where not known.',
-  }),
-  provenance: Type.String({ description: 'client_reported, provider_final or estimated.' }),
-  url: NullableText,
-  occurred_at: Type.String(),
-  created_at: Type.String(),
-});
+export const ListedUsageSchema = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    user_id: NullableText,
+    device_id: NullableText,
+    provider: Type.String(),
+    model: Type.String(),
+    source: Type.String({ description: 'device, extension, tracker, chat or api.' }),
+    prompts: Count,
+    input_tokens: Count,
+    output_tokens: Count,
+    total_tokens: Count,
+    cost: Type.Integer({ minimum: 0, description: 'Tokens it debited.' }),
+    nano_usd: Type.Union([Type.Integer({ minimum: 0 }), Type.Null()], {
+      description: 'What the model provider charges for it, in nano-dollars (10⁻⁹ US dollars); null where not known.',
+    }),
+    provenance: Type.String({ description: 'client_reported, provider_final or estimated.' }),
+    url: NullableText,
+    occurred_at: Type.String(),
+    created_at: Type.String(),
+  },
+  { title: 'UsageEvent' },
+);
 export type ListedUsage = Static<typeof ListedUsageSchema>;
 
 const UsageSums = {
@@ -125,13 +137,16 @@ const GroupNames = {
   }),
 };
 
-export const UsageSummarySchema = Type.Object({
-  from: Type.String({ description: 'The first moment counted (UTC).' }),
-  to: Type.String({ description: 'The first moment after it (UTC).' }),
-  time_zone: Type.String(),
-  totals: Type.Object(UsageSums),
-  series: Type.Array(Type.Composite([Type.Partial(Type.Object(GroupNames)), Type.Object(UsageSums)])),
-});
+export const UsageSummarySchema = Type.Object(
+  {
+    from: Type.String({ description: 'The first moment counted (UTC).' }),
+    to: Type.String({ description: 'The first moment after it (UTC).' }),
+    time_zone: Type.String(),
+    totals: Type.Object(UsageSums),
+    series: Type.Array(Type.Composite([Type.Partial(Type.Object(GroupNames)), Type.Object(UsageSums)])),
+  },
+  { title: 'UsageSummary' },
+);
 export type UsageSummary = Static<typeof UsageSummarySchema>;
 
 export const UsageParamsSchema = Type.Object({ id: Type.String({ format: 'uuid' }) });

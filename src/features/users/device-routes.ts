@@ -25,6 +25,7 @@ export const ownDeviceRoutes: FastifyPluginAsyncTypebox<OwnDeviceOptions> = asyn
     '/users/me/devices',
     {
       schema: {
+        operationId: 'listMyDevices',
         summary: 'List your devices with their balances, newest first',
         querystring: PageQuerySchema,
         response: { 200: OwnDevicesSchema },
@@ -48,6 +49,7 @@ export const ownDeviceRoutes: FastifyPluginAsyncTypebox<OwnDeviceOptions> = asyn
     '/users/me/devices/:id',
     {
       schema: {
+        operationId: 'unlinkMyDevice',
         summary: 'Unlink a device and end its tokens; it keeps its balance',
         params: OwnDeviceParamsSchema,
         response: { 200: UnlinkedDeviceSchema, ...errors(404) },

@@ -24,6 +24,7 @@ export const exportRoutes: FastifyPluginAsyncTypebox<ExportOptions> = async (app
       // HEAD would read every row and send none.
       exposeHeadRoute: false,
       schema: {
+        operationId: 'exportMyData',
         summary: 'Download everything held about you as a JSON file; a file that was cut off is not valid JSON',
         response: { 200: ExportSchema },
       },

@@ -23,7 +23,7 @@ export const ledgerRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDat
     '/users/me/balance',
     {
       config: { apiKeyScope: 'usage:read' },
-      schema: { summary: 'Read your balance', response: { 200: BalanceSchema } },
+      schema: { operationId: 'getMyBalance', summary: 'Read your balance', response: { 200: BalanceSchema } },
     },
     async (request) => callerDatabase.call(getUser(request), 'my_balance', {}, BalanceSchema),
   );
@@ -33,6 +33,7 @@ export const ledgerRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDat
     {
       config: { apiKeyScope: 'usage:read' },
       schema: {
+        operationId: 'listMyLedger',
         summary: 'List your grants, corrections, debits and holds, newest first',
         querystring: PageQuerySchema,
         response: { 200: LedgerSchema },

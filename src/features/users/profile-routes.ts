@@ -37,7 +37,7 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (a
 
   app.get(
     '/users/me',
-    { schema: { summary: 'Read your profile', response: { 200: ProfileSchema } } },
+    { schema: { operationId: 'getMe', summary: 'Read your profile', response: { 200: ProfileSchema } } },
     async (request) => database.call('get_profile', { p_caller: getUser(request) }, ProfileSchema),
   );
 
@@ -45,6 +45,7 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (a
     '/users/me',
     {
       schema: {
+        operationId: 'updateMe',
         summary: 'Change your name, picture or e-mail address',
         description:
           'A new address is pending_email until the link mailed to it is followed; the present one gets a notice. It needs a session that was opened, or proved again, within 5 minutes.',
@@ -59,6 +60,7 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (a
     '/users/me',
     {
       schema: {
+        operationId: 'deleteMe',
         summary: 'Delete your account and everything personal; this cannot be undone',
         description:
           'It needs a session that was opened, or proved again by POST /auth/reauthenticate, within 5 minutes.',
@@ -79,6 +81,7 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (a
     '/users/me/password',
     {
       schema: {
+        operationId: 'changeMyPassword',
         summary: 'Change your password, or set a first one; every other session ends',
         description: 'A first one needs a session that was opened, or proved again, within 5 minutes.',
         body: ChangePasswordSchema,

@@ -6,23 +6,26 @@ import { PasswordSchema, TypedPasswordSchema } from '../../auth/passwords.js';
 import { DisplayNameSchema, UserSchema } from '../../auth/user-schema.js';
 import { NextCursor } from '../../platform/http/pagination.js';
 
-export const ProfileSchema = Type.Composite([
-  UserSchema,
-  Type.Object({
-    email_verified: Type.Boolean({
-      description: 'Whether the address was verified, by mail or by a sign-in provider.',
+export const ProfileSchema = Type.Composite(
+  [
+    UserSchema,
+    Type.Object({
+      email_verified: Type.Boolean({
+        description: 'Whether the address was verified, by mail or by a sign-in provider.',
+      }),
+      pending_email: Type.Union([
+        Type.String({ description: 'The address that replaces this one when the link mailed to it is followed.' }),
+        Type.Null(),
+      ]),
+      has_password: Type.Boolean(),
+      providers: Type.Array(Type.String(), {
+        description: 'Sign-in providers linked to the account.',
+        examples: [['google']],
+      }),
     }),
-    pending_email: Type.Union([
-      Type.String({ description: 'The address that replaces this one when the link mailed to it is followed.' }),
-      Type.Null(),
-    ]),
-    has_password: Type.Boolean(),
-    providers: Type.Array(Type.String(), {
-      description: 'Sign-in providers linked to the account.',
-      examples: ['google'],
-    }),
-  }),
-]);
+  ],
+  { title: 'Profile' },
+);
 
 const PictureSchema = Type.String({
   maxLength: 2048,
@@ -53,49 +56,58 @@ export const ChangePasswordSchema = Type.Object(
 
 export const ChangedPasswordSchema = Type.Object({ message: Type.String(), api_keys: Type.Array(ApiKeySchema) });
 
-export const BalanceSchema = Type.Object({
-  allocated: Type.Integer({ description: 'Tokens granted.' }),
-  used: Type.Integer({ description: 'Tokens spent.' }),
-  reserved: Type.Integer({ description: 'Tokens set aside by holds.' }),
-  remaining: Type.Integer({ description: 'Tokens left.' }),
-  debt: Type.Integer({
-    description: 'Tokens a provider billed beyond its hold; the next tokens granted pay them back.',
-  }),
-});
+export const BalanceSchema = Type.Object(
+  {
+    allocated: Type.Integer({ description: 'Tokens granted.' }),
+    used: Type.Integer({ description: 'Tokens spent.' }),
+    reserved: Type.Integer({ description: 'Tokens set aside by holds.' }),
+    remaining: Type.Integer({ description: 'Tokens left.' }),
+    debt: Type.Integer({
+      description: 'Tokens a provider billed beyond its hold; the next tokens granted pay them back.',
+    }),
+  },
+  { title: 'Balance' },
+);
 
-export const LedgerItemSchema = Type.Object({
-  id: Type.String({ format: 'uuid' }),
-  kind: Type.String({ description: 'grant, transfer, reset, adjustment, subscription, correction, debit or hold.' }),
-  amount: Type.Integer({
-    description:
-      'Tokens: positive if added, negative if taken back or spent. For a hold, the tokens it sets or set aside.',
-  }),
-  provenance: Type.String({
-    description:
-      'Origin of the amount. Debits: client_reported, provider_final or estimated; holds: estimated; all others: admin or system.',
-  }),
-  model: Type.Optional(Type.String()),
-  provider: Type.Optional(Type.String()),
-  source: Type.Optional(Type.String({ description: 'Which API recorded a debit.' })),
-  reference: Type.Optional(Type.String({ description: 'What a change refers to.' })),
-  status: Type.Optional(Type.String({ description: 'Of a hold: held, settled, expired, released or lost.' })),
-  expires_at: Type.Optional(Type.String({ description: 'When a hold expires.' })),
-  created_at: Type.String({ description: 'When it happened.' }),
-});
+export const LedgerItemSchema = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    kind: Type.String({ description: 'grant, transfer, reset, adjustment, subscription, correction, debit or hold.' }),
+    amount: Type.Integer({
+      description:
+        'Tokens: positive if added, negative if taken back or spent. For a hold, the tokens it sets or set aside.',
+    }),
+    provenance: Type.String({
+      description:
+        'Origin of the amount. Debits: client_reported, provider_final or estimated; holds: estimated; all others: admin or system.',
+    }),
+    model: Type.Optional(Type.String()),
+    provider: Type.Optional(Type.String()),
+    source: Type.Optional(Type.String({ description: 'Which API recorded a debit.' })),
+    reference: Type.Optional(Type.String({ description: 'What a change refers to.' })),
+    status: Type.Optional(Type.String({ description: 'Of a hold: held, settled, expired, released or lost.' })),
+    expires_at: Type.Optional(Type.String({ description: 'When a hold expires.' })),
+    created_at: Type.String({ description: 'When it happened.' }),
+  },
+  { title: 'LedgerEntry' },
+);
 
 export const LedgerSchema = Type.Object({ entries: Type.Array(LedgerItemSchema), next_cursor: NextCursor });
 
-export const OwnDeviceSchema = Type.Object({
-  id: Type.String({ format: 'uuid' }),
-  name: Type.String(),
-  blocked: Type.Boolean(),
-  registrations: Type.Integer(),
-  last_registered_at: Type.String(),
-  created_at: Type.String(),
-  allocated: Type.Integer(),
-  used: Type.Integer(),
-  remaining: Type.Integer(),
-});
+export const OwnDeviceSchema = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    name: Type.String(),
+    blocked: Type.Boolean(),
+    registrations: Type.Integer(),
+    last_registered_at: Type.String(),
+    created_at: Type.String(),
+    allocated: Type.Integer(),
+    used: Type.Integer(),
+    remaining: Type.Integer(),
+  },
+  { title: 'Device' },
+);
 
 export const OwnDevicesSchema = Type.Object({ devices: Type.Array(OwnDeviceSchema), next_cursor: NextCursor });
 

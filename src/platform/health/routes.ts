@@ -9,9 +9,15 @@ const ReadySchema = Type.Object({
   status: Type.String(),
   notice: Type.Optional(Type.String({ description: 'What does not work as it should, though requests are answered.' })),
 });
-const liveness = { tags, summary: 'Check that the process answers', response: { 200: StatusSchema } };
+const liveness = (operationId: string) => ({
+  tags,
+  operationId,
+  summary: 'Check that the process answers',
+  response: { 200: StatusSchema },
+});
 const readinessSchema = {
   tags,
+  operationId: 'getReadiness',
   summary: 'Check that the server can do its work',
   response: { 200: ReadySchema, ...errors(429, 500, 503) },
 };
@@ -26,8 +32,8 @@ interface HealthOptions {
 export const healthRoutes: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { readiness, findNotice }) => {
   const alive = () => ({ status: 'ok' });
 
-  app.get('/', { schema: liveness }, alive);
-  app.get('/healthz', { schema: liveness }, alive);
+  app.get('/', { schema: liveness('getRoot') }, alive);
+  app.get('/healthz', { schema: liveness('getHealth') }, alive);
   app.get('/readyz', { schema: readinessSchema }, async () => {
     const problem = await readiness.problem();
     if (problem !== undefined) throw new ApiError('SERVICE_UNAVAILABLE', { cause: new Error(problem) });

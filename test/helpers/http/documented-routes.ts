@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { InjectOptions } from 'fastify';
+import { readPaths } from './openapi-document.js';
 import type { TestServer } from './test-server.js';
 
 interface Schema {
@@ -109,8 +110,7 @@ function toSchemes(ways: NonNullable<Operation['security']>): string[] {
 
 /** Every route the server documents. */
 export async function documentedRoutes(server: TestServer): Promise<readonly DocumentedRoute[]> {
-  const response = await server.app.inject({ url: '/openapi.json' });
-  const { paths } = response.json<{ paths: Record<string, Record<string, Operation>> }>();
+  const paths = await readPaths<Operation>(server);
   return Object.entries(paths).flatMap(([path, operations]) =>
     Object.entries(operations).map(([method, operation]) => ({
       name: `${method} ${path}`,

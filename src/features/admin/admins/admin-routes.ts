@@ -23,7 +23,10 @@ export const adminRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = as
 
   app.get(
     '/admin/admins',
-    { config, schema: { summary: 'List the admins', response: { 200: ManagedAdminsSchema } } },
+    {
+      config,
+      schema: { operationId: 'listAdmins', summary: 'List the admins', response: { 200: ManagedAdminsSchema } },
+    },
     async (request) => ({
       admins: await database.call('list_admins', { p_actor: getActor(request) }, ManagedAdminListSchema),
     }),
@@ -34,6 +37,7 @@ export const adminRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = as
     {
       config,
       schema: {
+        operationId: 'createAdmin',
         summary: 'Create an admin',
         body: CreateAdminSchema,
         response: { 201: ManagedAdminSchema, ...errors(409) },
@@ -52,6 +56,7 @@ export const adminRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = as
     {
       config,
       schema: {
+        operationId: 'updateAdmin',
         summary: "Set an admin's role or password, or remove a lost second factor; ends their sessions",
         params: AdminParamsSchema,
         body: UpdateAdminSchema,
@@ -76,6 +81,7 @@ export const adminRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = as
     {
       config,
       schema: {
+        operationId: 'deleteAdmin',
         summary: 'Remove an admin; their tokens stop working at once',
         params: AdminParamsSchema,
         response: { 200: DeletedAdminSchema, ...errors(404, 409) },

@@ -15,6 +15,8 @@ export const allocationRoutes: FastifyPluginAsyncTypebox<{ database: Database }>
     '/admin/allocate',
     {
       schema: {
+        operationId: 'allocateTokens',
+        takesIdempotencyKey: true,
         summary: 'Give tokens from the pool, take unused ones back, or move them',
         body: AllocateSchema,
         response: { 200: AllocatedSchema, ...errors(403, 404, 422) },

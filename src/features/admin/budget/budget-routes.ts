@@ -12,6 +12,7 @@ export const budgetRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = a
     '/admin/budget',
     {
       schema: {
+        operationId: 'getBudget',
         summary: 'Read a pool and what is left of it',
         querystring: BudgetQuerySchema,
         response: { 200: BudgetSchema },
@@ -27,6 +28,7 @@ export const budgetRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = a
     '/admin/budget',
     {
       schema: {
+        operationId: 'setBudget',
         summary: 'Set the size of a pool',
         body: SetBudgetSchema,
         response: { 200: BudgetSchema },

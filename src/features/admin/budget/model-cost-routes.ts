@@ -10,7 +10,13 @@ export const modelCostRoutes: FastifyPluginAsyncTypebox<{ database: Database }> 
 
   app.get(
     '/admin/model-costs',
-    { schema: { summary: 'List the prices per prompt', response: { 200: ModelCostsSchema } } },
+    {
+      schema: {
+        operationId: 'listModelCosts',
+        summary: 'List the prices per prompt',
+        response: { 200: ModelCostsSchema },
+      },
+    },
     async (request) => {
       const actor = { p_actor: getActor(request) };
       return { model_costs: await database.call('list_model_costs', actor, ModelCostListSchema) };
@@ -21,6 +27,7 @@ export const modelCostRoutes: FastifyPluginAsyncTypebox<{ database: Database }> 
     '/admin/model-costs',
     {
       schema: {
+        operationId: 'setModelCosts',
         summary: 'Set prices; a null cost removes one',
         body: SetModelCostsSchema,
         response: { 200: ModelCostsSchema },

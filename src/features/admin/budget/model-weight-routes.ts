@@ -10,7 +10,13 @@ export const modelWeightRoutes: FastifyPluginAsyncTypebox<{ database: Database }
 
   app.get(
     '/admin/model-weights',
-    { schema: { summary: 'List what a token of each model debits in chat', response: { 200: ModelWeightsSchema } } },
+    {
+      schema: {
+        operationId: 'listModelWeights',
+        summary: 'List what a token of each model debits in chat',
+        response: { 200: ModelWeightsSchema },
+      },
+    },
     async (request) => {
       const actor = { p_actor: getActor(request) };
       return { model_weights: await database.call('list_model_weights', actor, ModelWeightListSchema) };
@@ -21,6 +27,7 @@ export const modelWeightRoutes: FastifyPluginAsyncTypebox<{ database: Database }
     '/admin/model-weights',
     {
       schema: {
+        operationId: 'setModelWeights',
         summary: 'Set weights of models; a null input_weight removes one',
         body: SetModelWeightsSchema,
         response: { 200: ModelWeightsSchema },

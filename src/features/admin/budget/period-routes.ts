@@ -21,6 +21,7 @@ export const periodRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = a
     '/admin/reset-monthly',
     {
       schema: {
+        operationId: 'resetMonth',
         summary: 'Close the budget period and give every device the default',
         body: ResetMonthlySchema,
         response: { 200: ResetSchema, ...errors(403, 409) },
@@ -33,6 +34,7 @@ export const periodRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = a
     '/admin/periods',
     {
       schema: {
+        operationId: 'listPeriods',
         summary: 'List the budget periods, newest first',
         querystring: PageQuerySchema,
         response: { 200: PeriodsSchema },
@@ -45,6 +47,7 @@ export const periodRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = a
     '/admin/periods/:number',
     {
       schema: {
+        operationId: 'getPeriod',
         summary: 'List what each device had and used in a closed period',
         params: PeriodParamsSchema,
         querystring: PageQuerySchema,

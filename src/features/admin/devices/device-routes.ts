@@ -27,6 +27,7 @@ export const managedDeviceRoutes: FastifyPluginAsyncTypebox<{ database: Database
     '/admin/block-device',
     {
       schema: {
+        operationId: 'blockDevice',
         summary: 'Block or unblock a device',
         body: BlockDeviceSchema,
         response: { 200: ManagedDeviceSchema, ...errors(404) },
@@ -39,6 +40,7 @@ export const managedDeviceRoutes: FastifyPluginAsyncTypebox<{ database: Database
     '/admin/devices/:id/rotate',
     {
       schema: {
+        operationId: 'rotateDevice',
         summary: "Invalidate a device's tokens",
         params: DeviceParamsSchema,
         body: Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })]),
@@ -52,6 +54,7 @@ export const managedDeviceRoutes: FastifyPluginAsyncTypebox<{ database: Database
     '/admin/devices/:id',
     {
       schema: {
+        operationId: 'renameDevice',
         summary: 'Rename a device',
         params: DeviceParamsSchema,
         body: RenameDeviceSchema,
@@ -65,6 +68,7 @@ export const managedDeviceRoutes: FastifyPluginAsyncTypebox<{ database: Database
     '/admin/devices/:id',
     {
       schema: {
+        operationId: 'deleteDevice',
         summary: 'Remove a device and return its unused tokens to the pool',
         params: DeviceParamsSchema,
         response: { 200: DeletedDeviceSchema, ...errors(404) },

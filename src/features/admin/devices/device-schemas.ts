@@ -14,17 +14,20 @@ export const RenameDeviceSchema = Type.Object(
   { additionalProperties: false },
 );
 
-export const ManagedDeviceSchema = Type.Object({
-  device_id: Type.String(),
-  name: Type.String(),
-  blocked: Type.Boolean(),
-  registrations: Type.Integer(),
-  token_version: Type.Integer({ description: 'Raised by a rotation.' }),
-  allocated: Type.Integer(),
-  used: Type.Integer(),
-  reserved: Type.Integer(),
-  remaining: Type.Integer(),
-});
+export const ManagedDeviceSchema = Type.Object(
+  {
+    device_id: Type.String(),
+    name: Type.String(),
+    blocked: Type.Boolean(),
+    registrations: Type.Integer(),
+    token_version: Type.Integer({ description: 'Raised by a rotation.' }),
+    allocated: Type.Integer(),
+    used: Type.Integer(),
+    reserved: Type.Integer(),
+    remaining: Type.Integer(),
+  },
+  { title: 'ManagedDevice' },
+);
 
 export const DeletedDeviceSchema = Type.Object({
   device_id: Type.String(),

@@ -25,6 +25,7 @@ export const invitationRoutes: FastifyPluginAsyncTypebox<InvitationOptions> = as
     '/admin/invitations',
     {
       schema: {
+        operationId: 'createInvitation',
         summary: 'Invite somebody; the code and its link are shown only now',
         body: CreateInvitationSchema,
         response: { 201: CreatedInvitationSchema, ...errors(409) },
@@ -40,6 +41,7 @@ export const invitationRoutes: FastifyPluginAsyncTypebox<InvitationOptions> = as
     '/admin/invitations',
     {
       schema: {
+        operationId: 'listInvitations',
         summary: 'List invitations, newest first',
         querystring: PageQuerySchema,
         response: { 200: InvitationsSchema },
@@ -63,6 +65,7 @@ export const invitationRoutes: FastifyPluginAsyncTypebox<InvitationOptions> = as
     '/admin/invitations/:id',
     {
       schema: {
+        operationId: 'deleteInvitation',
         summary: 'Take an invitation back; an account made with it stays',
         params: InvitationParamsSchema,
         response: { 200: DeletedInvitationSchema, ...errors(404) },

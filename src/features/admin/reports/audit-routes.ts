@@ -34,6 +34,7 @@ export const auditRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = as
     '/admin/audit',
     {
       schema: {
+        operationId: 'listAuditEntries',
         summary: 'List who did what, newest first',
         querystring: AuditQuerySchema,
         response: { 200: AuditSchema },

@@ -13,6 +13,7 @@ export const dashboardRoutes: FastifyPluginAsyncTypebox<{ database: Database }> 
     '/admin/dashboard',
     {
       schema: {
+        operationId: 'getAdminDashboard',
         summary: 'Read budget, devices and usage at a glance',
         querystring: DashboardQuerySchema,
         response: { 200: DashboardSchema },

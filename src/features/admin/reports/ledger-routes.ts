@@ -12,6 +12,7 @@ export const ledgerRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = a
     '/admin/ledger/verify',
     {
       schema: {
+        operationId: 'verifyLedger',
         summary: 'Recompute every balance, hold and rollup, and report discrepancies',
         response: { 200: VerifiedLedgerSchema },
       },

@@ -17,6 +17,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (
     '/admin/login',
     {
       schema: {
+        operationId: 'logInAdmin',
         summary: 'Log in as admin',
         description:
           'Answers SECOND_FACTOR_REQUIRED to the right password where a second factor is set up and totp is missing.',

@@ -36,6 +36,7 @@ export const ownAccountRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async
     {
       config,
       schema: {
+        operationId: 'logOutAdmin',
         summary: 'End this session, or every one of yours with "all"; their tokens stop working at once',
         body: LogoutSchema,
         response: { 200: EndedSessionsSchema },
@@ -50,7 +51,14 @@ export const ownAccountRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async
 
   app.get(
     '/admin/sessions',
-    { config, schema: { summary: 'List your sessions, newest first', response: { 200: OwnSessionsSchema } } },
+    {
+      config,
+      schema: {
+        operationId: 'listAdminSessions',
+        summary: 'List your sessions, newest first',
+        response: { 200: OwnSessionsSchema },
+      },
+    },
     async (request) => database.call('list_admin_sessions', { p_actor: getActor(request) }, OwnSessionsSchema),
   );
 
@@ -59,6 +67,7 @@ export const ownAccountRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async
     {
       config,
       schema: {
+        operationId: 'endAdminSession',
         summary: 'End one of your sessions',
         params: SessionParamsSchema,
         response: { 200: EndedSessionsSchema, ...errors(404) },
@@ -75,6 +84,7 @@ export const ownAccountRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async
     {
       config,
       schema: {
+        operationId: 'changeAdminPassword',
         summary: 'Change your password; ends every earlier token and returns a new one',
         body: ChangePasswordSchema,
         response: { 200: AdminTokenSchema },

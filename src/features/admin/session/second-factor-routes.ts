@@ -28,6 +28,7 @@ export const secondFactorRoutes: FastifyPluginAsyncTypebox<SessionOptions> = asy
     {
       config,
       schema: {
+        operationId: 'beginSecondFactor',
         summary: 'Begin to set up a second factor for an authenticator app',
         body: BeginSecondFactorSchema,
         response: { 201: PendingSecondFactorSchema, ...errors(409) },
@@ -42,6 +43,7 @@ export const secondFactorRoutes: FastifyPluginAsyncTypebox<SessionOptions> = asy
     {
       config,
       schema: {
+        operationId: 'confirmSecondFactor',
         summary: 'Turn the second factor on with a first code; ends every earlier token and returns a new one',
         body: ConfirmSecondFactorSchema,
         response: { 200: ConfirmedSecondFactorSchema, ...errors(404, 409) },
@@ -58,6 +60,7 @@ export const secondFactorRoutes: FastifyPluginAsyncTypebox<SessionOptions> = asy
     {
       config,
       schema: {
+        operationId: 'removeSecondFactor',
         summary: 'Turn the second factor off, with the password and one more code',
         body: RemoveSecondFactorSchema,
         response: { 200: RemovedSecondFactorSchema, ...errors(404) },

@@ -25,6 +25,7 @@ export const accountRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = 
     '/admin/users/:id',
     {
       schema: {
+        operationId: 'updateUser',
         summary: 'Suspend an account with its keys and devices, or let it go on',
         params,
         body: SuspendAccountSchema,
@@ -42,6 +43,7 @@ export const accountRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = 
     '/admin/users/:id/end-sessions',
     {
       schema: {
+        operationId: 'endUserSessions',
         summary: 'End every session of an account, and its API keys where wished',
         params,
         body: EndAccountSessionsSchema,
@@ -59,6 +61,7 @@ export const accountRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = 
     '/admin/users/:id/plan',
     {
       schema: {
+        operationId: 'setUserPlan',
         summary: 'Give an account a tier without payment, or take it back with free',
         params,
         body: SetPlanSchema,
@@ -75,6 +78,7 @@ export const accountRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = 
     '/admin/users/:id',
     {
       schema: {
+        operationId: 'deleteUser',
         summary: 'Delete an account and everything personal; this cannot be undone',
         params,
         response: { 200: DeletedAccountSchema, ...errors(404, 409) },

@@ -8,17 +8,20 @@ const TierSchema = Type.Union([Type.Literal('free'), Type.Literal('pro'), Type.L
 
 export const AccountParamsSchema = Type.Object({ id: Type.String({ format: 'uuid' }) });
 
-export const AccountSchema = Type.Composite([
-  UserSchema,
-  Type.Object({
-    email_verified: Type.Boolean(),
-    suspended_at: NullableText,
-    tier: TierSchema,
-    devices: Type.Integer({ description: 'Linked devices.' }),
-    sessions: Type.Integer({ description: 'Running sessions.' }),
-    api_keys: Type.Integer(),
-  }),
-]);
+export const AccountSchema = Type.Composite(
+  [
+    UserSchema,
+    Type.Object({
+      email_verified: Type.Boolean(),
+      suspended_at: NullableText,
+      tier: TierSchema,
+      devices: Type.Integer({ description: 'Linked devices.' }),
+      sessions: Type.Integer({ description: 'Running sessions.' }),
+      api_keys: Type.Integer(),
+    }),
+  ],
+  { title: 'Account' },
+);
 
 export const SuspendAccountSchema = Type.Object({ suspended: Type.Boolean() }, { additionalProperties: false });
 
@@ -32,31 +35,37 @@ export const EndedAccountSessionsSchema = Type.Object({
   api_keys: Type.Integer({ description: 'API keys that ended.' }),
 });
 
-const AccountDeviceSchema = Type.Object({
-  id: Type.String({ format: 'uuid' }),
-  name: Type.String(),
-  blocked: Type.Boolean(),
-  registrations: Type.Integer(),
-  last_registered_at: Type.String(),
-  created_at: Type.String(),
-  allocated: Type.Integer(),
-  used: Type.Integer(),
-  remaining: Type.Integer(),
-});
+const AccountDeviceSchema = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    name: Type.String(),
+    blocked: Type.Boolean(),
+    registrations: Type.Integer(),
+    last_registered_at: Type.String(),
+    created_at: Type.String(),
+    allocated: Type.Integer(),
+    used: Type.Integer(),
+    remaining: Type.Integer(),
+  },
+  { title: 'Device' },
+);
 export const AccountDeviceListSchema = Type.Array(AccountDeviceSchema);
 export const AccountDevicesSchema = Type.Object({ devices: AccountDeviceListSchema });
 
 export const AccountApiKeyListSchema = Type.Array(ApiKeySchema);
 export const AccountApiKeysSchema = Type.Object({ api_keys: AccountApiKeyListSchema });
 
-const AccountLedgerEntrySchema = Type.Object({
-  id: Type.String({ format: 'uuid' }),
-  kind: Type.String({ description: 'grant, transfer, reset, adjustment, subscription or correction.' }),
-  amount: Type.Integer({ description: 'Tokens: positive if added, negative if taken back.' }),
-  actor: Type.String({ description: 'Who did it: admin:<name> or system:<what>.' }),
-  reference: NullableText,
-  created_at: Type.String(),
-});
+const AccountLedgerEntrySchema = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    kind: Type.String({ description: 'grant, transfer, reset, adjustment, subscription or correction.' }),
+    amount: Type.Integer({ description: 'Tokens: positive if added, negative if taken back.' }),
+    actor: Type.String({ description: 'Who did it: admin:<name> or system:<what>.' }),
+    reference: NullableText,
+    created_at: Type.String(),
+  },
+  { title: 'AccountLedgerEntry' },
+);
 export const AccountLedgerEntriesSchema = Type.Array(AccountLedgerEntrySchema);
 export const AccountLedgerSchema = Type.Object({ entries: AccountLedgerEntriesSchema, next_cursor: NextCursor });
 

@@ -22,7 +22,14 @@ export const accountViewRoutes: FastifyPluginAsyncTypebox<{ database: Database }
 
   app.get(
     '/admin/users/:id',
-    { schema: { summary: 'Read an account', params, response: { 200: AccountSchema, ...errors(404) } } },
+    {
+      schema: {
+        operationId: 'getUser',
+        summary: 'Read an account',
+        params,
+        response: { 200: AccountSchema, ...errors(404) },
+      },
+    },
     async (request) =>
       database.call('get_account', { p_actor: getActor(request), p_user_id: request.params.id }, AccountSchema),
   );
@@ -31,6 +38,7 @@ export const accountViewRoutes: FastifyPluginAsyncTypebox<{ database: Database }
     '/admin/users/:id/devices',
     {
       schema: {
+        operationId: 'listUserDevices',
         summary: 'List the devices of an account, newest first',
         params,
         response: { 200: AccountDevicesSchema, ...errors(404) },
@@ -46,6 +54,7 @@ export const accountViewRoutes: FastifyPluginAsyncTypebox<{ database: Database }
     '/admin/users/:id/api-keys',
     {
       schema: {
+        operationId: 'listUserApiKeys',
         summary: 'List the API keys of an account, without their secrets',
         params,
         response: { 200: AccountApiKeysSchema, ...errors(404) },
@@ -61,6 +70,7 @@ export const accountViewRoutes: FastifyPluginAsyncTypebox<{ database: Database }
     '/admin/users/:id/ledger',
     {
       schema: {
+        operationId: 'listUserLedger',
         summary: 'List what changed the allocation of an account, newest first',
         params,
         querystring: PageQuerySchema,

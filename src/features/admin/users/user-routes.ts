@@ -14,6 +14,12 @@ interface UserRoutesOptions {
   readonly defaultUserTokens: number;
 }
 
+/** The paths of the list of accounts, each with its operation; contract 4 has it at `/users`. */
+const LIST_PATHS = [
+  ['/admin/users', 'listUsers'],
+  ['/users', 'listAllUsers'],
+] as const;
+
 /** Serves the list of accounts and their creation; the scope it is registered in must require an admin. */
 export const userRoutes: FastifyPluginAsyncTypebox<UserRoutesOptions> = async (
   app,
@@ -21,12 +27,12 @@ export const userRoutes: FastifyPluginAsyncTypebox<UserRoutesOptions> = async (
 ) => {
   describeRoutes(app, { tags: ['Admin: users'] });
 
-  // Contract 4 has the list at `/users`.
-  for (const path of ['/admin/users', '/users']) {
+  for (const [path, operationId] of LIST_PATHS) {
     app.get(
       path,
       {
         schema: {
+          operationId,
           summary: 'List accounts with their balances, newest first',
           querystring: UsersQuerySchema,
           response: { 200: UsersSchema },
@@ -40,6 +46,7 @@ export const userRoutes: FastifyPluginAsyncTypebox<UserRoutesOptions> = async (
     '/admin/users',
     {
       schema: {
+        operationId: 'createUser',
         summary: 'Create an account, with or without a password',
         body: CreateUserSchema,
         response: { 201: UserSchema, ...errors(409) },

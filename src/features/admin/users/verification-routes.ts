@@ -24,6 +24,7 @@ export const verificationRoutes: FastifyPluginAsyncTypebox<VerificationRoutesOpt
     '/admin/users/:id/verify',
     {
       schema: {
+        operationId: 'verifyUser',
         summary: "Mark an account's address as verified, which pays its first tokens",
         params: UserParamsSchema,
         body: Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })]),

@@ -50,6 +50,7 @@ export const modelRoutes: FastifyPluginAsyncTypebox<ModelRoutesOptions> = async 
     '/models',
     {
       schema: {
+        operationId: 'listModels',
         summary: "List the models on offer, in the OpenAI format; with anthropic-version in Anthropic's",
         response: { 200: AnyModelsSchema, ...clientErrors(401, 403, 502) },
       },
@@ -70,6 +71,7 @@ export const modelRoutes: FastifyPluginAsyncTypebox<ModelRoutesOptions> = async 
     '/models/:id',
     {
       schema: {
+        operationId: 'getModel',
         summary: "Read a model, in the OpenAI format; with anthropic-version in Anthropic's",
         params: ModelParamsSchema,
         response: { 200: AnyModelSchema, ...clientErrors(400, 401, 403, 404, 502) },

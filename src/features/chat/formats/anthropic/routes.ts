@@ -89,6 +89,9 @@ export const anthropicRoutes: FastifyPluginAsyncTypebox<AnthropicRoutesOptions> 
     {
       bodyLimit,
       schema: {
+        operationId: 'createMessage',
+        takesIdempotencyKey: true,
+        responseHeaders: ['x-tokens-remaining', 'x-tokens-used'],
         summary: "Create a message, in Anthropic's format",
         body: MessagesRequestSchema,
         response: {
@@ -114,6 +117,7 @@ export const anthropicRoutes: FastifyPluginAsyncTypebox<AnthropicRoutesOptions> 
     {
       bodyLimit,
       schema: {
+        operationId: 'countMessageTokens',
         summary: "Estimate the input tokens of a message, in Anthropic's format; nothing is debited",
         body: CountRequestSchema,
         response: { 200: CountSchema, ...anthropicErrors(400, 401, 403, 404, 413, 415) },

@@ -120,7 +120,7 @@ export const AnthropicErrorSchema = Type.Object(
     error: Type.Object({ type: Type.String(), message: Type.String() }, { additionalProperties: true }),
     request_id: Type.String(),
   },
-  { description: "An error in Anthropic's format." },
+  { title: 'AnthropicError', description: "An error in Anthropic's format." },
 );
 
 /** Declares the error answers of a route in Anthropic's format. */

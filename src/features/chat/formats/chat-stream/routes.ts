@@ -94,6 +94,9 @@ export const chatStreamRoutes: FastifyPluginAsyncTypebox<ChatStreamRoutesOptions
       bodyLimit: services.bodyLimitBytes,
       preParsing: limitAnonymousBodies(Math.min(ANONYMOUS_BODY_LIMIT_BYTES, services.bodyLimitBytes)),
       schema: {
+        operationId: 'streamChat',
+        takesIdempotencyKey: true,
+        responseHeaders: ['x-tokens-remaining', 'x-tokens-used'],
         summary: 'Ask a language model, stream its answer and debit the tokens',
         body: ChatRequestSchema,
         response: {

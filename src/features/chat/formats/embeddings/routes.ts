@@ -19,6 +19,9 @@ export const embeddingsRoutes: FastifyPluginAsyncTypebox<EmbeddingsRoutesOptions
     {
       bodyLimit: services.bodyLimitBytes,
       schema: {
+        operationId: 'createEmbeddings',
+        takesIdempotencyKey: true,
+        responseHeaders: ['x-tokens-remaining', 'x-tokens-used'],
         summary: 'Create embeddings, in the OpenAI format',
         body: EmbeddingRequestSchema,
         response: { 200: EmbeddingsSchema, ...openAiErrors(400, 401, 403, 409, 413, 415, 422, 502, 504) },

@@ -57,6 +57,9 @@ const guardedRoutes: FastifyPluginAsyncTypebox<OpenAiRoutesOptions> = async (app
       config: { spendsTokens: true },
       bodyLimit: services.bodyLimitBytes,
       schema: {
+        operationId: 'createChatCompletion',
+        takesIdempotencyKey: true,
+        responseHeaders: ['x-tokens-remaining', 'x-tokens-used'],
         summary: 'Create a chat completion, in the OpenAI format',
         body: CompletionRequestSchema,
         response: {

@@ -107,12 +107,15 @@ export const CompletionStreamSchema = Type.String({
   description: "Server-sent events: upstream's chunks, then [DONE].",
 });
 
-export const ListedModelSchema = Type.Object({
-  id: Type.String(),
-  object: Type.Literal('model'),
-  created: Type.Integer({ description: 'Seconds since 1970; 0 if unknown.' }),
-  owned_by: Type.String(),
-});
+export const ListedModelSchema = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('model'),
+    created: Type.Integer({ description: 'Seconds since 1970; 0 if unknown.' }),
+    owned_by: Type.String(),
+  },
+  { title: 'Model' },
+);
 export const ModelsSchema = Type.Object({ object: Type.Literal('list'), data: Type.Array(ListedModelSchema) });
 
 export const ModelParamsSchema = Type.Object({
@@ -134,7 +137,7 @@ const OpenAiErrorSchema = Type.Object(
       { additionalProperties: true },
     ),
   },
-  { description: 'An error in the OpenAI format.' },
+  { title: 'OpenAiError', description: 'An error in the OpenAI format.' },
 );
 
 /** Declares the error answers of a route in the OpenAI format. */

@@ -22,6 +22,9 @@ export const responsesRoutes: FastifyPluginAsyncTypebox<ResponsesRoutesOptions> 
     {
       bodyLimit: services.bodyLimitBytes,
       schema: {
+        operationId: 'createResponse',
+        takesIdempotencyKey: true,
+        responseHeaders: ['x-tokens-remaining', 'x-tokens-used'],
         summary: 'Create a response, in the Responses format of OpenAI',
         body: ResponseRequestSchema,
         response: {

@@ -1,0 +1,64 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyPluginAsync, FastifySchema } from 'fastify';
+import fp from 'fastify-plugin';
+import type { Config } from '../../config/config.js';
+import { toDocumentedPath } from '../http/api-prefix.js';
+import { PROJECT_ROOT } from '../project-root.js';
+import { describeDocument } from './document.js';
+import { toHeadersSchema } from './headers.js';
+import { completeOperations, OWN_HEADERS } from './operations.js';
+import { toRequestSchema } from './request-schema.js';
+import { shareErrorResponses } from './shared-responses.js';
+import { shareSchemas } from './shared-schemas.js';
+
+/** The page may load and call this server, nothing else; also over plain http, for local use. */
+const CONTENT_SECURITY_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/** Returns a route's schema as clients see it. */
+function toClientSchema(schema: FastifySchema): FastifySchema {
+  const { takesIdempotencyKey, responseHeaders, ...standard } = schema;
+  const { body, querystring } = standard;
+  const headers = toHeadersSchema(schema);
+  return {
+    ...standard,
+    ...(body !== undefined && { body: toRequestSchema(body) }),
+    ...(querystring !== undefined && { querystring: toRequestSchema(querystring) }),
+    ...(headers !== undefined && { headers: toRequestSchema(headers) }),
+    ...(responseHeaders && { [OWN_HEADERS]: responseHeaders }),
+  };
+}
+
+/** Reads the version of this server. */
+async function readVersion(): Promise<string> {
+  const { version }: { version: string } = JSON.parse(await readFile(join(PROJECT_ROOT, 'package.json'), 'utf8'));
+  return version;
+}
+
+const openapi: FastifyPluginAsync<{ config: Config['http'] }> = async (app, { config }) => {
+  await app.register(swagger, {
+    openapi: describeDocument(config, await readVersion()),
+    stripBasePath: false,
+    transform: ({ schema, url, route }) => ({ schema: toClientSchema(schema), url: toDocumentedPath(url, route) }),
+    transformObject: (result) => {
+      if (!('openapiObject' in result)) return result.swaggerObject;
+      const { openapiObject } = result;
+      completeOperations(openapiObject.paths);
+      const { paths, schemas } = shareSchemas(openapiObject.paths ?? {});
+      const responses = shareErrorResponses(paths);
+      return Object.assign(openapiObject, { paths, components: { ...openapiObject.components, schemas, responses } });
+    },
+  });
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: CONTENT_SECURITY_POLICY,
+    uiConfig: { tryItOutEnabled: true },
+  });
+  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
+};
+
+/** Serves OpenAPI 3.1 from the routes' schemas at `/openapi.json`, readable at `/docs`. */
+export default fp(openapi, { name: 'openapi' });

@@ -1,0 +1,145 @@
+import { createConfig, lintFromString } from '@redocly/openapi-core';
+import t from 'tap';
+import { ERROR_CODES } from '../../../src/platform/errors.js';
+import { readPaths } from '../../helpers/http/openapi-document.js';
+import { openTestServer } from '../../helpers/http/test-server.js';
+
+interface Parameter {
+  readonly name: string;
+  readonly in: string;
+  readonly required?: boolean;
+  readonly schema: object;
+}
+
+interface Operation {
+  readonly operationId: string;
+  readonly tags: readonly string[];
+  readonly security: readonly object[];
+  readonly parameters?: readonly Parameter[];
+  readonly responses: Readonly<Record<string, { readonly description: string; readonly headers?: object }>>;
+}
+
+interface Document {
+  readonly info: { readonly title: string; readonly version: string };
+  readonly servers: readonly { readonly url: string }[];
+  readonly tags: readonly { readonly name: string; readonly description: string }[];
+  readonly components: { readonly schemas: Readonly<Record<string, { readonly properties?: object; enum?: unknown }>> };
+}
+
+const server = await openTestServer(t);
+const { payload } = await server.app.inject({ url: '/openapi.json' });
+const document: Document = JSON.parse(payload);
+const operations = Object.values(await readPaths<Operation>(server)).flatMap((methods) => Object.values(methods));
+const byId = new Map(operations.map((operation) => [operation.operationId, operation]));
+
+/** Names of an operation's response headers. */
+const headersOf = (id: string, status: string) => Object.keys(byId.get(id)?.responses[status]?.headers ?? {});
+
+t.test('every operation has a name of its own, which a client can call a method', async (t) => {
+  for (const { operationId } of operations) t.match(operationId, /^[a-z]+([A-Z][a-z]*)*$/);
+  t.equal(byId.size, operations.length);
+  for (const id of ['registerDevice', 'checkUse', 'logUsage', 'getMe', 'createApiKey', 'allocateTokens']) {
+    t.ok(byId.has(id), id);
+  }
+});
+
+t.test('the groups are in the order in which newcomers need them, and each is described', async (t) => {
+  const names = document.tags.map(({ name }) => name);
+  t.strictSame(names.slice(0, 3), ['Devices', 'Usage', 'Accounts']);
+  t.strictSame([...new Set(operations.flatMap(({ tags }) => tags))].sort(), [...names].sort());
+  for (const { description } of document.tags) t.match(description, /\.$/);
+});
+
+t.test('what routes share has a name, and the codes of errors are a closed list', async (t) => {
+  const { schemas } = document.components;
+  for (const name of ['User', 'Device', 'Balance', 'DeviceBalance', 'UsageEvent', 'Session', 'ApiKey', 'Settings']) {
+    t.ok(schemas[name]?.properties, name);
+  }
+  t.strictSame(schemas['ErrorCode']?.enum, ERROR_CODES);
+  t.match(schemas['Error'], {
+    properties: { code: { $ref: '#/components/schemas/ErrorCode' }, requested: { type: 'integer' } },
+    required: ['error', 'code', 'message', 'detail'],
+  });
+  const shared = JSON.stringify(schemas);
+  t.notMatch(shared, '"default"', 'generators take what has a default in a shared schema for always there');
+  t.ok(payload.length < 300_000, `${payload.length} bytes`);
+});
+
+t.test('an Idempotency-Key is declared where one is read, and nowhere else', async (t) => {
+  const keyed = operations.filter(({ parameters = [] }) =>
+    parameters.some((parameter) => parameter.in === 'header' && parameter.name === 'Idempotency-Key'),
+  );
+  t.strictSame(keyed.map(({ operationId }) => operationId).sort(), [
+    'allocateTokens',
+    'beginSubscription',
+    'changeSubscription',
+    'checkUse',
+    'createChatCompletion',
+    'createEmbeddings',
+    'createMessage',
+    'createResponse',
+    'endSubscription',
+    'logUsage',
+    'openBillingPortal',
+    'recordDeviceUse',
+    'recordUsage',
+    'streamChat',
+    'trackUsage',
+  ]);
+});
+
+t.test('answers declare their headers', async (t) => {
+  t.strictSame(headersOf('getMe', '200'), ['x-request-id', 'RateLimit', 'RateLimit-Policy']);
+  t.ok(headersOf('getDeviceBalance', '200').includes('x-device-token'));
+  t.ok(headersOf('createChatCompletion', '200').includes('x-tokens-remaining'));
+  t.ok(headersOf('getSettings', '200').includes('ETag'));
+  t.ok(headersOf('logIn', '401').includes('WWW-Authenticate'));
+  for (const status of ['429', '503']) t.ok(headersOf('logUsage', status).includes('Retry-After'), status);
+});
+
+t.test('each status is described', async (t) => {
+  for (const { operationId, responses } of operations) {
+    for (const [status, { description }] of Object.entries(responses)) {
+      t.match(description, /^(?!Default Response)./, `${operationId} ${status}`);
+    }
+  }
+});
+
+t.test('a query parameter with a default need not be sent', async (t) => {
+  const parameters = operations.flatMap(({ parameters: all = [] }) => all).filter(({ schema }) => 'default' in schema);
+  t.ok(parameters.length > 10);
+  t.strictSame(
+    parameters.filter(({ required }) => required === true),
+    [],
+  );
+});
+
+t.test('the document says where its server is', async (t) => {
+  t.strictSame(
+    document.servers.map(({ url }) => url),
+    ['/'],
+  );
+  const environment = { PUBLIC_URL: 'https://tokens.example.com' };
+  const known = await openTestServer(t, { environment, database: server.database });
+  const { servers } = (await known.app.inject({ url: '/openapi.json' })).json<Document>();
+  t.match(servers, [{ url: 'https://tokens.example.com' }]);
+});
+
+t.test("a linter's recommended rules hold, and every example fits its schema", async (t) => {
+  const rules = {
+    'no-invalid-media-type-examples': 'error',
+    'no-invalid-parameter-examples': 'error',
+    'no-invalid-schema-examples': 'error',
+    // Signing in redirects and does nothing else; health is asked by who sends nothing wrong.
+    'operation-2xx-response': 'off',
+    'operation-4xx-response': 'off',
+  } as const;
+  const config = await createConfig({ extends: ['recommended'], rules });
+  const problems = await lintFromString({ source: payload, config });
+  t.strictSame(
+    problems.map(({ ruleId, message, location }) => `${ruleId}: ${message} ${location[0]?.pointer}`),
+    [],
+  );
+});
+
+t.end();
