@@ -9571,7 +9571,7 @@ select private.record_migration('20261127163509', '57b6e8685fa69520684ea1c8b6288
 insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127215951', 'chat_identity_and_limits')
 on conflict (version) do nothing;
-select private.record_migration('20261127215951', 'b3da5a60763c8cd515c19873af84920af41076d88bb5d91a7f346ec65d2b5171');
+select private.record_migration('20261127215951', '310bc9c89fdd77ddeb96df98f05b7267fc67494403dc3fb44dd12bce6b0d72f0');
 
 commit;
 

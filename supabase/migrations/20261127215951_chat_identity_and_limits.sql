@@ -311,6 +311,63 @@ comment on column public.generations.input_price is 'Upstream''s list price of a
 comment on column public.generations.output_price is 'The same for a token of the answer.';
 comment on column public.generations.request_price is 'The same for the request, whatever was in it.';
 
+-- Tokens follow money: what went back is remembered for each invoice, and what is owed for each customer.
+
+alter table public.subscriptions
+  add column if not exists tokens_owed bigint not null default 0 check (tokens_owed >= 0),
+  add column if not exists returned_tier text references public.plans (tier),
+  add column if not exists returned_until timestamptz;
+create index if not exists subscriptions_returned_tier_idx on public.subscriptions (returned_tier);
+alter table public.subscription_grants
+  add column if not exists short_tokens bigint not null default 0 check (short_tokens >= 0),
+  add column if not exists returned_tokens bigint not null default 0 check (returned_tokens >= 0),
+  add column if not exists taken_tokens bigint not null default 0,
+  add column if not exists forgiven_tokens bigint not null default 0 check (forgiven_tokens >= 0);
+comment on column public.subscriptions.tokens_owed is 'Tokens granted beyond what the money kept is worth; the next paid invoices make up for them, of whichever subscription.';
+comment on column public.subscriptions.returned_tier is 'The highest tier in force while money of the present period has gone back; null otherwise.';
+comment on column public.subscriptions.returned_until is 'Until when that holds: the end of the period.';
+comment on table public.subscription_grants is 'One row a paid invoice: each is counted once, and each period once. What changes is only what of its money has gone back.';
+comment on column public.subscription_grants.short_tokens is 'Tokens it should have added and the balance could not hold.';
+comment on column public.subscription_grants.returned_tokens is 'Of net_tokens those whose money has gone back: refunded, credited or disputed.';
+comment on column public.subscription_grants.taken_tokens is 'Tokens taken from the balance for it; negative where more came back after later invoices had made up for what was spent.';
+comment on column public.subscription_grants.forgiven_tokens is 'Tokens of returned money that were spent, and are not made up for.';
+create table if not exists private.stripe_returns (
+  stripe_invoice_id text primary key check (length(stripe_invoice_id) between 1 and 255),
+  user_id uuid not null references public.users (id) on delete cascade,
+  returned bigint not null check (returned >= 0),
+  total bigint not null,
+  forgives boolean not null,
+  version bigint not null default 1,
+  updated_at timestamptz not null default now()
+);
+create index if not exists stripe_returns_user_idx on private.stripe_returns (user_id);
+comment on table private.stripe_returns is 'What of an invoice''s money has gone back, as Stripe last told; also before the invoice itself is known here.';
+comment on column private.stripe_returns.stripe_invoice_id is 'The invoice.';
+comment on column private.stripe_returns.user_id is 'Who paid it.';
+comment on column private.stripe_returns.returned is 'Money refunded, credited or disputed, in the smallest unit of the currency.';
+comment on column private.stripe_returns.total is 'Money the invoice was about, likewise; what paid for it may have been credit.';
+comment on column private.stripe_returns.forgives is 'Whether what was spent of it is written down instead of owed.';
+comment on column private.stripe_returns.version is 'Counts the changes, so that what was fetched before one is not applied after it.';
+comment on column private.stripe_returns.updated_at is 'When it last changed.';
+
+alter table private.stripe_returns enable row level security;
+-- What each person was granted beyond what they paid for is owed from now on, whichever subscription it was of; what was
+-- granted too little is what a balance could not hold. Nothing is left to do when this runs again.
+with differences as (
+  select s.user_id,
+         sum(g.granted_tokens + g.short_tokens - g.taken_tokens - g.net_tokens + g.returned_tokens - g.forgiven_tokens)::bigint
+           - s.tokens_owed as tokens
+    from public.subscriptions s join public.subscription_grants g using (user_id)
+   group by s.user_id, s.tokens_owed
+), owed as (
+  update public.subscriptions s set tokens_owed = s.tokens_owed + d.tokens
+    from differences d where d.user_id = s.user_id and d.tokens > 0
+)
+update public.subscription_grants g set short_tokens = g.short_tokens - d.tokens
+  from differences d
+ where d.tokens < 0
+   and g.id = (select l.id from public.subscription_grants l where l.user_id = d.user_id order by l.created_at desc, l.id desc limit 1);
+
 
 set check_function_bodies = off;
 
@@ -828,6 +885,22 @@ $$;
 comment on function private.end_device_credentials() is
   'Trigger: ends the tokens of a device that is unlinked, and with its tokens the secret of a linked one.';
 
+-- Whoever ends all sessions because one may be a thief's must not lose the account afterwards, by a link the thief asked for.
+create or replace function private.end_sessions(p_user_id uuid, p_except uuid default null)
+returns integer
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_ended integer;
+begin
+  delete from private.email_changes c where c.user_id = p_user_id;
+  delete from private.sessions s where s.user_id = p_user_id and s.id is distinct from p_except;
+  get diagnostics v_ended = row_count;
+  return v_ended;
+end
+$$;
+comment on function private.end_sessions(uuid, uuid) is 'Ends the sessions of an account, but for one, and the change of its address that one of them may have asked for; returns how many sessions.';
+
 create or replace function private.find_device(
   p_fingerprint_hash bytea, p_user_id uuid, p_secret_hash bytea, p_token jsonb
 )
@@ -1142,6 +1215,34 @@ $$;
 comment on function private.keys_after_password(uuid, boolean) is
   'After a new password: records it, ends all keys of the account where that is wished, and returns those that go on.';
 
+-- A tier whose money went back is not in force for the rest of its period, though the subscription runs on at Stripe: no
+-- whole period paid means free, an upgrade that is not paid any more means the tier before it.
+create or replace function private.limit_returned_tier(p_user_id uuid)
+returns void
+language sql volatile set search_path = ''
+as $$
+  update public.subscriptions s
+     set returned_tier = left_over.tier, returned_until = left_over.until
+    from (
+      select max(g.period_end) filter (where gone) as until,
+             case
+               when not bool_or(gone) then null
+               when bool_or(gone and g.renewal) then 'free'
+               else coalesce((array_agg(g.tier order by g.created_at desc) filter (where not gone))[1], 'free')
+             end as tier
+        from public.subscriptions own
+        join public.subscription_grants g
+          on g.user_id = own.user_id and g.stripe_subscription_id = own.stripe_subscription_id and g.period_end > now()
+        left join private.stripe_returns r on r.stripe_invoice_id = g.stripe_invoice_id
+        cross join lateral (select coalesce(r.total > 0 and r.returned >= r.total, false) as gone) verdict
+       where own.user_id = p_user_id
+    ) left_over
+   where s.user_id = p_user_id
+     and (s.returned_tier, s.returned_until) is distinct from (left_over.tier, left_over.until)
+$$;
+comment on function private.limit_returned_tier(uuid) is
+  'Notes which tier is left of a person''s subscription, and until when, where all money of an invoice of its present period has gone back.';
+
 -- Called first by whatever adds to an account or changes how it is opened: such calls wait for each other, for a deletion
 -- and for whoever takes the account over, and only then check that the caller's session is still valid.
 create or replace function private.lock_user(p_caller jsonb, p_scope text default 'account')
@@ -1156,22 +1257,27 @@ $$;
 comment on function private.lock_user(jsonb, text) is
   'Returns what require_user does, with the account locked until the transaction ends.';
 
+-- Who gets in takes back their own attempts, and nobody else's: with an account of one's own one could otherwise go on
+-- guessing at everybody's from the same address.
 create or replace function private.login_succeeded(p_realm text, p_account text, p_address text)
 returns void
 language plpgsql volatile set search_path = ''
 as $$
+declare
+  v_key constant text := p_account || ' ' || p_address;
+  v_own integer;
 begin
   insert into private.known_addresses (account, address) values (p_realm || ':' || p_account, p_address)
   on conflict (account, address) do update set last_login_at = now();
-  delete from private.login_attempts
-   where (scope, key) in (
-     (p_realm || ':address', p_address), (p_realm || ':known', p_account || ' ' || p_address),
-     (p_realm || ':pair', p_account || ' ' || p_address)
-   );
+  delete from private.login_attempts where scope = p_realm || ':known' and key = v_key;
+  delete from private.login_attempts where scope = p_realm || ':pair' and key = v_key returning attempts into v_own;
+  -- Those beyond the limit of login_wait were not counted by address.
+  update private.login_attempts set attempts = greatest(attempts - least(v_own, 10), 0)
+   where scope = p_realm || ':address' and key = p_address and v_own is not null;
 end
 $$;
 comment on function private.login_succeeded(text, text, text) is
-  'After the right password: remembers the address and forgets its failed attempts.';
+  'After the right password: remembers the address and forgets the attempts at this account from it.';
 
 -- Whoever keeps trying one account from one network is told to wait for that account alone: neither others behind the
 -- same address nor the account's owner elsewhere wait for it. What remains is counted by network, for those who try many
@@ -1201,6 +1307,18 @@ end
 $$;
 comment on function private.login_wait(text, text, text) is
   'Counts a log-in attempt at an account of a realm (admin, user) from a network; returns null, or the seconds to wait.';
+
+-- Kept by a digest, which stays when an account is deleted: otherwise registering and deleting would mail without end.
+create or replace function private.mail_wait(p_scope text, p_email text)
+returns integer
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  return private.count_attempt(p_scope, encode(private.identity_digest('email ' || p_email), 'hex'), 3, interval '15 minutes');
+end
+$$;
+comment on function private.mail_wait(text, text) is
+  'Counts a mail of one kind to an address, 3 in 15 minutes; returns null where it may be sent, or the seconds to wait.';
 
 -- Accounts are kept under the address as it is written; this only tells whether two addresses are one mailbox's, where
 -- the same person could be paid twice. Sub-addresses (RFC 5233) are what most providers deliver to the mailbox before the
@@ -1533,7 +1651,9 @@ begin
   if exists (select from public.users u where u.email = p_email) then
     raise sqlstate 'PT409' using message = 'EMAIL_TAKEN';
   end if;
-  v_wait := private.count_attempt('email:change', v_user_id::text, 5, interval '1 hour');
+  v_wait := greatest(
+    private.count_attempt('email:change', v_user_id::text, 5, interval '1 hour'), private.mail_wait('mail:link', p_email)
+  );
   if v_wait is not null then
     raise sqlstate 'PT429' using message = 'RATE_LIMITED', detail = jsonb_build_object('retry_after', v_wait)::text;
   end if;
@@ -1542,7 +1662,7 @@ begin
 end
 $$;
 comment on function private.request_email_change(jsonb, text, text) is
-  'Makes this token (SHA-256, hex) the one that gives the account another address, for 24 hours; at most 5 an hour. Raises EMAIL_TAKEN, PROOF_REQUIRED, RATE_LIMITED, and MAIL_DISABLED without a token.';
+  'Makes this token (SHA-256, hex) the one that gives the account another address, for 24 hours; at most 5 an hour, and 3 in 15 minutes to one address. Raises EMAIL_TAKEN, PROOF_REQUIRED, RATE_LIMITED, and MAIL_DISABLED without a token.';
 
 create or replace function private.require_account(p_user_id uuid)
 returns text
@@ -1830,6 +1950,82 @@ $$;
 comment on function private.settle_lost_generations(uuid[], timestamptz, uuid[]) is
   'Settles generations whose server went away, except those given: streams at what was noted of them and up to 256 tokens more, answers that come whole, and what runs still, at their holds. Returns how many. The balances must be locked by the caller.';
 
+-- Tokens follow money back: what is unspent is taken, never below what is spent or held; the rest is owed, so that the next
+-- paid invoices make up for it, or written down. Where money comes back after all, so do they.
+create or replace function private.settle_return(p_user_id uuid, p_invoice_id text)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_grant public.subscription_grants;
+  v_return private.stripe_returns;
+  v_owed bigint;
+  v_tier text;
+  v_change bigint;
+  v_taken bigint := 0;
+  v_short bigint := 0;
+  v_forgiven bigint := 0;
+  v_reference text;
+begin
+  select g.* into v_grant
+    from public.subscription_grants g where g.stripe_invoice_id = p_invoice_id and g.user_id = p_user_id;
+  select r.* into v_return from private.stripe_returns r where r.stripe_invoice_id = p_invoice_id and r.user_id = p_user_id;
+  if v_grant.id is null or v_return.stripe_invoice_id is null then
+    perform private.limit_returned_tier(p_user_id);
+    return;
+  end if;
+  select s.tokens_owed, public.effective_tier(s) into strict v_owed, v_tier
+    from public.subscriptions s where s.user_id = p_user_id;
+  v_reference := p_invoice_id || ' returned ' || v_return.version;
+  v_change := case when v_return.total > 0
+    then round(greatest(v_grant.net_tokens, 0)::numeric * least(v_return.returned, v_return.total) / v_return.total)
+    else 0
+  end - v_grant.returned_tokens;
+
+  if v_change > 0 then
+    perform from public.budgets where subject_kind = 'user' for update;
+    perform from public.balances b where b.subject_id = p_user_id for update;
+    perform private.expire_reservations(array[p_user_id]);
+    select least(v_change, b.allocated - b.used - b.reserved) into strict v_taken
+      from public.balances b where b.subject_id = p_user_id;
+    if v_taken > 0 then
+      perform private.change_allocation(p_user_id, -v_taken, 'subscription', 'system:stripe', v_reference);
+      update public.budgets set allocated = allocated - v_taken, updated_at = now() where subject_kind = 'user';
+    end if;
+    v_forgiven := case when v_return.forgives then v_change - v_taken else 0 end;
+    v_owed := v_owed + v_change - v_taken - v_forgiven;
+  elsif v_change < 0 then
+    v_forgiven := -least(-v_change, v_grant.forgiven_tokens);
+    v_short := least(-v_change + v_forgiven, v_owed);
+    v_owed := v_owed - v_short;
+    v_short := -v_change + v_forgiven - v_short;
+    v_taken := -private.grant_subscription(p_user_id, v_short, v_reference);
+    v_short := v_short + v_taken;
+  end if;
+
+  if v_change <> 0 then
+    update public.subscription_grants g
+       set returned_tokens = g.returned_tokens + v_change, taken_tokens = g.taken_tokens + v_taken,
+           forgiven_tokens = g.forgiven_tokens + v_forgiven, short_tokens = g.short_tokens + v_short
+     where g.id = v_grant.id;
+    update public.subscriptions s set tokens_owed = v_owed, updated_at = now() where s.user_id = p_user_id;
+  end if;
+  perform private.limit_returned_tier(p_user_id);
+  perform private.audit(
+    'system:stripe', null, case when v_change < 0 then 'payment_restored' else 'payment_returned' end, 'user:' || p_user_id,
+    jsonb_build_object('tier', v_tier, 'returned_tokens', v_grant.returned_tokens),
+    jsonb_build_object(
+      'tier', (select public.effective_tier(s) from public.subscriptions s where s.user_id = p_user_id),
+      'invoice', p_invoice_id, 'returned', v_return.returned, 'total', v_return.total,
+      'returned_tokens', v_grant.returned_tokens + v_change, 'taken_tokens', v_taken, 'forgiven_tokens', v_forgiven,
+      'tokens_owed', v_owed
+    )
+  );
+end
+$$;
+comment on function private.settle_return(uuid, text) is
+  'Brings what an invoice granted in line with what of its money has gone back, and the tier too, with an audit entry; nothing while only one of the two is known. The account must be locked by the caller.';
+
 create or replace function private.take_name_out_of_usage(p_user_id uuid)
 returns void
 language plpgsql volatile set search_path = ''
@@ -1921,6 +2117,25 @@ as $$
   ) from public.usage_totals where bucket >= p_from and bucket < p_to
 $$;
 comment on function private.usage_between(timestamptz, timestamptz) is 'Returns usage of everybody between two quarter hours.';
+
+-- Where retention begins to drop: nothing older is kept as an event. Nor is anything for a month that was dropped once, though
+-- retention may have been made longer since: its rollups stayed, and could not be proved from the events any more.
+create or replace function private.usage_horizon(p_retention_months integer)
+returns timestamptz
+language sql stable set search_path = ''
+as $$
+  select greatest(
+           (date_trunc('month', now() at time zone 'UTC') - make_interval(months => p_retention_months))
+             at time zone 'UTC',
+           (date_trunc('month', dropped.latest at time zone 'UTC') + interval '1 month') at time zone 'UTC'
+         )
+    from (
+      select max(t.bucket) as latest from public.usage_totals t
+       where t.bucket < (select min(p.lower_bound) from private.usage_partitions() p)
+    ) dropped
+$$;
+comment on function private.usage_horizon(integer) is
+  'Returns the start of the oldest month that events are kept for: what is kept, and was never dropped.';
 
 -- In PL/pgSQL, whose plans a session keeps: a function in SQL would be planned in every transaction.
 create or replace function private.weighted_tokens(p_generation public.generations, p_input bigint, p_output bigint)
@@ -2018,6 +2233,122 @@ $$;
 grant execute on function public.allocate(jsonb, text, uuid, bigint, uuid, text) to service_role;
 comment on function public.allocate(jsonb, text, uuid, bigint, uuid, text) is
   'Gives tokens from the pool, takes unused ones back (negative), or moves them between two subjects. Returns the balance, with from for a transfer; raises BUDGET_EXCEEDED, INSUFFICIENT_TOKENS, SELF_TRANSFER, …_NOT_FOUND, IDEMPOTENCY_MISMATCH.';
+
+-- Tokens follow money: a paid period adds its tier's tokens once; after a change of tier the rest of a period adds and takes
+-- off its share, as Stripe charges and credits it.
+create or replace function public.apply_invoice(p_invoice jsonb, p_event jsonb default null)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes grants, balances, the pool and the ledger, which no API role may.
+declare
+  v_user_id uuid := private.lock_customer(p_invoice ->> 'customer_id', null);
+  v_subscription_id text := p_invoice ->> 'subscription_id';
+  v_invoice_id text := p_invoice ->> 'invoice_id';
+  v_main record;
+  v_owed bigint;
+  v_due bigint;
+  v_granted bigint;
+begin
+  if v_user_id is null then
+    return jsonb_build_object('outcome', 'unknown_customer');
+  elsif not private.record_stripe_event(p_event) then
+    return jsonb_build_object('outcome', 'duplicate');
+  elsif exists (select from public.subscription_grants g where g.stripe_invoice_id = v_invoice_id) then
+    return jsonb_build_object('outcome', 'kept');
+  end if;
+
+  -- The line that names the invoice's period, and what all lines come to.
+  select shares.*, shares.share = 1 and not shares.proration and shares.sign > 0 as renewal,
+         sum(round(shares.sign * shares.share * shares.monthly_tokens)) over ()::bigint as net
+    into v_main
+    from (
+      select line.tier, line.sign, line.proration, plan.monthly_tokens, period.starts, period.ends,
+             case
+               when line.proration then private.period_share(v_subscription_id, period.starts, period.ends)
+               when exists (
+                 select from public.subscription_grants g
+                  where g.stripe_subscription_id = v_subscription_id and g.period_start = period.starts and g.renewal
+               ) then 0
+               else 1
+             end as share
+        from jsonb_to_recordset(p_invoice -> 'lines')
+               as line(tier text, sign integer, proration boolean, period_start bigint, period_end bigint)
+        join public.plans plan using (tier)
+        cross join lateral (
+          select to_timestamp(line.period_start) as starts, to_timestamp(line.period_end) as ends
+        ) period
+    ) shares
+   order by shares.proration, shares.sign desc, shares.ends desc
+   limit 1;
+  -- A period is noted also where its tier adds nothing, so that it does not when the plan is edited later.
+  if v_main.tier is null or (v_main.net = 0 and not v_main.renewal) then
+    return jsonb_build_object('outcome', 'kept');
+  end if;
+
+  -- What earlier invoices credited beyond what they charged is still to be made up for. Stripe's credit is the customer's,
+  -- not a subscription's, and so is this.
+  select s.tokens_owed into strict v_owed from public.subscriptions s where s.user_id = v_user_id;
+  v_due := greatest(v_main.net - v_owed, 0);
+  v_granted := private.grant_subscription(
+    v_user_id, v_due,
+    case when v_main.renewal then v_subscription_id || to_char(v_main.starts at time zone 'UTC', ' YYYY-MM-DD"T"HH24:MI:SS"Z"') else v_invoice_id end
+  );
+  insert into public.subscription_grants (
+    user_id, stripe_invoice_id, stripe_subscription_id, tier, renewal, period_start, period_end, net_tokens, granted_tokens,
+    short_tokens
+  )
+  values (
+    v_user_id, v_invoice_id, v_subscription_id, v_main.tier, v_main.renewal, v_main.starts, v_main.ends, v_main.net, v_granted,
+    v_due - v_granted
+  );
+  update public.subscriptions s set tokens_owed = greatest(v_owed - v_main.net, 0) where s.user_id = v_user_id;
+  -- Its money may have gone back before this was heard of.
+  perform private.settle_return(v_user_id, v_invoice_id);
+  return jsonb_build_object('outcome', 'applied', 'granted', v_granted);
+end
+$$;
+grant execute on function public.apply_invoice(jsonb, jsonb) to service_role;
+comment on function public.apply_invoice(jsonb, jsonb) is
+  'Grants what a paid invoice {invoice_id, customer_id, subscription_id, lines: [{tier, sign, proration, period_start, period_end}]} is worth: sign is 1 for a charge, -1 for a credit, 0 for what is free; times in epoch seconds. Returns {outcome}: applied with the granted tokens, kept, duplicate or unknown_customer.';
+
+create or replace function public.apply_return(p_return jsonb, p_forgives boolean, p_version bigint, p_event jsonb default null)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes grants, balances, the pool, the ledger and the audit log, which no API role may.
+declare
+  v_user_id uuid := private.lock_customer(p_return ->> 'customer_id', null);
+  v_invoice_id text := p_return ->> 'invoice_id';
+  v_returned bigint := (p_return ->> 'returned')::bigint;
+  v_total bigint := (p_return ->> 'total')::bigint;
+  v_known private.stripe_returns;
+begin
+  if v_user_id is null then
+    return jsonb_build_object('outcome', 'unknown_customer');
+  elsif exists (select from private.stripe_events e where e.id = p_event ->> 'id') then
+    return jsonb_build_object('outcome', 'duplicate');
+  end if;
+  select r.* into v_known from private.stripe_returns r where r.stripe_invoice_id = v_invoice_id;
+  if p_version <> coalesce(v_known.version, 0) then
+    return jsonb_build_object('outcome', 'refetch', 'version', coalesce(v_known.version, 0));
+  elsif not private.record_stripe_event(p_event) then
+    return jsonb_build_object('outcome', 'duplicate');
+  elsif (coalesce(v_known.returned, 0), coalesce(v_known.total, v_total)) = (v_returned, v_total) then
+    return jsonb_build_object('outcome', 'kept');
+  end if;
+  insert into private.stripe_returns as r (stripe_invoice_id, user_id, returned, total, forgives)
+  values (v_invoice_id, v_user_id, v_returned, v_total, p_forgives)
+  on conflict (stripe_invoice_id) do update
+    set returned = excluded.returned, total = excluded.total, forgives = excluded.forgives, version = r.version + 1,
+        updated_at = now();
+  perform private.settle_return(v_user_id, v_invoice_id);
+  return jsonb_build_object('outcome', 'applied');
+end
+$$;
+grant execute on function public.apply_return(jsonb, boolean, bigint, jsonb) to service_role;
+comment on function public.apply_return(jsonb, boolean, bigint, jsonb) is
+  'Applies how much of an invoice''s money has gone back: {invoice_id, customer_id, returned, total}, fetched when p_version held here; p_forgives writes down what was spent of it. Returns {outcome}: applied, kept, duplicate, unknown_customer, or refetch with the version to fetch for.';
 
 create or replace function public.authenticate_api_key(p_key_hash text)
 returns jsonb
@@ -2821,6 +3152,25 @@ grant execute on function public.device_usage(uuid, integer, text, text, text, t
 comment on function public.device_usage(uuid, integer, text, text, text, text, uuid) is
   'Returns the usage events of one device to itself or its owner, as list_usage does. Raises what require_device_reader does, and RANGE_NOT_VALID.';
 
+create or replace function public.effective_tier(p_subscription public.subscriptions)
+returns text
+language sql stable security invoker set search_path = ''
+as $$
+  select case
+    when p_subscription.user_id is null then null
+    when not (
+      p_subscription.status in ('trialing', 'active')
+      or (p_subscription.status = 'past_due' and coalesce(now() < p_subscription.grace_ends_at, false))
+    ) then 'free'
+    when now() < p_subscription.returned_until
+      and (p_subscription.returned_tier = 'free' or p_subscription.tier = 'premium') then p_subscription.returned_tier
+    else p_subscription.tier
+  end
+$$;
+grant execute on function public.effective_tier(public.subscriptions) to authenticated;
+comment on function public.effective_tier(public.subscriptions) is
+  'Returns the tier whose limits hold now: the subscribed one while it is paid or in its days of grace, no higher than what is left of it where money went back, free otherwise; null for no row.';
+
 create or replace function public.end_account_sessions(p_actor jsonb, p_user_id uuid, p_api_keys boolean)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -3068,6 +3418,17 @@ end
 $$;
 grant execute on function public.get_budget(jsonb, text) to service_role;
 comment on function public.get_budget(jsonb, text) is 'Returns the pool of devices or users with its totals.';
+
+create or replace function public.get_return_version(p_invoice_id text)
+returns bigint
+language sql stable security definer set search_path = ''
+as $$
+  -- Definer: reads what no API role may.
+  select coalesce((select r.version from private.stripe_returns r where r.stripe_invoice_id = p_invoice_id), 0)
+$$;
+grant execute on function public.get_return_version(text) to service_role;
+comment on function public.get_return_version(text) is
+  'Returns the version of what is known of an invoice''s returned money, to fetch what Stripe says for; 0 where nothing is.';
 
 create or replace function public.issue_oauth_code(
   p_identity jsonb, p_default_tokens bigint, p_sign_up text, p_code_hash text, p_redirect_uri text,
@@ -4075,6 +4436,47 @@ grant execute on function public.my_settings_history() to authenticated;
 comment on function public.my_settings_history() is
   'Returns the last 20 versions of the caller''s settings, newest first: {versions: [{version, settings, action, device, created_at}]}.';
 
+create or replace function public.my_subscription()
+returns jsonb
+language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+  v_row public.subscriptions;
+  v_tier text;
+  v_since timestamptz;
+begin
+  select s.* into v_row from public.subscriptions s where s.user_id = v_user_id;
+  v_tier := coalesce(public.effective_tier(v_row), 'free');
+  v_since := case when v_tier = 'free' then date_trunc('month', now()) else v_row.current_period_start end;
+  return jsonb_build_object(
+    'tier', v_tier,
+    'status', coalesce(v_row.status, 'none'),
+    'subscribed_tier', v_row.tier,
+    'current_period_start', v_row.current_period_start,
+    'current_period_end', v_row.current_period_end,
+    'cancel_at_period_end', coalesce(v_row.cancel_at_period_end, false),
+    'grace_ends_at', v_row.grace_ends_at,
+    'usage', public.get_plan(v_tier) - 'tier' || jsonb_build_object(
+      'since', v_since,
+      'tokens_granted', (
+        select coalesce(sum(g.granted_tokens - g.taken_tokens), 0) from public.subscription_grants g
+         where g.user_id = v_user_id and g.period_start >= v_since
+      ),
+      'tokens_owed', coalesce(v_row.tokens_owed, 0),
+      'tokens_used', public.my_tokens_used(v_since),
+      'tokens_left', (
+        select coalesce(sum(b.allocated - b.used - b.reserved), 0) from public.balances b where b.subject_id = v_user_id
+      ),
+      'devices', (select count(*) from public.devices d where d.user_id = v_user_id and d.deleted_at is null)
+    )
+  );
+end
+$$;
+grant execute on function public.my_subscription() to authenticated;
+comment on function public.my_subscription() is
+  'Returns the caller''s tier in force, subscription and what was used of it since the period, or for free the month, began.';
+
 -- The usage queries run with their caller's rights: for a person row-level security decides, and for an admin list_all_usage
 -- and summarize_all_usage ask for everybody.
 create or replace function public.own_subjects()
@@ -4277,6 +4679,7 @@ as $$
 -- Definer: the only writer of observed events and their rollups; no API role may write them itself.
 declare
   v_horizon timestamptz := private.usage_horizon(p_retention_months);
+  v_now_ms bigint := floor(extract(epoch from now()) * 1000);
   v_item record;
   v_code text;
   v_earlier jsonb;
@@ -4285,47 +4688,70 @@ declare
   v_answers jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_items)]);
   v_ids uuid[] := array_fill(null::uuid, array[jsonb_array_length(p_items)]);
   v_events public.usage_events[] := '{}';
+  v_event public.usage_events;
+  -- Too old to be kept as events: only counted.
+  v_counted public.usage_events[] := '{}';
+  v_answer jsonb;
   v_stored private.idempotency_keys[] := '{}';
   v_keys text[] := '{}';
   v_new_keys integer;
   v_inserted uuid[] := '{}';
 begin
+  if exists (
+    select from jsonb_to_recordset(p_items) as i (timestamp_ms bigint)
+     where timestamptz 'epoch' + i.timestamp_ms * interval '1 millisecond' < v_horizon
+  ) then
+    -- No month is dropped meanwhile, so that none is brought back. What is not dropped yet still takes events, as the
+    -- rollups of a month are proved from them as long as it is there.
+    perform pg_advisory_xact_lock_shared(hashtext('public.maintain'));
+    select least(private.usage_horizon(p_retention_months), min(p.lower_bound)) into v_horizon
+      from private.usage_partitions() p;
+  end if;
   perform private.hold_users(p_items);
   for v_item in
     select i.*, c.problem, b.period, k.request_hash as earlier_hash, k.answer as earlier_answer,
            private.usage_event_id(
-             i.user_id, i.timestamp_ms,
+             i.user_id, i.at_ms,
              case when i.key is null then i.content else jsonb_build_array('key', i.key) end
            ) as event_id
       from (
-        select p.*, timestamptz 'epoch' + p.timestamp_ms * interval '1 millisecond' as occurred_at,
-               jsonb_build_array(
-                 p.provider, p.model, p.timestamp_ms, p.input_tokens, p.output_tokens, p.url
-               ) as content
+        select q.*, timestamptz 'epoch' + q.at_ms * interval '1 millisecond' as occurred_at,
+               sha256(convert_to(q.content::text, 'UTF8')) as hash,
+               coalesce(q.key, 'content ' || encode(sha256(convert_to(q.content::text, 'UTF8')), 'hex')) as known_as
           from (
-            select r.ord::integer as ord, r.id as user_id, r.session_id, r.api_key_id, r.provider,
-                   lower(btrim(r.model)) as model, r.input_tokens, r.output_tokens, r.total_tokens,
-                   r.timestamp_ms, private.plain_url(r.url) as url, r.key
-              from rows from (
-                jsonb_to_recordset(p_items) as (
-                  id uuid, session_id uuid, api_key_id uuid, provider text, model text, input_tokens bigint,
-                  output_tokens bigint, total_tokens bigint, timestamp_ms bigint, url text, key text
-                )
-              ) with ordinality as r(
-                id, session_id, api_key_id, provider, model, input_tokens, output_tokens, total_tokens, timestamp_ms,
-                url, key, ord
-              )
-          ) p
+            select p.*,
+                   -- The clock of whoever sent it is ahead by hours: it happened now.
+                   case when p.timestamp_ms between v_now_ms + 300001 and v_now_ms + 86400000
+                     then v_now_ms else p.timestamp_ms
+                   end as at_ms,
+                   jsonb_build_array(
+                     p.provider, p.model, p.timestamp_ms, p.input_tokens, p.output_tokens, p.url
+                   ) as content
+              from (
+                select r.ord::integer as ord, r.id as user_id, r.session_id, r.api_key_id, r.provider,
+                       lower(btrim(r.model)) as model, r.input_tokens, r.output_tokens, r.total_tokens,
+                       r.timestamp_ms, private.plain_url(r.url) as url, r.key
+                  from rows from (
+                    jsonb_to_recordset(p_items) as (
+                      id uuid, session_id uuid, api_key_id uuid, provider text, model text, input_tokens bigint,
+                      output_tokens bigint, total_tokens bigint, timestamp_ms bigint, url text, key text
+                    )
+                  ) with ordinality as r(
+                    id, session_id, api_key_id, provider, model, input_tokens, output_tokens, total_tokens,
+                    timestamp_ms, url, key, ord
+                  )
+              ) p
+          ) q
       ) i
       left join lateral (
         select private.credential_problem(i.user_id, i.session_id, i.api_key_id, 'usage:write') as problem
       ) c on true
       left join public.balances b on b.subject_id = i.user_id
-      left join private.idempotency_keys k on k.subject_id = i.user_id and k.key = i.key
+      left join private.idempotency_keys k on k.subject_id = i.user_id and k.key = i.known_as
      order by i.ord
   loop
-    v_hash := case when v_item.key is not null then sha256(convert_to(v_item.content::text, 'UTF8')) end;
-    v_position := array_position(v_keys, v_item.user_id || v_item.key);
+    v_hash := v_item.hash;
+    v_position := array_position(v_keys, v_item.user_id || v_item.known_as);
     v_earlier := case
       when v_item.earlier_hash is not null then v_item.earlier_answer
       when v_position is not null then v_stored[v_position].answer
@@ -4336,25 +4762,37 @@ begin
       when v_earlier is not null and coalesce(v_item.earlier_hash, v_stored[v_position].request_hash) <> v_hash
         then 'IDEMPOTENCY_MISMATCH'
       when v_earlier is not null then null
-      when v_item.occurred_at > now() + interval '5 minutes' or v_item.occurred_at < v_horizon
-        then 'TIMESTAMP_OUT_OF_RANGE'
+      when v_item.at_ms > v_now_ms + 300000 then 'TIMESTAMP_OUT_OF_RANGE'
     end;
     if v_code is not null then
       v_answers[v_item.ord] := jsonb_build_object('code', v_code);
     elsif v_earlier is not null then
       v_answers[v_item.ord] := v_earlier || '{"recorded": true, "duplicate": true}';
     else
-      v_ids[v_item.ord] := v_item.event_id;
-      v_events := v_events || row(
+      v_event := row(
         v_item.event_id, v_item.user_id, v_item.user_id, null, 'extension', v_item.provider, v_item.model, 1,
         v_item.input_tokens, v_item.output_tokens, v_item.input_tokens + v_item.output_tokens, 0,
         'client_reported', v_item.period, v_item.url, v_item.occurred_at, now(), null
       )::public.usage_events;
-      if v_item.key is not null then
+      v_answer := jsonb_build_object('id', v_item.event_id)
+        || case when v_item.at_ms < v_item.timestamp_ms then '{"adjusted": ["timestamp"]}' else '{}' end::jsonb
+        || case when v_item.occurred_at < v_horizon then '{"summary_only": true}' else '{}' end::jsonb;
+      if v_item.occurred_at < v_horizon then
+        v_counted := v_counted || v_event;
+      else
+        v_events := v_events || v_event;
+      end if;
+      if v_answer = jsonb_build_object('id', v_item.event_id) then
+        v_ids[v_item.ord] := v_item.event_id;
+      else
+        v_answers[v_item.ord] := v_answer || '{"recorded": true, "duplicate": false}';
+      end if;
+      -- What has a row of its own under its own time is told from others by that, all else by what is remembered here.
+      if v_item.key is not null or v_ids[v_item.ord] is null then
         v_stored := v_stored || row(
-          v_item.user_id, v_item.key, v_hash, jsonb_build_object('id', v_item.event_id), now()
+          v_item.user_id, v_item.known_as, v_hash, v_answer, now()
         )::private.idempotency_keys;
-        v_keys := v_keys || (v_item.user_id || v_item.key);
+        v_keys := v_keys || (v_item.user_id || v_item.known_as);
       end if;
     end if;
   end loop;
@@ -4374,6 +4812,9 @@ begin
   if cardinality(v_events) > 0 then
     v_inserted := private.record_new_usage_events(v_events);
   end if;
+  if cardinality(v_counted) > 0 then
+    perform private.roll_up_usage(v_counted);
+  end if;
 
   return (
     select jsonb_agg(
@@ -4390,7 +4831,7 @@ end
 $$;
 grant execute on function public.record_usage(jsonb, integer) to service_role;
 comment on function public.record_usage(jsonb, integer) is
-  'Records what extensions observed. Takes an array of {id, session_id | api_key_id, provider, model, input_tokens, output_tokens, total_tokens, timestamp_ms, url, key}, returns an array in the same order: {id, recorded, duplicate}, or {code} where the event was refused.';
+  'Records what extensions observed. Takes an array of {id, session_id | api_key_id, provider, model, input_tokens, output_tokens, total_tokens, timestamp_ms, url, key}, returns an array in the same order: {id, recorded, duplicate}, with adjusted where a clock was ahead and summary_only where the event is too old to be kept, or {code} where the event was refused.';
 
 create or replace function public.refresh_model_weights(p_weights jsonb)
 returns jsonb
@@ -4551,6 +4992,7 @@ as $$
 -- Definer: writes users, credentials, balances and sessions, which no API role may.
 declare
   v_user public.users;
+  v_mails_link boolean := false;
 begin
   if p_sign_up = 'closed' then
     raise sqlstate 'PT403' using message = 'SIGNUP_CLOSED';
@@ -4570,14 +5012,17 @@ begin
     perform private.grant_default_tokens(v_user.id, p_default_tokens, 'system:registration');
   end if;
   if v_user.email_verified_at is null and p_verification_hash is not null then
+    v_mails_link := private.mail_wait('mail:link', p_email) is null;
+  end if;
+  if v_mails_link then
     perform private.keep_verification(p_email, v_user.id, p_verification_hash);
   end if;
-  return private.open_session(v_user.id, p_session - 'network') || jsonb_build_object('verified', v_user.email_verified_at is not null);
+  return private.open_session(v_user.id, p_session - 'network') || jsonb_build_object('mails_link', v_mails_link);
 end
 $$;
 grant execute on function public.register_user(text, text, bigint, text, jsonb, text, text, text) to service_role;
 comment on function public.register_user(text, text, bigint, text, jsonb, text, text, text) is
-  'Creates an account with a password where p_sign_up (open, verified, invite, closed) or an invitation lets it, and logs it in; its default tokens come at once where sign-up is open, else with the proof of the address. Returns {session_id, user, verified}; raises SIGNUP_CLOSED, INVITATION_REQUIRED, INVITATION_INVALID, EMAIL_TAKEN.';
+  'Creates an account with a password where p_sign_up (open, verified, invite, closed) or an invitation lets it, and logs it in; its default tokens come at once where sign-up is open, else with the proof of the address. Returns {session_id, user, mails_link}: whether the link is to be mailed, at most 3 in 15 minutes to one address; raises SIGNUP_CLOSED, INVITATION_REQUIRED, INVITATION_INVALID, EMAIL_TAKEN.';
 
 create or replace function public.remove_second_factor(p_actor jsonb, p_proof jsonb)
 returns jsonb
@@ -4609,7 +5054,7 @@ declare
   v_user_id uuid;
 begin
   -- Past the limit the link mailed before stays good: a stranger who keeps asking cannot take it from its owner.
-  if private.count_attempt('verify:account', p_email, 3, interval '15 minutes') is not null then
+  if private.mail_wait('mail:verification', p_email) is not null then
     return jsonb_build_object('mail_to', null);
   end if;
   -- The account before its link, as where the account is deleted.
@@ -4621,6 +5066,32 @@ $$;
 grant execute on function public.request_email_verification(text, text) to service_role;
 comment on function public.request_email_verification(text, text) is
   'Makes this token (SHA-256, hex) the address''s only one for 24 hours; at most 3 in 15 minutes. Returns {mail_to}: the address, or null for no mail.';
+
+create or replace function public.request_password_reset(p_email text, p_token_hash text)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes private.password_resets and counters, which no API role may.
+declare
+  v_user_id uuid;
+begin
+  -- Past the limit the link mailed before stays good: a stranger who keeps asking cannot take it from its owner.
+  if private.mail_wait('mail:reset', p_email) is not null then
+    return jsonb_build_object('mail_to', null);
+  end if;
+  -- The account before its link, as where the account is deleted.
+  select u.id into v_user_id from public.users u where u.email = p_email for key share;
+  insert into private.password_resets as r (email, user_id, token_hash, requested_at, expires_at)
+  values (p_email, v_user_id, decode(p_token_hash, 'hex'), now(), now() + interval '30 minutes')
+  on conflict (email) do update
+    set user_id = excluded.user_id, token_hash = excluded.token_hash,
+        requested_at = excluded.requested_at, expires_at = excluded.expires_at;
+  return jsonb_build_object('mail_to', case when v_user_id is not null then p_email end);
+end
+$$;
+grant execute on function public.request_password_reset(text, text) to service_role;
+comment on function public.request_password_reset(text, text) is
+  'Makes this token (SHA-256, hex) the address''s only one for 30 minutes; at most 3 in 15 minutes. Returns {mail_to}: the address, or null for no mail.';
 
 create or replace function public.request_proof_code(p_caller jsonb, p_code_hash text)
 returns jsonb
@@ -5278,6 +5749,10 @@ begin
   -- Of two owners who demote each other at once, the second finds itself without the right.
   lock table private.admins in share row exclusive mode;
   perform private.require_admin(p_actor, 'owner');
+  -- One's own password and second factor need a proof of it: a stolen token alone must not get past them.
+  if p_id = (p_actor ->> 'id')::uuid and (p_password_hash is not null or p_reset_second_factor) then
+    raise sqlstate 'PT409' using message = 'OWN_CREDENTIALS';
+  end if;
   select * into v_before from private.admins where id = p_id;
   if not found then
     raise sqlstate 'PT404' using message = 'ADMIN_NOT_FOUND';
@@ -5304,7 +5779,7 @@ end
 $$;
 grant execute on function public.update_admin(jsonb, uuid, text, text, boolean) to service_role;
 comment on function public.update_admin(jsonb, uuid, text, text, boolean) is
-  'Sets an admin''s role or password, or removes their second factor, for an owner, and ends their sessions. Returns them; raises ADMIN_NOT_FOUND, LAST_OWNER.';
+  'Sets an admin''s role or password, or removes their second factor, for an owner, and ends their sessions. Returns them; raises ADMIN_NOT_FOUND, LAST_OWNER, and OWN_CREDENTIALS for the password or second factor of the owner who asks.';
 
 create or replace function public.update_device(
   p_actor jsonb, p_device_id uuid, p_blocked boolean default null, p_name text default null, p_rotate boolean default false
@@ -5531,6 +6006,23 @@ begin
       ) c on c.reference = 'generation:' || g.id
      where r.closed_at is null or r.closed_at >= (select min(lower_bound) from private.usage_partitions())
   ),
+  -- What was granted is what the money that was kept is worth, but for what is owed or was written down.
+  paid as (
+    select user_id as subject_id,
+           array[coalesce(g.granted, 0), coalesce(e.total, 0)]::numeric[] as stated,
+           array[coalesce(g.worth, 0) + coalesce(s.tokens_owed, 0), coalesce(g.granted, 0) - coalesce(g.short, 0)]::numeric[] as proven
+      from (
+        select g.user_id, sum(g.granted_tokens + g.short_tokens - g.taken_tokens) as granted, sum(g.short_tokens) as short,
+               sum(g.net_tokens - g.returned_tokens + g.forgiven_tokens) as worth
+          from public.subscription_grants g group by g.user_id
+      ) g
+      full join public.subscriptions s using (user_id)
+      full join (
+        select subject_id as user_id, sum(amount) as total
+          from public.ledger_entries where kind = 'subscription' group by subject_id
+      ) e using (user_id)
+     where exists (select from public.users u where u.id = user_id)
+  ),
   findings as (
     select 'allocated = sum of ledger entries' as title, subject_id::text as subject, to_jsonb(stated) as stated, to_jsonb(proven) as proven from allocations
     union all
@@ -5551,6 +6043,8 @@ begin
     select 'debt only where nothing is left', subject_id::text, to_jsonb(stated), to_jsonb(proven) from owed
     union all
     select 'generations = their events and corrections', subject_id::text, to_jsonb(stated), to_jsonb(proven) from generated
+    union all
+    select 'tokens granted for payments = worth of the money kept', subject_id::text, to_jsonb(stated), to_jsonb(proven) from paid
   ),
   titles(position, title) as (
     values
@@ -5563,7 +6057,8 @@ begin
       (7, 'pools = sums of allocations'),
       (8, 'tracker counters = sums of tracker rollups'),
       (9, 'debt only where nothing is left'),
-      (10, 'generations = their events and corrections')
+      (10, 'generations = their events and corrections'),
+      (11, 'tokens granted for payments = worth of the money kept')
   )
   select t.title,
          count(*) filter (where f.stated is distinct from f.proven and f.title is not null) = 0,
@@ -5580,7 +6075,7 @@ end
 $$;
 grant execute on function public.verify_ledger() to service_role;
 comment on function public.verify_ledger() is
-  'Recomputes every balance, hold, rollup, counter and generation from the rows behind it. One row per check; ok is false where discrepancies lists differences.';
+  'Recomputes every balance, hold, rollup, counter, generation and paid grant from the rows behind it. One row per check; ok is false where discrepancies lists differences.';
 
 create or replace function public.verify_ledger_as(p_actor jsonb)
 returns jsonb
@@ -5717,4 +6212,4 @@ end
 $$;
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261127215951', 'b3da5a60763c8cd515c19873af84920af41076d88bb5d91a7f346ec65d2b5171');
+select private.record_migration('20261127215951', '310bc9c89fdd77ddeb96df98f05b7267fc67494403dc3fb44dd12bce6b0d72f0');
