@@ -136,10 +136,11 @@ t.test('a device somebody registered with a demo fingerprint before is left as i
     await client.query(await readFile(join(PROJECT_ROOT, 'supabase/seed.sql'), 'utf8'));
     t.strictSame((await client.query(device)).rows, before.rows);
     t.equal((await client.query('select from devices')).rowCount, 20);
-    const checks = await client.query('select ok from verify_ledger()');
-    t.strictSame(
-      checks.rows,
-      Array.from({ length: 10 }, () => ({ ok: true })),
+    const checks = await client.query<{ ok: boolean }>('select ok from verify_ledger()');
+    t.ok(checks.rows.length >= 10, 'there are checks');
+    t.ok(
+      checks.rows.every(({ ok }) => ok),
+      'and the books are right',
     );
   } finally {
     await client.end();

@@ -63,7 +63,6 @@ for (const name of ACCOUNT_PAGES) {
 t.test('nothing else is served', async (t) => {
   for (const path of [
     '/api/reset-password',
-    '/reset-password/',
     '/account',
     '/account/page.ts',
     '/reset-password/index.html',
@@ -74,6 +73,7 @@ t.test('nothing else is served', async (t) => {
   ]) {
     t.equal((await get(path)).statusCode, 404, path);
   }
+  t.match(await get('//reset-password/?a=1'), { statusCode: 308, headers: { location: '/reset-password?a=1' } });
   t.notMatch((await get('/openapi.json')).payload, '"/reset-password', 'the document is about the API');
 });
 
