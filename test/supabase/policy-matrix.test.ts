@@ -28,6 +28,7 @@ const EXPECTED: Readonly<Record<string, { readonly person: Sight; readonly devic
   ledger_entries: PEOPLE_AND_DEVICES,
   model_costs: CLOSED,
   model_weights: CLOSED,
+  money_by_model: CLOSED,
   period_balances: CLOSED,
   periods: CLOSED,
   plans: CLOSED,
