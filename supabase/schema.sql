@@ -1675,6 +1675,24 @@ grant execute on function public.confirm_second_factor(jsonb, text, bigint, text
 comment on function public.confirm_second_factor(jsonb, text, bigint, text[], jsonb) is
   'Turns the second factor on, of which a code was shown, with the hashes (hex) of its recovery codes; ends every session and opens one. Raises SECOND_FACTOR_EXISTS where another one was confirmed meanwhile.';
 
+-- admin/functions/count_recorded_act.sql
+
+-- The audit log is append-only: whoever could fill it without end would bury what everybody else did.
+create or replace function private.count_recorded_act(p_user_id uuid)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_wait integer := private.count_attempt('user:recorded', p_user_id::text, 100, interval '1 hour');
+begin
+  if v_wait is not null then
+    raise sqlstate 'PT429' using message = 'RATE_LIMITED', detail = jsonb_build_object('retry_after', v_wait)::text;
+  end if;
+end
+$$;
+comment on function private.count_recorded_act(uuid) is
+  'Counts what a person does as often as they like and the audit log records; raises RATE_LIMITED beyond 100 in an hour.';
+
 -- admin/functions/create_admin.sql
 
 create or replace function public.create_admin(p_actor jsonb, p_username text, p_password_hash text, p_role text)
@@ -2683,6 +2701,7 @@ begin
   if p_expires_at::timestamptz <= now() then
     raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
   end if;
+  perform private.count_recorded_act(v_user_id);
   insert into private.api_keys (user_id, name, prefix, key_hash, scopes, expires_at)
   values (
     v_user_id, p_name, p_prefix, decode(p_key_hash, 'hex'), p_scopes,
@@ -2706,7 +2725,7 @@ end
 $$;
 grant execute on function public.create_api_key(jsonb, text, text, text, text[], text) to service_role;
 comment on function public.create_api_key(jsonb, text, text, text, text[], text) is
-  'Keeps a new key''s SHA-256 (hex) and returns the key without it, and the address of its owner; one made by a key ends with it at the latest. Raises API_KEY_LIMIT beyond 50, VALIDATION_FAILED for an end in the past.';
+  'Keeps a new key''s SHA-256 (hex) and returns the key without it, and the address of its owner; one made by a key ends with it at the latest. Raises API_KEY_LIMIT beyond 50, RATE_LIMITED, VALIDATION_FAILED for an end in the past.';
 
 -- api_keys/functions/delete_api_key.sql
 
@@ -7982,12 +8001,15 @@ as $$
 declare
   v_user_id uuid := private.lock_user(p_caller);
 begin
+  if p_changes <> '{}' then
+    perform private.count_recorded_act(v_user_id);
+  end if;
   return private.apply_tracker_changes(v_user_id, p_changes, 'user:' || v_user_id, null);
 end
 $$;
 grant execute on function public.change_tracker(jsonb, jsonb) to service_role;
 comment on function public.change_tracker(jsonb, jsonb) is
-  'Changes the caller''s tracker: {prompts, tokens} replace what was counted, {enabled: false} ends all tracker tokens and makes no more, {revoke: true} ends them, {} only reads. Returns {prompts, tokens, enabled}.';
+  'Changes the caller''s tracker: {prompts, tokens} replace what was counted, {enabled: false} ends all tracker tokens and makes no more, {revoke: true} ends them, {} only reads. Returns {prompts, tokens, enabled}; raises RATE_LIMITED.';
 
 -- tracker/functions/change_user_tracker.sql
 

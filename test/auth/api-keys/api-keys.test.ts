@@ -104,6 +104,21 @@ t.test('a person has 50 keys at most, however many are asked for at once', async
   t.match(refused[0]?.json(), { code: 'API_KEY_LIMIT', limit: 50 });
 });
 
+t.test('one person cannot bury what others did in the audit log: 100 lines an hour are theirs', async (t) => {
+  const user = await registerUser(server);
+  const statuses: number[] = [];
+  for (let n = 0; n < 55; n += 1) {
+    const made = await user.as('POST', '/api/users/me/api-keys', { name: 'Script' });
+    const changed = await user.as('PUT', '/api/users/me/tracker', { enabled: n % 2 === 0 });
+    statuses.push(made.statusCode, changed.statusCode);
+    if (made.statusCode === 201) await user.as('DELETE', `/api/users/me/api-keys/${made.json<Key>().id}`);
+  }
+  t.strictSame(new Set(statuses.slice(0, 100)), new Set([200, 201]));
+  t.strictSame(new Set(statuses.slice(100)), new Set([429]));
+  const other = await registerUser(server);
+  t.equal((await other.as('POST', '/api/users/me/api-keys', { name: 'Script' })).statusCode, 201);
+});
+
 t.test('a key of an account that is gone opens nothing', async (t) => {
   const user = await registerUser(server);
   const key = await createApiKey(user);

@@ -19,6 +19,7 @@ begin
   if p_expires_at::timestamptz <= now() then
     raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
   end if;
+  perform private.count_recorded_act(v_user_id);
   insert into private.api_keys (user_id, name, prefix, key_hash, scopes, expires_at)
   values (
     v_user_id, p_name, p_prefix, decode(p_key_hash, 'hex'), p_scopes,
@@ -42,4 +43,4 @@ end
 $$;
 grant execute on function public.create_api_key(jsonb, text, text, text, text[], text) to service_role;
 comment on function public.create_api_key(jsonb, text, text, text, text[], text) is
-  'Keeps a new key''s SHA-256 (hex) and returns the key without it, and the address of its owner; one made by a key ends with it at the latest. Raises API_KEY_LIMIT beyond 50, VALIDATION_FAILED for an end in the past.';
+  'Keeps a new key''s SHA-256 (hex) and returns the key without it, and the address of its owner; one made by a key ends with it at the latest. Raises API_KEY_LIMIT beyond 50, RATE_LIMITED, VALIDATION_FAILED for an end in the past.';
