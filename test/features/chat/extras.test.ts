@@ -22,6 +22,7 @@ const REFUSED: readonly (readonly [fields: object, param: string])[] = [
   [{ tools: [[FUNCTION]] }, 'tools[0].type'],
   [{ tools: { type: 'web_search' } }, 'tools'],
   [{ tool_choice: { type: 'web_search_preview' } }, 'tool_choice.type'],
+  [{ tool_choice: 'openrouter:web_search' }, 'tool_choice'],
   [
     { tool_choice: { type: 'allowed_tools', allowed_tools: { mode: 'auto', tools: [{ type: 'mcp' }] } } },
     'tool_choice.allowed_tools.tools[0].type',

@@ -36,6 +36,17 @@ const ESTIMATED = 'estimated';
 
 const BILLS: readonly (readonly [name: string, how: Answering, bill: Bill, isWhole?: true])[] = [
   [
+    'words beside a delta count as those in it',
+    streamOf(
+      messageStart(toMessageUsage(12, 1)),
+      blockStart(),
+      event({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: '' }, note: WORDS }),
+      blockStop(),
+      messageDelta({ output_tokens: 1 }),
+    ),
+    { provenance: ESTIMATED, input: 12, output: 205 },
+  ],
+  [
     'the input of the start and the output of the end are one bill',
     streamOf(messageStart(toMessageUsage(300, 1)), hello, messageDelta({ output_tokens: 20 })),
     { provenance: FINAL, input: 300, output: 20 },

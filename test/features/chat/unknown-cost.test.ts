@@ -27,6 +27,13 @@ const begun =
     await goOn(response, request);
   };
 const silence: Answering = () => {};
+/** Answers as a gateway does that passed a request on, and heard nothing. */
+const atGateway =
+  (status: number): Answering =>
+  (response) =>
+    void response
+      .writeHead(status, { 'content-type': 'text/html', 'x-generation-id': 'gen-7' })
+      .end('<h1>Time-out</h1>');
 const cut: Answering = (response) => void response.destroy();
 const compressed =
   (type: string, body: string): Answering =>
@@ -37,6 +44,8 @@ const compressed =
 const LOST: readonly (readonly [name: string, how: Answering, status: number, code: string, streams: boolean[]])[] = [
   ['a hang', silence, 504, 'UPSTREAM_TIMEOUT', [true, false]],
   ['a reset', cut, 504, 'UPSTREAM_TIMEOUT', [true, false]],
+  ['a gateway that waited in vain', atGateway(504), 504, 'UPSTREAM_TIMEOUT', [true, false]],
+  ['a gateway in front of it that waited in vain', atGateway(524), 504, 'UPSTREAM_TIMEOUT', [true, false]],
   ['half an answer, then silence', begun('{"id":"gen-7","cho', silence), 504, 'UPSTREAM_TIMEOUT', [false]],
   ['half an answer, then a reset', begun('{"id":"gen-7","cho', cut), 504, 'UPSTREAM_TIMEOUT', [false]],
   ['nothing but headers, then silence', begun('', silence), 504, 'UPSTREAM_TIMEOUT', [false]],

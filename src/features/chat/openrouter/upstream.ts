@@ -48,6 +48,8 @@ export interface Upstream {
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 30_000;
+/** Statuses of a gateway that passed a request on and heard nothing: 504 (RFC 9110, section 15.6.5), and Cloudflare's. */
+const GATEWAY_TIMEOUTS: readonly number[] = [504, 524];
 /** Types an answer of either kind is sent with by mistake. */
 const OTHER_TYPE = /^($|text\/(plain|event-stream)\b|application\/(octet-stream\b|([\w.-]+\+)?json\b))/i;
 const TYPES = { stream: /^text\/event-stream\b/i, json: /^application\/([\w.-]+\+)?json\b/i };
@@ -107,6 +109,10 @@ function isEncoded(response: Dispatcher.ResponseData): boolean {
 /** Returns what is wrong with an answer in our words, if anything: upstream's own are never passed on. */
 async function findError(response: Dispatcher.ResponseData): Promise<ApiError | undefined> {
   const { statusCode: status } = response;
+  if (GATEWAY_TIMEOUTS.includes(status)) {
+    const cause = new Error(`a gateway answered ${status} for upstream`);
+    return new UnknownCostError('UPSTREAM_TIMEOUT', { cause, upstreamId: readUpstreamId(response) });
+  }
   if (status !== 200) {
     const body = isEncoded(response) ? undefined : await readErrorBody(response.body);
     const [retryAfter, milliseconds] = [readHeader(response, 'retry-after'), readHeader(response, 'retry-after-ms')];

@@ -18,7 +18,8 @@ export const isEmpty = (value: unknown) =>
 
 /** Tools that the client runs; all others are run, and billed, upstream. */
 const TOOL_TYPES: readonly unknown[] = ['function', 'custom'];
-const CHOICE_TYPES: readonly unknown[] = [...TOOL_TYPES, 'allowed_tools', 'auto', 'none', 'required', 'any', 'tool'];
+const CHOICES: readonly unknown[] = ['auto', 'none', 'required', 'any'];
+const CHOICE_TYPES: readonly unknown[] = [...TOOL_TYPES, 'allowed_tools', ...CHOICES, 'tool'];
 const SERVICE_TIERS: readonly unknown[] = ['auto', 'default', 'standard', 'flex'];
 /** Preferences about providers that cannot make the same model more expensive. */
 const PROVIDER_PREFERENCES: readonly string[] = [
@@ -42,7 +43,12 @@ export function checkTools(tools: unknown, path: string): Extra | undefined {
 }
 
 function checkToolChoice(choice: unknown): Extra | undefined {
-  if (!isFields(choice)) return undefined;
+  if (isEmpty(choice)) return undefined;
+  if (!isFields(choice)) {
+    return CHOICES.includes(choice)
+      ? undefined
+      : { param: 'tool_choice', rule: `must be an object, or one of ${CHOICES.join(', ')}` };
+  }
   if (!CHOICE_TYPES.includes(choice['type'])) return { param: 'tool_choice.type', rule: 'must be function or custom' };
   const allowed = choice['allowed_tools'];
   return (

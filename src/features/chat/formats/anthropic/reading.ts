@@ -34,10 +34,28 @@ function blocksToText(blocks: readonly unknown[]): string {
   return written.map((block) => toWrittenText([block])).join('');
 }
 
-function eventToText({ type, message, content_block: block, delta }: Fields): string {
-  if (type !== 'message_delta') return blocksToText([...toList(toFields(message)['content']), block, delta]);
-  const members = Object.entries(toFields(delta)).filter(([name]) => !STOP_MEMBERS.includes(name));
-  return toWrittenText([Object.fromEntries(members)]);
+/** Members of an event that are no text of the model's, or are looked at by themselves. */
+const EVENT_MEMBERS: readonly string[] = [
+  'type',
+  'index',
+  'message',
+  'content_block',
+  'delta',
+  'usage',
+  'context_management',
+];
+
+function eventToText(event: Fields): string {
+  const { type, message, content_block: block, delta } = event;
+  const isEnd = type === 'message_delta';
+  const members = Object.entries(toFields(delta)).filter(([name]) => !isEnd || !STOP_MEMBERS.includes(name));
+  const blocks = isEnd ? [] : [...toList(toFields(message)['content']), block];
+  const beside = Object.entries(event).filter(([name]) => !EVENT_MEMBERS.includes(name));
+  return (
+    blocksToText(blocks) +
+    toWrittenText([isFields(delta) ? Object.fromEntries(members) : delta]) +
+    toWrittenText([Object.fromEntries(beside)])
+  );
 }
 
 /** Returns an error in our words; what the model wrote says nothing about it. */
