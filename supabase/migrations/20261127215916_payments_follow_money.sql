@@ -1,4 +1,4 @@
--- TO DESCRIBE: what changes, and why.
+-- Tokens follow money back, what is owed is the customer's, and the proof of both is in the rows.
 
 alter table public.subscriptions
   add column if not exists tokens_owed bigint not null default 0 check (tokens_owed >= 0),
@@ -544,4 +544,4 @@ comment on function public.verify_ledger() is
 reset check_function_bodies;
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261127215916', 'e301c5e09f2e623acdeb3f648babfd4821b80cc25bb77610403874defa0a44f4');
+select private.record_migration('20261127215916', '184f6765cce4a4b66edb2d351019bcde3e017b26f60eacef652f2b8641bc1c61');
