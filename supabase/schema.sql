@@ -7224,27 +7224,29 @@ begin
   end if;
 
   -- The line that names the invoice's period, and what all lines come to.
-  select shares.*, shares.share = 1 and not shares.proration and shares.sign > 0 as renewal,
-         sum(round(shares.sign * shares.share * shares.monthly_tokens)) over ()::bigint as net
+  select worth.*, worth.months > 0 and not worth.proration and worth.sign > 0 as renewal,
+         -- What no balance can hold is cut off.
+         greatest(least(sum(round(worth.sign * worth.quantity * worth.months * worth.monthly_tokens)) over (), 9007199254740991), -9007199254740991)::bigint as net
     into v_main
     from (
-      select line.tier, line.sign, line.proration, plan.monthly_tokens, period.starts, period.ends,
+      select line.tier, line.sign, line.proration, coalesce(line.quantity, 1) as quantity, plan.monthly_tokens, period.starts,
+             period.ends,
              case
-               when line.proration then private.period_share(v_subscription_id, period.starts, period.ends)
+               when line.proration then private.prorated_months(v_subscription_id, period.starts, period.ends)
                when exists (
                  select from public.subscription_grants g
                   where g.stripe_subscription_id = v_subscription_id and g.period_start = period.starts and g.renewal
                ) then 0
-               else 1
-             end as share
+               else private.period_months(period.starts, period.ends)
+             end as months
         from jsonb_to_recordset(p_invoice -> 'lines')
-               as line(tier text, sign integer, proration boolean, period_start bigint, period_end bigint)
+               as line(tier text, sign integer, proration boolean, quantity bigint, period_start bigint, period_end bigint)
         join public.plans plan using (tier)
         cross join lateral (
           select to_timestamp(line.period_start) as starts, to_timestamp(line.period_end) as ends
         ) period
-    ) shares
-   order by shares.proration, shares.sign desc, shares.ends desc
+    ) worth
+   order by worth.proration, worth.sign desc, worth.ends desc
    limit 1;
   -- A period is noted also where its tier adds nothing, so that it does not when the plan is edited later.
   if v_main.tier is null or (v_main.net = 0 and not v_main.renewal) then
@@ -7275,7 +7277,7 @@ end
 $$;
 grant execute on function public.apply_invoice(jsonb, jsonb) to service_role;
 comment on function public.apply_invoice(jsonb, jsonb) is
-  'Grants what a paid invoice {invoice_id, customer_id, subscription_id, lines: [{tier, sign, proration, period_start, period_end}]} is worth: sign is 1 for a charge, -1 for a credit, 0 for what is free; times in epoch seconds. Returns {outcome}: applied with the granted tokens, kept, duplicate or unknown_customer.';
+  'Grants what a paid invoice {invoice_id, customer_id, subscription_id, lines: [{tier, sign, proration, quantity, period_start, period_end}]} is worth, a year twelve months'' tokens: sign is 1 for a charge, -1 for a credit, 0 for what is free; times in epoch seconds. Returns {outcome}: applied with the granted tokens, kept, duplicate or unknown_customer.';
 
 -- subscriptions/functions/apply_return.sql
 
@@ -7346,7 +7348,7 @@ begin
   end if;
 
   -- Five minutes are more than a fetch takes and clocks differ: events from before them are in what was fetched.
-  v_at := coalesce(v_at, now() - interval '5 minutes');
+  v_at := case when v_at <= now() then v_at else now() - interval '5 minutes' end;
   update public.subscriptions s
      set stripe_subscription_id = p_state ->> 'subscription_id',
          tier = coalesce(p_state ->> 'tier', s.tier),
@@ -7357,10 +7359,10 @@ begin
          grace_ends_at = case
            when p_state ->> 'status' <> 'past_due' then null
            when s.status = 'past_due' and s.stripe_subscription_id = p_state ->> 'subscription_id' then s.grace_ends_at
-           else greatest(v_at, s.state_at) + make_interval(days => (p_state ->> 'grace_days')::integer)
+           else greatest(v_at, case when s.state_at <= now() then s.state_at end) + make_interval(days => (p_state ->> 'grace_days')::integer)
          end,
          started_at = to_timestamp((p_state ->> 'created')::bigint),
-         state_at = greatest(v_at, s.state_at),
+         state_at = greatest(v_at, case when s.state_at <= now() then s.state_at end),
          version = s.version + 1,
          updated_at = now()
    where s.user_id = v_user_id;
@@ -7451,6 +7453,8 @@ as $$
   select case
     when not p_state ? 'status' then 'refetch'
     when p_version <> p_row.version then 'refetch'
+    -- The time of an event from the future says nothing, and must not keep those after it out.
+    when p_version is null and (p_at > now() or p_row.state_at > now()) then 'refetch'
     -- Of two subscriptions of one person the row is about the one that runs, or else the one made last. When the other
     -- one's state was from is not kept, so the row changes over only to what was fetched.
     when p_row.stripe_subscription_id <> p_state ->> 'subscription_id' then case
@@ -7810,13 +7814,27 @@ $$;
 grant execute on function public.my_tokens_used(timestamptz) to authenticated;
 comment on function public.my_tokens_used(timestamptz) is 'Returns tokens debited from the caller''s balance since a time.';
 
--- subscriptions/functions/period_share.sql
+-- subscriptions/functions/period_months.sql
 
-create or replace function private.period_share(p_subscription_id text, p_start timestamptz, p_end timestamptz)
+-- Stripe's months have 28 to 31 days and its years 365 or 366; what is shorter than a month counts as its part of one.
+create or replace function private.period_months(p_start timestamptz, p_end timestamptz)
+returns numeric
+language sql immutable set search_path = ''
+as $$
+  select case when days.count >= 27 then round(days.count / 30.436875) else greatest(days.count / 30.436875, 0) end
+    from (select extract(epoch from p_end - p_start) / 86400 as count) days
+$$;
+comment on function private.period_months(timestamptz, timestamptz) is
+  'Returns how many months'' tokens a billing period is worth: 1 for a month, 12 for a year.';
+
+-- subscriptions/functions/prorated_months.sql
+
+create or replace function private.prorated_months(p_subscription_id text, p_start timestamptz, p_end timestamptz)
 returns numeric
 language sql stable set search_path = ''
 as $$
   select least(1, extract(epoch from p_end - p_start) / nullif(extract(epoch from p_end - whole.start), 0))
+           * private.period_months(whole.start, p_end)
     from (
       select coalesce(
         (
@@ -7831,8 +7849,8 @@ as $$
       ) as start
     ) whole
 $$;
-comment on function private.period_share(text, timestamptz, timestamptz) is
-  'Returns how much of its billing period lies between a time and the period''s end, from 0 to 1; a period that is not known is a month.';
+comment on function private.prorated_months(text, timestamptz, timestamptz) is
+  'Returns how many months'' tokens the rest of a billing period from a time on is worth; a period that is not known is a month.';
 
 -- subscriptions/functions/record_stripe_event.sql
 
@@ -7871,6 +7889,22 @@ end
 $$;
 comment on function private.refuse_paying_customer() is
   'Trigger: keeps the row of a person Stripe still knows, and with it the account.';
+
+-- subscriptions/functions/retry_stripe_sync.sql
+
+create or replace function public.retry_stripe_sync(p_minutes integer)
+returns boolean
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes what no API role may.
+begin
+  update private.stripe_syncs set started_at = now() - make_interval(mins => p_minutes);
+  return found;
+end
+$$;
+grant execute on function public.retry_stripe_sync(integer) to service_role;
+comment on function public.retry_stripe_sync(integer) is
+  'Counts a comparison that failed as begun so many minutes ago, so that the next one is due sooner.';
 
 -- subscriptions/functions/settle_return.sql
 

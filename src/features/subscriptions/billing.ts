@@ -5,7 +5,7 @@ import { ApiError } from '../../platform/errors.js';
 import { readStripeAccount, type StripeAccount } from './customer.js';
 import { createPayments, type PaymentServices, type Payments } from './payments.js';
 import { type Reconciled, reconcileWhenDue } from './reconcile.js';
-import { callStripe, isMissing } from './stripe-calls.js';
+import { callStripe, isMissing, type WriteOptions, writeOnce } from './stripe-calls.js';
 
 /** Billing as the rest of the application uses it. */
 export interface Billing {
@@ -31,12 +31,13 @@ async function deleteCustomer({ stripe }: Payments, { customer_id, subscription_
     if (!isMissing(error)) throw error;
   };
   if (subscription_id !== null) {
-    const idempotencyKey = `end:${subscription_id}`;
-    await stripe.subscriptions.cancel(subscription_id, {}, { idempotencyKey }).catch(ignoreMissing);
+    const cancel = (options: WriteOptions) => stripe.subscriptions.cancel(subscription_id, {}, options);
+    await writeOnce(`end:${subscription_id}`, cancel).catch(ignoreMissing);
   }
   // Deleting the customer also ends what is not known here: an open checkout, or a subscription begun a moment ago.
   if (customer_id !== null) {
-    await stripe.customers.del(customer_id, {}, { idempotencyKey: `delete:${customer_id}` }).catch(ignoreMissing);
+    const remove = (options: WriteOptions) => stripe.customers.del(customer_id, {}, options);
+    await writeOnce(`delete:${customer_id}`, remove).catch(ignoreMissing);
   }
 }
 

@@ -12,7 +12,7 @@ import {
   requirePayments,
   requirePrice,
 } from './payments.js';
-import { callStripe, isMissing, isStripeError, toIdempotencyOptions } from './stripe-calls.js';
+import { callStripe, isMissing, isStripeError, writeFor } from './stripe-calls.js';
 import { findTierItem, parseSubscription } from './stripe-objects.js';
 
 /** Returns a subscription that has ended at Stripe before we heard of it, or rethrows what Stripe refused. */
@@ -79,7 +79,9 @@ export async function changeTier(services: PaymentServices, request: FastifyRequ
     const resume = toResumeParams(current);
     if (rise === 0 && Object.keys(resume).length === 0) return current;
     const params = rise === 0 ? resume : { ...resume, ...toTierParams(item.id, price, rise > 0) };
-    return payments.stripe.subscriptions.update(id, params, toIdempotencyOptions(request, `change:${id}:${tier}`));
+    return writeFor(request, `change:${id}:${tier}`, (options) =>
+      payments.stripe.subscriptions.update(id, params, options),
+    );
   });
   if (isEnded(status)) throw new ApiError('SUBSCRIPTION_NOT_FOUND');
 }
@@ -94,8 +96,10 @@ export async function endSubscription(services: PaymentServices, request: Fastif
     const { stripe } = payments;
     const end = (one: string) =>
       now
-        ? stripe.subscriptions.cancel(one, {}, toIdempotencyOptions(request, `cancel:${one}`))
-        : stripe.subscriptions.update(one, { cancel_at_period_end: true }, toIdempotencyOptions(request, `end:${one}`));
+        ? writeFor(request, `cancel:${one}`, (options) => stripe.subscriptions.cancel(one, {}, options))
+        : writeFor(request, `end:${one}`, (options) =>
+            stripe.subscriptions.update(one, { cancel_at_period_end: true }, options),
+          );
     const ended = await end(id).catch((error: unknown) => findEnded(payments, id, error));
     const customer = typeof ended.customer === 'string' ? ended.customer : ended.customer.id;
     const { data } = await stripe.subscriptions.list({ customer, limit: 100 });

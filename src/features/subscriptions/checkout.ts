@@ -5,7 +5,7 @@ import { ApiError } from '../../platform/errors.js';
 import { applySubscription } from './apply.js';
 import { readStripeAccount, withCustomer } from './customer.js';
 import { type PaidTier, type PaymentServices, type Payments, requirePayments, requirePrice } from './payments.js';
-import { callStripe, toIdempotencyOptions } from './stripe-calls.js';
+import { callStripe, writeFor } from './stripe-calls.js';
 import { parseSubscription } from './stripe-objects.js';
 
 /**
@@ -55,8 +55,9 @@ export async function beginCheckout(
   };
   const { url } = await withCustomer(services.database, payments, getUser(request), account, async (customer) => {
     if (customer === account.customer_id) await requireNoSubscription(services, payments, request, customer);
-    const key = toIdempotencyOptions(request, `checkout:${customer}`);
-    return payments.stripe.checkout.sessions.create({ ...page, customer }, key);
+    return writeFor(request, `checkout:${customer}`, (options) =>
+      payments.stripe.checkout.sessions.create({ ...page, customer }, options),
+    );
   });
   if (typeof url !== 'string')
     throw new ApiError('SERVICE_UNAVAILABLE', { cause: new Error('a session without a page') });
@@ -73,6 +74,6 @@ export async function openPortal(services: PaymentServices, request: FastifyRequ
   const { stripe, returnUrl: return_url } = requirePayments(services);
   if (customer === null) throw new ApiError('SUBSCRIPTION_NOT_FOUND');
   const open = () =>
-    stripe.billingPortal.sessions.create({ customer, return_url }, toIdempotencyOptions(request, 'portal'));
+    writeFor(request, 'portal', (options) => stripe.billingPortal.sessions.create({ customer, return_url }, options));
   return (await callStripe(open)).url;
 }

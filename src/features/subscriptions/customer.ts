@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import type { Caller } from '../../platform/database/client/caller.js';
 import type { Database } from '../../platform/database/client/database.js';
 import type { Payments } from './payments.js';
-import { callStripe, isMissing } from './stripe-calls.js';
+import { callStripe, isMissing, writeOnce } from './stripe-calls.js';
 
 const CustomerIdSchema = Type.String();
 
@@ -33,8 +33,9 @@ async function createCustomer(
   { user_id, email, customer_id, version }: StripeAccount,
 ): Promise<string> {
   // One customer a person: concurrent requests share this key, and the version differs once a customer was replaced.
-  const idempotencyKey = `customer:${user_id}:${version}`;
-  const customer = await stripe.customers.create({ email, metadata: { user_id } }, { idempotencyKey });
+  const customer = await writeOnce(`customer:${user_id}:${version}`, (options) =>
+    stripe.customers.create({ email, metadata: { user_id } }, options),
+  );
   const attached = {
     p_caller: caller,
     p_customer_id: customer.id,

@@ -14,6 +14,8 @@ const DAY_SECONDS = 86_400;
 /** How often servers compare on their own, and how far back: longer than Stripe keeps trying to deliver an event. */
 const EVERY_MINUTES = 60;
 const RECENT_DAYS = 7;
+/** How soon a comparison that failed is tried again. */
+const RETRY_MINUTES = 5;
 
 /** Counts of what a comparison looked at and corrected. */
 export interface Reconciled {
@@ -105,8 +107,18 @@ export async function reconcile(database: Database, payments: Payments, days: nu
   });
 }
 
-/** Compares unless a server has done so within the last hour; returns undefined if one has. */
+/**
+ * Compares unless a server has done so within the last hour, or has failed to within the last minutes.
+ * @returns undefined if one has
+ * @throws {ApiError} as {@link callStripe}
+ */
 export async function reconcileWhenDue(database: Database, payments: Payments): Promise<Reconciled | undefined> {
   const isDue = await database.call('begin_stripe_sync', { p_minutes: EVERY_MINUTES }, IsDueSchema);
-  return isDue ? reconcile(database, payments, RECENT_DAYS) : undefined;
+  if (!isDue) return undefined;
+  try {
+    return await reconcile(database, payments, RECENT_DAYS);
+  } catch (error) {
+    await database.call('retry_stripe_sync', { p_minutes: EVERY_MINUTES - RETRY_MINUTES }, IsDueSchema);
+    throw error;
+  }
 }

@@ -10,14 +10,38 @@ export function isStripeError(error: unknown): error is StripeError {
   return error instanceof Error && 'type' in error && String(error.type).startsWith('Stripe');
 }
 
+/** Options of a write at Stripe, under which it takes effect once. */
+export interface WriteOptions {
+  readonly idempotencyKey: string;
+}
+
 /**
- * Returns the options under which a write at Stripe can be repeated. A person's own `Idempotency-Key` applies to the same
- * write of that person only.
+ * Writes at Stripe under a key. Stripe answers a key for a day as it did first, also with its own failure; where it does,
+ * the write is made once more under a key of its own.
+ */
+export async function writeOnce<T>(key: string, write: (options: WriteOptions) => Promise<T>): Promise<T> {
+  try {
+    return await write({ idempotencyKey: key });
+  } catch (error) {
+    const isStored =
+      isStripeError(error) && (error.statusCode ?? 0) >= 500 && error.headers?.['idempotent-replayed'] === 'true';
+    if (!isStored) throw error;
+    return write({ idempotencyKey: `${key}:${randomUUID()}` });
+  }
+}
+
+/**
+ * Writes at Stripe for a person, as {@link writeOnce}. Their own `Idempotency-Key` applies to the same write of that
+ * person only.
  * @throws {ApiError} VALIDATION_FAILED
  */
-export function toIdempotencyOptions(request: FastifyRequest, write: string): { readonly idempotencyKey: string } {
+export async function writeFor<T>(
+  request: FastifyRequest,
+  name: string,
+  write: (options: WriteOptions) => Promise<T>,
+): Promise<T> {
   const given = parseIdempotencyKey(request, undefined) ?? randomUUID();
-  return { idempotencyKey: `${write}:${getUser(request).id}:${sha256Hex(given)}` };
+  return writeOnce(`${name}:${getUser(request).id}:${sha256Hex(given)}`, write);
 }
 
 /**

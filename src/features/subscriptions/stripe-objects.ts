@@ -34,6 +34,7 @@ const SubscriptionSchema = Type.Object({
 const DetailsSchema = Type.Optional(Type.Union([Type.Object({ proration: Type.Boolean() }), Type.Null()]));
 const LineSchema = Type.Object({
   amount: Type.Integer(),
+  quantity: Type.Optional(Type.Union([Type.Integer({ minimum: 0 }), Type.Null()])),
   period: Type.Object({ start: TimeSchema, end: TimeSchema }),
   pricing: Type.Union([
     Type.Object({
@@ -99,6 +100,7 @@ export type PaidInvoice = {
     readonly tier: string;
     readonly sign: number;
     readonly proration: boolean;
+    readonly quantity: number;
     readonly period_start: number;
     readonly period_end: number;
   }[];
@@ -136,13 +138,14 @@ export function parseSubscription(object: unknown, payments: Payments): Subscrip
 
 /** Returns the lines of an invoice that have one of our prices. */
 function parseLines(lines: readonly Static<typeof LineSchema>[], { prices }: Payments): PaidInvoice['lines'] {
-  return lines.flatMap(({ amount, period, pricing, parent }) => {
+  return lines.flatMap(({ amount, quantity, period, pricing, parent }) => {
     const price = pricing?.price_details?.price;
     const tier = price === undefined ? undefined : prices.findTier(toId(price));
     if (tier === undefined) return [];
     const details = parent?.subscription_item_details ?? parent?.invoice_item_details;
     const proration = details?.proration ?? false;
-    return [{ tier, sign: Math.sign(amount), proration, period_start: period.start, period_end: period.end }];
+    const whole = { period_start: period.start, period_end: period.end };
+    return [{ tier, sign: Math.sign(amount), proration, quantity: quantity ?? 1, ...whole }];
   });
 }
 
@@ -155,6 +158,15 @@ export function parsePaidInvoice(object: unknown, payments: Payments): PaidInvoi
     subscription_id: toId(object.parent.subscription_details.subscription),
     lines: parseLines(object.lines.data, payments),
   };
+}
+
+/** Returns the prices of a subscription or an invoice if none of them is of a tier; an empty list otherwise. */
+export function findUnknownPrices(object: unknown, { prices }: Payments): string[] {
+  let ids: string[] = [];
+  if (subscriptions.Check(object)) ids = object.items.data.map(({ price }) => price.id);
+  else if (invoices.Check(object))
+    ids = object.lines.data.flatMap(({ pricing }) => pricing?.price_details?.price ?? []).map(toId);
+  return ids.some((id) => prices.findTier(id) !== undefined) ? [] : [...new Set(ids)];
 }
 
 /** Parses only the ids of a subscription, whatever shape the rest of it has. */

@@ -3,9 +3,12 @@ import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { handleEvent } from './handle-event.js';
 import { type PaymentServices, requirePayments } from './payments.js';
 import { ReceivedEventSchema } from './schemas.js';
+import { findUnknownPrices } from './stripe-objects.js';
 import { verifyEvent } from './webhook-event.js';
 
 const BODY_LIMIT_BYTES = 1024 * 1024;
+const UNKNOWN_PRICES =
+  'somebody pays a price that no tier has, and gets nothing for it: add it to STRIPE_PRICE_PRO or STRIPE_PRICE_PREMIUM';
 
 /** Serves `POST /subscriptions/webhook` to Stripe, in its own scope, as the signature covers the raw bytes of the body. */
 export const webhookRoutes: FastifyPluginAsyncTypebox<PaymentServices> = async (app, services) => {
@@ -30,6 +33,8 @@ export const webhookRoutes: FastifyPluginAsyncTypebox<PaymentServices> = async (
       const payments = requirePayments(services);
       const event = verifyEvent(payments, request.headers['stripe-signature'], request.body);
       const outcome = await handleEvent(services.database, payments, event);
+      const prices = outcome === 'unknown_customer' ? [] : findUnknownPrices(event.data.object, payments);
+      if (prices.length > 0) request.log.warn({ event: event.id, prices }, UNKNOWN_PRICES);
       request.log.info({ event: event.id, type: event.type, outcome }, 'payment event');
       return { received: true as const };
     },

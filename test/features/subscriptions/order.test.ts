@@ -129,6 +129,27 @@ t.test(
   },
 );
 
+t.test('an event from the future keeps none of those after it out', async (t) => {
+  const { user, customer, subscription } = await openSubscriber(server, stripe);
+  const facts = { id: subscription.id, customer, created: subscription.created };
+  const [ahead, after] = [
+    subscriptionObject({ ...facts, cancelAtPeriodEnd: true }),
+    subscriptionObject({ ...facts, price: PRICE_PREMIUM }),
+  ];
+  stripe.subscriptions.set(ahead.id, ahead);
+  await assertTaken(t, [eventObject('customer.subscription.updated', ahead, { created: nowSeconds() + 86_400 })]);
+  t.match(await readSubscription(user), { tier: 'pro', cancel_at_period_end: true });
+  stripe.subscriptions.set(after.id, after);
+  await assertTaken(t, [eventObject('customer.subscription.updated', after)]);
+  t.match(await readSubscription(user), { tier: 'premium', cancel_at_period_end: false });
+
+  await database.sql(`update subscriptions set state_at = now() + interval '1 day' where user_id = $1`, [user.id]);
+  const ended = subscriptionObject({ ...facts, status: 'canceled' });
+  stripe.subscriptions.set(ended.id, ended);
+  await assertTaken(t, [eventObject('customer.subscription.deleted', ended)]);
+  t.match(await readSubscription(user), { tier: 'free', status: 'canceled' });
+});
+
 t.test('of two states within one second, the one Stripe has is applied', async (t) => {
   const second = nowSeconds() - 500;
   const { user, customer, subscription } = await openSubscriber(server, stripe, {}, second);

@@ -31,6 +31,18 @@ t.test('everything else works while Stripe cannot be reached', async (t) => {
   t.match(await readSubscription(guest), { tier: 'free', status: 'none' });
 });
 
+t.test('a failure Stripe has stored under a key does not last as long as it keeps keys', async (t) => {
+  const guest = await registerUser(server);
+  const headers = { 'idempotency-key': 'mine' };
+  const choose = () => guest.as('POST', '/api/subscriptions', { tier: 'pro' }, headers);
+  stripe.breakOnce('POST', '/v1/customers');
+  t.equal((await choose()).statusCode, 201);
+  stripe.breakOnce('POST', '/v1/checkout/sessions');
+  const again = { 'idempotency-key': 'another' };
+  t.equal((await guest.as('POST', '/api/subscriptions', { tier: 'pro' }, again)).statusCode, 201);
+  t.equal((await guest.as('POST', '/api/subscriptions', { tier: 'pro' }, again)).statusCode, 201);
+});
+
 t.test("neither Stripe's words nor our secrets are in the log", async (t) => {
   const quoting = {
     type: 'invalid_request_error',

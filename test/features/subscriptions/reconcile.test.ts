@@ -1,6 +1,7 @@
 import t from 'tap';
 import { startBackgroundJobs } from '../../../src/background-jobs.js';
 import { parseConfig } from '../../../src/config/config.js';
+import { createBilling } from '../../../src/features/subscriptions/billing.js';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { createLogger } from '../../../src/platform/logging.js';
 import { accountLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
@@ -164,6 +165,15 @@ t.test('servers compare on their own, once an hour among them, and forget old ev
   await database.sql(`update private.stripe_syncs set started_at = now() - interval '61 minutes'`);
   const due = await server.backend.database.call('begin_stripe_sync', { p_minutes: 60 }, AnyResult);
   t.equal(due, true);
+
+  stripe.setTrouble(500);
+  await database.sql(`update private.stripe_syncs set started_at = now() - interval '61 minutes'`);
+  const { reconcileWhenDue } = await createBilling(server.backend.database, config.stripe);
+  await t.rejects(reconcileWhenDue(), { code: 'SERVICE_UNAVAILABLE' });
+  stripe.setTrouble(undefined);
+  t.equal(await reconcileWhenDue(), undefined, 'not at once');
+  await database.sql(`update private.stripe_syncs set started_at = started_at - interval '6 minutes'`);
+  t.match(await reconcileWhenDue(), { granted: 0 }, 'but soon');
   await server.verifyLedger(t);
 });
 

@@ -5,6 +5,7 @@ export interface LineFacts {
   readonly price?: string;
   readonly amount?: number;
   readonly proration?: boolean;
+  readonly quantity?: number;
   readonly start: number;
   readonly end: number;
 }
@@ -12,7 +13,7 @@ export interface LineFacts {
 /** Builds a line of an invoice. */
 export function lineObject(
   subscription: string,
-  { price = PRICE_PRO, amount, proration = false, start, end }: LineFacts,
+  { price = PRICE_PRO, amount, proration = false, quantity = 1, start, end }: LineFacts,
 ) {
   const total = amount ?? AMOUNTS[price] ?? 500;
   return {
@@ -45,7 +46,7 @@ export function lineObject(
       type: 'price_details',
       unit_amount_decimal: String(total),
     },
-    quantity: 1,
+    quantity,
     taxes: [],
   };
 }

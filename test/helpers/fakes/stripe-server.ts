@@ -48,6 +48,8 @@ export interface StripeServer {
   setTrouble: (trouble: number | 'hang' | undefined) => void;
   /** Sets the answer to the next request for a method and a path. */
   readonly failOnce: (method: string, path: string, answer: Answer) => void;
+  /** Fails the next write for a method and a path with a 500, which is the answer of its idempotency key from then on. */
+  readonly breakOnce: (method: string, path: string) => void;
   /** Awaited after a subscription was read and before it is answered. */
   beforeAnswering: ((id: string) => Promise<void>) | undefined;
 }
@@ -89,6 +91,8 @@ export async function openStripe(t: Test): Promise<StripeServer> {
   const requests: StripeRequest[] = [];
   const answered = new Map<string, { readonly request: string; readonly answer: Answer }>();
   const failures = new Map<string, Answer>();
+  const breaks = new Set<string>();
+  const stored = new Map<string, Answer>();
   let trouble: number | 'hang' | undefined;
 
   const listRunning = (customer?: string) =>
@@ -188,6 +192,12 @@ export async function openStripe(t: Test): Promise<StripeServer> {
     if (failure !== undefined) return failure;
     if (headers.authorization !== `Bearer ${SECRET_KEY}`) return refusal(401, { message: 'Invalid API Key provided' });
     const key = headers['idempotency-key'];
+    const broken = typeof key === 'string' ? stored.get(key) : undefined;
+    if (broken !== undefined) return broken;
+    if (typeof key === 'string' && breaks.delete(`${method} ${path}`)) {
+      stored.set(key, refusal(500, { type: 'api_error', message: 'Broken' }));
+      return refusal(500, { type: 'api_error', message: 'Broken' });
+    }
     if (typeof key !== 'string' || method !== 'POST') return respond(method, path, form);
     const request = JSON.stringify([path, form]);
     const earlier = answered.get(key);
@@ -209,8 +219,13 @@ export async function openStripe(t: Test): Promise<StripeServer> {
     const [status, body] =
       trouble === undefined ? answerOnce(asked) : refusal(trouble, { type: 'api_error', message: 'Down' });
     if (/^\/v1\/subscriptions\/./.test(url.pathname)) await stripe.beforeAnswering?.(url.pathname);
+    const isReplayed = stored.has(String(headers['idempotency-key'])) && status === 500 && trouble === undefined;
     response
-      .writeHead(status, { 'content-type': 'application/json', 'request-id': stripeId('req') })
+      .writeHead(status, {
+        'content-type': 'application/json',
+        'request-id': stripeId('req'),
+        ...(isReplayed && { 'idempotent-replayed': 'true' }),
+      })
       .end(JSON.stringify(body));
   };
   const server = createServer((request, response) => void handle(request, response));
@@ -241,6 +256,7 @@ export async function openStripe(t: Test): Promise<StripeServer> {
     setTrouble: (next) => {
       trouble = next;
     },
+    breakOnce: (method, path) => breaks.add(`${method} ${path}`),
     failOnce: (method, path, answer) => failures.set(`${method} ${path}`, answer),
     beforeAnswering: undefined,
   };

@@ -598,6 +598,7 @@ export type Database = {
         Args: { p_caller: Json; p_device?: string; p_version: number }
         Returns: Json
       }
+      retry_stripe_sync: { Args: { p_minutes: number }; Returns: boolean }
       set_account_plan: {
         Args: { p_actor: Json; p_tier: string; p_user_id: string }
         Returns: Json

@@ -23,27 +23,29 @@ begin
   end if;
 
   -- The line that names the invoice's period, and what all lines come to.
-  select shares.*, shares.share = 1 and not shares.proration and shares.sign > 0 as renewal,
-         sum(round(shares.sign * shares.share * shares.monthly_tokens)) over ()::bigint as net
+  select worth.*, worth.months > 0 and not worth.proration and worth.sign > 0 as renewal,
+         -- What no balance can hold is cut off.
+         greatest(least(sum(round(worth.sign * worth.quantity * worth.months * worth.monthly_tokens)) over (), 9007199254740991), -9007199254740991)::bigint as net
     into v_main
     from (
-      select line.tier, line.sign, line.proration, plan.monthly_tokens, period.starts, period.ends,
+      select line.tier, line.sign, line.proration, coalesce(line.quantity, 1) as quantity, plan.monthly_tokens, period.starts,
+             period.ends,
              case
-               when line.proration then private.period_share(v_subscription_id, period.starts, period.ends)
+               when line.proration then private.prorated_months(v_subscription_id, period.starts, period.ends)
                when exists (
                  select from public.subscription_grants g
                   where g.stripe_subscription_id = v_subscription_id and g.period_start = period.starts and g.renewal
                ) then 0
-               else 1
-             end as share
+               else private.period_months(period.starts, period.ends)
+             end as months
         from jsonb_to_recordset(p_invoice -> 'lines')
-               as line(tier text, sign integer, proration boolean, period_start bigint, period_end bigint)
+               as line(tier text, sign integer, proration boolean, quantity bigint, period_start bigint, period_end bigint)
         join public.plans plan using (tier)
         cross join lateral (
           select to_timestamp(line.period_start) as starts, to_timestamp(line.period_end) as ends
         ) period
-    ) shares
-   order by shares.proration, shares.sign desc, shares.ends desc
+    ) worth
+   order by worth.proration, worth.sign desc, worth.ends desc
    limit 1;
   -- A period is noted also where its tier adds nothing, so that it does not when the plan is edited later.
   if v_main.tier is null or (v_main.net = 0 and not v_main.renewal) then
@@ -74,4 +76,4 @@ end
 $$;
 grant execute on function public.apply_invoice(jsonb, jsonb) to service_role;
 comment on function public.apply_invoice(jsonb, jsonb) is
-  'Grants what a paid invoice {invoice_id, customer_id, subscription_id, lines: [{tier, sign, proration, period_start, period_end}]} is worth: sign is 1 for a charge, -1 for a credit, 0 for what is free; times in epoch seconds. Returns {outcome}: applied with the granted tokens, kept, duplicate or unknown_customer.';
+  'Grants what a paid invoice {invoice_id, customer_id, subscription_id, lines: [{tier, sign, proration, quantity, period_start, period_end}]} is worth, a year twelve months'' tokens: sign is 1 for a charge, -1 for a credit, 0 for what is free; times in epoch seconds. Returns {outcome}: applied with the granted tokens, kept, duplicate or unknown_customer.';

@@ -25,7 +25,7 @@ begin
   end if;
 
   -- Five minutes are more than a fetch takes and clocks differ: events from before them are in what was fetched.
-  v_at := coalesce(v_at, now() - interval '5 minutes');
+  v_at := case when v_at <= now() then v_at else now() - interval '5 minutes' end;
   update public.subscriptions s
      set stripe_subscription_id = p_state ->> 'subscription_id',
          tier = coalesce(p_state ->> 'tier', s.tier),
@@ -36,10 +36,10 @@ begin
          grace_ends_at = case
            when p_state ->> 'status' <> 'past_due' then null
            when s.status = 'past_due' and s.stripe_subscription_id = p_state ->> 'subscription_id' then s.grace_ends_at
-           else greatest(v_at, s.state_at) + make_interval(days => (p_state ->> 'grace_days')::integer)
+           else greatest(v_at, case when s.state_at <= now() then s.state_at end) + make_interval(days => (p_state ->> 'grace_days')::integer)
          end,
          started_at = to_timestamp((p_state ->> 'created')::bigint),
-         state_at = greatest(v_at, s.state_at),
+         state_at = greatest(v_at, case when s.state_at <= now() then s.state_at end),
          version = s.version + 1,
          updated_at = now()
    where s.user_id = v_user_id;

@@ -7,6 +7,8 @@ as $$
   select case
     when not p_state ? 'status' then 'refetch'
     when p_version <> p_row.version then 'refetch'
+    -- The time of an event from the future says nothing, and must not keep those after it out.
+    when p_version is null and (p_at > now() or p_row.state_at > now()) then 'refetch'
     -- Of two subscriptions of one person the row is about the one that runs, or else the one made last. When the other
     -- one's state was from is not kept, so the row changes over only to what was fetched.
     when p_row.stripe_subscription_id <> p_state ->> 'subscription_id' then case

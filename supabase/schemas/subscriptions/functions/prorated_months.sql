@@ -1,8 +1,9 @@
-create or replace function private.period_share(p_subscription_id text, p_start timestamptz, p_end timestamptz)
+create or replace function private.prorated_months(p_subscription_id text, p_start timestamptz, p_end timestamptz)
 returns numeric
 language sql stable set search_path = ''
 as $$
   select least(1, extract(epoch from p_end - p_start) / nullif(extract(epoch from p_end - whole.start), 0))
+           * private.period_months(whole.start, p_end)
     from (
       select coalesce(
         (
@@ -17,5 +18,5 @@ as $$
       ) as start
     ) whole
 $$;
-comment on function private.period_share(text, timestamptz, timestamptz) is
-  'Returns how much of its billing period lies between a time and the period''s end, from 0 to 1; a period that is not known is a month.';
+comment on function private.prorated_months(text, timestamptz, timestamptz) is
+  'Returns how many months'' tokens the rest of a billing period from a time on is worth; a period that is not known is a month.';
