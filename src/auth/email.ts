@@ -51,5 +51,6 @@ export function parseEmail(typed: string): string | undefined {
 export function normalizeEmail(typed: string): string {
   const email = parseEmail(typed);
   if (email !== undefined) return email;
-  throw new ApiError('VALIDATION_FAILED', { sentence: 'email is not a valid e-mail address' });
+  const message = 'Enter an e-mail address';
+  throw new ApiError('VALIDATION_FAILED', { sentence: message, extras: { errors: [{ path: 'email', message }] } });
 }

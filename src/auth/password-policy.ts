@@ -48,7 +48,9 @@ export async function requireGoodPassword(
   breached: BreachedPasswords | undefined,
 ): Promise<void> {
   if (password.length < MIN_PASSWORD_LENGTH) {
-    throw new ApiError('VALIDATION_FAILED', { sentence: `A password has ${MIN_PASSWORD_LENGTH} characters at least` });
+    throw new ApiError('VALIDATION_FAILED', {
+      sentence: `The password needs at least ${MIN_PASSWORD_LENGTH} characters`,
+    });
   }
   if (await isCommon(password)) throw new ApiError('PASSWORD_TOO_COMMON');
   if (isPersonal(password, own)) throw new ApiError('PASSWORD_PERSONAL');

@@ -88,7 +88,7 @@ const ERRORS = {
   STALE_VERSION: [412, 'The settings have changed since that version'],
   PAYLOAD_TOO_LARGE: [413, 'The body is too large'],
   SETTINGS_TOO_LARGE: [413, 'The settings would be longer than 256 KiB'],
-  UNSUPPORTED_MEDIA_TYPE: [415, 'The body must be JSON'],
+  UNSUPPORTED_MEDIA_TYPE: [415, 'The body must be JSON, sent with the header content-type: application/json'],
   IDEMPOTENCY_MISMATCH: [422, 'This idempotency key was used with a different request'],
   RATE_LIMITED: [429, 'Too many requests, try again later'],
   TRACKER_DAY_LIMIT: [429, 'As much was counted for this account as may be in one day'],

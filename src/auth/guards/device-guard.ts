@@ -1,6 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { ApiError } from '../../platform/errors.js';
-import { type DeviceIdentity, type DeviceToken, parseDeviceToken, signDeviceToken } from '../tokens/device-tokens.js';
+import { type DeviceIdentity, type DeviceToken, signDeviceToken, verifyDeviceToken } from '../tokens/device-tokens.js';
 import { parseBearerToken, requireBearer } from './bearer.js';
 
 const DEVICE = 'device';
@@ -8,13 +7,6 @@ const DEVICE = 'device';
 /** Returns the device a guarded request comes from. */
 export function getDevice(request: FastifyRequest): DeviceIdentity {
   return request.getDecorator<DeviceToken>(DEVICE);
-}
-
-/** Returns what a device's token says. @throws {ApiError} INVALID_TOKEN for any other token */
-function verifyDeviceToken(app: FastifyInstance, token: string): DeviceToken {
-  const device = parseDeviceToken(app, token);
-  if (device === undefined) throw new ApiError('INVALID_TOKEN');
-  return device;
 }
 
 /** Guards every route of the scope: only requests with a device token pass, others get 401. */

@@ -10,6 +10,7 @@ import {
   type VersionedSubject,
 } from '../tokens/claims.js';
 import { verifyClientToken } from '../tokens/client-tokens.js';
+import { createWrongKindError } from '../tokens/wrong-kind.js';
 import { parseBearerToken, requireBearer } from './bearer.js';
 
 const TrackerClaimsSchema = Type.Object({
@@ -51,7 +52,7 @@ function verifyTrackerToken(app: FastifyInstance, token: string): VersionedSubje
   if (trackerClaims.Check(claims) && hasLifetimeWithin(claims, LIFETIME_SECONDS)) {
     return { id: claims.sub, version: claims.ver ?? FIRST_VERSION };
   }
-  throw new ApiError('TRACKER_TOKEN_INVALID');
+  throw createWrongKindError(claims, 'tracker', 'TRACKER_TOKEN_INVALID');
 }
 
 /** Guards every route of the scope: without a bearer token 401, with one that is no tracker's 403, as contract 2 says. */

@@ -1,9 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { FastifyInstance } from 'fastify';
-import { ApiError } from '../../platform/errors.js';
 import { hasLifetimeWithin, LifetimeSchema, SubjectSchema, TokenVersionSchema } from './claims.js';
 import { verifyClientToken } from './client-tokens.js';
+import { createWrongKindError } from './wrong-kind.js';
 
 /** How long an admin's session lasts, in seconds, unless it is ended before. */
 export const ADMIN_SESSION_SECONDS = 12 * 60 * 60;
@@ -56,7 +56,9 @@ export function signAdminToken(app: FastifyInstance, admin: AdminSessionClaims):
  */
 export function verifyAdminToken(app: FastifyInstance, token: string): AdminSessionClaims {
   const claims = verifyClientToken(app, token);
-  if (!compiled.Check(claims) || !hasLifetimeWithin(claims, ADMIN_SESSION_SECONDS)) throw new ApiError('INVALID_TOKEN');
+  if (!compiled.Check(claims) || !hasLifetimeWithin(claims, ADMIN_SESSION_SECONDS)) {
+    throw createWrongKindError(claims, 'admin');
+  }
   const { sub: id, ver: version, sid: session_id, role, mfa: second_factor } = claims;
   return { id, version, session_id, role, second_factor };
 }

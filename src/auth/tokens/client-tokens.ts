@@ -2,6 +2,7 @@ import jwt, { type FastifyJWTOptions } from '@fastify/jwt';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
 import { ApiError } from '../../platform/errors.js';
+import { looksLikeApiKey } from '../api-keys/api-key.js';
 
 const ISSUER = 'tokenledger';
 const VERIFIED_TOKENS_KEPT = 10_000;
@@ -55,6 +56,7 @@ function isCanonical(token: string): boolean {
  * @throws {ApiError} INVALID_TOKEN
  */
 export function verifyClientToken(app: FastifyInstance, token: string): unknown {
+  if (looksLikeApiKey(token)) throw new ApiError('INVALID_TOKEN', { sentence: 'An API key does not open this' });
   if (!isCanonical(token)) throw new ApiError('INVALID_TOKEN');
   let cause: unknown;
   for (const verify of app.getDecorator<readonly Verifier[]>(VERIFIERS)) {

@@ -3,6 +3,7 @@ import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { FastifyInstance } from 'fastify';
 import { hasLifetimeWithin, LifetimeSchema, SubjectSchema, TokenVersionSchema } from './claims.js';
 import { verifyClientToken } from './client-tokens.js';
+import { createWrongKindError } from './wrong-kind.js';
 
 const LIFETIME_SECONDS = 365 * 24 * 60 * 60;
 /** How long before its end a token is renewed, in seconds: the last quarter of its life. */
@@ -27,6 +28,13 @@ export interface DeviceToken extends DeviceIdentity {
 export function signDeviceToken(app: FastifyInstance, { id, tokenVersion }: DeviceIdentity): string {
   const claims: Static<typeof DeviceClaimsSchema> = { aud: 'device', sub: id, ver: tokenVersion };
   return app.jwt.sign(claims, { expiresIn: LIFETIME_SECONDS });
+}
+
+/** Returns what a device's token says. @throws {ApiError} INVALID_TOKEN for any other token */
+export function verifyDeviceToken(app: FastifyInstance, token: string): DeviceToken {
+  const device = parseDeviceToken(app, token);
+  if (device === undefined) throw createWrongKindError(verifyClientToken(app, token), 'device');
+  return device;
 }
 
 /**

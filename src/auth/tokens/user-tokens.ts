@@ -5,6 +5,7 @@ import type { Caller } from '../../platform/database/client/caller.js';
 import { ApiError } from '../../platform/errors.js';
 import { hasLifetimeWithin, LifetimeSchema, SubjectSchema } from './claims.js';
 import { verifyClientToken } from './client-tokens.js';
+import { createWrongKindError } from './wrong-kind.js';
 
 const UserClaimsSchema = Type.Object({ aud: Type.Literal('user'), sub: SubjectSchema, sid: SubjectSchema });
 const userClaims = TypeCompiler.Compile(Type.Composite([UserClaimsSchema, LifetimeSchema]));
@@ -39,5 +40,5 @@ export function verifyUserToken(app: FastifyInstance, token: string, lifetimeSec
   if (userClaims.Check(claims) && hasLifetimeWithin(claims, lifetimeSeconds)) {
     return { id: claims.sub, session_id: claims.sid };
   }
-  throw new ApiError('INVALID_TOKEN');
+  throw createWrongKindError(claims, 'user');
 }

@@ -16,23 +16,11 @@ const FRAMEWORK_ERRORS: Readonly<Record<string, ErrorCode>> = {
   FST_ERR_CTP_EMPTY_TYPE: 'UNSUPPORTED_MEDIA_TYPE',
 };
 
-/** Returns the first thing a schema found wrong as a sentence. */
-function toValidationError(error: FastifyError): ApiError {
-  const [first] = error.validation ?? [];
-  const path = first?.instancePath.slice(1).replaceAll('/', '.') ?? '';
-  const subject = path === '' ? (error.validationContext ?? 'request') : path;
-  return new ApiError('VALIDATION_FAILED', {
-    sentence: `${subject} ${first?.message ?? 'is not valid'}`,
-    cause: error,
-  });
-}
-
 /** Returns any error as one of the closed list. */
 export function normalizeError(error: FastifyError | Error): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof DatabaseError) return toApiError(error);
   if (!('code' in error)) return new ApiError('INTERNAL_ERROR', { cause: error });
-  if (error.validation) return toValidationError(error);
   const known = FRAMEWORK_ERRORS[error.code];
   if (known !== undefined) return new ApiError(known, { cause: error });
   const isClientFault = error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500;

@@ -16,6 +16,11 @@ export const ErrorSchema = Type.Object(
     code: ErrorCodeSchema,
     message: Type.String(),
     detail: Type.String(),
+    errors: Type.Optional(
+      Type.Array(Type.Object({ path: Type.String(), message: Type.String() }), {
+        description: 'With VALIDATION_FAILED: a sentence for each field that is wrong.',
+      }),
+    ),
     requested: Type.Optional(Type.Integer({ description: 'Tokens the request would cost.' })),
     remaining: Type.Optional(Type.Integer({ description: 'Tokens that are left.' })),
     retry_after: Type.Optional(Type.Integer({ description: 'Seconds to wait before the next attempt.' })),

@@ -54,7 +54,8 @@ export function forgiveBodies(scope: FastifyInstance, routes: ReadonlySet<string
     if (body === undefined || !routes.has(`${String(route.method)} ${route.url}`)) return;
     const prune = createPruning(body);
     const hook = async (request: FastifyRequest) => {
-      request.body = prune(request.body);
+      // A request without a body says nothing: it is told what is missing.
+      request.body = prune(request.body ?? {});
     };
     route.preValidation = [hook, ...[route.preValidation ?? []].flat()];
   });

@@ -39,6 +39,8 @@ export function acceptJson(
     ['application/json', 'text/plain'],
     { parseAs: 'string' },
     (request, body, done) => {
+      // Announced, as by chunks of which there are none: the schema says what is missing.
+      if (body === '') return done(null, undefined);
       parse(request, body, (error, value) => {
         if (error) return done(new ApiError('INVALID_JSON', { cause: error }));
         const problem = inspect(value, body);
@@ -51,11 +53,11 @@ export function acceptJson(
 }
 
 const jsonBody: FastifyPluginAsync = async (app) => {
-  // Some extensions' HTTP clients send JSON without a content type.
+  // Some extensions' HTTP clients send JSON without a content type, or with an empty one.
   app.addHook('onRequest', async (request) => {
     const { headers } = request;
     const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
-    if (hasBody && headers['content-type'] === undefined) headers['content-type'] = 'application/json';
+    if (hasBody && !headers['content-type']?.trim()) headers['content-type'] = 'application/json';
   });
 
   acceptJson(app, (value) => findProblem(value));
