@@ -40,14 +40,11 @@ export const UsageBatchSchema = Type.Object(
   { additionalProperties: false },
 );
 
-export const RecordedUsageSchema = Type.Object(
-  {
-    id: Type.String({ format: 'uuid', description: 'Id of the usage event.' }),
-    recorded: Type.Literal(true),
-    duplicate: Type.Boolean({ description: 'Whether it had been recorded before.' }),
-  },
-  { title: 'RecordedUse' },
-);
+export const RecordedUsageSchema = Type.Object({
+  id: Type.String({ format: 'uuid', description: 'Id of the usage event.' }),
+  recorded: Type.Literal(true),
+  duplicate: Type.Boolean({ description: 'Whether it had been recorded before.' }),
+});
 export type RecordedUsage = Static<typeof RecordedUsageSchema>;
 
 const RefusedUsageSchema = Type.Object(
