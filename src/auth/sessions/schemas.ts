@@ -13,7 +13,7 @@ export const RegisterSchema = Type.Object(
     name: Type.Optional(DisplayNameSchema),
     invitation: Type.Optional(InvitationCodeSchema),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, examples: [{ email: 'ada@example.com', password: 'a passphrase of your own' }] },
 );
 
 export const LoginSchema = Type.Object(

@@ -33,7 +33,7 @@ export const RegisterDeviceSchema = Type.Object(
       }),
     ),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, examples: [{ device_name: 'My Laptop', hardware_fingerprint: 'unique-id' }] },
 );
 export type RegisterDevice = Static<typeof RegisterDeviceSchema>;
 
@@ -75,7 +75,7 @@ export const LogUsageSchema = Type.Object(
     ...UseFields,
     reservation_id: Type.Optional(Type.String({ format: 'uuid', description: 'The hold this use settles.' })),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, examples: [{ model_type: 'claude-opus-4.5' }] },
 );
 export type LogUsage = Static<typeof LogUsageSchema>;
 
@@ -93,7 +93,7 @@ export const CheckUseSchema = Type.Object(
     ...UseFields,
     reserve: Type.Boolean({ default: false, description: 'Set the tokens aside until the use is logged.' }),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, examples: [{ model_type: 'claude-opus-4.5' }] },
 );
 
 export const CheckedUseSchema = Type.Object(

@@ -40,20 +40,17 @@ export type UsageEvent = Static<typeof UsageEventSchema>;
 /** Events collected while offline; each is judged by itself. */
 export const UsageBatchSchema = Type.Object({ events: Type.Array(Type.Unknown(), { minItems: 1, maxItems: 1_000 }) });
 
-export const RecordedUsageSchema = Type.Object(
-  {
-    id: Type.String({ format: 'uuid', description: 'Id of the usage event.' }),
-    recorded: Type.Literal(true),
-    duplicate: Type.Boolean({ description: 'Whether it had been recorded before.' }),
-    adjusted: Type.Optional(
-      Type.Array(Type.Literal('timestamp'), { description: 'What was set right: the time of a clock that is ahead.' }),
-    ),
-    summary_only: Type.Optional(
-      Type.Boolean({ description: 'Whether it is too old to be listed, and only counts in summaries.' }),
-    ),
-  },
-  { title: 'RecordedUse' },
-);
+export const RecordedUsageSchema = Type.Object({
+  id: Type.String({ format: 'uuid', description: 'Id of the usage event.' }),
+  recorded: Type.Literal(true),
+  duplicate: Type.Boolean({ description: 'Whether it had been recorded before.' }),
+  adjusted: Type.Optional(
+    Type.Array(Type.Literal('timestamp'), { description: 'What was set right: the time of a clock that is ahead.' }),
+  ),
+  summary_only: Type.Optional(
+    Type.Boolean({ description: 'Whether it is too old to be listed, and only counts in summaries.' }),
+  ),
+});
 export type RecordedUsage = Static<typeof RecordedUsageSchema>;
 
 const RefusedUsageSchema = Type.Object(

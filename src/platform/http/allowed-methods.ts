@@ -35,7 +35,8 @@ export default fp(allowedMethods, { name: 'allowed-methods' });
 /** Returns why a request found no route: there is no such path, or not with its method; the answer is told which it takes. */
 export function createNoRouteError(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): ApiError {
   const methods = app.getDecorator<FindMethods>(FIND_METHODS)(request);
-  if (methods.length === 0) return new ApiError('NOT_FOUND');
+  // A path that takes the method: what the route looked for, such as a file, is not there.
+  if (methods.length === 0 || methods.includes(request.method)) return new ApiError('NOT_FOUND');
   reply.header('allow', methods.join(', '));
   return new ApiError('METHOD_NOT_ALLOWED');
 }

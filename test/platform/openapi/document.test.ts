@@ -125,6 +125,25 @@ t.test('the document says where its server is', async (t) => {
   t.match(servers, [{ url: 'https://tokens.example.com' }]);
 });
 
+t.test('what the documentation proposes as a body is accepted as it is', async (t) => {
+  const post = async (path: string, token?: string) => {
+    const operation = (await readPaths<{ requestBody: { content: Record<string, { example: object }> } }>(server))[
+      path
+    ];
+    const payload = operation?.['post']?.requestBody.content['application/json']?.example ?? {};
+    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    return await server.app.inject({ method: 'POST', url: path, headers, payload });
+  };
+  const registered = await post('/api/devices/register');
+  t.equal(registered.statusCode, 201);
+  const { device_token } = registered.json<{ device_token: string }>();
+  for (const path of ['/api/devices/check-can-use', '/api/usage/log']) {
+    t.equal((await post(path, device_token)).statusCode, 200, path);
+  }
+  t.equal((await post('/api/auth/register')).statusCode, 201);
+  await server.verifyLedger(t);
+});
+
 t.test("a linter's recommended rules hold, and every example fits its schema", async (t) => {
   const rules = {
     'no-invalid-media-type-examples': 'error',
