@@ -164,6 +164,14 @@ const ESTIMATED = 'estimated';
 const BILLS: readonly (readonly [name: string, stream: boolean, how: Answering, bill: Bill])[] = [
   ['as counted', true, streaming(usualEvents(toResponseUsage(30, 4))), { provenance: FINAL, input: 30, output: 4 }],
   ['not counted', true, streaming(usualEvents(null)), { provenance: ESTIMATED, output: 2 }],
+  [
+    'counted in what is no event of the format',
+    true,
+    streaming(
+      [created, textDelta(WORDS), `data: ${JSON.stringify({ usage: toResponseUsage(300, 400) })}\n\n`].join(''),
+    ),
+    { provenance: ESTIMATED, input: 300, output: 400 },
+  ],
   ['counted as zero', true, streaming(usualEvents(ofZero)), { provenance: ESTIMATED, output: 2 }],
   [
     'counted far too low',

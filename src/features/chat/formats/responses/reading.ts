@@ -46,11 +46,13 @@ const toResponseError = ({ error, error_type: type }: Fields) => toErrorInBody({
 export function readResponseEvent(fields: Fields, text: string): Reading {
   const { type } = fields;
   if (PINGS.includes(String(type)) || INTERNAL.includes(type)) return { kind: 'ping' };
-  if (typeof type !== 'string' || !EVENT_TYPE.test(type)) {
-    return { kind: 'fault', error: toErrorInBody(fields), chunk: undefined };
-  }
   const response = toFields(fields['response']);
   const chunk = toChunk(fields, response, text);
+  if (typeof type !== 'string' || !EVENT_TYPE.test(type)) {
+    // What is not understood is billed by what it counts.
+    const counted = hasTokens(chunk.usage) ? { ...chunk, text: '', isError: true } : undefined;
+    return { kind: 'fault', error: toErrorInBody(fields), chunk: counted };
+  }
   const isLast = ANSWERED.includes(type);
   if (FAILED.includes(type) || (isLast && isFailed(response))) {
     return { kind: 'fault', error: toResponseError(response), chunk: { ...chunk, isError: true }, isLast: true };
