@@ -9625,9 +9625,9 @@ values ('20261127163509', 'baseline')
 on conflict (version) do nothing;
 select private.record_migration('20261127163509', '57b6e8685fa69520684ea1c8b6288c739fc496cdd9465c8f83da78b1bf179eba');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127215951', 'chat_identity_and_limits')
+values ('20261127215951', 'chat_identity_and_payments')
 on conflict (version) do nothing;
-select private.record_migration('20261127215951', '310bc9c89fdd77ddeb96df98f05b7267fc67494403dc3fb44dd12bce6b0d72f0');
+select private.record_migration('20261127215951', '57835d3419328c71d853a08d231e289d30ca4296282507cb10160531f9da6053');
 
 commit;
 

@@ -1,5 +1,6 @@
 -- Chat is billed by what was produced, in tokens that may weigh and in money; tokens are granted once to whoever proves an
--- address; devices belong to their owners; keys have scopes, admins roles; what is costly or counted is bounded.
+-- address; devices belong to their owners; keys have scopes, admins roles; what is costly or counted is bounded; tokens
+-- follow the money that was paid for them.
 
 -- Running streams note how far they have come, so that one whose server dies costs about what had come of it.
 
@@ -381,6 +382,8 @@ drop function if exists private.is_credential_valid(p_user_id uuid, p_session_id
 
 drop function if exists private.lock_user(p_caller jsonb);
 
+drop function if exists private.period_share(p_subscription_id text, p_start timestamp with time zone, p_end timestamp with time zone);
+
 drop function if exists private.require_admin(p_actor jsonb);
 
 drop function if exists private.require_user(p_caller jsonb);
@@ -750,6 +753,52 @@ end
 $$;
 comment on function private.close_generation(public.generations, text, text, bigint, bigint, bigint) is
   'Settles a running generation and returns the usage event to record; the balance must be locked by the caller.';
+
+-- An event's state is newer than the row's by its time; a fetched one where nothing was applied since before it was
+-- fetched. Where it cannot be decided, the state is fetched (again).
+create or replace function private.compare_state(p_row public.subscriptions, p_state jsonb, p_at timestamptz, p_version bigint)
+returns text
+language sql stable set search_path = ''
+as $$
+  select case
+    when not p_state ? 'status' then 'refetch'
+    when p_version <> p_row.version then 'refetch'
+    -- The time of an event from the future says nothing, and must not keep those after it out.
+    when p_version is null and (p_at > now() or p_row.state_at > now()) then 'refetch'
+    -- Of two subscriptions of one person the row is about the one that runs, or else the one made last. When the other
+    -- one's state was from is not kept, so the row changes over only to what was fetched.
+    when p_row.stripe_subscription_id <> p_state ->> 'subscription_id' then case
+      when p_state ->> 'tier' is not null
+        and (private.is_running(p_state ->> 'status'), to_timestamp((p_state ->> 'created')::bigint), p_state ->> 'subscription_id')
+          > (private.is_running(p_row.status), p_row.started_at, p_row.stripe_subscription_id)
+        then case when p_version is null then 'refetch' else 'apply' end
+      else 'keep'
+    end
+    when p_row.stripe_subscription_id is null and p_state ->> 'tier' is null then 'keep'
+    when private.is_unchanged(p_row, p_state) then case when p_at > p_row.state_at then 'apply' else 'keep' end
+    when p_version is not null or p_row.stripe_subscription_id is null or p_at > p_row.state_at then 'apply'
+    when p_at < p_row.state_at then 'keep'
+    else 'refetch'
+  end
+$$;
+comment on function private.compare_state(public.subscriptions, jsonb, timestamptz, bigint) is
+  'Returns what to do with a state of this time, or fetched when the row had this version: apply, keep (the row as it is) or refetch.';
+
+-- The audit log is append-only: whoever could fill it without end would bury what everybody else did.
+create or replace function private.count_recorded_act(p_user_id uuid)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_wait integer := private.count_attempt('user:recorded', p_user_id::text, 100, interval '1 hour');
+begin
+  if v_wait is not null then
+    raise sqlstate 'PT429' using message = 'RATE_LIMITED', detail = jsonb_build_object('retry_after', v_wait)::text;
+  end if;
+end
+$$;
+comment on function private.count_recorded_act(uuid) is
+  'Counts what a person does as often as they like and the audit log records; raises RATE_LIMITED beyond 100 in an hour.';
 
 create or replace function private.create_account(p_email text, p_name text, p_picture text)
 returns public.users
@@ -1394,6 +1443,17 @@ $$;
 comment on function private.open_session(uuid, jsonb) is
   'Opens a session {refresh_hash, lifetime_seconds, user_agent, address, network} with its first refresh token, and remembers the network, where there is one, as one its owner logs in from. Returns {session_id, user, new_network}; raises ACCOUNT_SUSPENDED.';
 
+-- Stripe's months have 28 to 31 days and its years 365 or 366; what is shorter than a month counts as its part of one.
+create or replace function private.period_months(p_start timestamptz, p_end timestamptz)
+returns numeric
+language sql immutable set search_path = ''
+as $$
+  select case when days.count >= 27 then round(days.count / 30.436875) else greatest(days.count / 30.436875, 0) end
+    from (select extract(epoch from p_end - p_start) / 86400 as count) days
+$$;
+comment on function private.period_months(timestamptz, timestamptz) is
+  'Returns how many months'' tokens a billing period is worth: 1 for a month, 12 for a year.';
+
 create or replace function private.profile_json(p_user public.users)
 returns jsonb
 language sql stable set search_path = ''
@@ -1409,6 +1469,29 @@ as $$
   )
 $$;
 comment on function private.profile_json(public.users) is 'Returns an account as its owner sees it: with its balance and the ways to sign in.';
+
+create or replace function private.prorated_months(p_subscription_id text, p_start timestamptz, p_end timestamptz)
+returns numeric
+language sql stable set search_path = ''
+as $$
+  select least(1, extract(epoch from p_end - p_start) / nullif(extract(epoch from p_end - whole.start), 0))
+           * private.period_months(whole.start, p_end)
+    from (
+      select coalesce(
+        (
+          select g.period_start from public.subscription_grants g
+           where g.stripe_subscription_id = p_subscription_id and g.period_end = p_end and g.renewal
+        ),
+        (
+          select s.current_period_start from public.subscriptions s
+           where s.stripe_subscription_id = p_subscription_id and s.current_period_end = p_end
+        ),
+        (p_end at time zone 'UTC' - interval '1 month') at time zone 'UTC'
+      ) as start
+    ) whole
+$$;
+comment on function private.prorated_months(text, timestamptz, timestamptz) is
+  'Returns how many months'' tokens the rest of a billing period from a time on is worth; a period that is not known is a month.';
 
 -- The proof is {step} of a one-time password that fits the secret, or {recovery_hash}; neither where what was sent is wrong.
 create or replace function private.prove_second_factor(p_admin_id uuid, p_proof jsonb)
@@ -2259,27 +2342,29 @@ begin
   end if;
 
   -- The line that names the invoice's period, and what all lines come to.
-  select shares.*, shares.share = 1 and not shares.proration and shares.sign > 0 as renewal,
-         sum(round(shares.sign * shares.share * shares.monthly_tokens)) over ()::bigint as net
+  select worth.*, worth.months > 0 and not worth.proration and worth.sign > 0 as renewal,
+         -- What no balance can hold is cut off.
+         greatest(least(sum(round(worth.sign * worth.quantity * worth.months * worth.monthly_tokens)) over (), 9007199254740991), -9007199254740991)::bigint as net
     into v_main
     from (
-      select line.tier, line.sign, line.proration, plan.monthly_tokens, period.starts, period.ends,
+      select line.tier, line.sign, line.proration, coalesce(line.quantity, 1) as quantity, plan.monthly_tokens, period.starts,
+             period.ends,
              case
-               when line.proration then private.period_share(v_subscription_id, period.starts, period.ends)
+               when line.proration then private.prorated_months(v_subscription_id, period.starts, period.ends)
                when exists (
                  select from public.subscription_grants g
                   where g.stripe_subscription_id = v_subscription_id and g.period_start = period.starts and g.renewal
                ) then 0
-               else 1
-             end as share
+               else private.period_months(period.starts, period.ends)
+             end as months
         from jsonb_to_recordset(p_invoice -> 'lines')
-               as line(tier text, sign integer, proration boolean, period_start bigint, period_end bigint)
+               as line(tier text, sign integer, proration boolean, quantity bigint, period_start bigint, period_end bigint)
         join public.plans plan using (tier)
         cross join lateral (
           select to_timestamp(line.period_start) as starts, to_timestamp(line.period_end) as ends
         ) period
-    ) shares
-   order by shares.proration, shares.sign desc, shares.ends desc
+    ) worth
+   order by worth.proration, worth.sign desc, worth.ends desc
    limit 1;
   -- A period is noted also where its tier adds nothing, so that it does not when the plan is edited later.
   if v_main.tier is null or (v_main.net = 0 and not v_main.renewal) then
@@ -2310,7 +2395,7 @@ end
 $$;
 grant execute on function public.apply_invoice(jsonb, jsonb) to service_role;
 comment on function public.apply_invoice(jsonb, jsonb) is
-  'Grants what a paid invoice {invoice_id, customer_id, subscription_id, lines: [{tier, sign, proration, period_start, period_end}]} is worth: sign is 1 for a charge, -1 for a credit, 0 for what is free; times in epoch seconds. Returns {outcome}: applied with the granted tokens, kept, duplicate or unknown_customer.';
+  'Grants what a paid invoice {invoice_id, customer_id, subscription_id, lines: [{tier, sign, proration, quantity, period_start, period_end}]} is worth, a year twelve months'' tokens: sign is 1 for a charge, -1 for a credit, 0 for what is free; times in epoch seconds. Returns {outcome}: applied with the granted tokens, kept, duplicate or unknown_customer.';
 
 create or replace function public.apply_return(p_return jsonb, p_forgives boolean, p_version bigint, p_event jsonb default null)
 returns jsonb
@@ -2349,6 +2434,58 @@ $$;
 grant execute on function public.apply_return(jsonb, boolean, bigint, jsonb) to service_role;
 comment on function public.apply_return(jsonb, boolean, bigint, jsonb) is
   'Applies how much of an invoice''s money has gone back: {invoice_id, customer_id, returned, total}, fetched when p_version held here; p_forgives writes down what was spent of it. Returns {outcome}: applied, kept, duplicate, unknown_customer, or refetch with the version to fetch for.';
+
+create or replace function public.apply_subscription(p_state jsonb, p_event jsonb default null, p_version bigint default null)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes subscriptions and events, which no API role may.
+declare
+  v_user_id uuid := private.lock_customer(p_state ->> 'customer_id', (p_state ->> 'user_id')::uuid);
+  v_at timestamptz := to_timestamp((p_event ->> 'created')::bigint);
+  v_row public.subscriptions;
+  v_verdict text;
+begin
+  if v_user_id is null then
+    return jsonb_build_object('outcome', 'unknown_customer');
+  elsif exists (select from private.stripe_events e where e.id = p_event ->> 'id') then
+    return jsonb_build_object('outcome', 'duplicate');
+  end if;
+  select s.* into strict v_row from public.subscriptions s where s.user_id = v_user_id;
+  v_verdict := private.compare_state(v_row, p_state, v_at, p_version);
+  if v_verdict = 'refetch' then
+    return jsonb_build_object('outcome', 'refetch', 'version', v_row.version);
+  elsif not private.record_stripe_event(p_event) then
+    return jsonb_build_object('outcome', 'duplicate');
+  elsif v_verdict = 'keep' then
+    return jsonb_build_object('outcome', 'kept');
+  end if;
+
+  -- Five minutes are more than a fetch takes and clocks differ: events from before them are in what was fetched.
+  v_at := case when v_at <= now() then v_at else now() - interval '5 minutes' end;
+  update public.subscriptions s
+     set stripe_subscription_id = p_state ->> 'subscription_id',
+         tier = coalesce(p_state ->> 'tier', s.tier),
+         status = p_state ->> 'status',
+         current_period_start = to_timestamp((p_state ->> 'period_start')::bigint),
+         current_period_end = to_timestamp((p_state ->> 'period_end')::bigint),
+         cancel_at_period_end = (p_state ->> 'cancels')::boolean,
+         grace_ends_at = case
+           when p_state ->> 'status' <> 'past_due' then null
+           when s.status = 'past_due' and s.stripe_subscription_id = p_state ->> 'subscription_id' then s.grace_ends_at
+           else greatest(v_at, case when s.state_at <= now() then s.state_at end) + make_interval(days => (p_state ->> 'grace_days')::integer)
+         end,
+         started_at = to_timestamp((p_state ->> 'created')::bigint),
+         state_at = greatest(v_at, case when s.state_at <= now() then s.state_at end),
+         version = s.version + 1,
+         updated_at = now()
+   where s.user_id = v_user_id;
+  return jsonb_build_object('outcome', 'applied');
+end
+$$;
+grant execute on function public.apply_subscription(jsonb, jsonb, bigint) to service_role;
+comment on function public.apply_subscription(jsonb, jsonb, bigint) is
+  'Applies a state {subscription_id, customer_id, user_id, status, tier, period_start, period_end, cancels, created, grace_days} (times in epoch seconds) where it is newer: the event''s {id, type, created}, or fetched when the row had p_version. Returns {outcome}: applied, kept, duplicate, unknown_customer, or refetch with the version to fetch for; a state without status asks for that.';
 
 create or replace function public.authenticate_api_key(p_key_hash text)
 returns jsonb
@@ -2567,12 +2704,15 @@ as $$
 declare
   v_user_id uuid := private.lock_user(p_caller);
 begin
+  if p_changes <> '{}' then
+    perform private.count_recorded_act(v_user_id);
+  end if;
   return private.apply_tracker_changes(v_user_id, p_changes, 'user:' || v_user_id, null);
 end
 $$;
 grant execute on function public.change_tracker(jsonb, jsonb) to service_role;
 comment on function public.change_tracker(jsonb, jsonb) is
-  'Changes the caller''s tracker: {prompts, tokens} replace what was counted, {enabled: false} ends all tracker tokens and makes no more, {revoke: true} ends them, {} only reads. Returns {prompts, tokens, enabled}.';
+  'Changes the caller''s tracker: {prompts, tokens} replace what was counted, {enabled: false} ends all tracker tokens and makes no more, {revoke: true} ends them, {} only reads. Returns {prompts, tokens, enabled}; raises RATE_LIMITED.';
 
 create or replace function public.change_user_tracker(p_actor jsonb, p_user_id uuid, p_changes jsonb)
 returns jsonb
@@ -2769,6 +2909,7 @@ begin
   if p_expires_at::timestamptz <= now() then
     raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
   end if;
+  perform private.count_recorded_act(v_user_id);
   insert into private.api_keys (user_id, name, prefix, key_hash, scopes, expires_at)
   values (
     v_user_id, p_name, p_prefix, decode(p_key_hash, 'hex'), p_scopes,
@@ -2792,7 +2933,7 @@ end
 $$;
 grant execute on function public.create_api_key(jsonb, text, text, text, text[], text) to service_role;
 comment on function public.create_api_key(jsonb, text, text, text, text[], text) is
-  'Keeps a new key''s SHA-256 (hex) and returns the key without it, and the address of its owner; one made by a key ends with it at the latest. Raises API_KEY_LIMIT beyond 50, VALIDATION_FAILED for an end in the past.';
+  'Keeps a new key''s SHA-256 (hex) and returns the key without it, and the address of its owner; one made by a key ends with it at the latest. Raises API_KEY_LIMIT beyond 50, RATE_LIMITED, VALIDATION_FAILED for an end in the past.';
 
 -- The audit log can never be cleaned, so it does not name the address.
 create or replace function public.create_invitation(
@@ -5221,6 +5362,20 @@ grant execute on function public.restore_settings(jsonb, bigint, text) to servic
 comment on function public.restore_settings(jsonb, bigint, text) is
   'Makes one of the last 20 versions of the caller''s settings the next one. Returns {settings, version, last_synced_at}; raises SETTINGS_VERSION_NOT_FOUND.';
 
+create or replace function public.retry_stripe_sync(p_minutes integer)
+returns boolean
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes what no API role may.
+begin
+  update private.stripe_syncs set started_at = now() - make_interval(mins => p_minutes);
+  return found;
+end
+$$;
+grant execute on function public.retry_stripe_sync(integer) to service_role;
+comment on function public.retry_stripe_sync(integer) is
+  'Counts a comparison that failed as begun so many minutes ago, so that the next one is due sooner.';
+
 -- A tier that is given is in force like one that is paid, until it is changed; it grants no tokens.
 create or replace function public.set_account_plan(p_actor jsonb, p_user_id uuid, p_tier text)
 returns jsonb
@@ -6212,4 +6367,4 @@ end
 $$;
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261127215951', '310bc9c89fdd77ddeb96df98f05b7267fc67494403dc3fb44dd12bce6b0d72f0');
+select private.record_migration('20261127215951', '57835d3419328c71d853a08d231e289d30ca4296282507cb10160531f9da6053');
