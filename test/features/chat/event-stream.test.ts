@@ -36,6 +36,12 @@ t.test('a stream is cut into its events, wherever its bytes are cut, and no byte
   );
 });
 
+t.test('an event behind a byte order mark is not passed on with it: comments may come before', async (t) => {
+  const [first, second] = scan([Buffer.from('\uFEFFdata: {"a":1}\n\ndata: {"b":2}\n\n')]);
+  t.match(first, { data: '{"a":1}', isPlain: false, isForeign: false });
+  t.match(second, { data: '{"b":2}', isPlain: true });
+});
+
 t.test('what comes without a blank line at the end is an event as well', async (t) => {
   const events = scan([Buffer.from('data: a\n\ndata: b')]);
   t.strictSame(

@@ -8,7 +8,7 @@ export interface StreamEvent {
   readonly data: string | undefined;
   /** Its `event` field; undefined where it has none. */
   readonly name: string | undefined;
-  /** Whether it consists of `data` lines only. */
+  /** Whether it consists of `data` lines only, without a byte order mark. */
   readonly isPlain: boolean;
   /** Whether it has lines that are no part of an event stream, such as those of an HTML page. */
   readonly isForeign: boolean;
@@ -40,8 +40,8 @@ function readField(lines: readonly string[], name: string): string[] {
 }
 
 function parseEvent(raw: Buffer): StreamEvent {
-  const lines = raw
-    .toString('utf8')
+  const text = raw.toString('utf8');
+  const lines = text
     .split(/\r\n|\r|\n/)
     .map((line) => line.replace(/^\uFEFF/, ''))
     .filter((line) => line !== '');
@@ -50,7 +50,7 @@ function parseEvent(raw: Buffer): StreamEvent {
     raw,
     data: data.length === 0 ? undefined : data.join('\n'),
     name: readField(lines, 'event').at(-1),
-    isPlain: lines.length === data.length,
+    isPlain: lines.length === data.length && !text.startsWith('\uFEFF'),
     isForeign: lines.some((line) => !/^(:|(data|event|id|retry)(:|$))/.test(line)),
   };
 }
