@@ -32,6 +32,7 @@ const ERRORS = {
   SECOND_FACTOR_REQUIRED: [401, 'Send the code of your second factor, or a recovery code, in totp'],
   INVALID_TOKEN: [401, 'Invalid or expired token'],
   PAYMENT_FAILED: [402, 'The payment did not succeed, so nothing was changed; look at the means of payment'],
+  PAYMENT_CONFIRMATION_REQUIRED: [402, 'The bank wants this payment to be confirmed; open confirm_url in a browser'],
   PAYMENT_METHOD_MISSING: [402, 'There is no means of payment; add one with POST /subscriptions/portal'],
   BUDGET_EXCEEDED: [403, 'The budget does not have that many tokens left'],
   DEVICE_BLOCKED: [403, 'Device is blocked'],

@@ -3,6 +3,7 @@ import type Stripe from 'stripe';
 import { getUser } from '../../auth/guards/user-guard.js';
 import { ApiError } from '../../platform/errors.js';
 import { applyOthers, applySubscription, isEnded } from './apply.js';
+import { createConfirmation, isUnconfirmed } from './confirmation.js';
 import { readStripeAccount } from './customer.js';
 import {
   PAID_TIERS,
@@ -47,6 +48,8 @@ async function changeSubscription(
   return state.status;
 }
 
+const toCustomerId = ({ customer }: Stripe.Subscription) => (typeof customer === 'string' ? customer : customer.id);
+
 /** Returns the update that keeps a subscription from ending; an empty one if it is not about to end. */
 function toResumeParams({ cancel_at_period_end, cancel_at }: Stripe.Subscription): Stripe.SubscriptionUpdateParams {
   if (cancel_at_period_end) return { cancel_at_period_end: false };
@@ -65,7 +68,8 @@ function toTierParams(itemId: string, price: string, isHigher: boolean): Stripe.
 /**
  * Changes the tier and keeps a subscription from ending. A higher tier is charged at once for the rest of the period, or
  * nothing changes; for a lower one the difference is credited on the next invoice.
- * @throws {ApiError} SUBSCRIPTION_NOT_FOUND also for one that has ended at Stripe, PAYMENT_FAILED, PAYMENTS_DISABLED also for a tier that is not for sale
+ * @throws {ApiError} SUBSCRIPTION_NOT_FOUND also for one that has ended at Stripe, PAYMENT_FAILED,
+ *   PAYMENT_CONFIRMATION_REQUIRED with the page to confirm on, PAYMENTS_DISABLED also for a tier that is not for sale
  */
 export async function changeTier(services: PaymentServices, request: FastifyRequest, tier: PaidTier): Promise<void> {
   const status = await changeSubscription(services, request, async (payments, id) => {
@@ -81,7 +85,11 @@ export async function changeTier(services: PaymentServices, request: FastifyRequ
     const params = rise === 0 ? resume : { ...resume, ...toTierParams(item.id, price, rise > 0) };
     return writeFor(request, `change:${id}:${tier}`, (options) =>
       payments.stripe.subscriptions.update(id, params, options),
-    );
+    ).catch(async (error: unknown) => {
+      if (!isUnconfirmed(error)) throw error;
+      const change = { subscription: id, customer: toCustomerId(current), item: item.id, price };
+      throw await createConfirmation(payments, request, change);
+    });
   });
   if (isEnded(status)) throw new ApiError('SUBSCRIPTION_NOT_FOUND');
 }
@@ -101,7 +109,7 @@ export async function endSubscription(services: PaymentServices, request: Fastif
             stripe.subscriptions.update(one, { cancel_at_period_end: true }, options),
           );
     const ended = await end(id).catch((error: unknown) => findEnded(payments, id, error));
-    const customer = typeof ended.customer === 'string' ? ended.customer : ended.customer.id;
+    const customer = toCustomerId(ended);
     const { data } = await stripe.subscriptions.list({ customer, limit: 100 });
     for (const other of data) if (other.id !== id && !(other.cancel_at_period_end && !now)) await end(other.id);
     return ended;

@@ -64,6 +64,34 @@ t.test('a change that cannot be paid changes nothing', async (t) => {
   t.match(await readSubscription(user), { tier: 'pro', status: 'active' });
 });
 
+t.test("a payment the bank wants confirmed hands back Stripe's page to confirm it on", async (t) => {
+  for (const code of ['authentication_required', 'subscription_payment_intent_requires_action']) {
+    const { user, customer, subscription } = await openSubscriber(server, stripe);
+    const path = `/v1/subscriptions/${subscription.id}`;
+    stripe.failOnce('POST', path, [402, { error: { type: 'card_error', code } }]);
+    const requests = await asked(async () => {
+      const response = await user.as('PUT', '/api/subscriptions', { tier: 'premium' });
+      t.equal(response.statusCode, 402);
+      t.match(response.json(), {
+        code: 'PAYMENT_CONFIRMATION_REQUIRED',
+        confirm_url: /^https:\/\/billing\.stripe\.com\//,
+      });
+    });
+    const returnUrl = 'https://tokens.example.com/dashboard';
+    assertFromUs(t, requests.at(-1), {
+      customer,
+      return_url: returnUrl,
+      'flow_data[type]': 'subscription_update_confirm',
+      'flow_data[subscription_update_confirm][subscription]': subscription.id,
+      'flow_data[subscription_update_confirm][items][0][id]': subscription.items.data[0]?.id,
+      'flow_data[subscription_update_confirm][items][0][price]': PRICE_PREMIUM,
+      'flow_data[after_completion][type]': 'redirect',
+      'flow_data[after_completion][redirect][return_url]': returnUrl,
+    });
+    t.match(await readSubscription(user), { tier: 'pro', status: 'active' }, 'nothing changed yet');
+  }
+});
+
 t.test('a subscription ends with its period or at once, and goes on if a tier is chosen before that', async (t) => {
   const { user, subscription } = await openSubscriber(server, stripe, { periodStart: nowSeconds() - DAY });
   const path = `/v1/subscriptions/${subscription.id}`;
