@@ -9353,7 +9353,7 @@ select private.record_migration('20261127215038', 'dbb032a7ff060447536bae2f76a1a
 insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127220204', 'contracts_lenient_usage')
 on conflict (version) do nothing;
-select private.record_migration('20261127220204', '4bcf7c408d75122c1020cfd75fe6b50fd37d0ae1c8146f2244a71a7bdb696711');
+select private.record_migration('20261127220204', '8a5eb24f9cd9306a8a4bf78640525e4de66a189f7ec186843e963063baddce9d');
 
 commit;
 

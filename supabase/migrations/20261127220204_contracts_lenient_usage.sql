@@ -1,4 +1,4 @@
--- TO DESCRIBE: what changes, and why.
+-- Observed events that are too old to be kept count in summaries, and clocks that are ahead are set right.
 
 set check_function_bodies = off;
 
@@ -185,4 +185,4 @@ comment on function public.record_usage(jsonb, integer) is
 reset check_function_bodies;
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261127220204', '4bcf7c408d75122c1020cfd75fe6b50fd37d0ae1c8146f2244a71a7bdb696711');
+select private.record_migration('20261127220204', '8a5eb24f9cd9306a8a4bf78640525e4de66a189f7ec186843e963063baddce9d');
