@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { buildApp } from './app.js';
 import { listSignUpNotices } from './auth/sign-up/start-notices.js';
 import { startBackgroundJobs } from './background-jobs.js';
+import { listVariableNotices } from './config/aliases.js';
 import { type Config, parseConfig } from './config/config.js';
 import { loadEnvironmentFile } from './config/environment-file.js';
 import { formatFatalError, StartupError, toSystemCode } from './config/startup-error.js';
@@ -67,6 +68,7 @@ async function start(): Promise<() => Promise<void>> {
   loadEnvironmentFile();
   const config = parseConfig(process.env);
   const log = createLogger(config.http.logLevel);
+  for (const notice of listVariableNotices(process.env)) log.warn(notice);
   const backend = await openBackend(config, log);
   try {
     return await serve(config, backend, log);

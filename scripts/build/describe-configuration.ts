@@ -44,6 +44,9 @@ export function toConfigurationPage(): string {
     'the file, and an empty variable counts as absent. The server works with nothing set. A feature whose keys are missing',
     'is off and says so with a code of its own; a variable that is not valid stops the start with a sentence that names it.',
     '',
+    'Where ours are not set, API_URL stands in for PUBLIC_URL, SUPABASE_ANON_KEY for SUPABASE_PUBLISHABLE_KEY, and',
+    'SUPABASE_SERVICE_ROLE_KEY for SUPABASE_SECRET_KEY. A name that looks like a typing error of ours is a warning at the start.',
+    '',
     '<!-- Generated from src/config/environment-schema.ts by "npm run configuration". -->',
   ].join('\n');
   return `${[introduction, ...sections].join('\n\n')}\n`;

@@ -1,7 +1,8 @@
+import type { Variables } from './aliases.js';
 import { parseBytes } from './bytes.js';
 import { findDatabaseProblems, findPaymentProblems, findServerProblems } from './contradictions.js';
 import { parseDuration } from './duration.js';
-import { parseEnvironment, type Variables } from './environment.js';
+import { parseEnvironment } from './environment.js';
 import type { Environment } from './environment-schema.js';
 import { parseList } from './list.js';
 import { createRedirectCheck } from './redirect-uris.js';

@@ -15,6 +15,13 @@ const PerMinuteByTier = (quotas: string, description: string) =>
   Type.String({ default: quotas, pattern: '^[1-9][0-9]{0,11}(, ?[1-9][0-9]{0,11}){0,2}$', description });
 const Duration = (duration: string, description: string) =>
   Type.String({ default: duration, pattern: '^[1-9][0-9]{0,6}[smhd]$', description });
+/** Few seconds without a unit are a mistake: somebody meant days. */
+const Lifetime = (duration: string, description: string) =>
+  Type.String({
+    default: duration,
+    pattern: '^([1-9][0-9]{2,8}|[1-9][0-9]{0,6}s|[1-9][0-9]{0,6}[mhd]|[1-9][0-9]{0,3}w|[1-9][0-9]?y)$',
+    description,
+  });
 
 const Http = {
   HOST: Type.String({ default: '127.0.0.1', description: 'Address to listen on; 0.0.0.0 for every interface.' }),
@@ -121,8 +128,11 @@ const Tokens = {
   JWT_SECRET: Secret(
     'Signs client tokens, 32 characters at least; several, separated by commas, to rotate: the first signs, all verify. Generated and kept in DATA_DIR when embedded.',
   ),
-  JWT_EXPIRES_IN: Duration('7d', 'How long an access token lasts: a number and s, m, h or d.'),
-  JWT_REFRESH_EXPIRES_IN: Duration('30d', 'How long a session lasts without being refreshed.'),
+  JWT_EXPIRES_IN: Lifetime(
+    '7d',
+    'How long an access token lasts: a number and s, m, h, d, w or y; from 100 on seconds without one.',
+  ),
+  JWT_REFRESH_EXPIRES_IN: Lifetime('30d', 'How long a session lasts without being refreshed.'),
   ADMIN_USERNAME: Type.String({
     default: 'admin',
     minLength: 1,

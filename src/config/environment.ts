@@ -1,10 +1,9 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import { resolveAliases, type Variables } from './aliases.js';
 import { describeInvalid } from './contradictions.js';
 import { type Environment, EnvironmentSchema } from './environment-schema.js';
 import { StartupError } from './startup-error.js';
-
-export type Variables = Readonly<Record<string, string | undefined>>;
 
 /** Returns whether a variable declared as a number is one, in plain decimals: `1e3` or `80.9` is a mistake, not a port. */
 function isWholeNumber([name, text]: [string, string | undefined]): boolean {
@@ -23,7 +22,8 @@ export function parseEnvironment(
   findProblems: (given: Partial<Environment>) => readonly string[],
 ): Environment {
   const known = Object.keys(EnvironmentSchema.properties);
-  const given = Object.fromEntries(known.flatMap((name) => (variables[name] ? [[name, variables[name]]] : [])));
+  const resolved = resolveAliases(variables);
+  const given = Object.fromEntries(known.flatMap((name) => (resolved[name] ? [[name, resolved[name]]] : [])));
   const numbers = Object.fromEntries(
     Object.entries(given)
       .filter(isWholeNumber)
