@@ -90,9 +90,8 @@ async function exerciseRoute(request: Request, credential: string, thorough: boo
   await send({ ...request, headers: { authorization: credential } });
   await send({ ...request, headers: { authorization: `Bearer ${credential} ${STRAY}` } });
   if (payload === undefined) return;
-  // Below /v1 errors name the field at fault.
-  const name = url.includes('/v1/') ? 'stray' : STRAY;
-  await send({ ...request, headers, payload: { ...payload, [name]: STRAY } });
+  // Errors name the field at fault, and never what is in it.
+  await send({ ...request, headers, payload: { ...payload, stray: STRAY } });
   for (const body of brokenBodies(payload)) {
     await send({ method, url, headers: { ...headers, 'content-type': 'application/json' }, payload: body });
   }
