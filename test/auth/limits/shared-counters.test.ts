@@ -16,8 +16,7 @@ t.test('limits over two servers', { skip }, async (t) => {
     JWT_SECRET: randomBytes(32).toString('base64url'),
     RATE_LIMIT: 'on',
     RATE_LIMIT_DEVICE: '10',
-    // On a busy machine Redis may well take longer than requests otherwise wait for it.
-    REDIS_URL: `${redis.url}?commandTimeout=5000`,
+    REDIS_URL: redis.url,
   };
   const log = keepLines();
   const one = await openTestServer(t, {
@@ -30,8 +29,14 @@ t.test('limits over two servers', { skip }, async (t) => {
   const ready = async (server: TestServer) => (await server.app.inject({ url: '/readyz' })).json<object>();
 
   await t.test('they count together: 30 requests at once over both let 10 through', async (t) => {
-    const device = await one.registerDevice();
-    const answers = await Promise.all(Array.from({ length: 30 }, (_, n) => read(n % 2 === 0 ? one : two, device)));
+    // On a busy machine Redis may take longer than requests wait for it; then the servers say so.
+    const answers = await until('Redis answered in time', async () => {
+      const device = await one.registerDevice();
+      const answered = await Promise.all(Array.from({ length: 30 }, (_, n) => read(n % 2 === 0 ? one : two, device)));
+      const states = await Promise.all([ready(one), ready(two)]);
+      return states.some((state) => 'notice' in state) ? undefined : answered;
+    });
+    log.lines.length = 0;
     t.equal(answers.filter(({ statusCode }) => statusCode === 200).length, 10);
     t.equal(answers.filter(({ statusCode }) => statusCode === 429).length, 20);
     t.strictSame(await ready(one), { status: 'ready' });

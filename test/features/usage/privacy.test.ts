@@ -86,7 +86,10 @@ t.test('filters, cursors and ids of others open nothing', async (t) => {
   t.equal(refused.statusCode, 404);
   t.equal(await countEvents(server), 4, 'nothing is gone');
   const asAda = { ...createUsage(), user_id: ada.id };
-  t.equal((await eve.as('POST', '/api/usage', asAda)).statusCode, 400);
+  const recorded = (await eve.as('POST', '/api/usage', asAda)).json<{ id: string }>();
+  const owners = await server.database.sql('select user_id from usage_events where id = $1', [recorded.id]);
+  t.strictSame(owners, [{ user_id: eve.id }], 'whose it is says the token alone');
+  t.equal((await eve.as('DELETE', `/api/usage/${recorded.id}`)).statusCode, 200);
 });
 
 t.test('nobody gets in without a token of theirs: anonymous, device, tracker, admin, ended session', async (t) => {
