@@ -3,6 +3,7 @@ import { registerUser } from '../../helpers/accounts.js';
 import { openDashboard, reportUse, shown } from '../../helpers/dashboard.js';
 import { browserMissing, contrastsOn, openBrowser, openPage } from '../../helpers/http/browser.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import { untilTrue } from '../../helpers/until.js';
 
 const READABLE = 4.5;
 const DISCERNIBLE = 3;
@@ -97,8 +98,10 @@ async function testInBrowser(t: Test) {
 
   t.test('the chart follows a change between light and dark, and of the width', async (t) => {
     const { page } = await openDashboard(t, browser, url, user, { colorScheme: 'light' });
+    // Not by page.waitForFunction, which evaluates text within the page, where its policy forbids that.
+    const holds = (condition: string) => untilTrue(() => page.evaluate<boolean>(condition));
     const hasColor = (red: number, green: number, blue: number) =>
-      page.waitForFunction(`(() => {
+      holds(`(() => {
         const canvas = document.querySelector('#chart canvas');
         const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
         return data.some((_, at) => at % 4 === 0
@@ -108,7 +111,7 @@ async function testInBrowser(t: Test) {
     await page.emulateMedia({ colorScheme: 'dark' });
     await hasColor(0x70, 0x9f, 0xfe);
     await page.setViewportSize({ width: 400, height: 800 });
-    await page.waitForFunction(`document.querySelector('#chart canvas').getBoundingClientRect().width < 400`);
+    await holds(`document.querySelector('#chart canvas').getBoundingClientRect().width < 400`);
     t.ok((await page.evaluate<number>(OVERHANG)) <= 0);
   });
 
