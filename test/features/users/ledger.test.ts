@@ -43,7 +43,9 @@ async function busyUser(): Promise<TestUser> {
   await database.sql(
     `insert into ledger_entries (subject_id, kind, amount, period, actor, reference, created_at)
      select $1, kind, amount, 1, 'admin:margaret', 'batch', $2
-       from (values ('grant', 5), ('grant', 5), ('adjustment', -5), ('subscription', 1), ('reset', -6)) v(kind, amount)`,
+       from (values
+         ('grant', 5), ('grant', 5), ('adjustment', -5), ('subscription', 1), ('subscription', -1), ('reset', -5)
+       ) v(kind, amount)`,
     [user.id, at],
   );
   return user;
@@ -89,8 +91,8 @@ t.test('the ledger has every grant, correction, debit and hold, and adds up to t
     grant: [4, 1_000_510],
     transfer: [1, 50],
     adjustment: [2, -205],
-    subscription: [1, 1],
-    reset: [1, -6],
+    subscription: [2, 0],
+    reset: [1, -5],
     debit: [21, -147],
     hold: [9, 126],
   });
