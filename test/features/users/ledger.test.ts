@@ -42,7 +42,7 @@ async function busyUser(): Promise<TestUser> {
   );
   await database.sql(
     `insert into ledger_entries (subject_id, kind, amount, period, actor, reference, created_at)
-     select $1, kind, amount, 1, 'admin:margaret', 'batch', $2
+     select $1, kind, amount, 1, 'admin:margaret', 'batch ' || amount, $2
        from (values
          ('grant', 5), ('grant', 5), ('adjustment', -5), ('subscription', 1), ('subscription', -1), ('reset', -5)
        ) v(kind, amount)`,
