@@ -1,11 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import t from 'tap';
 import { openBreachedPasswords } from '../../src/auth/breached-passwords.js';
 import { createPasswords } from '../../src/auth/passwords.js';
 import { registerUser } from '../helpers/accounts.js';
 import { openTestServer } from '../helpers/http/test-server.js';
+import t from '../helpers/run/tap.js';
 
 const sha1 = (text: string) => createHash('sha1').update(text).digest('hex').toUpperCase();
 const directory = t.testdir({});

@@ -3,12 +3,12 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import type { InjectOptions } from 'fastify';
-import t, { type Test } from 'tap';
 import { createApiKey, registerUser, type TestUser } from '../helpers/accounts.js';
 import { brokenBodies, openCanaries, textOfTables } from '../helpers/canaries.js';
 import { openTestCluster } from '../helpers/db/test-database.js';
 import { type DocumentedRoute, documentedRoutes, type Request } from '../helpers/http/documented-routes.js';
 import { openTestServer } from '../helpers/http/test-server.js';
+import t, { type Test } from '../helpers/run/tap.js';
 import { signUp } from '../helpers/tracker.js';
 
 const lines: string[] = [];

@@ -1,5 +1,5 @@
-import t from 'tap';
 import { normalizeEmail, parseEmail } from '../../src/auth/email.js';
+import t from '../helpers/run/tap.js';
 
 const NAMES: Readonly<Record<string, string>> = {
   'case and blanks': '  Ada@Example.COM\n',

@@ -1,6 +1,6 @@
-import t from 'tap';
 import { createFairQueue } from '../../src/auth/fair-queue.js';
 import { createDeferred } from '../helpers/deferred.js';
+import t from '../helpers/run/tap.js';
 
 const BOUNDS = { running: 1, waiting: 6, waitingOfOne: 3 };
 

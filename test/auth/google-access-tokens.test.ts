@@ -1,7 +1,7 @@
-import t, { type Test } from 'tap';
 import { QUICK_MOODS, SLOW_MOODS } from '../helpers/fakes/fault-server.js';
 import { authenticate, CLIENT_ID, openGoogleTokens } from '../helpers/fakes/google-tokens.js';
 import { openTestServer } from '../helpers/http/test-server.js';
+import t, { type Test } from '../helpers/run/tap.js';
 import { until } from '../helpers/until.js';
 
 const google = await openGoogleTokens(t);

@@ -1,9 +1,9 @@
 import pg from 'pg';
-import t, { type Test } from 'tap';
 import { createDatabase, runSql } from '../../scripts/database/databases.js';
 import { migrate } from '../../src/platform/database/migrations/migrations.js';
 import { listGrants, readGrants } from '../helpers/db/grants.js';
 import { openTestDatabase } from '../helpers/db/test-database.js';
+import t, { type Test } from '../helpers/run/tap.js';
 
 const database = await openTestDatabase(t);
 

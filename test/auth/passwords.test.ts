@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import argon2 from 'argon2';
-import t from 'tap';
 import { createPasswords, DUMMY_HASH, hashPassword } from '../../src/auth/passwords.js';
+import t from '../helpers/run/tap.js';
 
 const PASSWORD = 'correct horse battery staple';
 const plain = await createPasswords({ peppers: [] });

@@ -1,6 +1,6 @@
-import t from 'tap';
 import { listVariableNotices } from '../../src/config/aliases.js';
 import { parseConfig } from '../../src/config/config.js';
+import t from '../helpers/run/tap.js';
 
 t.test("names of the contracts' environments stand in for ours, which win", async (t) => {
   t.equal(parseConfig({ API_URL: 'https://api.example.com/' }).http.publicUrl, 'https://api.example.com');

@@ -1,5 +1,5 @@
-import t from 'tap';
 import { createRedirectCheck, isRedirectList } from '../../src/config/redirect-uris.js';
+import t from '../helpers/run/tap.js';
 
 const isAllowed = createRedirectCheck(
   [

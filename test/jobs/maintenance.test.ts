@@ -1,10 +1,10 @@
-import t from 'tap';
 import { startBackgroundJobs } from '../../src/background-jobs.js';
 import { parseConfig } from '../../src/config/config.js';
 import { maintain } from '../../src/jobs/maintenance.js';
 import { createLogger } from '../../src/platform/logging.js';
 import { createApiKey, registerUser } from '../helpers/accounts.js';
 import { openTestServer, testEnvironment } from '../helpers/http/test-server.js';
+import t from '../helpers/run/tap.js';
 import { untilTrue } from '../helpers/until.js';
 
 const server = await openTestServer(t);

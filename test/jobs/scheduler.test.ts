@@ -1,7 +1,7 @@
-import t from 'tap';
 import { startJobs } from '../../src/jobs/scheduler.js';
 import { createLogger } from '../../src/platform/logging.js';
 import { keepingLogger } from '../helpers/http/log-lines.js';
+import t from '../helpers/run/tap.js';
 import { untilTrue } from '../helpers/until.js';
 
 t.test('a job that fails is logged by its name, and the next one runs all the same', async (t) => {

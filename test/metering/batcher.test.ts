@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import t from 'tap';
 import { createBatcher } from '../../src/metering/batcher.js';
 import { DatabaseError } from '../../src/platform/database/client/database-error.js';
+import t from '../helpers/run/tap.js';
 
 function failure(code: string): DatabaseError {
   return new DatabaseError({ status: 400, code, message: 'refused', details: null });

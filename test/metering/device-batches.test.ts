@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { createBatcher } from '../../src/metering/batcher.js';
 import { AnyResult } from '../../src/platform/database/client/database.js';
 import type { Json } from '../../src/platform/database/client/types.js';
 import { openTestServer, type TestDevice } from '../helpers/http/test-server.js';
+import t from '../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const { database } = server.backend;

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import t from 'tap';
 import { meetAtLock } from '../helpers/db/meet-at-lock.js';
 import { openTestDatabase } from '../helpers/db/test-database.js';
 import { openTestServer, type TestDevice } from '../helpers/http/test-server.js';
+import t from '../helpers/run/tap.js';
 
 const DEVICES = 30;
 const CALLERS = 100;

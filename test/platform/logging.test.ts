@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import t from 'tap';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
+import t from '../helpers/run/tap.js';
 
 const run = promisify(execFile);
 const LOGGING = join(PROJECT_ROOT, 'dist/src/platform/logging.js');

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import t from 'tap';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
+import t from '../helpers/run/tap.js';
 
 const readProjectFile = (name: string) => readFile(join(PROJECT_ROOT, name), 'utf8');
 

@@ -1,7 +1,7 @@
-import t from 'tap';
 import { parseConfig } from '../../src/config/config.js';
 import { EnvironmentSchema } from '../../src/config/environment-schema.js';
 import { StartupError } from '../../src/config/startup-error.js';
+import t from '../helpers/run/tap.js';
 
 type Variables = Record<string, string>;
 

@@ -1,10 +1,10 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
-import t from 'tap';
 import { EnvironmentSchema } from '../../src/config/environment-schema.js';
 import { isErrorCode } from '../../src/platform/errors.js';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
 import { type Page, parsePage } from '../helpers/markdown.js';
+import t from '../helpers/run/tap.js';
 
 const FOLDERS = ['.', 'docs', '.github'];
 const LONGEST_README = 150;

@@ -2,13 +2,13 @@ import { spawn, spawnSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import t from 'tap';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
 import { logInAsAdmin, PASSWORD } from '../helpers/admin.js';
 import { openChatServer } from '../helpers/chat.js';
 import { usualMessage } from '../helpers/fakes/anthropic.js';
 import { type Answering, completion, streaming, usualStream, whole } from '../helpers/fakes/openrouter.js';
 import { listCommands } from '../helpers/markdown.js';
+import t from '../helpers/run/tap.js';
 
 /** Pages whose requests are made, in an order in which each has what it needs of those before. */
 const PAGES = [

@@ -1,9 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import t from 'tap';
 import { listVariables } from '../../scripts/build/describe-configuration.js';
 import { EnvironmentSchema } from '../../src/config/environment-schema.js';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
+import t from '../helpers/run/tap.js';
 
 const readProjectFile = (name: string) => readFile(join(PROJECT_ROOT, name), 'utf8');
 const sections = listVariables();

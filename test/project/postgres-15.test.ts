@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import pg from 'pg';
-import t from 'tap';
 import {
   createDatabase,
   createDeclaredDatabase,
@@ -13,6 +12,7 @@ import { SCHEMA_FILE } from '../../scripts/database/schema-sql.js';
 import { SUPABASE_DIRECTORY } from '../../src/platform/database/migrations/migration-files.js';
 import { migrate } from '../../src/platform/database/migrations/migrations.js';
 import { openOtherPostgres, otherPostgresMissing } from '../helpers/db/other-postgres.js';
+import t from '../helpers/run/tap.js';
 
 const skip = await otherPostgresMissing();
 

@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
-import t from 'tap';
 import { createDeclaredDatabase, createMigratedDatabase } from '../../scripts/database/databases.js';
 import { describeSchema } from '../../scripts/database/describe-schema.js';
 import { compareDatabases, renderDifference } from '../../scripts/database/differences.js';
@@ -13,6 +12,7 @@ import { migrate } from '../../src/platform/database/migrations/migrations.js';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
 import { openMigrationFolder } from '../helpers/db/migration-folder.js';
 import { openTestCluster } from '../helpers/db/test-database.js';
+import t from '../helpers/run/tap.js';
 import { untilTrue } from '../helpers/until.js';
 
 const database = await openTestCluster(t);

@@ -1,7 +1,7 @@
-import t, { type Test } from 'tap';
 import { logInAsAdmin } from '../helpers/admin.js';
 import { runScript } from '../helpers/http/run-script.js';
 import { openTestServer, testEnvironment } from '../helpers/http/test-server.js';
+import t, { type Test } from '../helpers/run/tap.js';
 import { enrolAdmin } from '../helpers/totp.js';
 
 const server = await openTestServer(t);

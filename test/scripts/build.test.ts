@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import t from 'tap';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
+import t from '../helpers/run/tap.js';
 
 interface Result {
   readonly code: number;

@@ -1,5 +1,5 @@
-import t from 'tap';
 import { runScript } from '../helpers/http/run-script.js';
+import t from '../helpers/run/tap.js';
 
 const COMMANDS = ['admin', 'seed', 'reconcile', 'stripe-sync', 'replay/main'];
 /** Were a command to open a database all the same, it would say that this one does not answer. */

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import t from 'tap';
 import { UsageError } from '../../scripts/command-line.js';
 import { parseOptions } from '../../scripts/replay/options.js';
 import { runScript } from '../helpers/http/run-script.js';
+import t from '../helpers/run/tap.js';
 
 const FILE = ['--file', 'trace.csv'];
 const WRONG: readonly (readonly [what: string, args: readonly string[], reason: RegExp])[] = [

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import t, { type Test } from 'tap';
 import { runScript } from '../helpers/http/run-script.js';
 import { openTestServer } from '../helpers/http/test-server.js';
+import t, { type Test } from '../helpers/run/tap.js';
 
 const ROWS = 60;
 const server = await openTestServer(t);

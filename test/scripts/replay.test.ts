@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import t, { type Test } from 'tap';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
 import { runScript } from '../helpers/http/run-script.js';
 import { openTestServer } from '../helpers/http/test-server.js';
+import t, { type Test } from '../helpers/run/tap.js';
 
 const TRACE = join(PROJECT_ROOT, '../shared/data/azure-llm-code-trace-2023.csv');
 const ROWS = 8_819;

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
-import t, { type Test } from 'tap';
 import { migrate } from '../../src/platform/database/migrations/migrations.js';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
 import { runScript } from '../helpers/http/run-script.js';
 import { openTestServer, testEnvironment } from '../helpers/http/test-server.js';
+import t, { type Test } from '../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const { sql } = server.database;

@@ -1,6 +1,6 @@
-import t from 'tap';
 import { assertLedger, assertNothingLost, logUse, register, startLoad } from '../helpers/http/server-load.js';
 import { openDirectory, startServer } from '../helpers/http/server-process.js';
+import t from '../helpers/run/tap.js';
 import { until } from '../helpers/until.js';
 
 const environment = { DEFAULT_DEVICE_TOKENS: '1000000' };

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import t from 'tap';
 import { assertLedger, logUse, register, send } from '../helpers/http/server-load.js';
 import { assertRefused, openDirectory, startServer } from '../helpers/http/server-process.js';
+import t from '../helpers/run/tap.js';
 
 const IN_USE = /^Another server is using DATA_DIR .*; stop it first, or give this one a DATA_DIR of its own\n$/;
 

@@ -1,8 +1,8 @@
-import t from 'tap';
 import { openTestCluster } from '../helpers/db/test-database.js';
 import { assertLedger, assertNothingLost, register, send, startLoad } from '../helpers/http/server-load.js';
 import { openDirectory, startServer } from '../helpers/http/server-process.js';
 import { testEnvironment } from '../helpers/http/test-server.js';
+import t from '../helpers/run/tap.js';
 import { until } from '../helpers/until.js';
 
 t.test('while Postgres is away requests get 503, and a server goes on when it is back', async (t) => {

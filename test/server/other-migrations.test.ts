@@ -1,12 +1,12 @@
 import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import t from 'tap';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
 import { openTestDatabase } from '../helpers/db/test-database.js';
 import { openLoggedServer } from '../helpers/http/log-lines.js';
 import { assertRefused, openDirectory, startServer } from '../helpers/http/server-process.js';
 import { testEnvironment } from '../helpers/http/test-server.js';
+import t from '../helpers/run/tap.js';
 
 const UNKNOWN = `insert into supabase_migrations.schema_migrations (version, name) values ('20990101000000', 'later')`;
 const ALTERED = `update private.migration_checksums set sha256 = repeat('0', 64)`;

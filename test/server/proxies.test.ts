@@ -1,11 +1,11 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { join } from 'node:path';
-import t, { type Test } from 'tap';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
 import { keepLines, readWarnings } from '../helpers/http/log-lines.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 import { findFreePort, isMissing, makeDirectory, startProgram } from '../helpers/local-program.js';
+import t, { type Test } from '../helpers/run/tap.js';
 import { until } from '../helpers/until.js';
 
 /** Returns the recipe in a language that the page about deployment shows, for our addresses. */

@@ -1,9 +1,9 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import t, { type Test } from 'tap';
 import { openTestCluster } from '../helpers/db/test-database.js';
 import { assertRefused, openDirectory, startServer } from '../helpers/http/server-process.js';
+import t, { type Test } from '../helpers/run/tap.js';
 
 const JWT_SECRET = 'a secret of more than thirty-two characters';
 

@@ -2,10 +2,10 @@ import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import t from 'tap';
 import { proxyNotice, welcome } from '../../src/platform/banner.js';
 import { assertLedger, logUse, register, send } from '../helpers/http/server-load.js';
 import { openDirectory, startServer } from '../helpers/http/server-process.js';
+import t from '../helpers/run/tap.js';
 
 const run = promisify(execFile);
 

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
-import t, { type Test } from 'tap';
 import { assertLedger, logUse, register } from '../helpers/http/server-load.js';
 import { openDirectory, type ServerDirectory, startServer } from '../helpers/http/server-process.js';
+import t, { type Test } from '../helpers/run/tap.js';
 import { until } from '../helpers/until.js';
 
 /** Holds a device's balance, so that a debit waits. */

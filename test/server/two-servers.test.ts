@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { balanceLock, insertionLock, meetAtLock } from '../helpers/db/meet-at-lock.js';
 import { openTestDatabase } from '../helpers/db/test-database.js';
 import { type Answer, assertLedger, type Device, logUse, register, send } from '../helpers/http/server-load.js';
 import { openDirectory, startServer } from '../helpers/http/server-process.js';
 import { testEnvironment } from '../helpers/http/test-server.js';
+import t from '../helpers/run/tap.js';
 
 const toStatuses = (answers: readonly (Answer | undefined)[]) => answers.map((answer) => answer?.status);
 const count = (answers: readonly (Answer | undefined)[], status: number) =>

@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
-import t, { type Test } from 'tap';
 import { findBinaries } from '../../src/platform/database/embedded/binaries.js';
 import { openCluster } from '../../src/platform/database/embedded/cluster.js';
 import {
@@ -14,6 +13,7 @@ import {
   findAccountRunner,
   type Runner,
 } from '../../src/platform/database/embedded/unprivileged.js';
+import t, { type Test } from '../helpers/run/tap.js';
 
 const NOBODY = 65_534;
 const isRoot = process.getuid?.() === 0;

@@ -1,5 +1,5 @@
-import t from 'tap';
 import { openTestDatabase } from '../helpers/db/test-database.js';
+import t from '../helpers/run/tap.js';
 
 const { sql } = await openTestDatabase(t);
 

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { buildWrites, isRefused, openDatabaseRoles } from '../helpers/db/database-roles.js';
 import { readChecksums } from '../helpers/http/bad-input.js';
 import { openTestServer } from '../helpers/http/test-server.js';
+import t from '../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const { sql } = server.database;

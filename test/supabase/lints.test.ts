@@ -1,7 +1,7 @@
 import pg from 'pg';
-import t from 'tap';
 import { DEFINERS_FOR_CALLERS, LINTS } from '../helpers/db/lints.js';
 import { openTestDatabase } from '../helpers/db/test-database.js';
+import t from '../helpers/run/tap.js';
 
 const database = await openTestDatabase(t);
 const client = new pg.Client({ connectionString: database.adminUrl });

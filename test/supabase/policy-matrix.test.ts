@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { type Claims, isRefused, openDatabaseRoles, type Relation } from '../helpers/db/database-roles.js';
 import { readChecksums } from '../helpers/http/bad-input.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 import { openPersonWithRows } from '../helpers/person-with-rows.js';
+import t from '../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const { sql } = server.database;

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import t, { type Test } from 'tap';
 import { registerUser } from '../helpers/accounts.js';
 import { logInAsAdmin } from '../helpers/admin.js';
 import { openSmtpServer } from '../helpers/fakes/smtp-server.js';
 import { browserMissing, openBrowser, openPage, type WatchedPage } from '../helpers/http/browser.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 import { mailEnvironment } from '../helpers/password-reset.js';
+import t, { type Test } from '../helpers/run/tap.js';
 import { mailedLink } from '../helpers/sign-up.js';
 
 if (browserMissing) t.plan(0, browserMissing);

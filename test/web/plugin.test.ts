@@ -2,10 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Fastify from 'fastify';
-import t from 'tap';
 import { pageRoutes } from '../../src/web/plugin.js';
 import { keepingLogger } from '../helpers/http/log-lines.js';
 import { openTestServer } from '../helpers/http/test-server.js';
+import t from '../helpers/run/tap.js';
 
 const { app } = await openTestServer(t);
 /** The pages that mailed links lead to. */

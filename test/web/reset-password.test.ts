@@ -1,9 +1,9 @@
-import t, { type Test } from 'tap';
 import { registerUser } from '../helpers/accounts.js';
 import { openSmtpServer } from '../helpers/fakes/smtp-server.js';
 import { browserMissing, contrastsOn, openBrowser, openPage, type WatchedPage } from '../helpers/http/browser.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 import { mailEnvironment, mailedToken, NEW_PASSWORD } from '../helpers/password-reset.js';
+import t, { type Test } from '../helpers/run/tap.js';
 
 if (browserMissing) t.plan(0, browserMissing);
 else await testInBrowser(t);

@@ -1,9 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
-import t from 'tap';
 import { createApiKey as createKeyText, isApiKey } from '../../../src/auth/api-keys/api-key.js';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
 import { accountLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 

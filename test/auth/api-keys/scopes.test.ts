@@ -1,9 +1,9 @@
-import t from 'tap';
 import { API_KEY_SCOPES } from '../../../src/auth/api-keys/scopes.js';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { createApiKey, registerUser, sendWith, type TestUser } from '../../helpers/accounts.js';
 import { atRoot, type DocumentedRoute, documentedRoutes } from '../../helpers/http/documented-routes.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const { sql } = server.database;

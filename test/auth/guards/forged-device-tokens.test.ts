@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import t from 'tap';
 import { findFlaws, listEndpoints, PREFIXES, readChecksums } from '../../helpers/http/bad-input.js';
 import { forge, forgeAll, without } from '../../helpers/http/forged-tokens.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const device = await server.registerDevice();

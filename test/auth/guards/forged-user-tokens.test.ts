@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import t, { type Test } from 'tap';
 import { createApiKey, registerUser, type TestUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { openUpstream } from '../../helpers/fakes/openrouter.js';
@@ -10,6 +9,7 @@ import { atRoot, type DocumentedRoute, documentedRoutes } from '../../helpers/ht
 import { forge, forgeAll, forgeLifetimes, without } from '../../helpers/http/forged-tokens.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { mailEnvironment } from '../../helpers/password-reset.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 import { signUp } from '../../helpers/tracker.js';
 
 const stripe = await openStripe(t);

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { logInAsAdmin, PASSWORD } from '../../helpers/admin.js';
 import { openGoogleTokens } from '../../helpers/fakes/google-tokens.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const google = await openGoogleTokens(t);
 const server = await openTestServer(t, {

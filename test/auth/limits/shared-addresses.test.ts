@@ -1,7 +1,7 @@
-import t from 'tap';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { keepLines, readWarnings } from '../../helpers/http/log-lines.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const database = await openTestDatabase(t);
 

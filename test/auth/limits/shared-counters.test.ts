@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import t from 'tap';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { keepLines, readWarnings } from '../../helpers/http/log-lines.js';
 import { openTestServer, type TestDevice, type TestServer } from '../../helpers/http/test-server.js';
 import { isMissing } from '../../helpers/local-program.js';
 import { openRedis } from '../../helpers/redis.js';
+import t from '../../helpers/run/tap.js';
 import { until } from '../../helpers/until.js';
 
 const skip = isMissing('redis-server', '--version');

@@ -1,8 +1,8 @@
-import t, { type Test } from 'tap';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { findFlaws } from '../../helpers/http/bad-input.js';
 import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 import { signUp } from '../../helpers/tracker.js';
 
 type Answer = Awaited<ReturnType<TestServer['app']['inject']>>;

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import t, { type Test } from 'tap';
 import { createApiKey, registerUser, sendWith, type TestUser } from '../../helpers/accounts.js';
 import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { authenticate, openGoogleTokens } from '../../helpers/fakes/google-tokens.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 import { ADA, openGoogle, signIn } from '../../helpers/sign-in.js';
 
 const google = await openGoogle(t);

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import t from 'tap';
 import { sendWith } from '../../helpers/accounts.js';
 import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { CHALLENGE, exchangeCode, obtainCode, openGoogle, REDIRECT_URI, VERIFIER } from '../../helpers/sign-in.js';
 
 const google = await openGoogle(t);

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import t from 'tap';
 import { openMoodyServer } from '../../helpers/fakes/fault-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import {
   beginSignIn,
   exchangeCode,

@@ -1,6 +1,6 @@
 import { createHmac, generateKeyPairSync, sign } from 'node:crypto';
-import t, { type Test } from 'tap';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 import { ADA, openGoogle, REDIRECT_URI, readRedirect, signIn } from '../../helpers/sign-in.js';
 
 const google = await openGoogle(t);

@@ -1,5 +1,4 @@
 import { Writable } from 'node:stream';
-import t, { type Test } from 'tap';
 import { buildApp } from '../../../src/app.js';
 import { parseConfig } from '../../../src/config/config.js';
 import { openBackend } from '../../../src/platform/database/backend.js';
@@ -7,6 +6,7 @@ import { createLogger } from '../../../src/platform/logging.js';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { authenticate, openGoogleTokens } from '../../helpers/fakes/google-tokens.js';
 import { testEnvironment } from '../../helpers/http/test-server.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 import {
   beginSignIn,
   CHALLENGE,

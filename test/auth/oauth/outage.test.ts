@@ -1,6 +1,6 @@
-import t, { type Test } from 'tap';
 import { type Mood, openMoodyServer, QUICK_MOODS, SLOW_MOODS } from '../../helpers/fakes/fault-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 import { beginSignIn, REDIRECT_URI, readRedirect, returnToServer } from '../../helpers/sign-in.js';
 
 const DISCOVERY = '/.well-known/openid-configuration';

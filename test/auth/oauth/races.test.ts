@@ -1,9 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import pg from 'pg';
-import t from 'tap';
 import { registerUser, type TestUser } from '../../helpers/accounts.js';
 import { authenticate, openGoogleTokens } from '../../helpers/fakes/google-tokens.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { until } from '../../helpers/until.js';
 
 const google = await openGoogleTokens(t);

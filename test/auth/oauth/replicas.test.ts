@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import t from 'tap';
 import { authenticate } from '../../helpers/fakes/google-tokens.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import {
   beginSignIn,
   CHALLENGE,

@@ -1,4 +1,3 @@
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
 import {
@@ -11,6 +10,7 @@ import {
 } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { mailEnvironment, mailedToken, NEW_PASSWORD } from '../../helpers/password-reset.js';
+import t from '../../helpers/run/tap.js';
 
 const smtp = await openSmtpServer(t);
 const server = await openTestServer(t, { environment: mailEnvironment(smtp) });

@@ -1,8 +1,8 @@
-import t from 'tap';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
 import { openLoggedServer } from '../../helpers/http/log-lines.js';
 import { askForLink, mailEnvironment, mailedToken, resetPassword, tokenIn } from '../../helpers/password-reset.js';
+import t from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
 
 const database = await openTestDatabase(t);

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { openTestCluster } from '../../helpers/db/test-database.js';
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
@@ -13,6 +12,7 @@ import {
   SITE,
   tokenIn,
 } from '../../helpers/password-reset.js';
+import t from '../../helpers/run/tap.js';
 
 const smtp = await openSmtpServer(t);
 const database = await openTestCluster(t);

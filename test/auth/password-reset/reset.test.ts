@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import t from 'tap';
 import { createApiKey, registerUser, sendWith, type TestUser } from '../../helpers/accounts.js';
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
 import { PREFIXES } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { askForLink, mailEnvironment, mailedToken, NEW_PASSWORD, resetPassword } from '../../helpers/password-reset.js';
+import t from '../../helpers/run/tap.js';
 
 const smtp = await openSmtpServer(t);
 const server = await openTestServer(t, { environment: mailEnvironment(smtp) });

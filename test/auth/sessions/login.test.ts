@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { registerUser, type TestUser } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 t.beforeEach(async () => {

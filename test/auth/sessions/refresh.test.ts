@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import t from 'tap';
 import { registerUser, sendWith } from '../../helpers/accounts.js';
 import { meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const { sql } = server.database;

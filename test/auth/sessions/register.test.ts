@@ -1,9 +1,9 @@
 import { Value } from '@sinclair/typebox/value';
-import t from 'tap';
 import { SessionAnswerSchema } from '../../../src/auth/sessions/schemas.js';
 import { registerUser, sendWith } from '../../helpers/accounts.js';
 import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const PASSWORD = 'correct horse battery staple';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { createApiKey, registerUser, sendWith, type TestUser } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { meetAtLock, poolLock } from '../../helpers/db/meet-at-lock.js';
@@ -7,6 +6,7 @@ import { authenticate, openGoogleTokens } from '../../helpers/fakes/google-token
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { mailEnvironment } from '../../helpers/password-reset.js';
+import t from '../../helpers/run/tap.js';
 import { DEFAULT_TOKENS, mailedLink, registerVerified, tokensLeft, verifyEmail } from '../../helpers/sign-up.js';
 
 const smtp = await openSmtpServer(t);

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { registerUser, sendWith } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
@@ -7,6 +6,7 @@ import { authenticate, openGoogleTokens } from '../../helpers/fakes/google-token
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { mailEnvironment, SITE } from '../../helpers/password-reset.js';
+import t from '../../helpers/run/tap.js';
 import { DEFAULT_TOKENS, mailedLink, verifyEmail } from '../../helpers/sign-up.js';
 import { until } from '../../helpers/until.js';
 

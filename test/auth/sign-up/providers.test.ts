@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { sendWith } from '../../helpers/accounts.js';
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { mailEnvironment } from '../../helpers/password-reset.js';
+import t from '../../helpers/run/tap.js';
 import {
   ADA,
   exchangeCode,

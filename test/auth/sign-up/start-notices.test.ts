@@ -1,6 +1,6 @@
-import t from 'tap';
 import { listSignUpNotices } from '../../../src/auth/sign-up/start-notices.js';
 import { parseConfig } from '../../../src/config/config.js';
+import t from '../../helpers/run/tap.js';
 
 const CHAT = { OPENROUTER_API_KEY: 'sk-or-test' };
 const PAYMENTS = { STRIPE_SECRET_KEY: 'sk_test_1', STRIPE_WEBHOOK_SECRET: 'whsec_1' };

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { accountLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { askForLink, mailEnvironment, mailedToken, NEW_PASSWORD, resetPassword } from '../../helpers/password-reset.js';
+import t from '../../helpers/run/tap.js';
 import { DEFAULT_TOKENS, mailedLink, resend, tokensLeft, verifyEmail } from '../../helpers/sign-up.js';
 import { untilTrue } from '../../helpers/until.js';
 

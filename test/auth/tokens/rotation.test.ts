@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import t from 'tap';
 import { parseConfig } from '../../../src/config/config.js';
 import { loadSecrets } from '../../../src/platform/database/embedded/secrets.js';
 import { registerUser, sendWith } from '../../helpers/accounts.js';
@@ -9,6 +8,7 @@ import { logInAsAdmin } from '../../helpers/admin.js';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { makeDirectory } from '../../helpers/local-program.js';
+import t from '../../helpers/run/tap.js';
 import { signUp } from '../../helpers/tracker.js';
 
 const database = await openTestDatabase(t);

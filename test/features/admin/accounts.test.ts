@@ -1,8 +1,8 @@
-import t from 'tap';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
 import { logInAsAdmin, type TestAdmin } from '../../helpers/admin.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { signUp } from '../../helpers/tracker.js';
 
 const server = await openTestServer(t);

@@ -1,6 +1,6 @@
-import t from 'tap';
 import { adminRoutes, logInAsAdmin, sendTo } from '../../helpers/admin.js';
 import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 /** Reads everything an admin can change, as one text. */
 async function readState(server: TestServer): Promise<string> {

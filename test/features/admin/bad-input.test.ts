@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { logInAsAdmin, PASSWORD } from '../../helpers/admin.js';
 import {
   createBadBodies,
@@ -10,6 +9,7 @@ import {
   readChecksums,
 } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const admin = await logInAsAdmin(server);

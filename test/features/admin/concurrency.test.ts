@@ -1,7 +1,7 @@
-import t from 'tap';
 import { logInAsAdmin, type TestAdmin } from '../../helpers/admin.js';
 import { balanceLock, meetAtLock, poolLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer, type TestDevice, type TestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 /** Sessions that wait for the lock before it is released: enough that they meet, few enough to be there soon. */
 const MANY = 3;

@@ -1,6 +1,6 @@
-import t from 'tap';
 import { logInAsAdmin, type TestAdmin } from '../../helpers/admin.js';
 import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 interface Page {
   devices: { count: number; list: { id: string; name: string; used: number }[]; next_cursor: string | null };

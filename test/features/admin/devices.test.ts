@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { logInAsAdmin, type TestAdmin } from '../../helpers/admin.js';
 import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 let server: TestServer;
 let admin: TestAdmin;

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import t from 'tap';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { logInAsAdmin, PASSWORD } from '../../helpers/admin.js';
 import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 let server: TestServer;
 t.before(async () => {

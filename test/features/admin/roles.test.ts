@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { type AdminRoute, logInAsAdmin, PASSWORD, sendTo } from '../../helpers/admin.js';
 import { meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { documentedRoutes } from '../../helpers/http/documented-routes.js';
 import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 interface Admin {
   readonly id: string;

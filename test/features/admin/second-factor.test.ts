@@ -1,8 +1,8 @@
-import t from 'tap';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { logInAsAdmin, PASSWORD } from '../../helpers/admin.js';
 import { meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { enrolAdmin, showCode } from '../../helpers/totp.js';
 
 const server = await openTestServer(t);

@@ -1,8 +1,8 @@
 import { request as httpRequest } from 'node:http';
-import t from 'tap';
 import { openChatServer, QUESTION, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { createDeferred } from '../../helpers/deferred.js';
 import { COMMENT, DONE, startStream, stopChunk, textChunk, usageChunk } from '../../helpers/fakes/openrouter.js';
+import t from '../../helpers/run/tap.js';
 import { until, untilTrue } from '../../helpers/until.js';
 
 const server = await openChatServer(t);

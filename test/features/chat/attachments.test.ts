@@ -1,8 +1,8 @@
-import t from 'tap';
 import { COMPLETION_CODEC } from '../../../src/features/chat/formats/openai/codec.js';
 import { openChatServer, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { createDeferred } from '../../helpers/deferred.js';
 import { completion, whole } from '../../helpers/fakes/openrouter.js';
+import t from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
 
 const REMOTE = 20_000;

@@ -1,4 +1,3 @@
-import t from 'tap';
 import { openChatServer, QUESTION, userWith } from '../../helpers/chat.js';
 import {
   createBadBodies,
@@ -9,6 +8,7 @@ import {
   PREFIXES,
   readChecksums,
 } from '../../helpers/http/bad-input.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openChatServer(t);
 const user = await userWith(server, 1_000_000);

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import fc from 'fast-check';
-import t from 'tap';
 import { openChatServer, QUESTION, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { type Answering, COMMENT, chunk, DONE, startStream } from '../../helpers/fakes/openrouter.js';
+import t from '../../helpers/run/tap.js';
 import { until } from '../../helpers/until.js';
 
 /*

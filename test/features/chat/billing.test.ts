@@ -1,4 +1,3 @@
-import t from 'tap';
 import { openChatServer, parseEvents, QUESTION, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import {
   type Answering,
@@ -12,6 +11,7 @@ import {
   usageChunk,
   whole,
 } from '../../helpers/fakes/openrouter.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openChatServer(t);
 

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
-import t from 'tap';
 import { openChatServer, userWith } from '../../helpers/chat.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openChatServer(t);
 const user = await userWith(server, 100_000_000);

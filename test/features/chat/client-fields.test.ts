@@ -1,7 +1,7 @@
-import t from 'tap';
 import { isOpenRouter } from '../../../src/features/chat/openrouter/dialect.js';
 import { openChatServer, QUESTION, userWith } from '../../helpers/chat.js';
 import { completion, DONE, streaming, textChunk, usageChunk, whole } from '../../helpers/fakes/openrouter.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openChatServer(t);
 const user = await userWith(server, 1_000_000_000);

@@ -1,8 +1,8 @@
-import t from 'tap';
 import { parseConfig } from '../../../src/config/config.js';
 import { registerUser } from '../../helpers/accounts.js';
 import { openChatServer, QUESTION, userWith } from '../../helpers/chat.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 t.test('without a key of the upstream chat is off, and says so', async (t) => {
   const server = await openTestServer(t);

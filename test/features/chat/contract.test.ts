@@ -1,4 +1,3 @@
-import t from 'tap';
 import {
   openChatServer,
   parseEvents,
@@ -9,6 +8,7 @@ import {
   userWith,
 } from '../../helpers/chat.js';
 import { completion, DONE, UPSTREAM_KEY, usualStream, whole } from '../../helpers/fakes/openrouter.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openChatServer(t);
 

@@ -1,10 +1,10 @@
 import { request } from 'node:http';
 import OpenAI from 'openai';
-import t from 'tap';
 import { openChatServer, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { createDeferred } from '../../helpers/deferred.js';
 import { embedding, embeddings } from '../../helpers/fakes/embeddings.js';
 import { type Answering, whole } from '../../helpers/fakes/openrouter.js';
+import t from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
 
 const server = await openChatServer(t);

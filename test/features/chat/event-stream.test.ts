@@ -1,5 +1,5 @@
-import t from 'tap';
 import { createEventScanner, type StreamEvent } from '../../../src/features/chat/stream/sse.js';
+import t from '../../helpers/run/tap.js';
 
 const STREAM = [
   ': OPENROUTER PROCESSING\n\n',

@@ -1,4 +1,3 @@
-import t from 'tap';
 import {
   type Counts,
   type Evidence,
@@ -7,6 +6,7 @@ import {
   NO_COUNTS,
   parseCount,
 } from '../../../src/features/chat/metering/evidence.js';
+import t from '../../helpers/run/tap.js';
 
 const NUMBERS: readonly (readonly [value: unknown, count: number | undefined])[] = [
   [0, 0],

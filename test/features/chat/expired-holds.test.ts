@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { parseConfig } from '../../../src/config/config.js';
 import { createChatMeter, type Payer, type Reservation } from '../../../src/features/chat/metering/chat-meter.js';
 import { maintain } from '../../../src/jobs/maintenance.js';
 import { openChatServer, QUESTION, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { balanceLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { testEnvironment } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openChatServer(t);
 const config = parseConfig(testEnvironment(server.database));

@@ -1,6 +1,6 @@
-import t from 'tap';
 import { openChatServer, QUESTION, userWith } from '../../helpers/chat.js';
 import { completion, whole } from '../../helpers/fakes/openrouter.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openChatServer(t);
 const user = await userWith(server, 1_000_000_000);

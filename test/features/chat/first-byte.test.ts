@@ -3,7 +3,6 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import pg from 'pg';
-import t, { type Test } from 'tap';
 import { buildApp } from '../../../src/app.js';
 import { createApiKeyOwners } from '../../../src/auth/api-keys/api-key-owners.js';
 import { parseConfig } from '../../../src/config/config.js';
@@ -14,6 +13,7 @@ import { createApiKey, sendWith } from '../../helpers/accounts.js';
 import { openChatServer, QUESTION, readBalance, userWith } from '../../helpers/chat.js';
 import { streaming, UPSTREAM_KEY, usualStream } from '../../helpers/fakes/openrouter.js';
 import { testEnvironment } from '../../helpers/http/test-server.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
 
 const STREAM = { ...QUESTION, model: 'openai/gpt-4', stream: true };

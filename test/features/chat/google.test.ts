@@ -1,6 +1,6 @@
-import t from 'tap';
 import { openChatServer, parseTokenUpdate, QUESTION } from '../../helpers/chat.js';
 import { authenticate, openGoogleTokens } from '../../helpers/fakes/google-tokens.js';
+import t from '../../helpers/run/tap.js';
 
 const google = await openGoogleTokens(t);
 const server = await openChatServer(t, { environment: { ...google.environment, DEFAULT_USER_TOKENS: '1000' } });

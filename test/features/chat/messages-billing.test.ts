@@ -1,4 +1,3 @@
-import t from 'tap';
 import { openChatServer, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import {
   blockStart,
@@ -15,6 +14,7 @@ import {
 } from '../../helpers/fakes/anthropic.js';
 import { type Answering, streaming, whole } from '../../helpers/fakes/openrouter.js';
 import { MESSAGE } from '../../helpers/messages.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openChatServer(t);
 

@@ -1,5 +1,4 @@
 import Anthropic from '@anthropic-ai/sdk';
-import t from 'tap';
 import { openChatServer, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { createDeferred } from '../../helpers/deferred.js';
 import {
@@ -19,6 +18,7 @@ import {
 } from '../../helpers/fakes/anthropic.js';
 import { startStream, streaming, whole } from '../../helpers/fakes/openrouter.js';
 import { createKey, MODEL } from '../../helpers/messages.js';
+import t from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
 
 const server = await openChatServer(t);

@@ -1,10 +1,10 @@
 import { Writable } from 'node:stream';
-import t from 'tap';
 import { openChatServer, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { refusal, usualMessage } from '../../helpers/fakes/anthropic.js';
 import { whole } from '../../helpers/fakes/openrouter.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { createKey, MESSAGE, sendWithKey } from '../../helpers/messages.js';
+import t from '../../helpers/run/tap.js';
 
 const SECRET = 'sk-internal';
 const lines: string[] = [];

@@ -1,7 +1,7 @@
-import t from 'tap';
 import { openChatServer, userWith } from '../../helpers/chat.js';
 import { usualMessage } from '../../helpers/fakes/anthropic.js';
 import { MESSAGE, MODEL } from '../../helpers/messages.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openChatServer(t);
 const user = await userWith(server, 1_000_000_000);

@@ -1,8 +1,8 @@
-import t from 'tap';
 import { estimateMessages } from '../../../src/features/chat/formats/anthropic/prompt.js';
 import { openChatServer, readBalance, userWith } from '../../helpers/chat.js';
 import { usualMessage } from '../../helpers/fakes/anthropic.js';
 import { createKey, MESSAGE, sendWithKey } from '../../helpers/messages.js';
+import t from '../../helpers/run/tap.js';
 
 const REMOTE = 20_000;
 const TEXT = 'word '.repeat(108_000);

@@ -1,5 +1,4 @@
 import fc from 'fast-check';
-import t from 'tap';
 import { openChatServer, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import {
   blockStart,
@@ -14,6 +13,7 @@ import {
 } from '../../helpers/fakes/anthropic.js';
 import { type Answering, startStream } from '../../helpers/fakes/openrouter.js';
 import { MESSAGE } from '../../helpers/messages.js';
+import t from '../../helpers/run/tap.js';
 import { until } from '../../helpers/until.js';
 
 /*

@@ -1,4 +1,3 @@
-import t from 'tap';
 import { openChatServer, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { createDeferred } from '../../helpers/deferred.js';
 import {
@@ -18,6 +17,7 @@ import {
 } from '../../helpers/fakes/anthropic.js';
 import { startStream, streaming, UPSTREAM_KEY, whole } from '../../helpers/fakes/openrouter.js';
 import { createKey, MESSAGE, MODEL, parseMessageEvents, sendWithKey } from '../../helpers/messages.js';
+import t from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
 
 const server = await openChatServer(t);

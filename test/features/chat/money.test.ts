@@ -1,4 +1,3 @@
-import t from 'tap';
 import { parseConfig } from '../../../src/config/config.js';
 import { parseCost, parseNanos, parsePrice } from '../../../src/features/chat/metering/money.js';
 import { createUpstream } from '../../../src/features/chat/openrouter/upstream.js';
@@ -19,6 +18,7 @@ import {
   whole,
 } from '../../helpers/fakes/openrouter.js';
 import { testEnvironment } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
 
 t.test('dollars are read as nano-dollars, whatever they look like', async (t) => {

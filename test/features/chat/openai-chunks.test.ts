@@ -1,5 +1,5 @@
-import t from 'tap';
 import { toChunk } from '../../../src/features/chat/formats/openai/codec.js';
+import t from '../../helpers/run/tap.js';
 
 const parse = (chunk: unknown) => toChunk(Object(chunk));
 const parseDelta = (delta: unknown) => parse({ choices: [{ index: 0, delta }] }).text;

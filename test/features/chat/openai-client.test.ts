@@ -1,5 +1,4 @@
 import OpenAI from 'openai';
-import t from 'tap';
 import { openChatServer, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { createDeferred } from '../../helpers/deferred.js';
 import {
@@ -13,6 +12,7 @@ import {
   usageChunk,
   whole,
 } from '../../helpers/fakes/openrouter.js';
+import t from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
 
 const server = await openChatServer(t);

@@ -1,9 +1,9 @@
-import t from 'tap';
 import { openChatServer, QUESTION, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { message, usualMessageStream } from '../../helpers/fakes/anthropic.js';
 import { type Answering, completion, streaming, usualStream, whole } from '../../helpers/fakes/openrouter.js';
 import { response, message as responseItem, usualEvents } from '../../helpers/fakes/responses.js';
 import { MESSAGE } from '../../helpers/messages.js';
+import t from '../../helpers/run/tap.js';
 
 const SECRET = 'upstream says something internal';
 const server = await openChatServer(t);

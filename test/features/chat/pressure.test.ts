@@ -1,8 +1,8 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
-import t from 'tap';
 import { openChatServer, QUESTION, readBalance, userWith } from '../../helpers/chat.js';
 import { createDeferred } from '../../helpers/deferred.js';
 import { DONE, startStream, textChunk, usageChunk } from '../../helpers/fakes/openrouter.js';
+import t from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
 
 const server = await openChatServer(t);

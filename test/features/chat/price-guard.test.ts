@@ -1,4 +1,3 @@
-import t from 'tap';
 import { parseConfig } from '../../../src/config/config.js';
 import {
   openChatServer,
@@ -23,6 +22,7 @@ import {
   usualStream,
   whole,
 } from '../../helpers/fakes/openrouter.js';
+import t from '../../helpers/run/tap.js';
 
 /** Tokens QUESTION is held at. */
 const PROMPT = 16;

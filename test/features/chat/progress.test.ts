@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { parseConfig } from '../../../src/config/config.js';
 import { createChatMeter, type Hold, type Progress } from '../../../src/features/chat/metering/chat-meter.js';
 import { maintain } from '../../../src/jobs/maintenance.js';
@@ -9,6 +8,7 @@ import { openUpstream, startStream, textChunk } from '../../helpers/fakes/openro
 import { assertLedger } from '../../helpers/http/server-load.js';
 import { openDirectory, startServer } from '../../helpers/http/server-process.js';
 import { testEnvironment } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
 
 const server = await openChatServer(t);

@@ -1,4 +1,3 @@
-import t from 'tap';
 import {
   openChatServer,
   parseEvents,
@@ -10,6 +9,7 @@ import {
 } from '../../helpers/chat.js';
 import { createDeferred } from '../../helpers/deferred.js';
 import { completion, DONE, startStream, textChunk, usageChunk, whole } from '../../helpers/fakes/openrouter.js';
+import t from '../../helpers/run/tap.js';
 import { until, untilTrue } from '../../helpers/until.js';
 
 const server = await openChatServer(t);

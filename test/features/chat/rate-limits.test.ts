@@ -1,7 +1,7 @@
-import t, { type Test } from 'tap';
 import { openChatServer, QUESTION, userWith } from '../../helpers/chat.js';
 import { openGoogleTokens } from '../../helpers/fakes/google-tokens.js';
 import type { TestServer } from '../../helpers/http/test-server.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 
 type Answer = Awaited<ReturnType<TestServer['app']['inject']>>;
 

@@ -1,4 +1,3 @@
-import t from 'tap';
 import { parseConfig } from '../../../src/config/config.js';
 import { createUpstream, type Upstream } from '../../../src/features/chat/openrouter/upstream.js';
 import { reconcile } from '../../../src/features/chat/reconcile.js';
@@ -6,6 +5,7 @@ import { openChatServer, QUESTION, readBalance, readGenerations, userWith } from
 import { chunk, DONE, streaming, textChunk } from '../../helpers/fakes/openrouter.js';
 import { runScript } from '../../helpers/http/run-script.js';
 import { testEnvironment } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openChatServer(t);
 const config = parseConfig(testEnvironment(server.database, server.upstream.environment));

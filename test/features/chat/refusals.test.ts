@@ -1,8 +1,8 @@
 import { Writable } from 'node:stream';
-import t from 'tap';
 import { parseRetryAfter } from '../../../src/features/chat/openrouter/retry-after.js';
 import { openChatServer, QUESTION, readBalance, userWith } from '../../helpers/chat.js';
 import { type Answering, chunk, DONE, streaming, textChunk, whole } from '../../helpers/fakes/openrouter.js';
+import t from '../../helpers/run/tap.js';
 
 const SECRET = 'sk-internal';
 const lines: string[] = [];

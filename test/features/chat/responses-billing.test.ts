@@ -1,4 +1,3 @@
-import t from 'tap';
 import { createWrittenText } from '../../../src/features/chat/formats/responses/written-text.js';
 import { openChatServer, readGenerations, userWith } from '../../helpers/chat.js';
 import { type Answering, startStream, streaming, whole } from '../../helpers/fakes/openrouter.js';
@@ -17,6 +16,7 @@ import {
   toResponseUsage,
   usualEvents,
 } from '../../helpers/fakes/responses.js';
+import t from '../../helpers/run/tap.js';
 
 /** Returns what the model wrote in a stream, as the events bring it. */
 function readTexts(stream: string): string[] {

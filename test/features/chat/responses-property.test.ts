@@ -1,5 +1,4 @@
 import fc from 'fast-check';
-import t from 'tap';
 import { openChatServer, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { type Answering, startStream } from '../../helpers/fakes/openrouter.js';
 import {
@@ -11,6 +10,7 @@ import {
   response,
   toResponseUsage,
 } from '../../helpers/fakes/responses.js';
+import t from '../../helpers/run/tap.js';
 import { until } from '../../helpers/until.js';
 
 /*

@@ -1,6 +1,6 @@
-import t from 'tap';
 import { openChatServer, readBalance, userWith } from '../../helpers/chat.js';
 import { responding } from '../../helpers/fakes/responses.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openChatServer(t);
 const user = await userWith(server, 1_000_000_000);

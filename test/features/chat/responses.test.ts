@@ -1,6 +1,5 @@
 import OpenAI from 'openai';
 import pg from 'pg';
-import t from 'tap';
 import { openChatServer, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { createDeferred } from '../../helpers/deferred.js';
 import { startStream, streaming, whole } from '../../helpers/fakes/openrouter.js';
@@ -18,6 +17,7 @@ import {
   toResponseUsage,
   usualEvents,
 } from '../../helpers/fakes/responses.js';
+import t from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
 
 const server = await openChatServer(t);

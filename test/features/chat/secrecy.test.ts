@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { Writable } from 'node:stream';
-import t from 'tap';
 import { openCanaries, textOfTables } from '../../helpers/canaries.js';
 import { openChatServer, userWith } from '../../helpers/chat.js';
 import {
@@ -13,6 +12,7 @@ import {
   usualStream,
   whole,
 } from '../../helpers/fakes/openrouter.js';
+import t from '../../helpers/run/tap.js';
 
 const lines: string[] = [];
 const log = new Writable({

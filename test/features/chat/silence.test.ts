@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { PassThrough } from 'node:stream';
-import t from 'tap';
 import { createClientStream } from '../../../src/features/chat/stream/client-stream.js';
 import { openChatServer, QUESTION, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { type Answering, COMMENT, DONE, startStream, textChunk, usageChunk } from '../../helpers/fakes/openrouter.js';
+import t from '../../helpers/run/tap.js';
 import { until, untilTrue } from '../../helpers/until.js';
 
 const server = await openChatServer(t, { environment: { OPENROUTER_TIMEOUT: '1s' } });

@@ -1,4 +1,3 @@
-import t from 'tap';
 import { parseEvents, parseTokenUpdate, QUESTION } from '../../helpers/chat.js';
 import { createDeferred } from '../../helpers/deferred.js';
 import {
@@ -17,6 +16,7 @@ import {
   type ServerProcess,
   startServer,
 } from '../../helpers/http/server-process.js';
+import t from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
 
 // Most of the time they wait for a process.

@@ -1,6 +1,5 @@
 import { createServer as createTcpServer } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import t from 'tap';
 import { openChatServer, parseEvents, QUESTION, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import {
   type Answering,
@@ -13,6 +12,7 @@ import {
   usualStream,
   whole,
 } from '../../helpers/fakes/openrouter.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openChatServer(t, { environment: { OPENROUTER_TIMEOUT: '1s' } });
 const ASKED = { ...QUESTION, max_tokens: 100 };

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { registerUser, type TestUser } from '../../helpers/accounts.js';
 import { openChatServer, QUESTION } from '../../helpers/chat.js';
 import { openGoogleTokens } from '../../helpers/fakes/google-tokens.js';
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
 import { mailEnvironment } from '../../helpers/password-reset.js';
+import t from '../../helpers/run/tap.js';
 import { mailedLink, verifyEmail } from '../../helpers/sign-up.js';
 
 const smtp = await openSmtpServer(t);

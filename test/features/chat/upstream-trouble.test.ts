@@ -1,4 +1,3 @@
-import t from 'tap';
 import {
   openChatServer,
   parseEvents,
@@ -20,6 +19,7 @@ import {
   usageChunk,
   whole,
 } from '../../helpers/fakes/openrouter.js';
+import t from '../../helpers/run/tap.js';
 
 const SECRET = 'upstream says something internal';
 const server = await openChatServer(t, { environment: { OPENROUTER_TIMEOUT: '1s' } });

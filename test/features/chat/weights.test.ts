@@ -1,4 +1,3 @@
-import t from 'tap';
 import { parseConfig } from '../../../src/config/config.js';
 import { createModelWeighing } from '../../../src/features/chat/model-weights.js';
 import { createUpstream } from '../../../src/features/chat/openrouter/upstream.js';
@@ -27,6 +26,7 @@ import {
   whole,
 } from '../../helpers/fakes/openrouter.js';
 import { testEnvironment } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
 
 const server = await openChatServer(t);

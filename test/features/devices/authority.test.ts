@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { listEndpoints, PREFIXES, readChecksums } from '../../helpers/http/bad-input.js';
 import { openTestServer, type TestDevice } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const devices = await Promise.all(Array.from({ length: 4 }, () => server.registerDevice()));

@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import t, { type Test } from 'tap';
 import { balanceLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer, type TestDevice, type TestServer } from '../../helpers/http/test-server.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 
 /** Opens two servers on one database: each sends its debits one batch after the other, so that only batches of two meet. */
 async function openTwoServers(t: Test): Promise<readonly [TestServer, TestServer]> {

@@ -1,10 +1,10 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { readChecksums } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { listDevices, registerWith, registrationOf } from '../../helpers/linked-devices.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const createSecret = () => randomBytes(32).toString('base64url');

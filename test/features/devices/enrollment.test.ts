@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { readChecksums } from '../../helpers/http/bad-input.js';
 import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const database = await openTestDatabase(t);
 const ENROLLMENT_KEY = 'open-sesame-2026';

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { listDevices, type Registration, registerWith, registrationOf } from '../../helpers/linked-devices.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const admin = await logInAsAdmin(server);

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { PREFIXES } from '../../helpers/http/bad-input.js';
 import { openTestServer, type TestDevice } from '../../helpers/http/test-server.js';
 import { type Registration, registerWith, registrationOf } from '../../helpers/linked-devices.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const admin = await logInAsAdmin(server);

@@ -1,9 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { type Registration, registerWith } from '../../helpers/linked-devices.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const people = await Promise.all(Array.from({ length: 3 }, () => registerUser(server)));

@@ -1,6 +1,6 @@
-import t from 'tap';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { openTestServer, type TestDevice } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const OPUS = { model_type: 'claude-opus-4.5' };

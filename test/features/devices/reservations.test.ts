@@ -1,8 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import t from 'tap';
 import { balanceLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { openTestServer, type TestDevice, type TestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const database = await openTestDatabase(t);
 // Answers are in UTC wherever the database thinks it is.

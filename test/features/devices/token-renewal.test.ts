@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { openTestServer, type TestDevice } from '../../helpers/http/test-server.js';
 import { registerWith } from '../../helpers/linked-devices.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const DAY_SECONDS = 24 * 60 * 60;

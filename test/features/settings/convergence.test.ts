@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { assertNewestStands, type Made, OfflineDevice } from '../../helpers/offline-devices.js';
+import t from '../../helpers/run/tap.js';
 import { createSettingsClient } from '../../helpers/settings.js';
 
 const server = await openTestServer(t);

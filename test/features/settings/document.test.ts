@@ -1,7 +1,7 @@
-import t from 'tap';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
 import { PREFIXES } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { createSettingsClient, type Settings } from '../../helpers/settings.js';
 
 const server = await openTestServer(t);

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { createApiKey, registerUser, sendWith, type TestUser } from '../../helpers/accounts.js';
 import { buildWrites, isRefused, openDatabaseRoles } from '../../helpers/db/database-roles.js';
 import { PREFIXES, readChecksums } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { createSettingsClient } from '../../helpers/settings.js';
 
 const server = await openTestServer(t);

@@ -1,9 +1,9 @@
-import t from 'tap';
 import { createChangeFeed } from '../../../src/features/settings/change-feed.js';
 import { createApiKey, registerUser } from '../../helpers/accounts.js';
 import { openTestCluster } from '../../helpers/db/test-database.js';
 import { abandonedStream, openStream, refusedStream } from '../../helpers/http/event-stream.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { createSettingsClient } from '../../helpers/settings.js';
 import { untilTrue } from '../../helpers/until.js';
 

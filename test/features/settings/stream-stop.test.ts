@@ -1,6 +1,6 @@
-import t from 'tap';
 import { openStream } from '../../helpers/http/event-stream.js';
 import { openDirectory, startServer } from '../../helpers/http/server-process.js';
+import t from '../../helpers/run/tap.js';
 
 t.test('a server that is stopped ends its streams first, and does not wait for those who listen', async (t) => {
   const directory = await openDirectory(t);

@@ -1,8 +1,8 @@
-import t from 'tap';
 import { createApiKey, registerUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { openStream, refusedStream } from '../../helpers/http/event-stream.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { createSettingsClient } from '../../helpers/settings.js';
 import { untilTrue } from '../../helpers/until.js';
 import { hold, recordUses } from '../../helpers/usage.js';

@@ -1,4 +1,3 @@
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
@@ -12,6 +11,7 @@ import {
   readChecksums,
 } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { openCustomer, openSubscriber, readSubscription } from '../../helpers/subscriptions.js';
 import { signUp } from '../../helpers/tracker.js';
 

@@ -1,7 +1,7 @@
-import t from 'tap';
 import { DAY, nowSeconds, PRICE_PREMIUM, PRICE_PRO } from '../../helpers/fakes/stripe-objects.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import {
   assertFromUs,
   openCustomer,

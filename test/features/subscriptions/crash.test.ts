@@ -1,4 +1,3 @@
-import t, { type Test } from 'tap';
 import { createInvoice } from '../../helpers/fakes/stripe-invoices.js';
 import {
   checkoutSessionObject,
@@ -9,6 +8,7 @@ import {
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { assertLedger } from '../../helpers/http/server-load.js';
 import { openDirectory, type ServerDirectory, startServer } from '../../helpers/http/server-process.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 import { signed } from '../../helpers/subscriptions.js';
 import { untilTrue } from '../../helpers/until.js';
 

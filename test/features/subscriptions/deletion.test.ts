@@ -1,4 +1,3 @@
-import t from 'tap';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
 import { accountLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
@@ -11,6 +10,7 @@ import {
 } from '../../helpers/fakes/stripe-objects.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import {
   assertFromUs,
   deliver,

@@ -1,4 +1,3 @@
-import t, { type Test } from 'tap';
 import { createInvoice, invoiceObject } from '../../helpers/fakes/stripe-invoices.js';
 import {
   checkoutSessionObject,
@@ -13,6 +12,7 @@ import {
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { readChecksums } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 import { deliver, listGrants, openCustomer, openSubscriber, readSubscription } from '../../helpers/subscriptions.js';
 
 const stripe = await openStripe(t);

@@ -1,9 +1,9 @@
-import t from 'tap';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { createInvoice, invoiceObject, type LineFacts } from '../../helpers/fakes/stripe-invoices.js';
 import { DAY, eventObject, nowSeconds, PRICE_PREMIUM, PRICE_PRO } from '../../helpers/fakes/stripe-objects.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { deliver, listGrants, openSubscriber, readSubscription } from '../../helpers/subscriptions.js';
 import { recordUses } from '../../helpers/usage.js';
 

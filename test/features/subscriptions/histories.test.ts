@@ -1,4 +1,3 @@
-import t from 'tap';
 import { type InvoiceObject, invoiceObject, type LineFacts } from '../../helpers/fakes/stripe-invoices.js';
 import {
   DAY,
@@ -13,6 +12,7 @@ import {
 import { creditNoteObject, disputeObject, refundObject } from '../../helpers/fakes/stripe-returns.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { deliver, openCustomer } from '../../helpers/subscriptions.js';
 import { recordUses } from '../../helpers/usage.js';
 

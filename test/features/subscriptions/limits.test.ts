@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { registerUser, sendWith, type TestUser } from '../../helpers/accounts.js';
 import { accountLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { DAY, eventObject, nowSeconds, subscriptionObject } from '../../helpers/fakes/stripe-objects.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { deliver, openSubscriber, readSubscription } from '../../helpers/subscriptions.js';
 
 const stripe = await openStripe(t);

@@ -1,4 +1,3 @@
-import t, { type Test } from 'tap';
 import type { TestUser } from '../../helpers/accounts.js';
 import { accountLock, meetAtLock, poolLock } from '../../helpers/db/meet-at-lock.js';
 import { createInvoice } from '../../helpers/fakes/stripe-invoices.js';
@@ -13,6 +12,7 @@ import {
 } from '../../helpers/fakes/stripe-objects.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 import { deliver, listGrants, openCustomer, openSubscriber, readSubscription } from '../../helpers/subscriptions.js';
 
 const stripe = await openStripe(t);

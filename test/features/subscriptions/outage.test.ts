@@ -1,7 +1,7 @@
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { openStripe, SECRET_KEY, WEBHOOK_SECRET } from '../../helpers/fakes/stripe-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { openCustomer, readSubscription } from '../../helpers/subscriptions.js';
 
 const stripe = await openStripe(t);

@@ -1,8 +1,8 @@
-import t from 'tap';
 import { createInvoice, invoiceObject, type LineFacts } from '../../helpers/fakes/stripe-invoices.js';
 import { DAY, eventObject, nowSeconds, PRICE_PRO, subscriptionObject } from '../../helpers/fakes/stripe-objects.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { deliver, listGrants, openCustomer, openSubscriber } from '../../helpers/subscriptions.js';
 
 const YEARLY = 'price_1SProYearly';

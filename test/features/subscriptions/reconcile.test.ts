@@ -1,4 +1,3 @@
-import t from 'tap';
 import { startBackgroundJobs } from '../../../src/background-jobs.js';
 import { parseConfig } from '../../../src/config/config.js';
 import { createBilling } from '../../../src/features/subscriptions/billing.js';
@@ -19,6 +18,7 @@ import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { readChecksums } from '../../helpers/http/bad-input.js';
 import { runScript } from '../../helpers/http/run-script.js';
 import { openTestServer, testEnvironment } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { deliver, listGrants, openCustomer, openSubscriber, readSubscription } from '../../helpers/subscriptions.js';
 import { untilTrue } from '../../helpers/until.js';
 

@@ -1,6 +1,6 @@
-import t from 'tap';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { openCustomer, openSubscriber, readSubscription } from '../../helpers/subscriptions.js';
 
 const stripe = await openStripe(t);

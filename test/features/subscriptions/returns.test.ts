@@ -1,4 +1,3 @@
-import t, { type Test } from 'tap';
 import { createInvoice, type InvoiceObject } from '../../helpers/fakes/stripe-invoices.js';
 import { DAY, eventObject, nowSeconds, PRICE_PREMIUM } from '../../helpers/fakes/stripe-objects.js';
 import {
@@ -10,6 +9,7 @@ import {
 } from '../../helpers/fakes/stripe-returns.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 import { deliver, listGrants, openSubscriber, readSubscription } from '../../helpers/subscriptions.js';
 import { recordUses } from '../../helpers/usage.js';
 

@@ -1,9 +1,9 @@
-import t from 'tap';
 import { createInvoice } from '../../helpers/fakes/stripe-invoices.js';
 import { eventObject, nowSeconds, subscriptionObject } from '../../helpers/fakes/stripe-objects.js';
 import { openStripe, WEBHOOK_SECRET } from '../../helpers/fakes/stripe-server.js';
 import { PREFIXES, readChecksums } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import {
   deliver,
   listGrants,

@@ -1,8 +1,8 @@
-import t from 'tap';
 import { createInvoice } from '../../helpers/fakes/stripe-invoices.js';
 import { DAY, eventObject, nowSeconds, PRICE_PREMIUM, subscriptionObject } from '../../helpers/fakes/stripe-objects.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { deliver, listGrants, openSubscriber, readSubscription } from '../../helpers/subscriptions.js';
 
 const stripe = await openStripe(t);

@@ -1,4 +1,3 @@
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import {
   createBadBodies,
@@ -10,6 +9,7 @@ import {
   readChecksums,
 } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { signUp } from '../../helpers/tracker.js';
 
 const server = await openTestServer(t);

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import t from 'tap';
 import { registerUser, type TestUser } from '../../helpers/accounts.js';
 import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { readCounters, signUp, track } from '../../helpers/tracker.js';
 
 const database = await openTestDatabase(t);

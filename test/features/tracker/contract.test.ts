@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import t, { type Test } from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { isErrorBody } from '../../helpers/http/bad-input.js';
 import { send } from '../../helpers/http/server-load.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 import { readCounters, signUp } from '../../helpers/tracker.js';
 
 const server = await openTestServer(t);

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { createTrackerMeter } from '../../../src/features/tracker/tracker-meter.js';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { registerUser } from '../../helpers/accounts.js';
 import { LedgerChecksSchema, openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { readCounters, signUp, track } from '../../helpers/tracker.js';
 
 const server = await openTestServer(t);

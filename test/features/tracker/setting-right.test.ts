@@ -1,7 +1,7 @@
-import t from 'tap';
 import { registerUser, type TestUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { readCounters, signUp } from '../../helpers/tracker.js';
 
 const server = await openTestServer(t);

@@ -1,8 +1,8 @@
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { findFlaws, PREFIXES } from '../../helpers/http/bad-input.js';
 import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { signUp } from '../../helpers/tracker.js';
 
 const database = await openTestDatabase(t);

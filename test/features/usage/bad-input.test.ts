@@ -1,4 +1,3 @@
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import {
@@ -12,6 +11,7 @@ import {
 } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { type BatchAnswer, createUsage } from '../../helpers/observed-usage.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const user = await registerUser(server);

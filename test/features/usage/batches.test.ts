@@ -1,7 +1,7 @@
-import t from 'tap';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { type BatchAnswer, countEvents, createUsage, readId } from '../../helpers/observed-usage.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t, { environment: { RETENTION_MONTHS: '2' } });
 const MINUTE_MS = 60_000;

@@ -1,13 +1,13 @@
 import { once } from 'node:events';
 import { get, type IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
-import t, { type Test } from 'tap';
 import { registerUser, type TestUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { parseCsv } from '../../helpers/csv.js';
 import { openTestCluster } from '../../helpers/db/test-database.js';
 import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
 import { createUsage, recordAll, storeUsage } from '../../helpers/observed-usage.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 
 const HEADER =
   'occurred_at,provider,model,source,prompts,input_tokens,output_tokens,total_tokens,cost,provenance,url,user_id,device_id,id,nano_usd';

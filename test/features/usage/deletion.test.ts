@@ -1,10 +1,10 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import t from 'tap';
 import { createApiKey, registerUser, sendWith, type TestUser } from '../../helpers/accounts.js';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { send } from '../../helpers/http/server-load.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { countEvents, createUsage, linkDevice, readId, recordAll } from '../../helpers/observed-usage.js';
+import t from '../../helpers/run/tap.js';
 import type { Summary } from '../../helpers/summaries.js';
 
 const database = await openTestDatabase(t);

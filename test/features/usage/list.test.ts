@@ -1,5 +1,4 @@
 import type { LightMyRequestResponse } from 'fastify';
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
@@ -11,6 +10,7 @@ import {
   type StoredUsage,
   storeUsage,
 } from '../../helpers/observed-usage.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const HOUR_MS = 60 * 60 * 1_000;

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { registerUser, type TestUser } from '../../helpers/accounts.js';
 import { logInAsAdmin, type TestAdmin } from '../../helpers/admin.js';
 import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { createUsage, linkDevice, readId, recordAll, storeUsage } from '../../helpers/observed-usage.js';
+import t from '../../helpers/run/tap.js';
 import type { Summary } from '../../helpers/summaries.js';
 import { until } from '../../helpers/until.js';
 

@@ -1,7 +1,7 @@
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { type BatchAnswer, countEvents, createUsage, readId } from '../../helpers/observed-usage.js';
+import t from '../../helpers/run/tap.js';
 import type { Summary } from '../../helpers/summaries.js';
 
 const server = await openTestServer(t);

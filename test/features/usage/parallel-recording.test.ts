@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { send } from '../../helpers/http/server-load.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { countEvents, createUsage, type SentUsage } from '../../helpers/observed-usage.js';
+import t from '../../helpers/run/tap.js';
 
 const database = await openTestDatabase(t);
 const environment = { JWT_SECRET: randomBytes(32).toString('base64url') };

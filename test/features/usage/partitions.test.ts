@@ -1,6 +1,6 @@
 import pg from 'pg';
-import t from 'tap';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
+import t from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
 
 const database = await openTestDatabase(t);

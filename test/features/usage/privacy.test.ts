@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
-import t from 'tap';
 import { createApiKey, registerUser, sendWith, type TestUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { countEvents, createUsage, linkDevice, readId } from '../../helpers/observed-usage.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const admin = await logInAsAdmin(server);

@@ -1,8 +1,8 @@
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { createUsage, recordAll } from '../../helpers/observed-usage.js';
+import t from '../../helpers/run/tap.js';
 import type { Summary } from '../../helpers/summaries.js';
 
 const server = await openTestServer(t);

@@ -1,8 +1,8 @@
-import t from 'tap';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { registerUser } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { countEvents, createUsage, readId, recordAll, type SentUsage } from '../../helpers/observed-usage.js';
+import t from '../../helpers/run/tap.js';
 import type { Summary } from '../../helpers/summaries.js';
 
 const DAY_MS = 24 * 60 * 60 * 1_000;

@@ -1,8 +1,8 @@
 import pg from 'pg';
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { createUsage, recordAll } from '../../helpers/observed-usage.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const user = await registerUser(server);

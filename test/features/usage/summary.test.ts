@@ -1,8 +1,8 @@
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { linkDevice, recordAll, storeUsage } from '../../helpers/observed-usage.js';
+import t from '../../helpers/run/tap.js';
 import { eventsIn, expectedSummary, type RawUsage, type Summary, sorted } from '../../helpers/summaries.js';
 
 // Always 2026, whose clock changes are known.

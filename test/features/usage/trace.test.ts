@@ -6,12 +6,12 @@ import { json } from 'node:stream/consumers';
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import pLimit from 'p-limit';
-import t from 'tap';
 import { PROJECT_ROOT } from '../../../src/platform/project-root.js';
 import { registerUser, type TestUser } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { createUsage, type SentUsage } from '../../helpers/observed-usage.js';
+import t from '../../helpers/run/tap.js';
 
 const TRACE = join(PROJECT_ROOT, '../shared/data/azure-llm-code-trace-2023.csv');
 const TOTALS = { events: 8_819, input_tokens: 18_059_974, output_tokens: 245_896, total_tokens: 18_305_870 };

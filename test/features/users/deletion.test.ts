@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { registerUser, sendWith } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { startDebit } from '../../helpers/db/debit-under-way.js';
@@ -7,6 +6,7 @@ import { accountLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { registrationOf } from '../../helpers/linked-devices.js';
 import { CANARY, createPersonWithEverything, logIn } from '../../helpers/person-with-everything.js';
+import t from '../../helpers/run/tap.js';
 import { ownRoutes } from '../../helpers/users.js';
 
 const server = await openTestServer(t);

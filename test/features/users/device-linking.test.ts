@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { insertionLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
@@ -7,6 +6,7 @@ import { PREFIXES, readChecksums } from '../../helpers/http/bad-input.js';
 import { forge, forgeAll, forgeLifetimes } from '../../helpers/http/forged-tokens.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { listDevices, type Registration, registerWith, registrationOf } from '../../helpers/linked-devices.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const { database } = server;

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { startDebit } from '../../helpers/db/debit-under-way.js';
 import { PREFIXES, readChecksums } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { type DevicePage, listDevices, type Registration, registerWith } from '../../helpers/linked-devices.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const { database } = server;

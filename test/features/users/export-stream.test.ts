@@ -1,9 +1,9 @@
 import { get, type IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
-import t, { type Test } from 'tap';
 import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js';
 import { openTestCluster } from '../../helpers/db/test-database.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 import { recordUses } from '../../helpers/usage.js';
 
 const database = await openTestCluster(t);

@@ -1,7 +1,7 @@
-import t from 'tap';
 import { registerUser, type TestUser } from '../../helpers/accounts.js';
 import { type Claims, openDatabaseRoles } from '../../helpers/db/database-roles.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 import { recordUses } from '../../helpers/usage.js';
 
 const server = await openTestServer(t);

@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox';
-import t from 'tap';
 import { createDatabaseClient } from '../../../src/platform/database/client/client.js';
 import { AnyResult, createDatabase } from '../../../src/platform/database/client/database.js';
 import { DatabaseError } from '../../../src/platform/database/client/database-error.js';
 import { openTestDataApi, readAnswer } from '../../helpers/db/data-api.js';
+import t from '../../helpers/run/tap.js';
 
 /** Replaces functions of the server by ones that fail or answer as a test wants; sequences count even what is rolled back. */
 const data = await openTestDataApi(

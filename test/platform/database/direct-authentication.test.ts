@@ -1,7 +1,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
-import t from 'tap';
 import { openTestDataApi, post } from '../../helpers/db/data-api.js';
+import t from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
 
 /** PostgREST's documentation, "Authentication". One connection, so that every call follows another on it. */

@@ -1,7 +1,7 @@
 import pg from 'pg';
-import t from 'tap';
 import { openDirectApi } from '../../../src/platform/database/direct/direct-api.js';
 import { type Answer, openTestDataApiOnCluster, post, type TestDataApi } from '../../helpers/db/data-api.js';
+import t from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
 
 const data = await openTestDataApiOnCluster(

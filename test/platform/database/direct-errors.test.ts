@@ -1,5 +1,5 @@
-import t from 'tap';
 import { openTestDataApi, post, readAnswer, rpcUrl } from '../../helpers/db/data-api.js';
+import t from '../../helpers/run/tap.js';
 
 /** PostgREST's documentation, "Errors". */
 const data = await openTestDataApi(

@@ -1,5 +1,5 @@
-import t from 'tap';
 import { openTestDataApi, post } from '../../helpers/db/data-api.js';
+import t from '../../helpers/run/tap.js';
 
 /** PostgREST's documentation, "Functions as RPC". */
 const data = await openTestDataApi(

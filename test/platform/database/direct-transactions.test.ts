@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import t from 'tap';
 import { openTestDataApiOnCluster, post } from '../../helpers/db/data-api.js';
+import t from '../../helpers/run/tap.js';
 
 /** PostgREST's documentation, "Transactions". */
 const data = await openTestDataApiOnCluster(

@@ -1,6 +1,5 @@
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import t, { type Test } from 'tap';
 import { StartupError } from '../../../src/config/startup-error.js';
 import { createDatabaseClient } from '../../../src/platform/database/client/client.js';
 import { createDatabase } from '../../../src/platform/database/client/database.js';
@@ -10,6 +9,7 @@ import { migrate } from '../../../src/platform/database/migrations/migrations.js
 import { schemaProblem } from '../../../src/platform/health/readiness.js';
 import { openTestDataApi } from '../../helpers/db/data-api.js';
 import { openMigrationFolder } from '../../helpers/db/migration-folder.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 
 const REAL = await readMigrations();
 const BASELINE = REAL.map(({ version, name }) => `${version}_${name}`)[0] ?? '';

@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
-import t from 'tap';
 import { expectedMigrations, readMigrations } from '../../../src/platform/database/migrations/migration-files.js';
 import { migrate } from '../../../src/platform/database/migrations/migrations.js';
 import { PROJECT_ROOT } from '../../../src/platform/project-root.js';
 import { openMigrationFolder } from '../../helpers/db/migration-folder.js';
 import { openTestCluster } from '../../helpers/db/test-database.js';
+import t from '../../helpers/run/tap.js';
 
 const database = await openTestCluster(t);
 const all = await readMigrations();

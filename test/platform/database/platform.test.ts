@@ -3,9 +3,9 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import t from 'tap';
 import { openCluster } from '../../../src/platform/database/embedded/cluster.js';
 import { PROJECT_ROOT } from '../../../src/platform/project-root.js';
+import t from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
 
 // A cluster of its own, without a role in it: roles belong to a cluster, not to a database.

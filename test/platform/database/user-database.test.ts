@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { exportJWK, exportPKCS8, generateKeyPair, jwtVerify } from 'jose';
-import t, { type Test } from 'tap';
 import { parseConfig } from '../../../src/config/config.js';
 import { StartupError } from '../../../src/config/startup-error.js';
 import { openBackend } from '../../../src/platform/database/backend.js';
@@ -9,6 +8,7 @@ import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { createLogger } from '../../../src/platform/logging.js';
 import { createApiKey, registerUser } from '../../helpers/accounts.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 
 const log = createLogger('silent');
 const caller = { id: '11111111-1111-4111-8111-111111111111', session_id: '22222222-2222-4222-8222-222222222222' };

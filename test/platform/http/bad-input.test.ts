@@ -1,4 +1,3 @@
-import t from 'tap';
 import {
   createBadBodies,
   declaredStatuses,
@@ -10,6 +9,7 @@ import {
   readChecksums,
 } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const device = await server.registerDevice();

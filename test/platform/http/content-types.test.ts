@@ -1,6 +1,6 @@
 import { request } from 'node:http';
-import t from 'tap';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const url = await server.listen();

@@ -1,9 +1,9 @@
 import { createOpenRouter } from '@openrouter/ai-sdk-provider';
 import { generateText } from 'ai';
 import OpenAI from 'openai';
-import t from 'tap';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const database = await openTestDatabase(t);
 const ANY = await openTestServer(t, { database });

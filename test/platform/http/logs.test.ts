@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { Writable } from 'node:stream';
-import t, { type Test } from 'tap';
 import { buildApp } from '../../../src/app.js';
 import { parseConfig } from '../../../src/config/config.js';
 import { openBackend } from '../../../src/platform/database/backend.js';
@@ -8,6 +7,7 @@ import { createLogger } from '../../../src/platform/logging.js';
 import { openTestCluster } from '../../helpers/db/test-database.js';
 import { listEndpoints, PREFIXES } from '../../helpers/http/bad-input.js';
 import { testEnvironment } from '../../helpers/http/test-server.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 
 const CANARY = 'canary-bird';
 const lines: string[] = [];

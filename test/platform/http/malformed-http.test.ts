@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
-import t from 'tap';
 import { isErrorBody, listEndpoints, PREFIXES, readChecksums } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const device = await server.registerDevice();

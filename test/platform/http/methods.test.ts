@@ -1,6 +1,6 @@
-import t from 'tap';
 import { findFlaws, PREFIXES } from '../../helpers/http/bad-input.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';

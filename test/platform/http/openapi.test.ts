@@ -1,6 +1,6 @@
-import t from 'tap';
 import { readPaths } from '../../helpers/http/openapi-document.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 

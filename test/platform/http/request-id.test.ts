@@ -1,5 +1,5 @@
-import t from 'tap';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const device = await server.registerDevice();

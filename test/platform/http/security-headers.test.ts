@@ -1,7 +1,7 @@
-import t from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const database = await openTestDatabase(t);
 const server = await openTestServer(t, { database });

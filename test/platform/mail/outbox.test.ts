@@ -1,8 +1,8 @@
-import t from 'tap';
 import { createSmtpMailer } from '../../../src/platform/mail/mailer.js';
 import { openOutbox } from '../../../src/platform/mail/outbox.js';
 import { openSmtpServer, type SmtpServer } from '../../helpers/fakes/smtp-server.js';
 import { keepingLogger } from '../../helpers/http/log-lines.js';
+import t from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
 
 const EMAIL = 'somebody@example.com';

@@ -1,9 +1,9 @@
-import t from 'tap';
 import { createResetMessage } from '../../../src/auth/password-reset/message.js';
 import { parseConfig } from '../../../src/config/config.js';
 import { createMailer, createSmtpMailer, toSmtpSettings } from '../../../src/platform/mail/mailer.js';
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
 import { keepingLogger } from '../../helpers/http/log-lines.js';
+import t from '../../helpers/run/tap.js';
 
 const from = 'noreply@tokens.example';
 const message = { to: 'somebody@example.com', subject: 'Grüße', text: 'Hello\n.\nlast line\n', html: '<p>Grüße</p>' };

@@ -3,11 +3,11 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import openapiTypescript, { astToString } from 'openapi-typescript';
-import t from 'tap';
 import ts from 'typescript';
 import { PROJECT_ROOT } from '../../../src/platform/project-root.js';
 import { logInAsAdmin } from '../../helpers/admin.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const run = promisify(execFile);
 const server = await openTestServer(t, { environment: { DEFAULT_DEVICE_TOKENS: '7' } });

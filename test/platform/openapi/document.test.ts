@@ -1,8 +1,8 @@
 import { createConfig, lintFromString } from '@redocly/openapi-core';
-import t from 'tap';
 import { ERROR_CODES } from '../../../src/platform/errors.js';
 import { readPaths } from '../../helpers/http/openapi-document.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 interface Parameter {
   readonly name: string;

@@ -1,9 +1,9 @@
-import t from 'tap';
 import { createMigration, sealUnfinished } from '../../../scripts/database/new-migration.js';
 import { readMigrations } from '../../../src/platform/database/migrations/migration-files.js';
 import { openMigrationFolder } from '../../helpers/db/migration-folder.js';
 import { openTestDatabase } from '../../helpers/db/test-database.js';
 import { runScript } from '../../helpers/http/run-script.js';
+import t from '../../helpers/run/tap.js';
 
 const { adminUrl } = await openTestDatabase(t);
 const NOW = new Date('2099-01-02T03:04:05.678Z');

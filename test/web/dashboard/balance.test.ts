@@ -1,8 +1,8 @@
-import t, { type Test } from 'tap';
 import { registerUser, type TestUser } from '../../helpers/accounts.js';
 import { assertClean, openDashboard, shown, signIn } from '../../helpers/dashboard.js';
 import { browserMissing, openBrowser, openPage } from '../../helpers/http/browser.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
 

@@ -1,4 +1,3 @@
-import t from 'tap';
 import {
   computeEdges,
   createBands,
@@ -8,6 +7,7 @@ import {
   OTHERS,
   providerTotals,
 } from '../../../src/web/dashboard/bands.js';
+import t from '../../helpers/run/tap.js';
 
 const cell = (day: string, provider: string, tokens: number): DayCell => ({ day, provider, tokens });
 const [MONDAY, TUESDAY] = ['2026-06-01', '2026-06-02'];

@@ -1,10 +1,10 @@
-import t, { type Test } from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { openDashboard, reportUse, shown, signIn } from '../../helpers/dashboard.js';
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
 import { browserMissing, openBrowser, openPage, type WatchedPage } from '../../helpers/http/browser.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import { mailEnvironment } from '../../helpers/password-reset.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 import { until } from '../../helpers/until.js';
 
 if (browserMissing) t.plan(0, browserMissing);

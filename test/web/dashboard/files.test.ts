@@ -1,5 +1,5 @@
-import t from 'tap';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t from '../../helpers/run/tap.js';
 
 const { app } = await openTestServer(t);
 const get = (url: string) => app.inject({ url });

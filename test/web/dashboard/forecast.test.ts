@@ -1,5 +1,5 @@
-import t from 'tap';
 import { forecast, usedUpAt } from '../../../src/web/dashboard/forecast.js';
+import t from '../../helpers/run/tap.js';
 
 const DAY = 24 * 60 * 60 * 1_000;
 const from = Date.UTC(2026, 5, 1);

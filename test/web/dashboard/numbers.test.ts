@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
-import t, { type Test } from 'tap';
 import { registerUser, type TestUser } from '../../helpers/accounts.js';
 import { assertClean, chooseDays, openDashboard, readCells, reportUse, type Use } from '../../helpers/dashboard.js';
 import { browserMissing, openBrowser, type WatchedPage } from '../../helpers/http/browser.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 
 interface Row {
   readonly day?: string;

@@ -1,8 +1,8 @@
-import t, { type Test } from 'tap';
 import { registerUser, sendWith } from '../../helpers/accounts.js';
 import { assertClean, chooseDays, openDashboard, reportUse, shown, signIn } from '../../helpers/dashboard.js';
 import { browserMissing, openBrowser, openPage, type WatchedPage } from '../../helpers/http/browser.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 import { until } from '../../helpers/until.js';
 
 if (browserMissing) t.plan(0, browserMissing);

@@ -1,8 +1,8 @@
-import t, { type Test } from 'tap';
 import { registerUser } from '../../helpers/accounts.js';
 import { openDashboard, reportUse, shown } from '../../helpers/dashboard.js';
 import { browserMissing, contrastsOn, openBrowser, openPage } from '../../helpers/http/browser.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
+import t, { type Test } from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
 
 const READABLE = 4.5;

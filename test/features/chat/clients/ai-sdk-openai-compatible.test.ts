@@ -1,8 +1,8 @@
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
-import t from 'tap';
 import { describeAiSdk } from '../../../helpers/chat-clients/ai-sdk.js';
 import { MODEL } from '../../../helpers/chat-clients/chat-client.js';
 import { testChatClient } from '../../../helpers/chat-clients/scenarios.js';
+import t from '../../../helpers/run/tap.js';
 
 await testChatClient(
   t,

@@ -1,9 +1,9 @@
 import { createOpenAI } from '@ai-sdk/openai';
-import t from 'tap';
 import { describeAiSdk } from '../../../helpers/chat-clients/ai-sdk.js';
 import { MODEL } from '../../../helpers/chat-clients/chat-client.js';
 import { testChatClient } from '../../../helpers/chat-clients/scenarios.js';
 import { RESPONSES } from '../../../helpers/chat-clients/wire.js';
+import t from '../../../helpers/run/tap.js';
 
 await testChatClient(
   t,

@@ -1,8 +1,8 @@
 import { createOpenAI } from '@ai-sdk/openai';
-import t from 'tap';
 import { describeAiSdk } from '../../../helpers/chat-clients/ai-sdk.js';
 import { MODEL } from '../../../helpers/chat-clients/chat-client.js';
 import { testChatClient } from '../../../helpers/chat-clients/scenarios.js';
+import t from '../../../helpers/run/tap.js';
 
 await testChatClient(
   t,

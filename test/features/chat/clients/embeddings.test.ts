@@ -4,10 +4,10 @@ import { OpenAIEmbeddings } from '@langchain/openai';
 import { createOpenRouter } from '@openrouter/ai-sdk-provider';
 import { type EmbeddingModel, embedMany } from 'ai';
 import OpenAI from 'openai';
-import t from 'tap';
 import { createApiKey } from '../../../helpers/accounts.js';
 import { openChatServer, readBalance, userWith } from '../../../helpers/chat.js';
 import { embedding } from '../../../helpers/fakes/embeddings.js';
+import t from '../../../helpers/run/tap.js';
 
 const server = await openChatServer(t);
 const baseURL = `${await server.listen()}/api/v1`;

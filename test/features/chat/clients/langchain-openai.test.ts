@@ -1,6 +1,5 @@
 import { AIMessage, type AIMessageChunk, HumanMessage, SystemMessage, ToolMessage } from '@langchain/core/messages';
 import { ChatOpenAI } from '@langchain/openai';
-import t from 'tap';
 import {
   type ChatClient,
   type ConnectedClient,
@@ -12,6 +11,7 @@ import {
   WEATHER_TOOL,
 } from '../../../helpers/chat-clients/chat-client.js';
 import { testChatClient } from '../../../helpers/chat-clients/scenarios.js';
+import t from '../../../helpers/run/tap.js';
 
 type Message = SystemMessage | HumanMessage | AIMessage | ToolMessage;
 

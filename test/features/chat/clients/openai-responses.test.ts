@@ -1,5 +1,4 @@
 import OpenAI, { APIError } from 'openai';
-import t from 'tap';
 import {
   type ChatClient,
   type ConnectedClient,
@@ -12,6 +11,7 @@ import {
 } from '../../../helpers/chat-clients/chat-client.js';
 import { testChatClient } from '../../../helpers/chat-clients/scenarios.js';
 import { RESPONSES } from '../../../helpers/chat-clients/wire.js';
+import t from '../../../helpers/run/tap.js';
 
 type Input = OpenAI.Responses.ResponseInput;
 type Response = OpenAI.Responses.Response;

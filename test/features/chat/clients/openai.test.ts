@@ -1,5 +1,4 @@
 import OpenAI, { APIError } from 'openai';
-import t from 'tap';
 import {
   type ChatClient,
   type ConnectedClient,
@@ -11,6 +10,7 @@ import {
   WEATHER_TOOL,
 } from '../../../helpers/chat-clients/chat-client.js';
 import { testChatClient } from '../../../helpers/chat-clients/scenarios.js';
+import t from '../../../helpers/run/tap.js';
 
 type Message = OpenAI.ChatCompletionMessageParam;
 
