@@ -3,6 +3,7 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } 
 import { createGoogleAccessTokens } from './auth/google-access-tokens.js';
 import { getLimiter } from './auth/limits/rate-limits.js';
 import { auth, authentication } from './auth/plugin.js';
+import { deriveKeys } from './auth/tokens/crypto.js';
 import type { Config } from './config/config.js';
 import { parseSecretList } from './config/secret-list.js';
 import { parseTrustedProxies } from './config/trusted-proxies.js';
@@ -103,7 +104,8 @@ export async function buildApp(
   await app.register(requestForm);
   await app.register(jsonBody);
   await app.register(authentication, { database, config, secrets });
-  await app.register(mail, { config: config.mail, embedded: backend.embedded });
+  const keys = deriveKeys(secrets, 'mails');
+  await app.register(mail, { database, config: config.mail, embedded: backend.embedded, keys });
 
   await app.register(openapi, { config: config.http });
 

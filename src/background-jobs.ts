@@ -12,12 +12,14 @@ import type { Database } from './platform/database/client/database.js';
  * Starts what the server does by itself, now and every minute: the database's own maintenance, then what only others
  * know, the upstream of chat and Stripe. Any number of servers may do so at once.
  *
+ * @param wakeMail looks for mails that wait, where there is a mail server: those another server left behind
  * @returns stops it
  */
 export async function startBackgroundJobs(
   database: Database,
   config: Config,
   log: FastifyBaseLogger,
+  wakeMail?: () => void,
 ): Promise<() => void> {
   const upstream = config.chat && createUpstream(config.chat);
   const billing = await createBilling(database, config.stripe);
@@ -27,6 +29,7 @@ export async function startBackgroundJobs(
     jobs.push({ name: 'weighing models', run: createModelWeighing(database, upstream, config.chat?.weightPrice) });
   }
   jobs.push({ name: 'comparing subscriptions with Stripe', run: billing.reconcileWhenDue });
+  if (wakeMail !== undefined) jobs.push({ name: 'waking the outbox', run: async () => wakeMail() });
   const stop = startJobs(log, jobs);
   return () => {
     stop();

@@ -5,12 +5,14 @@ import { startBackgroundJobs } from './background-jobs.js';
 import { listVariableNotices } from './config/aliases.js';
 import { type Config, parseConfig } from './config/config.js';
 import { loadEnvironmentFile } from './config/environment-file.js';
+import { listPlatformNotices } from './config/host.js';
 import { formatFatalError, StartupError, toSystemCode } from './config/startup-error.js';
 import { ensureFirstAdmin } from './features/admin/first-admin.js';
 import { adminNotice, proxyNotice, welcome } from './platform/banner.js';
 import { type Backend, openBackend } from './platform/database/backend.js';
 import { createReadiness, schemaProblem } from './platform/health/readiness.js';
 import { createLogger } from './platform/logging.js';
+import { findOutbox } from './platform/mail/outbox.js';
 import { shutDown, shutdownSignal } from './platform/shutdown.js';
 
 async function listen(app: FastifyInstance, config: Config): Promise<string> {
@@ -47,10 +49,14 @@ async function serve(
   if (password !== undefined) process.stdout.write(adminNotice(config.admin.username, password));
 
   const readiness = createReadiness(backend.database);
-  for (const notice of listSignUpNotices(config, backend.embedded)) log.warn(notice);
+  const notices = [
+    ...listSignUpNotices(config, backend.embedded),
+    ...listPlatformNotices(config.http, process.env, backend.embedded),
+  ];
+  for (const notice of notices) log.warn(notice);
   const app = await buildApp(config, backend, log, readiness);
   const url = await listen(app, config);
-  const stopJobs = await startBackgroundJobs(backend.database, config, log);
+  const stopJobs = await startBackgroundJobs(backend.database, config, log, findOutbox(app)?.wake);
   const notice = proxyNotice(config.http);
   process.stdout.write(welcome(config.http.isPublicUrlSet ? config.http.publicUrl : url, notice ? [notice] : []));
   // PM2 waits for this before it stops the process this one replaces.

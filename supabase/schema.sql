@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261127234338'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -1147,6 +1147,37 @@ comment on column private.future_changes.claimed_at is 'When the device says it 
 comment on column private.future_changes.updated_at is 'When the change first came, which is what counts.';
 comment on column private.future_changes.id is 'Tells which are the newest.';
 
+-- mail/tables.sql
+
+-- Mails that wait to be sent: written in the statement of what causes them, deleted once they are sent or their time is over.
+
+create table if not exists private.mails (
+  id uuid primary key default gen_random_uuid(),
+  kind text not null check (kind in ('password_reset', 'email_verification', 'email_change', 'proof_code', 'invitation', 'notice')),
+  recipient text check (length(recipient) between 3 and 320),
+  subject_id uuid not null,
+  sealed bytea not null check (length(sealed) between 1 and 65536),
+  queued_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  due_at timestamptz not null default now(),
+  attempts integer not null default 0 check (attempts >= 0)
+);
+create index if not exists mails_due_idx on private.mails (due_at, id);
+create index if not exists mails_expires_idx on private.mails (expires_at);
+create index if not exists mails_recipient_idx on private.mails (recipient);
+create index if not exists mails_subject_idx on private.mails (subject_id, kind);
+comment on table private.mails is
+  'Mails that wait to be sent. A link that is asked for writes a row whether or not there is an account, so that neither the answer nor its time tells.';
+comment on column private.mails.id is 'The mail''s id, which its Message-ID has as well.';
+comment on column private.mails.kind is 'What the mail is for.';
+comment on column private.mails.recipient is 'The address, or null where nobody is mailed: the row goes with the next round.';
+comment on column private.mails.subject_id is 'The account, session or invitation it is about; of links, a newer mail about the same replaces it.';
+comment on column private.mails.sealed is 'Subject, text and HTML, encrypted (AES-256-GCM) with a key derived from JWT_SECRET: they hold links that open accounts.';
+comment on column private.mails.queued_at is 'When it was written.';
+comment on column private.mails.expires_at is 'When the link or code in it ends: from then on it is not sent any more.';
+comment on column private.mails.due_at is 'When it is to be tried next. While a server tries it, when another one may.';
+comment on column private.mails.attempts is 'How often it was tried, the attempt under way included.';
+
 -- usage/functions/own_subjects.sql
 
 -- The usage queries run with their caller's rights: for a person row-level security decides, and for an admin list_all_usage
@@ -1352,7 +1383,8 @@ comment on function private.refuse_credential(text, text) is
 
 create or replace function public.register_user(
   p_email text, p_password_hash text, p_default_tokens bigint, p_sign_up text, p_session jsonb,
-  p_name text default null, p_invitation_hash text default null, p_verification_hash text default null
+  p_name text default null, p_invitation_hash text default null, p_verification_hash text default null,
+  p_mail text default null
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -1360,7 +1392,6 @@ as $$
 -- Definer: writes users, credentials, balances and sessions, which no API role may.
 declare
   v_user public.users;
-  v_mails_link boolean := false;
 begin
   if p_sign_up = 'closed' then
     raise sqlstate 'PT403' using message = 'SIGNUP_CLOSED';
@@ -1379,18 +1410,18 @@ begin
   if p_sign_up = 'open' or v_user.email_verified_at is not null then
     perform private.grant_default_tokens(v_user.id, p_default_tokens, 'system:registration');
   end if;
-  if v_user.email_verified_at is null and p_verification_hash is not null then
-    v_mails_link := private.mail_wait('mail:link', p_email) is null;
-  end if;
-  if v_mails_link then
+  if v_user.email_verified_at is null and p_verification_hash is not null
+     and private.mail_wait('mail:link', p_email) is null
+  then
     perform private.keep_verification(p_email, v_user.id, p_verification_hash);
+    perform private.queue_mail('email_verification', p_email, v_user.id, p_mail, interval '24 hours');
   end if;
-  return private.open_session(v_user.id, p_session - 'network') || jsonb_build_object('mails_link', v_mails_link);
+  return private.open_session(v_user.id, p_session - 'network');
 end
 $$;
-grant execute on function public.register_user(text, text, bigint, text, jsonb, text, text, text) to service_role;
-comment on function public.register_user(text, text, bigint, text, jsonb, text, text, text) is
-  'Creates an account with a password where p_sign_up (open, verified, invite, closed) or an invitation lets it, and logs it in; its default tokens come at once where sign-up is open, else with the proof of the address. Returns {session_id, user, mails_link}: whether the link is to be mailed, at most 3 in 15 minutes to one address; raises SIGNUP_CLOSED, INVITATION_REQUIRED, INVITATION_INVALID, EMAIL_TAKEN.';
+grant execute on function public.register_user(text, text, bigint, text, jsonb, text, text, text, text) to service_role;
+comment on function public.register_user(text, text, bigint, text, jsonb, text, text, text, text) is
+  'Creates an account with a password where p_sign_up (open, verified, invite, closed) or an invitation lets it, and logs it in; its default tokens come at once where sign-up is open, else with the proof of the address. The sealed mail with the link is queued, at most 3 in 15 minutes to one address. Returns {session_id, user}; raises SIGNUP_CLOSED, INVITATION_REQUIRED, INVITATION_INVALID, EMAIL_TAKEN.';
 
 -- accounts/functions/require_current_user.sql
 
@@ -2681,7 +2712,8 @@ comment on function public.authenticate_api_key(text) is
 -- api_keys/functions/create_api_key.sql
 
 create or replace function public.create_api_key(
-  p_caller jsonb, p_name text, p_prefix text, p_key_hash text, p_scopes text[], p_expires_at text default null
+  p_caller jsonb, p_name text, p_prefix text, p_key_hash text, p_scopes text[], p_expires_at text default null,
+  p_notice text default null
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -2715,17 +2747,17 @@ begin
     'user:' || v_user_id, null, 'create_api_key', 'user:' || v_user_id, null,
     jsonb_build_object('id', v_key.id, 'scopes', v_key.scopes, 'expires_at', v_key.expires_at)
   );
-  return private.api_key_json(v_key)
-    || jsonb_build_object('owner_email', (select u.email from public.users u where u.id = v_user_id));
+  perform private.queue_notice(v_user_id, (select u.email from public.users u where u.id = v_user_id), p_notice);
+  return private.api_key_json(v_key);
 exception
   -- Well formed, but there is no such time.
   when data_exception then
     raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
 end
 $$;
-grant execute on function public.create_api_key(jsonb, text, text, text, text[], text) to service_role;
-comment on function public.create_api_key(jsonb, text, text, text, text[], text) is
-  'Keeps a new key''s SHA-256 (hex) and returns the key without it, and the address of its owner; one made by a key ends with it at the latest. Raises API_KEY_LIMIT beyond 50, RATE_LIMITED, VALIDATION_FAILED for an end in the past.';
+grant execute on function public.create_api_key(jsonb, text, text, text, text[], text, text) to service_role;
+comment on function public.create_api_key(jsonb, text, text, text, text[], text, text) is
+  'Keeps a new key''s SHA-256 (hex) and returns the key without it; one made by a key ends with it at the latest. The sealed notice to the owner is queued. Raises API_KEY_LIMIT beyond 50, RATE_LIMITED, VALIDATION_FAILED for an end in the past.';
 
 -- api_keys/functions/delete_api_key.sql
 
@@ -4651,6 +4683,186 @@ $$;
 grant execute on function public.verify_ledger_as(jsonb) to service_role;
 comment on function public.verify_ledger_as(jsonb) is 'Runs verify_ledger for an admin: {ok, checks: [{name, ok, checked, discrepancies}]}.';
 
+-- mail/functions/claim_mails.sql
+
+-- A server that dies with a mail in its hands leaves it due a minute later, which is longer than an attempt takes.
+create or replace function public.claim_mails(p_limit integer)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: reads and writes private.mails, which no API role may.
+declare
+  v_expired jsonb;
+  v_mails jsonb;
+begin
+  with gone as (
+    delete from private.mails
+     where id in (select m.id from private.mails m where m.expires_at <= now() for update skip locked)
+    returning kind, recipient
+  )
+  select coalesce(jsonb_agg(kind order by kind) filter (where recipient is not null), '[]') into v_expired from gone;
+
+  with due as (
+    select m.id from private.mails m where m.due_at <= now() and m.recipient is not null
+     order by m.due_at, m.id limit p_limit for update skip locked
+  ), claimed as (
+    update private.mails m set attempts = m.attempts + 1, due_at = now() + interval '1 minute'
+      from due where m.id = due.id
+    returning m.*
+  )
+  select coalesce(jsonb_agg(jsonb_build_object(
+           'id', c.id, 'kind', c.kind, 'to', c.recipient, 'sealed', encode(c.sealed, 'base64'), 'attempt', c.attempts
+         ) order by c.queued_at, c.id), '[]')
+    into v_mails from claimed c;
+
+  return jsonb_build_object(
+    'mails', v_mails, 'expired', v_expired,
+    'next_seconds', (
+      select greatest(ceil(extract(epoch from min(m.due_at) - now())), 0)::integer from private.mails m where m.recipient is not null
+    )
+  );
+end
+$$;
+grant execute on function public.claim_mails(integer) to service_role;
+comment on function public.claim_mails(integer) is
+  'Hands out mails that are due to one server, for a minute, and drops those whose time is over. Returns {mails: [{id, kind, to, sealed, attempt}], expired: their kinds, next_seconds: until the next one is due, or null}.';
+
+-- mail/functions/drop_mails.sql
+
+create or replace function private.drop_mails(p_subject_id uuid, p_recipient text default null)
+returns void
+language sql volatile set search_path = ''
+as $$
+  delete from private.mails m where (m.subject_id = p_subject_id and m.kind <> 'notice') or m.recipient = p_recipient
+$$;
+comment on function private.drop_mails(uuid, text) is
+  'Drops the links about a subject that wait to be mailed, and all that waits for an address, where one is given.';
+
+-- mail/functions/get_mail_queue.sql
+
+create or replace function public.get_mail_queue(p_actor jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: reads private.mails, which no API role may.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  return (
+    select jsonb_build_object(
+             'waiting', coalesce(sum(k.waiting), 0), 'failing', coalesce(sum(k.failing), 0),
+             'oldest_at', min(k.oldest_at), 'next_attempt_at', min(k.next_at),
+             'kinds', coalesce(jsonb_object_agg(k.kind, k.waiting), '{}')
+           )
+      from (
+        select m.kind, count(*) as waiting, count(*) filter (where m.attempts > 1) as failing,
+               min(m.queued_at) as oldest_at, min(m.due_at) as next_at
+          from private.mails m
+         where m.recipient is not null and m.expires_at > now()
+         group by m.kind
+      ) k
+  );
+end
+$$;
+grant execute on function public.get_mail_queue(jsonb) to service_role;
+comment on function public.get_mail_queue(jsonb) is
+  'Returns {waiting, failing, oldest_at, next_attempt_at, kinds}: how many mails wait to be sent, how many were tried more than once, since when, and how many of each kind; no address.';
+
+-- mail/functions/prune_mails.sql
+
+create or replace function private.prune_mails()
+returns integer
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_pruned integer;
+begin
+  delete from private.mails
+   where id in (select m.id from private.mails m where m.expires_at <= now() - interval '1 hour' for update skip locked);
+  get diagnostics v_pruned = row_count;
+  return v_pruned;
+end
+$$;
+comment on function private.prune_mails() is
+  'For maintenance: removes mails whose time was over an hour ago, where no server sends any that would have dropped them; returns how many.';
+
+-- mail/functions/queue_mail.sql
+
+-- Works as much where nobody is to be mailed, so that the time tells nothing.
+create or replace function private.queue_mail(
+  p_kind text, p_recipient text, p_subject_id uuid, p_sealed text, p_lifetime interval
+)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_subject_id uuid := coalesce(p_subject_id, gen_random_uuid());
+begin
+  -- Without a mail server nothing is sealed.
+  if p_sealed is null then
+    return;
+  end if;
+  if p_kind <> 'notice' then
+    delete from private.mails m where m.subject_id = v_subject_id and m.kind = p_kind;
+  end if;
+  insert into private.mails (kind, recipient, subject_id, sealed, expires_at)
+  values (
+    p_kind, p_recipient, v_subject_id, decode(p_sealed, 'base64'),
+    case when p_recipient is null then now() else now() + p_lifetime end
+  );
+end
+$$;
+comment on function private.queue_mail(text, text, uuid, text, interval) is
+  'Queues a sealed mail (base64), which is sent within its lifetime or not at all; one of the same kind about the same subject is replaced, except notices. Does nothing where it is null.';
+
+-- mail/functions/queue_notice.sql
+
+-- The limit is kept by a digest, as that of links.
+create or replace function private.queue_notice(p_user_id uuid, p_email text, p_sealed text)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  if p_sealed is null then
+    return;
+  end if;
+  if private.count_attempt(
+    'mail:notice', encode(private.identity_digest('email ' || p_email), 'hex'), 20, interval '1 hour'
+  ) is null then
+    perform private.queue_mail('notice', p_email, p_user_id, p_sealed, interval '24 hours');
+  end if;
+end
+$$;
+comment on function private.queue_notice(uuid, text, text) is
+  'Queues a sealed notice (base64) to the owner of an account; at most 20 an hour to one address, those beyond are left out.';
+
+-- mail/functions/settle_mail.sql
+
+-- An outcome counts only for the attempt that is the latest: another server may have taken the mail over meanwhile.
+create or replace function public.settle_mail(p_id uuid, p_attempt integer, p_outcome text, p_wait_seconds integer default null)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes private.mails, which no API role may.
+begin
+  if p_outcome in ('sent', 'refused') then
+    delete from private.mails m where m.id = p_id and m.attempts = p_attempt;
+  elsif p_outcome = 'released' then
+    update private.mails m set due_at = now(), attempts = m.attempts - 1 where m.id = p_id and m.attempts = p_attempt;
+  else
+    -- 2, 4, 8 … seconds, 10 minutes at most, and never all at the same moment.
+    update private.mails m
+       set due_at = now() + greatest(
+             least(power(2, least(p_attempt, 10)), 600) * (0.75 + random() / 2), least(coalesce(p_wait_seconds, 0), 3600)
+           ) * interval '1 second'
+     where m.id = p_id and m.attempts = p_attempt;
+  end if;
+  return jsonb_build_object('settled', found);
+end
+$$;
+grant execute on function public.settle_mail(uuid, integer, text, integer) to service_role;
+comment on function public.settle_mail(uuid, integer, text, integer) is
+  'Ends an attempt: sent and refused mails are removed, released ones are due at once, failed ones later and later, after p_wait_seconds at the earliest. Returns {settled}: whether the attempt was still the latest.';
+
 -- maintenance/functions/drop_old_usage.sql
 
 -- Drops the months that lie entirely before the horizon; what they debited stays in the books.
@@ -4770,7 +4982,7 @@ begin
   delete from private.api_keys where expires_at <= now() - interval '30 days';
   get diagnostics v_keys = row_count;
   delete from private.proof_codes where expires_at <= now();
-  return v_sessions + v_tokens + v_keys + private.prune_oauth() + private.prune_password_resets() + private.prune_signup();
+  return v_sessions + v_tokens + v_keys + private.prune_oauth() + private.prune_password_resets() + private.prune_signup() + private.prune_mails();
 end
 $$;
 comment on function private.prune_accounts() is
@@ -5616,17 +5828,17 @@ comment on function private.prune_password_resets() is 'For maintenance: removes
 
 -- password_reset/functions/request_password_reset.sql
 
-create or replace function public.request_password_reset(p_email text, p_token_hash text)
+create or replace function public.request_password_reset(p_email text, p_token_hash text, p_mail text)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: writes private.password_resets and counters, which no API role may.
+-- Definer: writes links, mails and counters, which no API role may.
 declare
   v_user_id uuid;
 begin
   -- Past the limit the link mailed before stays good: a stranger who keeps asking cannot take it from its owner.
   if private.mail_wait('mail:reset', p_email) is not null then
-    return jsonb_build_object('mail_to', null);
+    return jsonb_build_object('asked', true);
   end if;
   -- The account before its link, as where the account is deleted.
   select u.id into v_user_id from public.users u where u.email = p_email for key share;
@@ -5635,17 +5847,19 @@ begin
   on conflict (email) do update
     set user_id = excluded.user_id, token_hash = excluded.token_hash,
         requested_at = excluded.requested_at, expires_at = excluded.expires_at;
-  return jsonb_build_object('mail_to', case when v_user_id is not null then p_email end);
+  perform private.queue_mail('password_reset', case when v_user_id is not null then p_email end, v_user_id, p_mail, interval '30 minutes');
+  return jsonb_build_object('asked', true);
 end
 $$;
-grant execute on function public.request_password_reset(text, text) to service_role;
-comment on function public.request_password_reset(text, text) is
-  'Makes this token (SHA-256, hex) the address''s only one for 30 minutes; at most 3 in 15 minutes. Returns {mail_to}: the address, or null for no mail.';
+grant execute on function public.request_password_reset(text, text, text) to service_role;
+comment on function public.request_password_reset(text, text, text) is
+  'Makes this token (SHA-256, hex) the address''s only one for 30 minutes; at most 3 in 15 minutes. Queues the sealed mail where there is an account, and returns the same either way.';
 
 -- password_reset/functions/reset_password.sql
 
 create or replace function public.reset_password(
-  p_token_hash text, p_password_hash text, p_default_tokens bigint, p_revoke_keys boolean default false
+  p_token_hash text, p_password_hash text, p_default_tokens bigint, p_revoke_keys boolean default false,
+  p_notice text default null
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -5654,6 +5868,7 @@ as $$
 declare
   v_hash bytea := decode(p_token_hash, 'hex');
   v_user_id uuid;
+  v_email text;
 begin
   select r.user_id into v_user_id from private.password_resets r where r.token_hash = v_hash;
   -- The account before its link, as where the account is deleted.
@@ -5670,15 +5885,16 @@ begin
   on conflict (user_id) do update set password_hash = excluded.password_hash, updated_at = now();
   perform private.end_sessions(v_user_id);
   perform private.grant_default_tokens(v_user_id, p_default_tokens, 'system:verification');
+  select u.email into strict v_email from public.users u where u.id = v_user_id;
+  perform private.queue_notice(v_user_id, v_email, p_notice);
   return jsonb_build_object(
-    'api_keys', private.keys_after_password(v_user_id, p_revoke_keys),
-    'email', (select u.email from public.users u where u.id = v_user_id)
+    'api_keys', private.keys_after_password(v_user_id, p_revoke_keys)
   );
 end
 $$;
-grant execute on function public.reset_password(text, text, bigint, boolean) to service_role;
-comment on function public.reset_password(text, text, bigint, boolean) is
-  'Uses up the token (SHA-256, hex): proves the address, which pays the default tokens where they were not, sets the password (argon2id hash) and ends every session and, where wished, the API keys. Returns {api_keys, email}: those that go on, and whose they are; raises INVALID_RESET_TOKEN for one that is unknown, used, expired or not the newest.';
+grant execute on function public.reset_password(text, text, bigint, boolean, text) to service_role;
+comment on function public.reset_password(text, text, bigint, boolean, text) is
+  'Uses up the token (SHA-256, hex): proves the address, which pays the default tokens where they were not, sets the password (argon2id hash) and ends every session and, where wished, the API keys; the sealed notice to the owner is queued. Returns {api_keys}: those that go on; raises INVALID_RESET_TOKEN for one that is unknown, used, expired or not the newest.';
 
 -- periods/functions/close_period.sql
 
@@ -5961,7 +6177,7 @@ end
 $$;
 grant execute on function public.finish_user_login(uuid, text, text, jsonb, text) to service_role;
 comment on function public.finish_user_login(uuid, text, text, jsonb, text) is
-  'After the right password: opens a session, if the password was not changed since, and keeps a hash of it made with today''s pepper, where one is given. Returns {session_id, user, new_network}; raises INVALID_CREDENTIALS, ACCOUNT_SUSPENDED.';
+  'After the right password: opens a session, if the password was not changed since, and keeps a hash of it made with today''s pepper, where one is given. Returns {session_id, user}; raises INVALID_CREDENTIALS, ACCOUNT_SUSPENDED.';
 
 -- sessions/functions/is_new_network.sql
 
@@ -6119,11 +6335,14 @@ begin
   if v_network is not null then
     perform private.login_succeeded('user', p_user_id::text, v_network);
   end if;
-  return private.session_json(v_id) || jsonb_build_object('new_network', v_is_new);
+  if v_is_new then
+    perform private.queue_notice(p_user_id, (select u.email from public.users u where u.id = p_user_id), p_session ->> 'notice');
+  end if;
+  return private.session_json(v_id);
 end
 $$;
 comment on function private.open_session(uuid, jsonb) is
-  'Opens a session {refresh_hash, lifetime_seconds, user_agent, address, network} with its first refresh token, and remembers the network, where there is one, as one its owner logs in from. Returns {session_id, user, new_network}; raises ACCOUNT_SUSPENDED.';
+  'Opens a session {refresh_hash, lifetime_seconds, user_agent, address, network, notice} with its first refresh token, and remembers the network, where there is one, as one its owner logs in from; where it is a new one, the sealed notice to them is queued. Returns {session_id, user}; raises ACCOUNT_SUSPENDED.';
 
 -- sessions/functions/prove_session.sql
 
@@ -6213,11 +6432,11 @@ comment on function public.refresh_session(text, text, integer) is
 
 -- sessions/functions/request_proof_code.sql
 
-create or replace function public.request_proof_code(p_caller jsonb, p_code_hash text)
+create or replace function public.request_proof_code(p_caller jsonb, p_code_hash text, p_mail text)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: writes codes and counters, which no API role may. Returns a refusal instead of raising it, so that it is counted.
+-- Definer: writes codes, mails and counters, which no API role may. Returns a refusal instead of raising it, so that it is counted.
 declare
   v_user_id uuid := private.lock_user(p_caller);
   v_wait integer := private.count_attempt('proof:account', v_user_id::text, 3, interval '15 minutes');
@@ -6230,12 +6449,15 @@ begin
   insert into private.proof_codes as c (session_id, code_hash, expires_at)
   values ((p_caller ->> 'session_id')::uuid, decode(p_code_hash, 'hex'), now() + interval '5 minutes')
   on conflict (session_id) do update set code_hash = excluded.code_hash, expires_at = excluded.expires_at;
-  return jsonb_build_object('allowed', true, 'mail_to', (select u.email from public.users u where u.id = v_user_id));
+  perform private.queue_mail(
+    'proof_code', (select u.email from public.users u where u.id = v_user_id), (p_caller ->> 'session_id')::uuid, p_mail, interval '5 minutes'
+  );
+  return jsonb_build_object('allowed', true);
 end
 $$;
-grant execute on function public.request_proof_code(jsonb, text) to service_role;
-comment on function public.request_proof_code(jsonb, text) is
-  'Makes this code (HMAC, hex) the one that proves the calling session for 5 minutes; at most 3 in 15 minutes. Returns {allowed, mail_to} or {allowed, retry_after}; raises NO_SESSION.';
+grant execute on function public.request_proof_code(jsonb, text, text) to service_role;
+comment on function public.request_proof_code(jsonb, text, text) is
+  'Makes this code (HMAC, hex) the one that proves the calling session for 5 minutes; at most 3 in 15 minutes. Queues the sealed mail with it. Returns {allowed} or {allowed, retry_after}; raises NO_SESSION.';
 
 -- sessions/functions/session_json.sql
 
@@ -6707,6 +6929,7 @@ begin
   delete from private.password_resets where user_id = p_user_id;
   delete from private.email_verifications where user_id = p_user_id;
   delete from private.email_changes where user_id = p_user_id;
+  perform private.drop_mails(p_user_id);
   return true;
 end
 $$;
@@ -6717,12 +6940,13 @@ comment on function private.change_email(uuid, text) is
 
 -- The audit log can never be cleaned, so it does not name the address.
 create or replace function public.create_invitation(
-  p_actor jsonb, p_code_hash text, p_days integer, p_email text default null, p_tokens bigint default null
+  p_actor jsonb, p_code_hash text, p_days integer, p_email text default null, p_tokens bigint default null,
+  p_mail text default null
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
 as $$
--- Definer: writes invitations, which no API role may.
+-- Definer: writes invitations and mails, which no API role may.
 declare
   v_actor text := private.require_admin(p_actor);
   v_invitation private.invitations;
@@ -6737,12 +6961,15 @@ begin
     p_actor, 'create_invitation', 'invitation:' || v_invitation.id, null,
     jsonb_build_object('tokens', p_tokens, 'is_bound', p_email is not null, 'expires_at', v_invitation.expires_at)
   );
+  if p_email is not null then
+    perform private.queue_mail('invitation', p_email, v_invitation.id, p_mail, make_interval(days => p_days));
+  end if;
   return private.invitation_json(v_invitation);
 end
 $$;
-grant execute on function public.create_invitation(jsonb, text, integer, text, bigint) to service_role;
-comment on function public.create_invitation(jsonb, text, integer, text, bigint) is
-  'Keeps an invitation by the SHA-256 (hex) of its code, for some days; with an address it is good for that one only. Returns it; raises EMAIL_TAKEN.';
+grant execute on function public.create_invitation(jsonb, text, integer, text, bigint, text) to service_role;
+comment on function public.create_invitation(jsonb, text, integer, text, bigint, text) is
+  'Keeps an invitation by the SHA-256 (hex) of its code, for some days; with an address it is good for that one only, and the sealed mail to it is queued. Returns it; raises EMAIL_TAKEN.';
 
 -- signup/functions/delete_invitation.sql
 
@@ -6757,6 +6984,7 @@ begin
   if not found then
     raise sqlstate 'PT404' using message = 'INVITATION_NOT_FOUND';
   end if;
+  perform private.drop_mails(p_id);
   perform private.audit_admin(p_actor, 'delete_invitation', 'invitation:' || p_id);
   return jsonb_build_object('deleted', true);
 end
@@ -7039,7 +7267,9 @@ comment on function private.remember_identities(uuid) is
 -- signup/functions/request_email_change.sql
 
 -- The caller holds the account.
-create or replace function private.request_email_change(p_caller jsonb, p_email text, p_token_hash text)
+create or replace function private.request_email_change(
+  p_caller jsonb, p_email text, p_token_hash text, p_mail text, p_notice text
+)
 returns void
 language plpgsql volatile set search_path = ''
 as $$
@@ -7052,6 +7282,7 @@ begin
     raise sqlstate 'PT503' using message = 'MAIL_DISABLED';
   end if;
   delete from private.email_changes c where c.user_id = v_user_id;
+  delete from private.mails m where m.subject_id = v_user_id and m.kind = 'email_change';
   -- Who asks for the address they have, wants to keep it.
   if exists (select from public.users u where u.id = v_user_id and u.email = p_email) then
     return;
@@ -7067,34 +7298,37 @@ begin
   end if;
   insert into private.email_changes (user_id, email, token_hash, expires_at)
   values (v_user_id, p_email, decode(p_token_hash, 'hex'), now() + interval '24 hours');
+  perform private.queue_mail('email_change', p_email, v_user_id, p_mail, interval '24 hours');
+  perform private.queue_mail('notice', (select u.email from public.users u where u.id = v_user_id), v_user_id, p_notice, interval '24 hours');
 end
 $$;
-comment on function private.request_email_change(jsonb, text, text) is
-  'Makes this token (SHA-256, hex) the one that gives the account another address, for 24 hours; at most 5 an hour, and 3 in 15 minutes to one address. Raises EMAIL_TAKEN, PROOF_REQUIRED, RATE_LIMITED, and MAIL_DISABLED without a token.';
+comment on function private.request_email_change(jsonb, text, text, text, text) is
+  'Makes this token (SHA-256, hex) the one that gives the account another address, for 24 hours; at most 5 an hour, and 3 in 15 minutes to one address. Queues the sealed mail to the new address and the notice to the present one. Raises EMAIL_TAKEN, PROOF_REQUIRED, RATE_LIMITED, and MAIL_DISABLED without a token.';
 
 -- signup/functions/request_email_verification.sql
 
-create or replace function public.request_email_verification(p_email text, p_token_hash text)
+create or replace function public.request_email_verification(p_email text, p_token_hash text, p_mail text)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: writes links and counters, which no API role may.
+-- Definer: writes links, mails and counters, which no API role may.
 declare
   v_user_id uuid;
 begin
   -- Past the limit the link mailed before stays good: a stranger who keeps asking cannot take it from its owner.
   if private.mail_wait('mail:verification', p_email) is not null then
-    return jsonb_build_object('mail_to', null);
+    return jsonb_build_object('asked', true);
   end if;
   -- The account before its link, as where the account is deleted.
   select u.id into v_user_id from public.users u where u.email = p_email and u.email_verified_at is null for key share;
   perform private.keep_verification(p_email, v_user_id, p_token_hash);
-  return jsonb_build_object('mail_to', case when v_user_id is not null then p_email end);
+  perform private.queue_mail('email_verification', case when v_user_id is not null then p_email end, v_user_id, p_mail, interval '24 hours');
+  return jsonb_build_object('asked', true);
 end
 $$;
-grant execute on function public.request_email_verification(text, text) to service_role;
-comment on function public.request_email_verification(text, text) is
-  'Makes this token (SHA-256, hex) the address''s only one for 24 hours; at most 3 in 15 minutes. Returns {mail_to}: the address, or null for no mail.';
+grant execute on function public.request_email_verification(text, text, text) to service_role;
+comment on function public.request_email_verification(text, text, text) is
+  'Makes this token (SHA-256, hex) the address''s only one for 24 hours; at most 3 in 15 minutes. Queues the sealed mail where an account waits for it, and returns the same either way.';
 
 -- signup/functions/verify_email.sql
 
@@ -8954,7 +9188,8 @@ comment on function public.begin_password_change(jsonb) is
 -- users/functions/change_password.sql
 
 create or replace function public.change_password(
-  p_caller jsonb, p_password_hash text, p_verified_hash text default null, p_revoke_keys boolean default false
+  p_caller jsonb, p_password_hash text, p_verified_hash text default null, p_revoke_keys boolean default false,
+  p_notice text default null
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -8977,20 +9212,21 @@ begin
   end if;
   delete from private.login_attempts where scope = 'user:password' and key = v_user_id::text;
   delete from private.password_resets where user_id = v_user_id;
+  delete from private.mails m where m.subject_id = v_user_id and m.kind = 'password_reset';
+  perform private.queue_notice(v_user_id, (select u.email from public.users u where u.id = v_user_id), p_notice);
   return jsonb_build_object(
     'ended', private.end_sessions(v_user_id, (p_caller ->> 'session_id')::uuid),
-    'api_keys', private.keys_after_password(v_user_id, p_revoke_keys),
-    'email', (select u.email from public.users u where u.id = v_user_id)
+    'api_keys', private.keys_after_password(v_user_id, p_revoke_keys)
   );
 end
 $$;
-grant execute on function public.change_password(jsonb, text, text, boolean) to service_role;
-comment on function public.change_password(jsonb, text, text, boolean) is
-  'Sets the password where it still is the verified one, or the first one where none was verified, and ends every other session, mailed links and, where wished, the API keys. Returns {ended, api_keys, email}: those that go on, and whose they are; raises INVALID_CREDENTIALS, and PROOF_REQUIRED for the first one.';
+grant execute on function public.change_password(jsonb, text, text, boolean, text) to service_role;
+comment on function public.change_password(jsonb, text, text, boolean, text) is
+  'Sets the password where it still is the verified one, or the first one where none was verified, and ends every other session, mailed links and, where wished, the API keys; the sealed notice to the owner is queued. Returns {ended, api_keys}: those that go on; raises INVALID_CREDENTIALS, and PROOF_REQUIRED for the first one.';
 
 -- users/functions/delete_account.sql
 
-create or replace function public.delete_account(p_caller jsonb)
+create or replace function public.delete_account(p_caller jsonb, p_notice text default null)
 returns jsonb
 language plpgsql volatile security definer set search_path = '' set statement_timeout = '15min'
 as $$
@@ -9003,12 +9239,14 @@ begin
   perform from public.users u where u.id = v_user_id for update;
   perform private.require_user(p_caller);
   perform private.require_fresh(p_caller);
-  return jsonb_build_object('deleted', true, 'email', private.remove_account(v_user_id));
+  -- Behind the removal, which drops whatever waits for the address.
+  perform private.queue_notice(v_user_id, private.remove_account(v_user_id), p_notice);
+  return jsonb_build_object('deleted', true);
 end
 $$;
-grant execute on function public.delete_account(jsonb) to service_role;
-comment on function public.delete_account(jsonb) is
-  'Removes the caller''s account with everything personal; its anonymous usage and ledger stay, its unused tokens return to the pool. Returns {deleted, email}; raises PROOF_REQUIRED.';
+grant execute on function public.delete_account(jsonb, text) to service_role;
+comment on function public.delete_account(jsonb, text) is
+  'Removes the caller''s account with everything personal; its anonymous usage and ledger stay, its unused tokens return to the pool. The sealed notice to its owner is queued. Returns {deleted}; raises PROOF_REQUIRED.';
 
 -- users/functions/export_account.sql
 
@@ -9146,6 +9384,7 @@ begin
   delete from private.known_addresses where account = v_name;
   delete from private.password_resets where email = v_email;
   delete from private.email_verifications where email = v_email;
+  perform private.drop_mails(p_user_id, v_email);
   delete from private.login_attempts where key in (p_user_id::text, v_email) or starts_with(key, p_user_id || ' ');
   -- Credentials, sessions, keys, identities and all else that is secret or personal references this row and is deleted with it.
   -- What another capability keeps elsewhere is removed here; a subscription is cancelled with its provider before.
@@ -9198,7 +9437,9 @@ comment on function public.unlink_device(jsonb, uuid) is
 
 -- users/functions/update_profile.sql
 
-create or replace function public.update_profile(p_caller jsonb, p_changes jsonb, p_token_hash text default null)
+create or replace function public.update_profile(
+  p_caller jsonb, p_changes jsonb, p_token_hash text default null, p_mail text default null, p_notice text default null
+)
 returns jsonb
 language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
 as $$
@@ -9208,7 +9449,7 @@ declare
   v_user public.users;
 begin
   if p_changes ? 'email' then
-    perform private.request_email_change(p_caller, p_changes ->> 'email', p_token_hash);
+    perform private.request_email_change(p_caller, p_changes ->> 'email', p_token_hash, p_mail, p_notice);
   end if;
   update public.users u
      set name = case when p_changes ? 'name' then p_changes ->> 'name' else u.name end,
@@ -9219,9 +9460,9 @@ begin
   return private.profile_json(v_user);
 end
 $$;
-grant execute on function public.update_profile(jsonb, jsonb, text) to service_role;
-comment on function public.update_profile(jsonb, jsonb, text) is
-  'Changes name and picture where {name, picture, email} has them, null to clear; an address waits for the link with this token (SHA-256, hex). Returns the profile; raises EMAIL_TAKEN, PROOF_REQUIRED, RATE_LIMITED, and MAIL_DISABLED for an address without a token.';
+grant execute on function public.update_profile(jsonb, jsonb, text, text, text) to service_role;
+comment on function public.update_profile(jsonb, jsonb, text, text, text) is
+  'Changes name and picture where {name, picture, email} has them, null to clear; an address waits for the link with this token (SHA-256, hex): the sealed mail with it and the notice to the present address are queued. Returns the profile; raises EMAIL_TAKEN, PROOF_REQUIRED, RATE_LIMITED, and MAIL_DISABLED for an address without a token.';
 
 -- admin/views.sql
 
@@ -9444,6 +9685,11 @@ create policy ledger_entries_read_own on public.ledger_entries
 -- No policy and no grant: only functions with their definer's rights reach these.
 alter table private.retired_usage enable row level security;
 
+-- mail/policies.sql
+
+-- No policy and no grant: only functions with their definer's rights reach it.
+alter table private.mails enable row level security;
+
 -- metering/policies.sql
 
 alter table public.usage_events enable row level security;
@@ -9628,6 +9874,10 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127215951', 'chat_identity_and_payments')
 on conflict (version) do nothing;
 select private.record_migration('20261127215951', '57835d3419328c71d853a08d231e289d30ca4296282507cb10160531f9da6053');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127234338', 'mail_outbox')
+on conflict (version) do nothing;
+select private.record_migration('20261127234338', '73d2f6dc26daeb8ef84dd753ddf2acbbb3cf8a2160e16e061fdc83fa8d4918a1');
 
 commit;
 

@@ -1,9 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { composeMail } from '../platform/mail/compose.js';
-import { findOutbox } from '../platform/mail/outbox.js';
-import { NOTICES } from './limits/policies.js';
-import { getLimiter } from './limits/rate-limits.js';
-import { sha256Hex } from './tokens/crypto.js';
+import { findOutbox, postIfPossible } from '../platform/mail/outbox.js';
 
 /** What happened to an account that its owner should know, should it not have been them. */
 export type AccountEvent = 'new_password' | 'new_api_key' | 'new_network' | 'deleted';
@@ -28,31 +25,39 @@ const ADVICE_AFTER_DELETION = 'If it was not you, tell those who run the server:
 /** Tells people what happened to their accounts. */
 export interface AccountNotices {
   /**
-   * Mails a notice behind the answer's back, where there is a mail server; 20 an hour to one address.
-   * @param address the network address it came from, if that says anything
+   * Mails a notice, where there is a mail server, with the database call that makes it true; 20 an hour to one address.
+   * @param call makes the call, given the argument that has the notice
    */
-  readonly post: (to: string, event: AccountEvent, address?: string) => void;
+  readonly post: <T>(event: AccountEvent, call: (notice: { readonly p_notice?: string }) => Promise<T>) => Promise<T>;
+  /**
+   * Mails a notice where the session that a call opens turns out to come from a network that was not seen before.
+   * @param address the network address it comes from
+   * @param call makes the call, given the session with its notice
+   */
+  readonly postForSession: <Session extends object, T>(
+    address: string,
+    session: Session,
+    call: (session: Session & { readonly notice?: string }) => Promise<T>,
+  ) => Promise<T>;
 }
 
 /** Builds what mails notices. @param site where the server is, as people know it */
 export function createAccountNotices(app: FastifyInstance, site: string): AccountNotices {
+  const compose = (event: AccountEvent, address?: string) =>
+    composeMail({
+      subject: SUBJECTS[event],
+      opening: [
+        `${SENTENCES[event]} ${site}.`,
+        ...(address === undefined ? [] : [`The request came from ${address}.`]),
+      ],
+      closing: [event === 'deleted' ? ADVICE_AFTER_DELETION : ADVICE],
+    });
   return {
-    post: (to, event, address) => {
-      const from = address === undefined ? [] : [`The request came from ${address}.`];
-      const message = composeMail({
-        to,
-        subject: SUBJECTS[event],
-        opening: [`${SENTENCES[event]} ${site}.`, ...from],
-        closing: [event === 'deleted' ? ADVICE_AFTER_DELETION : ADVICE],
-      });
-      const outbox = findOutbox(app);
-      if (outbox === undefined) return;
-      getLimiter(app)
-        .count(NOTICES, sha256Hex(to))
-        .then(
-          () => outbox.post(message),
-          () => app.log.info({}, 'a notice was not mailed: too many to one address'),
-        );
-    },
+    post: (event, call) =>
+      postIfPossible(findOutbox(app), compose(event), (p_notice) => call(p_notice === undefined ? {} : { p_notice })),
+    postForSession: (address, session, call) =>
+      postIfPossible(findOutbox(app), compose('new_network', address), (notice) =>
+        call(notice === undefined ? session : { ...session, notice }),
+      ),
   };
 }

@@ -4,7 +4,9 @@ import { findDatabaseProblems, findPaymentProblems, findServerProblems } from '.
 import { parseDuration } from './duration.js';
 import { parseEnvironment } from './environment.js';
 import type { Environment } from './environment-schema.js';
+import { toHostConfig } from './host.js';
 import { parseList } from './list.js';
+import { toMailConfig } from './mail.js';
 import { createRedirectCheck } from './redirect-uris.js';
 
 /** The key database tokens are signed with: a shared secret, or a private ES256 key as JSON (JWK). */
@@ -200,17 +202,11 @@ function toPasswordConfig({ PASSWORD_PEPPER, BREACHED_PASSWORDS_FILE }: Environm
   return { peppers, ...(BREACHED_PASSWORDS_FILE !== undefined && { breachedFile: BREACHED_PASSWORDS_FILE }) };
 }
 
-function toMailConfig({ SMTP_URL, SENDGRID_API_KEY, FROM_EMAIL }: Environment) {
-  if (FROM_EMAIL === undefined) return undefined;
-  if (SMTP_URL !== undefined) return { from: FROM_EMAIL, smtpUrl: SMTP_URL };
-  return SENDGRID_API_KEY === undefined ? undefined : { from: FROM_EMAIL, sendGridApiKey: SENDGRID_API_KEY };
-}
-
-function toConfig(environment: Environment) {
+function toConfig(environment: Environment, variables: Variables) {
   const { ADMIN_PASSWORD, JWT_SECRET } = environment;
   return {
     http: {
-      host: environment.HOST,
+      ...toHostConfig(environment.HOST, variables),
       /** 0 picks a free one. */
       port: environment.PORT,
       publicUrl: toPublicUrl(environment),
@@ -267,7 +263,7 @@ function freeze<T extends object>(value: T): T {
  * @throws {StartupError} naming every bad variable at once, never a value
  */
 export function parseConfig(variables: Variables): Config {
-  return freeze(toConfig(parseEnvironment(variables, findServerProblems)));
+  return freeze(toConfig(parseEnvironment(variables, findServerProblems), variables));
 }
 
 /**

@@ -32,9 +32,10 @@ export function findDatabaseProblems(given: Given): string[] {
 }
 
 /** Returns what is missing for mails, which carry links and a sender. */
-function findMailProblems({ SMTP_URL, SENDGRID_API_KEY, FROM_EMAIL, PUBLIC_URL }: Given): string[] {
-  if (SMTP_URL === undefined && SENDGRID_API_KEY === undefined) return [];
-  const problems: string[] = [];
+function findMailProblems({ SMTP_URL, SENDGRID_API_KEY, SENDGRID_API_BASE, FROM_EMAIL, PUBLIC_URL }: Given): string[] {
+  // It is sent the key, and mails with links.
+  const problems = isSafeAddress(SENDGRID_API_BASE) ? [] : [describeInvalid('SENDGRID_API_BASE')];
+  if (SMTP_URL === undefined && SENDGRID_API_KEY === undefined) return problems;
   if (SMTP_URL !== undefined && SENDGRID_API_KEY !== undefined) {
     problems.push('SMTP_URL and SENDGRID_API_KEY are both set, use one');
   }

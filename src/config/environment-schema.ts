@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { Mail } from './mail.js';
 
 const Secret = (description: string) => Type.Optional(Type.String({ minLength: 32, description }));
 const Key = (description: string) => Type.Optional(Type.String({ minLength: 1, description }));
@@ -24,7 +25,13 @@ const Lifetime = (duration: string, description: string) =>
   });
 
 const Http = {
-  HOST: Type.String({ default: '127.0.0.1', description: 'Address to listen on; 0.0.0.0 for every interface.' }),
+  HOST: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        'Address to listen on. Without it 127.0.0.1; 0.0.0.0, which is every interface, on Heroku, Railway, Render, Fly.io, Cloud Run and Kubernetes.',
+    }),
+  ),
   PORT: Type.Integer({
     default: 3000,
     minimum: 0,
@@ -310,16 +317,6 @@ const Payments = {
     description:
       'Tokens of money that went back, once spent: `owed` lowers what the next paid invoices grant, `forgiven` writes them down.',
   }),
-};
-
-const Mail = {
-  SMTP_URL: Type.Optional(
-    Type.String({ pattern: '^smtps?://', description: 'Mail server, smtp:// or smtps://, with user and password.' }),
-  ),
-  SENDGRID_API_KEY: Key('Send mail through SendGrid instead of SMTP_URL.'),
-  FROM_EMAIL: Type.Optional(
-    Type.String({ pattern: '^[^\\s@]+@[^\\s@]+$', description: 'Sender of the mails; needed with either.' }),
-  ),
 };
 
 /** Lists the variables by what they are for, in the order `.env.example` and docs/configuration.md show them. */

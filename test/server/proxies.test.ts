@@ -1,7 +1,10 @@
+import { spawnSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
-import { request } from 'node:http';
+import { type IncomingMessage, request } from 'node:http';
+import { request as secureRequest } from 'node:https';
 import { join } from 'node:path';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
+import { registerUser } from '../helpers/accounts.js';
 import { keepLines, readWarnings } from '../helpers/http/log-lines.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 import { findFreePort, isMissing, makeDirectory, startProgram } from '../helpers/local-program.js';
@@ -66,10 +69,55 @@ async function startNginx(t: Test, server: string): Promise<void> {
 t.test('the recipe for nginx tells clients apart', { skip: isMissing('nginx', '-v') }, async (t) => {
   const { host, readWarnings: warnings } = await open(t);
   const port = await findFreePort();
-  const changes = { 'listen 80;': `listen 127.0.0.1:${port};`, '127.0.0.1:3000': host };
+  const changes = { 'listen 80;': `listen 127.0.0.1:${port};`, 'listen [::]:80;': '', '127.0.0.1:3000': host };
   await startNginx(t, await readRecipe('nginx', changes));
   await assertToldApart(t, port);
   t.strictSame(warnings(), []);
+});
+
+/** Makes the recipe for nginx what certbot makes of it, with a certificate of our own. */
+async function addHttps(t: Test, recipe: string): Promise<string> {
+  const directory = await makeDirectory(t);
+  const [key, certificate] = [join(directory, 'privkey.pem'), join(directory, 'fullchain.pem')];
+  const files = ['-keyout', key, '-out', certificate];
+  spawnSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=x', ...files]);
+  return recipe.replace(/(listen [^;]+);/, `$1 ssl; ssl_certificate ${certificate}; ssl_certificate_key ${key};`);
+}
+
+/** Sends a request by HTTPS, whoever signed the certificate. */
+function askSecurely(port: number, path: string, token: string, body?: Buffer): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+    const to = { host: '127.0.0.1', port, path, headers, method: body ? 'POST' : 'GET', rejectUnauthorized: false };
+    secureRequest(to, resolve).once('error', reject).end(body);
+  });
+}
+
+const hasNoHttps = isMissing('nginx', '-v') || isMissing('openssl', 'version');
+t.test('with HTTPS the recipe for nginx lets streams and big bodies through', { skip: hasNoHttps }, async (t) => {
+  const server = await openTestServer(t, { environment: { OPENROUTER_API_KEY: 'sk-or-unused' } });
+  const { host } = new URL(await server.listen());
+  const user = await registerUser(server);
+  const port = await findFreePort();
+  const changes = { 'listen 80;': `listen 127.0.0.1:${port};`, 'listen [::]:80;': '', '127.0.0.1:3000': host };
+  await startNginx(t, await addHttps(t, await readRecipe('nginx', changes)));
+  await until('nginx answers', () => askSecurely(port, '/readyz', '').catch(() => undefined));
+
+  const stream = await askSecurely(port, '/api/sync/stream', user.token);
+  let received = '';
+  stream.setEncoding('utf8').on('data', (text: string) => {
+    received += text;
+  });
+  for (const version of [0, 1, 2]) {
+    await until(`version ${version} comes through`, () => received.includes(`"version":${version}`) || undefined);
+    await user.as('PUT', '/api/sync/settings', { settings: { version } });
+  }
+  stream.destroy();
+
+  const megabytes = (count: number) => Buffer.alloc(count * 1024 * 1024, ' ');
+  const largest = await askSecurely(port, '/api/chat/stream', user.token, megabytes(20));
+  t.match(largest.headers, { 'x-request-id': /./ }, 'the server answers what is as big as it takes');
+  t.not(largest.statusCode, 413);
 });
 
 t.test('a plain proxy_pass of nginx does not, which the log tells', { skip: isMissing('nginx', '-v') }, async (t) => {

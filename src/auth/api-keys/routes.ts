@@ -32,8 +32,6 @@ function toEarlier(given: string | undefined, time: number): string {
 
 const ApiKeyListSchema = Type.Array(ApiKeySchema);
 
-const OwnedApiKeySchema = Type.Composite([ApiKeySchema, Type.Object({ owner_email: Type.String() })]);
-
 interface ApiKeyRoutesOptions {
   readonly database: Database;
   readonly notices: AccountNotices;
@@ -65,8 +63,9 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox<ApiKeyRoutesOptions> = asyn
         p_scopes: scopes,
         ...(p_expires_at !== undefined && { p_expires_at }),
       };
-      const { owner_email, ...kept } = await database.call('create_api_key', created, OwnedApiKeySchema);
-      notices.post(owner_email, 'new_api_key');
+      const kept = await notices.post('new_api_key', (notice) =>
+        database.call('create_api_key', { ...created, ...notice }, ApiKeySchema),
+      );
       return reply.code(201).send({ ...kept, key });
     },
   );

@@ -32,8 +32,6 @@ const MINUTE_SECONDS = 60;
 
 /** Questions about access tokens that Google answers with no, of one address: each of them costs a call there. */
 export const WRONG_GOOGLE_TOKENS: Policy = { name: 'google-tokens', quotas: [30], windowSeconds: MINUTE_SECONDS };
-/** Notices about an account mailed to one address, which may be somebody's who never asked for the account. */
-export const NOTICES: Policy = { name: 'notices', quotas: [20], windowSeconds: 60 * MINUTE_SECONDS };
 /** Tracker tokens given out to one address for one account: a stranger's must not use up the owner's. */
 export const TRACKER_SIGNUPS: Policy = { name: 'signups', quotas: [20], windowSeconds: MINUTE_SECONDS };
 

@@ -40,9 +40,10 @@ export async function signInWithProvider(
   identity: ExternalIdentity,
 ): Promise<StartedSession> {
   const { refreshToken, p_session } = options.sessions.prepare(request);
-  const account = { ...toAccount(options, identity), p_session };
-  const opened = await options.database.call('sign_in_with_provider', account, OpenedSessionSchema);
-  if (opened.new_network) options.notices.post(opened.user.email, 'new_network', request.ip);
+  const account = toAccount(options, identity);
+  const opened = await options.notices.postForSession(request.ip, p_session, (session) =>
+    options.database.call('sign_in_with_provider', { ...account, p_session: session }, OpenedSessionSchema),
+  );
   return { opened, refreshToken };
 }
 
@@ -81,12 +82,12 @@ export async function exchangeCode(
   const { refreshToken, p_session } = options.sessions.prepare(request);
   const swap = {
     p_code_hash: sha256Hex(code),
-    p_session,
     ...(code_verifier !== undefined && { p_code_challenge: deriveChallenge(code_verifier) }),
     ...(redirect_uri !== undefined && { p_redirect_uri: redirect_uri }),
   };
-  const answer = await options.database.call('exchange_oauth_code', swap, ExchangedCodeSchema);
+  const answer = await options.notices.postForSession(request.ip, p_session, (session) =>
+    options.database.call('exchange_oauth_code', { ...swap, p_session: session }, ExchangedCodeSchema),
+  );
   if (!answer.granted) throw new ApiError('INVALID_GRANT');
-  if (answer.new_network) options.notices.post(answer.user.email, 'new_network', request.ip);
   return { opened: answer, refreshToken };
 }

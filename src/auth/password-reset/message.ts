@@ -1,16 +1,14 @@
 import { composeMail } from '../../platform/mail/compose.js';
-import type { MailMessage } from '../../platform/mail/mailer.js';
+import type { MailBody } from '../../platform/mail/mailer.js';
 
 /**
  * Creates the mail with the link.
  *
- * @param to whose account it is
  * @param site where the server is, as people know it, without a slash at the end
  * @param token what the link carries behind its `#`, which browsers send to no server
  */
-export function createResetMessage(to: string, site: string, token: string): MailMessage {
+export function createResetMessage(site: string, token: string): MailBody {
   return composeMail({
-    to,
     subject: 'Set a new password',
     opening: [
       `Somebody, most likely you, asked for a new password for your account at ${site}.`,

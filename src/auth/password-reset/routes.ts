@@ -1,5 +1,5 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
-import type { Database } from '../../platform/database/client/database.js';
+import { AnyResult, type Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
 import { MessageSchema } from '../../platform/http/message-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
@@ -14,13 +14,8 @@ import { createOpaqueToken, sha256Hex } from '../tokens/crypto.js';
 import { createResetMessage } from './message.js';
 import { ForgotPasswordSchema, PasswordResetSchema, ResetPasswordSchema } from './schemas.js';
 
-const RequestPasswordResetSchema = Type.Object({ mail_to: Type.Union([Type.String(), Type.Null()]) });
-
 const FoundResetSchema = Type.Object({ email: Type.Union([Type.String(), Type.Null()]) });
-const ResetSchema = Type.Composite([
-  Type.Pick(PasswordResetSchema, ['api_keys']),
-  Type.Object({ email: Type.String() }),
-]);
+const ResetSchema = Type.Pick(PasswordResetSchema, ['api_keys']);
 
 const ASKED = 'If there is an account with this address, a mail with a link is on its way to it.';
 const CHANGED = 'Every device has been logged out. Log in again with your new password.';
@@ -57,10 +52,9 @@ export const passwordResetRoutes: FastifyPluginAsyncTypebox<PasswordResetOptions
       const outbox = requireOutbox(app);
       const token = createOpaqueToken();
       const reset = { p_email: normalizeEmail(request.body.email), p_token_hash: sha256Hex(token) };
-      const { mail_to } = await database.call('request_password_reset', reset, RequestPasswordResetSchema);
-      // Written in any case, so that it costs the same.
-      const message = createResetMessage(mail_to ?? reset.p_email, publicUrl, token);
-      if (mail_to !== null) outbox.post(message);
+      await outbox.post(createResetMessage(publicUrl, token), (p_mail) =>
+        database.call('request_password_reset', { ...reset, p_mail }, AnyResult),
+      );
       return reply.code(202).send({ message: ASKED });
     },
   );
@@ -85,8 +79,9 @@ export const passwordResetRoutes: FastifyPluginAsyncTypebox<PasswordResetOptions
       const found = await database.call('find_password_reset', { p_token_hash }, FoundResetSchema);
       const p_password_hash = await getPasswords(app).hashNew(chosen, [found.email ?? ''], toNetwork(request));
       const reset = { p_token_hash, p_password_hash, p_default_tokens: signUp.defaultTokens, p_revoke_keys };
-      const { email, api_keys } = await database.call('reset_password', reset, ResetSchema);
-      notices.post(email, 'new_password');
+      const { api_keys } = await notices.post('new_password', (notice) =>
+        database.call('reset_password', { ...reset, ...notice }, ResetSchema),
+      );
       return { message: CHANGED, api_keys };
     },
   );

@@ -59,9 +59,10 @@ export async function logIn(
   const { refreshToken, p_session } = sessions.prepare(request);
   const isOutdated = passwords.isOutdated(password_hash);
   const rehashed = isOutdated && { p_rehashed: await passwords.hash(credentials.password, toNetwork(request)) };
-  const finish = { p_user_id, p_changed_at, p_address, p_session, ...rehashed };
-  const opened = await database.call('finish_user_login', finish, OpenedSessionSchema);
-  if (opened.new_network) notices.post(opened.user.email, 'new_network', request.ip);
+  const finish = { p_user_id, p_changed_at, p_address, ...rehashed };
+  const opened = await notices.postForSession(request.ip, p_session, (session) =>
+    database.call('finish_user_login', { ...finish, p_session: session }, OpenedSessionSchema),
+  );
   return { opened, refreshToken };
 }
 

@@ -16,7 +16,7 @@ const AttemptSchema = Type.Union([
 ]);
 const RequestedCodeSchema = Type.Union([
   Type.Object({ allowed: Type.Literal(false), retry_after: Type.Integer() }),
-  Type.Object({ allowed: Type.Literal(true), mail_to: Type.String() }),
+  Type.Object({ allowed: Type.Literal(true) }),
 ]);
 
 /** Proves again who somebody is, within a session they have. */
@@ -77,15 +77,15 @@ export function createProofs(database: Database, passwords: Passwords, key: Buff
         .toString()
         .padStart(CODE_DIGITS, '0');
       const request = { p_caller: caller, p_code_hash: digest(caller, code) };
-      const requested = await database.call('request_proof_code', request, RequestedCodeSchema);
-      if (!requested.allowed) return requireAllowed(requested);
       const message = composeMail({
-        to: requested.mail_to,
         subject: 'Your code',
         opening: [`To go on at ${site}, type this code within 5 minutes:`, `${code.slice(0, 4)} ${code.slice(4)}`],
         closing: ['If you did not ask for it, somebody is logged in to your account: set a new password.'],
       });
-      outbox.post(message);
+      const requested = await outbox.post(message, (p_mail) =>
+        database.call('request_proof_code', { ...request, p_mail }, RequestedCodeSchema),
+      );
+      if (!requested.allowed) return requireAllowed(requested);
     },
   };
 }

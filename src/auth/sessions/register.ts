@@ -1,4 +1,4 @@
-import { type Static, Type } from '@sinclair/typebox';
+import type { Static } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import type { Outbox } from '../../platform/mail/outbox.js';
 import { normalizeEmail } from '../email.js';
@@ -17,8 +17,6 @@ interface RegisterOptions extends LoginOptions {
   readonly outbox: Outbox | undefined;
 }
 
-const RegisteredSchema = Type.Composite([OpenedSessionSchema, Type.Object({ mails_link: Type.Boolean() })]);
-
 /**
  * Creates an account and logs it in. Where its tokens wait for the proof of the address, a link is mailed to it.
  * @throws {ApiError} SIGNUP_CLOSED, INVITATION_REQUIRED, INVITATION_INVALID, EMAIL_TAKEN, PASSWORD_TOO_COMMON
@@ -31,7 +29,6 @@ export async function register(
   requireAdmission(signUp, invitation);
   const p_email = normalizeEmail(email);
   const { refreshToken, p_session } = sessions.prepare(request);
-  const link = signUp.mode === 'open' || outbox === undefined ? undefined : createOpaqueToken();
   const account = {
     ...toSignUpArguments(signUp),
     p_email,
@@ -39,9 +36,13 @@ export async function register(
     p_session,
     ...(name !== undefined && { p_name: name.trim() }),
     ...(invitation !== undefined && { p_invitation_hash: toInvitationHash(invitation) }),
-    ...(link !== undefined && { p_verification_hash: sha256Hex(link) }),
   };
-  const opened = await database.call('register_user', account, RegisteredSchema);
-  if (link !== undefined && opened.mails_link) outbox?.post(createVerificationMessage(p_email, publicUrl, link));
+  const openWith = (link: { p_verification_hash?: string; p_mail?: string }) =>
+    database.call('register_user', { ...account, ...link }, OpenedSessionSchema);
+  if (outbox === undefined || signUp.mode === 'open') return { opened: await openWith({}), refreshToken };
+  const token = createOpaqueToken();
+  const opened = await outbox.post(createVerificationMessage(publicUrl, token), (p_mail) =>
+    openWith({ p_verification_hash: sha256Hex(token), p_mail }),
+  );
   return { opened, refreshToken };
 }

@@ -12,8 +12,6 @@ import type { SessionAnswerSchema } from './schemas.js';
 export const OpenedSessionSchema = Type.Object({
   session_id: Type.String(),
   user: UserSchema,
-  /** Whether an account that was used before signed in from where it never was; of a new session only. */
-  new_network: Type.Optional(Type.Boolean()),
 });
 export type OpenedSession = Static<typeof OpenedSessionSchema>;
 

@@ -1,5 +1,5 @@
 import { composeMail } from '../../platform/mail/compose.js';
-import type { MailMessage } from '../../platform/mail/mailer.js';
+import type { MailBody } from '../../platform/mail/mailer.js';
 
 /** Returns the link that verifies an address; browsers send what is behind its `#` to no server. */
 const toLink = (site: string, token: string) => `${site}/verify-email#token=${token}`;
@@ -8,9 +8,8 @@ const toLink = (site: string, token: string) => `${site}/verify-email#token=${to
  * Creates the mail that verifies the address of an account.
  * @param site where the server is, as people know it, without a slash at the end
  */
-export function createVerificationMessage(to: string, site: string, token: string): MailMessage {
+export function createVerificationMessage(site: string, token: string): MailBody {
   return composeMail({
-    to,
     subject: 'Verify your e-mail address',
     opening: [
       `Somebody, most likely you, created an account with this address at ${site}.`,
@@ -24,9 +23,8 @@ export function createVerificationMessage(to: string, site: string, token: strin
 }
 
 /** Creates the mail that makes an address the one of an account that has another so far. */
-export function createChangeMessage(to: string, site: string, token: string): MailMessage {
+export function createChangeMessage(site: string, token: string): MailBody {
   return composeMail({
-    to,
     subject: 'Confirm your new e-mail address',
     opening: [
       `Somebody, most likely you, wants to use this address for their account at ${site}.`,
@@ -38,9 +36,8 @@ export function createChangeMessage(to: string, site: string, token: string): Ma
 }
 
 /** Creates the notice to the address an account is about to give up. */
-export function createChangeNotice(to: string, site: string, newEmail: string): MailMessage {
+export function createChangeNotice(site: string, newEmail: string): MailBody {
   return composeMail({
-    to,
     subject: 'Your e-mail address is about to change',
     opening: [
       `Somebody, most likely you, asked to change the address of your account at ${site} to ${newEmail}.`,

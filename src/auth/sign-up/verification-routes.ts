@@ -1,5 +1,5 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
-import type { Database } from '../../platform/database/client/database.js';
+import { AnyResult, type Database } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { MessageSchema } from '../../platform/http/message-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
@@ -12,7 +12,6 @@ import { ResendVerificationSchema, VerifiedEmailSchema, VerifyEmailSchema } from
 import type { SignUp } from './sign-up.js';
 
 const VerifiedSchema = Type.Object({ email: Type.String(), changed: Type.Boolean() });
-const RequestedSchema = Type.Object({ mail_to: Type.Union([Type.String(), Type.Null()]) });
 
 const VERIFIED = 'Your e-mail address is verified.';
 const CHANGED = 'Your account has its new e-mail address. Log in with it from now on.';
@@ -69,10 +68,9 @@ export const verificationRoutes: FastifyPluginAsyncTypebox<VerificationRoutesOpt
       const outbox = requireOutbox(app);
       const token = createOpaqueToken();
       const link = { p_email: normalizeEmail(request.body.email), p_token_hash: sha256Hex(token) };
-      const { mail_to } = await database.call('request_email_verification', link, RequestedSchema);
-      // Written in any case, so that it costs the same.
-      const message = createVerificationMessage(mail_to ?? link.p_email, publicUrl, token);
-      if (mail_to !== null) outbox.post(message);
+      await outbox.post(createVerificationMessage(publicUrl, token), (p_mail) =>
+        database.call('request_email_verification', { ...link, p_mail }, AnyResult),
+      );
       return reply.code(202).send({ message: ASKED });
     },
   );

@@ -17,3 +17,8 @@ export function sha256Hex(token: string): string {
 export function deriveKey(secret: string, purpose: string): Buffer {
   return Buffer.from(hkdfSync('sha256', secret, '', `tokenledger ${purpose}`, 32));
 }
+
+/** Derives a key for one purpose from each of the server's secrets, in their order. */
+export function deriveKeys([first = '', ...others]: readonly string[], purpose: string): [Buffer, ...Buffer[]] {
+  return [deriveKey(first, purpose), ...others.map((secret) => deriveKey(secret, purpose))];
+}

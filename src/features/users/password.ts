@@ -15,10 +15,7 @@ const BeginPasswordChangeSchema = Type.Union([
   }),
 ]);
 
-const ChangedSchema = Type.Composite([
-  Type.Pick(ChangedPasswordSchema, ['api_keys']),
-  Type.Object({ email: Type.String() }),
-]);
+const ChangedSchema = Type.Pick(ChangedPasswordSchema, ['api_keys']);
 
 /** Dependencies of changing a password. */
 interface PasswordServices {
@@ -52,9 +49,9 @@ export async function changePassword(
     p_revoke_keys: revoke_api_keys,
     ...(password_hash !== null && { p_verified_hash: password_hash }),
   };
-  const changed = await database.call('change_password', change, ChangedSchema);
-  notices.post(changed.email, 'new_password');
-  return changed;
+  return notices.post('new_password', (notice) =>
+    database.call('change_password', { ...change, ...notice }, ChangedSchema),
+  );
 }
 
 /** Rejects a password that is not the one hashed. @throws {ApiError} INVALID_CREDENTIALS */

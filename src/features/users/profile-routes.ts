@@ -19,7 +19,7 @@ import {
 } from './schemas.js';
 
 /** What SQL returns of a deleted account. */
-const RemovedSchema = Type.Object({ deleted: Type.Literal(true), email: Type.String() });
+const RemovedSchema = Type.Object({ deleted: Type.Literal(true) });
 
 interface ProfileOptions {
   readonly database: Database;
@@ -71,9 +71,9 @@ export const profileRoutes: FastifyPluginAsyncTypebox<ProfileOptions> = async (a
       const account = { p_caller: getUser(request) };
       await database.call('confirm_fresh_user', account, AnyResult);
       await cancelBilling(account.p_caller);
-      const { email } = await database.call('delete_account', account, RemovedSchema, { timeoutMs: LONG_TIMEOUT_MS });
-      notices.post(email, 'deleted');
-      return { deleted: true as const };
+      return await notices.post('deleted', (notice) =>
+        database.call('delete_account', { ...account, ...notice }, RemovedSchema, { timeoutMs: LONG_TIMEOUT_MS }),
+      );
     },
   );
 

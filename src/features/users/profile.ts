@@ -32,12 +32,12 @@ export async function updateProfile(
   const outbox = findOutbox();
   const token = createOpaqueToken();
   const wanted = { ...p_changes, email: normalizeEmail(email) };
-  const change = { p_caller: caller, p_changes: wanted, ...(outbox && { p_token_hash: sha256Hex(token) }) };
-  const profile = await database.call('update_profile', change, ProfileSchema);
-  // Nothing is pending where it is the address the account has.
-  if (profile.pending_email !== null) {
-    outbox?.post(createChangeMessage(profile.pending_email, publicUrl, token));
-    outbox?.post(createChangeNotice(profile.email, publicUrl, profile.pending_email));
-  }
-  return profile;
+  const change = { p_caller: caller, p_changes: wanted };
+  if (outbox === undefined) return database.call('update_profile', change, ProfileSchema);
+  const p_token_hash = sha256Hex(token);
+  return outbox.post(createChangeMessage(publicUrl, token), (p_mail) =>
+    outbox.post(createChangeNotice(publicUrl, wanted.email), (p_notice) =>
+      database.call('update_profile', { ...change, p_token_hash, p_mail, p_notice }, ProfileSchema),
+    ),
+  );
 }

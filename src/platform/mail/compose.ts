@@ -1,10 +1,8 @@
 import escapeHtml from 'escape-html';
-import type { MailMessage } from './mailer.js';
+import type { MailBody } from './mailer.js';
 
 /** What a mail says: sentences, and perhaps a link between them. */
-interface MailContent {
-  /** One bare address. */
-  readonly to: string;
+export interface MailContent {
   readonly subject: string;
   /** Paragraphs before the link. */
   readonly opening: readonly string[];
@@ -14,7 +12,7 @@ interface MailContent {
 }
 
 /** Composes a mail as plain text and as HTML with the same words. */
-export function composeMail({ to, subject, opening, link, closing }: MailContent): MailMessage {
+export function composeMail({ subject, opening, link, closing }: MailContent): MailBody {
   const href = link === undefined ? undefined : escapeHtml(link);
   const paragraphs = [
     ...opening.map(escapeHtml),
@@ -22,7 +20,6 @@ export function composeMail({ to, subject, opening, link, closing }: MailContent
     ...closing.map(escapeHtml),
   ];
   return {
-    to,
     subject,
     text: [...opening, ...(link === undefined ? [] : [link]), ...closing].flatMap((line) => [line, '']).join('\n'),
     html: `<!doctype html>

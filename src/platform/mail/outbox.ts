@@ -1,81 +1,28 @@
-import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
-import type { FastifyBaseLogger, FastifyInstance, FastifyPluginAsync } from 'fastify';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
-import pLimit from 'p-limit';
 import type { Config } from '../../config/config.js';
+import type { Database } from '../database/client/database.js';
 import { ApiError } from '../errors.js';
-import { createMailer, type Mailer, type MailMessage } from './mailer.js';
+import { createDelivery } from './delivery.js';
+import { createMailer, type MailBody } from './mailer.js';
+import { createMailSealing } from './sealing.js';
 
 const OUTBOX = 'outbox';
-const CONCURRENT_MAILS = 5;
-const PENDING_MAILS = 1_000;
 
-/** How long deliveries are tried, in milliseconds. */
-interface Patience {
-  /** Pauses before further attempts. */
-  readonly retryDelays: readonly number[];
-  /** How long closing waits. */
-  readonly closeLimit: number;
-}
-const PATIENCE: Patience = { retryDelays: [500, 2_000], closeLimit: 10_000 };
-
-/** Mail on its way, behind the answers' backs. */
+/** Mails that are kept in the database until they are sent. */
 export interface Outbox {
-  /** Takes a message and returns at once; what becomes of it is logged, without address or content. */
-  readonly post: (message: MailMessage) => void;
-  /** Waits for what is on its way, ten seconds at most, then gives it up. */
-  readonly close: () => Promise<void>;
-}
-
-/** What nodemailer's errors have besides their message, which quotes what mail servers say, addresses included. */
-const REPORTED = ['name', 'code', 'originalCode', 'command', 'responseCode'] as const;
-
-/** Returns what may be logged of a failed delivery. */
-function toLoggedFailure(error: unknown): Record<string, unknown> {
-  if (!(error instanceof Error)) return {};
-  return Object.fromEntries(REPORTED.flatMap((name) => (name in error ? [[name, Reflect.get(error, name)]] : [])));
-}
-
-/** Returns whether the mail server refused for good (RFC 5321, 4.2.1), so that another attempt is of no use. */
-function isPermanent(error: unknown): boolean {
-  return error instanceof Error && 'permanent' in error && error.permanent === true;
-}
-
-/** Delivers messages a few at a time, each in up to three attempts. */
-export function openOutbox(mailer: Mailer, log: FastifyBaseLogger, patience = PATIENCE): Outbox {
-  const limit = pLimit(CONCURRENT_MAILS);
-  const pending = new Set<Promise<void>>();
-  const closing = new AbortController();
-
-  const deliver = async (message: MailMessage): Promise<void> => {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await mailer.send(message, closing.signal);
-      } catch (error) {
-        const pause = patience.retryDelays[attempt - 1];
-        const goesOn = pause !== undefined && !isPermanent(error) && !closing.signal.aborted;
-        log.warn({ failure: toLoggedFailure(error), attempt }, goesOn ? 'mail failed; trying again' : 'mail given up');
-        if (!goesOn) return;
-        await delay(pause, undefined, { signal: closing.signal }).catch(() => {});
-      }
-    }
-  };
-
-  return {
-    post: (message) => {
-      if (pending.size >= PENDING_MAILS) return log.warn({}, 'mail given up: too many wait already');
-      // The answer leaves first, so that it takes no longer where there is a mail.
-      const sent = nextTurn()
-        .then(() => limit(deliver, message))
-        .finally(() => pending.delete(sent));
-      pending.add(sent);
-    },
-    close: async () => {
-      const timer = setTimeout(() => closing.abort(), patience.closeLimit);
-      await Promise.all(pending);
-      clearTimeout(timer);
-    },
-  };
+  /**
+   * Seals a mail for the database call that causes it: SQL keeps it in the same transaction, with the address it is
+   * for, or leaves it. It is sent behind the answer's back, also after a restart; what becomes of it is logged,
+   * without address or content.
+   *
+   * @param call makes the database call, given the sealed mail
+   * @returns what the call returned
+   */
+  readonly post: <T>(body: MailBody, call: (sealed: string) => Promise<T>) => Promise<T>;
+  /** Looks for mails that are due, such as those another server left behind; returns at once. */
+  readonly wake: () => void;
 }
 
 /** Returns where mail is posted, or undefined without a mail server. */
@@ -93,12 +40,47 @@ export function requireOutbox(app: FastifyInstance): Outbox {
   return outbox;
 }
 
-const mail: FastifyPluginAsync<{ config: Config['mail']; embedded: boolean }> = async (app, { config, embedded }) => {
+/** Posts a mail where there is a mail server; the call is made in any case, without one given nothing. */
+export function postIfPossible<T>(
+  outbox: Outbox | undefined,
+  body: MailBody,
+  call: (sealed: string | undefined) => Promise<T>,
+): Promise<T> {
+  return outbox === undefined ? call(undefined) : outbox.post(body, call);
+}
+
+/** Dependencies of mail. */
+export interface MailOptions {
+  readonly database: Database;
+  readonly config: Config['mail'];
+  /** Whether mails without a mail server are printed to the log. */
+  readonly embedded: boolean;
+  /** Keys of 32 bytes: the first seals mails, all open them. */
+  readonly keys: readonly [Buffer, ...Buffer[]];
+}
+
+const mail: FastifyPluginAsync<MailOptions> = async (app, { database, config, embedded, keys }) => {
   const mailer = createMailer(config, embedded, app.log);
-  const outbox = mailer && openOutbox(mailer, app.log);
+  if (mailer === undefined) {
+    app.decorate(OUTBOX, undefined);
+    return;
+  }
+  const sealing = createMailSealing(keys);
+  const delivery = createDelivery({ database, mailer, sealing, log: app.log });
+  const outbox: Outbox = {
+    post: async (body, call) => {
+      try {
+        return await call(sealing.seal(body));
+      } finally {
+        // The answer leaves first, so that it takes no longer where there is a mail.
+        void nextTurn().then(delivery.wake);
+      }
+    },
+    wake: delivery.wake,
+  };
   app.decorate(OUTBOX, outbox);
-  app.addHook('onClose', async () => outbox?.close());
+  app.addHook('onClose', delivery.stop);
 };
 
-/** Opens one outbox for all features that send mail; the application closes when it is empty. */
+/** Opens one outbox for all features that send mail; the application closes when what is on its way is out. */
 export default fp(mail, { name: 'mail' });

@@ -66,7 +66,8 @@ t.test('an unknown address gets the same answer, leaves the same rows behind and
 });
 
 async function rowCounts(): Promise<[name: string, count: number][]> {
-  const sums = Object.entries(await readChecksums(database));
+  // Mails come and go behind the answers; that each writes one is tested where they are.
+  const sums = Object.entries(await readChecksums(database)).filter(([name]) => name !== 'private.mails');
   return sums.map(([name, sum]) => [name, Number(sum.split(':')[0])]);
 }
 

@@ -20,6 +20,8 @@ export interface ReceivedMail {
 export interface SmtpServer {
   readonly url: string;
   readonly mails: readonly ReceivedMail[];
+  /** The names that logged in, each over an encrypted connection or not. */
+  readonly logins: readonly { readonly user: string | undefined; readonly encrypted: boolean }[];
   /** Connections made so far. */
   readonly connections: () => number;
   /** Greets those who wait for it, and everybody from now on. */
@@ -38,22 +40,34 @@ function toError(reply: string | undefined): Error | undefined {
 }
 
 /**
- * Starts a mail server that neither encrypts nor asks for a login; it ends with the test.
+ * Starts a mail server, which neither encrypts nor takes a login unless it is told to; it ends with the test.
  *
  * @param options.silent it accepts connections but does not greet until told to
+ * @param options.encryption it encrypts, after STARTTLS or from the start, with a certificate nobody trusts, and takes any login
  * @param options.refusal what to reply instead to a `MAIL` or `RCPT` of the client, or undefined to go on
  */
 export async function openSmtpServer(
   t: Test,
-  options: { readonly silent?: boolean; readonly refusal?: (line: string) => string | undefined } = {},
+  options: {
+    readonly silent?: boolean;
+    readonly encryption?: 'starttls' | 'implicit';
+    readonly refusal?: (line: string) => string | undefined;
+  } = {},
 ): Promise<SmtpServer> {
   const { refusal = () => undefined } = options;
   const mails: ReceivedMail[] = [];
+  const logins: { user: string | undefined; encrypted: boolean }[] = [];
   const waiting: (() => void)[] = [];
   let silent = options.silent ?? false;
   let connections = 0;
   const server = new SMTPServer({
-    disabledCommands: ['AUTH', 'STARTTLS'],
+    secure: options.encryption === 'implicit',
+    disabledCommands: options.encryption === undefined ? ['AUTH', 'STARTTLS'] : [],
+    authOptional: true,
+    onAuth: ({ username }, { secure }, done) => {
+      logins.push({ user: username, encrypted: secure });
+      done(null, { user: username });
+    },
     disableReverseLookup: true,
     closeTimeout: 1,
     onConnect: (_session, done) => {
@@ -90,8 +104,9 @@ export async function openSmtpServer(
   };
   t.after(close);
   return {
-    url: `smtp://127.0.0.1:${port}`,
+    url: `${options.encryption === 'implicit' ? 'smtps' : 'smtp'}://127.0.0.1:${port}`,
     mails,
+    logins,
     connections: () => connections,
     greet: () => {
       silent = false;

@@ -69,6 +69,16 @@ t.test('migrations are named by a UTC timestamp, none shared, and a fresh databa
   t.strictSame(await expectedMigrations(), all);
 });
 
+t.test('a user who may not make roles and schemas is told so in a sentence', async (t) => {
+  const url = new URL(await emptyDatabase('unprivileged'));
+  await database.sql(`create role tenant login password 'tenant'`);
+  [url.username, url.password] = ['tenant', 'tenant'];
+  await t.rejects(migrate(url.href), {
+    name: 'StartupError',
+    message: /^The user of DATABASE_URL may not make the roles and schemas .*permission denied/,
+  });
+});
+
 t.test('a second run applies nothing and changes nothing', async (t) => {
   const before = await createDecoder(database.adminUrl);
   t.ok(before.length > 100);

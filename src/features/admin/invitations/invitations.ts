@@ -5,11 +5,12 @@ import { toInvitationHash } from '../../../auth/sign-up/sign-up.js';
 import { createOpaqueToken } from '../../../auth/tokens/crypto.js';
 import type { Database } from '../../../platform/database/client/database.js';
 import { composeMail } from '../../../platform/mail/compose.js';
-import type { MailMessage } from '../../../platform/mail/mailer.js';
-import type { Outbox } from '../../../platform/mail/outbox.js';
+import type { MailBody } from '../../../platform/mail/mailer.js';
+import { type Outbox, postIfPossible } from '../../../platform/mail/outbox.js';
 import { type CreatedInvitationSchema, type CreateInvitationSchema, InvitationSchema } from './invitation-schemas.js';
 
 const DEFAULT_DAYS = 7;
+const DAY_MS = 24 * 60 * 60 * 1_000;
 
 /** Dependencies of inviting. */
 export interface InvitationOptions {
@@ -18,13 +19,13 @@ export interface InvitationOptions {
   readonly publicUrl: string;
 }
 
-function createInvitationMessage(to: string, site: string, link: string, expiresAt: string): MailMessage {
+function createInvitationMessage(site: string, link: string, days: number): MailBody {
+  const end = new Date(Date.now() + days * DAY_MS);
   return composeMail({
-    to,
     subject: 'You are invited',
     opening: [`You are invited to have an account at ${site}.`, 'To make it, open this link. It works once.'],
     link,
-    closing: [`It ends on ${expiresAt.slice(0, 10)}. If you do not want an account, ignore this mail.`],
+    closing: [`It ends on ${end.toISOString().slice(0, 10)}. If you do not want an account, ignore this mail.`],
   });
 }
 
@@ -48,8 +49,11 @@ export async function createInvitation(
     ...(p_email !== undefined && { p_email }),
     ...(tokens !== undefined && { p_tokens: tokens }),
   };
-  const invitation = await database.call('create_invitation', request, InvitationSchema);
   const link = `${publicUrl}/invitation#${new URLSearchParams({ code, ...(p_email !== undefined && { email: p_email }) })}`;
-  if (p_email !== undefined) outbox?.post(createInvitationMessage(p_email, publicUrl, link, invitation.expires_at));
-  return { ...invitation, code, link, mailed: p_email !== undefined && outbox !== undefined };
+  const message = createInvitationMessage(publicUrl, link, expires_in_days);
+  const mailed = p_email !== undefined && outbox !== undefined;
+  const invitation = await postIfPossible(mailed ? outbox : undefined, message, (p_mail) =>
+    database.call('create_invitation', { ...request, ...(p_mail !== undefined && { p_mail }) }, InvitationSchema),
+  );
+  return { ...invitation, code, link, mailed };
 }

@@ -98,6 +98,7 @@ export type Database = {
       change_password: {
         Args: {
           p_caller: Json
+          p_notice?: string
           p_password_hash: string
           p_revoke_keys?: boolean
           p_verified_hash?: string
@@ -120,6 +121,7 @@ export type Database = {
           upstream_id: string
         }[]
       }
+      claim_mails: { Args: { p_limit: number }; Returns: Json }
       confirm_fresh_user: { Args: { p_caller: Json }; Returns: boolean }
       confirm_second_factor: {
         Args: {
@@ -163,6 +165,7 @@ export type Database = {
           p_expires_at?: string
           p_key_hash: string
           p_name: string
+          p_notice?: string
           p_prefix: string
           p_scopes: string[]
         }
@@ -178,6 +181,7 @@ export type Database = {
           p_code_hash: string
           p_days: number
           p_email?: string
+          p_mail?: string
           p_tokens?: number
         }
         Returns: Json
@@ -209,7 +213,10 @@ export type Database = {
         Args: { p_day: string; p_time_zone: string }
         Returns: string
       }
-      delete_account: { Args: { p_caller: Json }; Returns: Json }
+      delete_account: {
+        Args: { p_caller: Json; p_notice?: string }
+        Returns: Json
+      }
       delete_account_as: {
         Args: { p_actor: Json; p_user_id: string }
         Returns: Json
@@ -337,6 +344,7 @@ export type Database = {
       }
       get_account: { Args: { p_actor: Json; p_user_id: string }; Returns: Json }
       get_budget: { Args: { p_actor: Json; p_kind: string }; Returns: Json }
+      get_mail_queue: { Args: { p_actor: Json }; Returns: Json }
       get_plan: { Args: { p_tier: string }; Returns: Json }
       get_profile: { Args: { p_caller: Json }; Returns: Json }
       get_return_version: { Args: { p_invoice_id: string }; Returns: number }
@@ -552,6 +560,7 @@ export type Database = {
           p_default_tokens: number
           p_email: string
           p_invitation_hash?: string
+          p_mail?: string
           p_name?: string
           p_password_hash: string
           p_session: Json
@@ -565,15 +574,15 @@ export type Database = {
         Returns: Json
       }
       request_email_verification: {
-        Args: { p_email: string; p_token_hash: string }
+        Args: { p_email: string; p_mail: string; p_token_hash: string }
         Returns: Json
       }
       request_password_reset: {
-        Args: { p_email: string; p_token_hash: string }
+        Args: { p_email: string; p_mail: string; p_token_hash: string }
         Returns: Json
       }
       request_proof_code: {
-        Args: { p_caller: Json; p_code_hash: string }
+        Args: { p_caller: Json; p_code_hash: string; p_mail: string }
         Returns: Json
       }
       require_current_user: { Args: { p_scope?: string }; Returns: string }
@@ -588,6 +597,7 @@ export type Database = {
       reset_password: {
         Args: {
           p_default_tokens: number
+          p_notice?: string
           p_password_hash: string
           p_revoke_keys?: boolean
           p_token_hash: string
@@ -610,6 +620,15 @@ export type Database = {
       set_model_costs: { Args: { p_actor: Json; p_costs: Json }; Returns: Json }
       set_model_weights: {
         Args: { p_actor: Json; p_weights: Json }
+        Returns: Json
+      }
+      settle_mail: {
+        Args: {
+          p_attempt: number
+          p_id: string
+          p_outcome: string
+          p_wait_seconds?: number
+        }
         Returns: Json
       }
       sign_in_with_provider: {
@@ -683,7 +702,13 @@ export type Database = {
         Returns: Json
       }
       update_profile: {
-        Args: { p_caller: Json; p_changes: Json; p_token_hash?: string }
+        Args: {
+          p_caller: Json
+          p_changes: Json
+          p_mail?: string
+          p_notice?: string
+          p_token_hash?: string
+        }
         Returns: Json
       }
       usage_page: {

@@ -35,6 +35,20 @@ async function apply(client: pg.Client, migration: Migration): Promise<void> {
   }
 }
 
+const INSUFFICIENT_PRIVILEGE = '42501';
+
+/** Makes what Supabase brings and this database lacks. @throws {StartupError} where the role may not */
+async function providePlatform(client: pg.Client): Promise<void> {
+  const sql = await readFile(join(SUPABASE_DIRECTORY, 'platform.sql'), 'utf8');
+  await client.query(sql).catch((error: unknown) => {
+    if (!(error instanceof pg.DatabaseError) || error.code !== INSUFFICIENT_PRIVILEGE) throw error;
+    throw new StartupError(
+      `The user of DATABASE_URL may not make the roles and schemas this server needs (${error.message}): migrate as one who may`,
+      { cause: error },
+    );
+  });
+}
+
 /**
  * Brings a database up to date: what Supabase would provide where it is missing, then the migrations not yet
  * recorded, each in a transaction. Concurrent runs wait for each other. The record is the table
@@ -43,7 +57,8 @@ async function apply(client: pg.Client, migration: Migration): Promise<void> {
  * @param connectionString a role that may create schemas (postgres on Supabase)
  * @param directory holds the folder `migrations` and its manifest
  * @returns the versions applied now
- * @throws {StartupError} where a migration's file is not as the manifest says, or the database has other ones
+ * @throws {StartupError} where a migration's file is not as the manifest says, the database has other ones, or the role
+ *   may not do this
  */
 export async function migrate(connectionString: string, directory = SUPABASE_DIRECTORY): Promise<string[]> {
   const migrations = await readMigrations(directory);
@@ -54,7 +69,7 @@ export async function migrate(connectionString: string, directory = SUPABASE_DIR
     // A statement of its own after the lock: its look at the catalogue sees what the run before this one committed.
     const { pending, conflicts } = compareMigrations(migrations, await readApplied(client));
     if (conflicts.length > 0) throw new StartupError(conflicts.join('\n'));
-    await client.query(await readFile(join(SUPABASE_DIRECTORY, 'platform.sql'), 'utf8'));
+    await providePlatform(client);
     for (const migration of pending) await apply(client, migration);
     // PostgREST, where it runs, reads the changed functions again.
     await client.query(`notify pgrst, 'reload schema'`);

@@ -1,5 +1,6 @@
 create or replace function public.create_api_key(
-  p_caller jsonb, p_name text, p_prefix text, p_key_hash text, p_scopes text[], p_expires_at text default null
+  p_caller jsonb, p_name text, p_prefix text, p_key_hash text, p_scopes text[], p_expires_at text default null,
+  p_notice text default null
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -33,14 +34,14 @@ begin
     'user:' || v_user_id, null, 'create_api_key', 'user:' || v_user_id, null,
     jsonb_build_object('id', v_key.id, 'scopes', v_key.scopes, 'expires_at', v_key.expires_at)
   );
-  return private.api_key_json(v_key)
-    || jsonb_build_object('owner_email', (select u.email from public.users u where u.id = v_user_id));
+  perform private.queue_notice(v_user_id, (select u.email from public.users u where u.id = v_user_id), p_notice);
+  return private.api_key_json(v_key);
 exception
   -- Well formed, but there is no such time.
   when data_exception then
     raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
 end
 $$;
-grant execute on function public.create_api_key(jsonb, text, text, text, text[], text) to service_role;
-comment on function public.create_api_key(jsonb, text, text, text, text[], text) is
-  'Keeps a new key''s SHA-256 (hex) and returns the key without it, and the address of its owner; one made by a key ends with it at the latest. Raises API_KEY_LIMIT beyond 50, RATE_LIMITED, VALIDATION_FAILED for an end in the past.';
+grant execute on function public.create_api_key(jsonb, text, text, text, text[], text, text) to service_role;
+comment on function public.create_api_key(jsonb, text, text, text, text[], text, text) is
+  'Keeps a new key''s SHA-256 (hex) and returns the key without it; one made by a key ends with it at the latest. The sealed notice to the owner is queued. Raises API_KEY_LIMIT beyond 50, RATE_LIMITED, VALIDATION_FAILED for an end in the past.';

@@ -19,7 +19,7 @@ begin
   delete from private.api_keys where expires_at <= now() - interval '30 days';
   get diagnostics v_keys = row_count;
   delete from private.proof_codes where expires_at <= now();
-  return v_sessions + v_tokens + v_keys + private.prune_oauth() + private.prune_password_resets() + private.prune_signup();
+  return v_sessions + v_tokens + v_keys + private.prune_oauth() + private.prune_password_resets() + private.prune_signup() + private.prune_mails();
 end
 $$;
 comment on function private.prune_accounts() is

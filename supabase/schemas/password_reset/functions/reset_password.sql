@@ -1,5 +1,6 @@
 create or replace function public.reset_password(
-  p_token_hash text, p_password_hash text, p_default_tokens bigint, p_revoke_keys boolean default false
+  p_token_hash text, p_password_hash text, p_default_tokens bigint, p_revoke_keys boolean default false,
+  p_notice text default null
 )
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -8,6 +9,7 @@ as $$
 declare
   v_hash bytea := decode(p_token_hash, 'hex');
   v_user_id uuid;
+  v_email text;
 begin
   select r.user_id into v_user_id from private.password_resets r where r.token_hash = v_hash;
   -- The account before its link, as where the account is deleted.
@@ -24,12 +26,13 @@ begin
   on conflict (user_id) do update set password_hash = excluded.password_hash, updated_at = now();
   perform private.end_sessions(v_user_id);
   perform private.grant_default_tokens(v_user_id, p_default_tokens, 'system:verification');
+  select u.email into strict v_email from public.users u where u.id = v_user_id;
+  perform private.queue_notice(v_user_id, v_email, p_notice);
   return jsonb_build_object(
-    'api_keys', private.keys_after_password(v_user_id, p_revoke_keys),
-    'email', (select u.email from public.users u where u.id = v_user_id)
+    'api_keys', private.keys_after_password(v_user_id, p_revoke_keys)
   );
 end
 $$;
-grant execute on function public.reset_password(text, text, bigint, boolean) to service_role;
-comment on function public.reset_password(text, text, bigint, boolean) is
-  'Uses up the token (SHA-256, hex): proves the address, which pays the default tokens where they were not, sets the password (argon2id hash) and ends every session and, where wished, the API keys. Returns {api_keys, email}: those that go on, and whose they are; raises INVALID_RESET_TOKEN for one that is unknown, used, expired or not the newest.';
+grant execute on function public.reset_password(text, text, bigint, boolean, text) to service_role;
+comment on function public.reset_password(text, text, bigint, boolean, text) is
+  'Uses up the token (SHA-256, hex): proves the address, which pays the default tokens where they were not, sets the password (argon2id hash) and ends every session and, where wished, the API keys; the sealed notice to the owner is queued. Returns {api_keys}: those that go on; raises INVALID_RESET_TOKEN for one that is unknown, used, expired or not the newest.';

@@ -20,4 +20,4 @@ end
 $$;
 grant execute on function public.finish_user_login(uuid, text, text, jsonb, text) to service_role;
 comment on function public.finish_user_login(uuid, text, text, jsonb, text) is
-  'After the right password: opens a session, if the password was not changed since, and keeps a hash of it made with today''s pepper, where one is given. Returns {session_id, user, new_network}; raises INVALID_CREDENTIALS, ACCOUNT_SUSPENDED.';
+  'After the right password: opens a session, if the password was not changed since, and keeps a hash of it made with today''s pepper, where one is given. Returns {session_id, user}; raises INVALID_CREDENTIALS, ACCOUNT_SUSPENDED.';

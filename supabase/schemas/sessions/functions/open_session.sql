@@ -19,8 +19,11 @@ begin
   if v_network is not null then
     perform private.login_succeeded('user', p_user_id::text, v_network);
   end if;
-  return private.session_json(v_id) || jsonb_build_object('new_network', v_is_new);
+  if v_is_new then
+    perform private.queue_notice(p_user_id, (select u.email from public.users u where u.id = p_user_id), p_session ->> 'notice');
+  end if;
+  return private.session_json(v_id);
 end
 $$;
 comment on function private.open_session(uuid, jsonb) is
-  'Opens a session {refresh_hash, lifetime_seconds, user_agent, address, network} with its first refresh token, and remembers the network, where there is one, as one its owner logs in from. Returns {session_id, user, new_network}; raises ACCOUNT_SUSPENDED.';
+  'Opens a session {refresh_hash, lifetime_seconds, user_agent, address, network, notice} with its first refresh token, and remembers the network, where there is one, as one its owner logs in from; where it is a new one, the sealed notice to them is queued. Returns {session_id, user}; raises ACCOUNT_SUSPENDED.';

@@ -13,6 +13,7 @@ begin
   delete from private.password_resets where user_id = p_user_id;
   delete from private.email_verifications where user_id = p_user_id;
   delete from private.email_changes where user_id = p_user_id;
+  perform private.drop_mails(p_user_id);
   return true;
 end
 $$;

@@ -9,6 +9,7 @@ begin
   if not found then
     raise sqlstate 'PT404' using message = 'INVITATION_NOT_FOUND';
   end if;
+  perform private.drop_mails(p_id);
   perform private.audit_admin(p_actor, 'delete_invitation', 'invitation:' || p_id);
   return jsonb_build_object('deleted', true);
 end

@@ -20,6 +20,7 @@ begin
   delete from private.known_addresses where account = v_name;
   delete from private.password_resets where email = v_email;
   delete from private.email_verifications where email = v_email;
+  perform private.drop_mails(p_user_id, v_email);
   delete from private.login_attempts where key in (p_user_id::text, v_email) or starts_with(key, p_user_id || ' ');
   -- Credentials, sessions, keys, identities and all else that is secret or personal references this row and is deleted with it.
   -- What another capability keeps elsewhere is removed here; a subscription is cancelled with its provider before.
