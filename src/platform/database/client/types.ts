@@ -457,7 +457,10 @@ export type Database = {
         }
         Returns: Json
       }
-      log_out: { Args: { p_all: boolean; p_caller: Json }; Returns: Json }
+      log_out: {
+        Args: { p_all?: boolean; p_caller?: Json; p_token_hash?: string }
+        Returns: Json
+      }
       maintain: {
         Args: { p_monthly_tokens?: number; p_retention_months?: number }
         Returns: Json
