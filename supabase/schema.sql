@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951', '20261127232532'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261127232532', '20261127234634'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -1948,6 +1948,17 @@ $$;
 comment on function private.device_page(text, integer, text, text, uuid) is
   'Returns devices with balances and this month''s usage, one page; sort_value and id of the last row page on.';
 
+-- admin/functions/display_name.sql
+
+create or replace function private.display_name(p_user public.users)
+returns text
+language sql immutable set search_path = ''
+as $$
+  select coalesce(nullif(btrim(p_user.name), ''), nullif(split_part(p_user.email, '@', 1), ''), p_user.email)
+$$;
+comment on function private.display_name(public.users) is
+  'Returns what an account is called: its name, or what is before the @ of its address where it has none.';
+
 -- admin/functions/drop_second_factor.sql
 
 create or replace function private.drop_second_factor(p_admin_id uuid)
@@ -2622,13 +2633,14 @@ returns jsonb
 language sql stable set search_path = ''
 as $$
   select jsonb_build_object(
-    'id', p_user.id, 'email', p_user.email, 'name', p_user.name, 'picture', p_user.picture,
+    'id', p_user.id, 'email', p_user.email, 'name', private.display_name(p_user), 'picture', p_user.picture,
     'total_tokens', coalesce(b.allocated, 0), 'tokens_used', coalesce(b.used, 0),
     'tokens_left', coalesce(b.allocated - b.used - b.reserved, 0),
-    'created_at', p_user.created_at, 'updated_at', p_user.updated_at
+    'created_at', p_user.created_at, 'updated_at', greatest(p_user.updated_at, b.updated_at)
   ) from (select 1) one left join public.balances b on b.subject_id = p_user.id
 $$;
-comment on function private.user_json(public.users) is 'Returns an account with its balance as contract 4 shows it.';
+comment on function private.user_json(public.users) is
+  'Returns an account with its balance as contract 4 shows it: it has a name, and has changed when its profile or its balance last did.';
 
 -- api_keys/functions/api_key_json.sql
 
@@ -9649,6 +9661,10 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127232532', 'log_out_by_refresh_token')
 on conflict (version) do nothing;
 select private.record_migration('20261127232532', '4e44a4d0e75f1cbd9682eaac9aaf3c97bcb28bd316f8bca5e1b5b2f84b4d95ff');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127234634', 'names_and_use')
+on conflict (version) do nothing;
+select private.record_migration('20261127234634', '2608b1728add5df3341b416abcf38666c2c8108e27996650b76603cdf5bc0df9');
 
 commit;
 
