@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951', '20261127232532', '20261127234634', '20261127235258'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261127232532', '20261127234634', '20261127235258', '20261127235844'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -828,21 +828,26 @@ comment on column public.tracker_counters.day_tokens is 'Tokens tracked on that 
 
 create table if not exists public.feature_events (
   id uuid not null default gen_random_uuid(),
-  user_id uuid not null references public.users (id) on delete cascade,
+  user_id uuid references public.users (id) on delete cascade,
   name text not null check (length(name) between 1 and 100),
   properties jsonb not null default '{}' check (jsonb_typeof(properties) = 'object'),
   occurred_at timestamptz not null,
   created_at timestamptz not null default now(),
-  primary key (user_id, occurred_at, id)
+  device_id uuid,
+  primary key (id),
+  constraint feature_events_somebodys check (num_nonnulls(user_id, device_id) > 0)
 );
+create index if not exists feature_events_user_idx on public.feature_events (user_id, occurred_at, id) where user_id is not null;
+create index if not exists feature_events_device_idx on public.feature_events (device_id) where user_id is null;
 create index if not exists feature_events_time_idx on public.feature_events using brin (occurred_at);
 comment on table public.feature_events is 'One row per use of a feature, as the extension reports it; dropped by retention like usage events.';
 comment on column public.feature_events.id is 'The event''s id.';
-comment on column public.feature_events.user_id is 'Whose it is; goes with the account.';
+comment on column public.feature_events.user_id is 'Whose it is, and goes with; null for a device that is linked to nobody.';
 comment on column public.feature_events.name is 'Name of the feature, as the extension calls it.';
 comment on column public.feature_events.properties is 'What the extension says about it: one flat object.';
 comment on column public.feature_events.occurred_at is 'When it was used.';
 comment on column public.feature_events.created_at is 'When it was recorded.';
+comment on column public.feature_events.device_id is 'The device that sent it, if one did.';
 
 create table if not exists public.feature_rollups (
   user_id uuid not null references public.users (id) on delete cascade,
@@ -3900,6 +3905,9 @@ begin
     order by b.subject_id for update;
   perform private.close_device(d.id, p_actor, 'account deleted')
      from public.devices d where d.first_user_id = p_user_id and d.deleted_at is null order by d.id;
+  -- What they sent before they were linked.
+  delete from public.feature_events e
+   where e.user_id is null and e.device_id in (select d.id from public.devices d where d.first_user_id = p_user_id);
   -- Those an admin removed before have a name, too.
   update public.devices set name = 'Deleted device', user_id = null, first_user_id = null where first_user_id = p_user_id;
 end
@@ -4127,15 +4135,29 @@ declare
   v_answers jsonb;
 begin
   perform private.hold_users(p_items);
+  -- Those of devices are counted for the person they are linked to.
+  perform private.hold_users((
+    select jsonb_agg(jsonb_build_object('id', d.user_id))
+      from jsonb_to_recordset(p_items) as r(device_id uuid) join public.devices d on d.id = r.device_id
+     where d.user_id is not null
+  ));
   with item as materialized (
-    select r.ord, r.id as user_id, r.name, r.properties, gen_random_uuid() as event_id,
+    select r.ord, coalesce(r.id, d.user_id) as user_id, r.device_id, r.name, r.properties, gen_random_uuid() as event_id,
            coalesce(timestamptz 'epoch' + r.timestamp_ms * interval '1 millisecond', now()) as occurred_at,
-           private.credential_problem(r.id, r.session_id, r.api_key_id, 'usage:write') as problem
+           case
+             when r.device_id is null then private.credential_problem(r.id, r.session_id, r.api_key_id, 'usage:write')
+             when d.id is null or d.token_version is distinct from r.token_version then 'INVALID_TOKEN'
+             when d.blocked then 'DEVICE_BLOCKED'
+             when o.suspended_at is not null then 'ACCOUNT_SUSPENDED'
+           end as problem
       from rows from (
         jsonb_to_recordset(p_items) as (
-          id uuid, session_id uuid, api_key_id uuid, name text, properties jsonb, timestamp_ms bigint
+          id uuid, session_id uuid, api_key_id uuid, device_id uuid, token_version integer, name text, properties jsonb,
+          timestamp_ms bigint
         )
-      ) with ordinality as r(id, session_id, api_key_id, name, properties, timestamp_ms, ord)
+      ) with ordinality as r(id, session_id, api_key_id, device_id, token_version, name, properties, timestamp_ms, ord)
+      left join public.devices d on d.id = r.device_id
+      left join public.users o on o.id = d.user_id
   ),
   judged as materialized (
     select i.*, case
@@ -4146,13 +4168,13 @@ begin
       from item i
   ),
   recorded as (
-    insert into public.feature_events (id, user_id, name, properties, occurred_at)
-    select j.event_id, j.user_id, j.name, j.properties, j.occurred_at from judged j where j.code is null
+    insert into public.feature_events (id, user_id, name, properties, occurred_at, device_id)
+    select j.event_id, j.user_id, j.name, j.properties, j.occurred_at, j.device_id from judged j where j.code is null
   ),
   counted as (
     insert into public.feature_rollups as r (user_id, bucket, name, events)
     select j.user_id, date_bin('15 minutes', j.occurred_at, 'epoch'), j.name, count(*)
-      from judged j where j.code is null
+      from judged j where j.code is null and j.user_id is not null
      group by 1, 2, 3
      order by 1, 2, 3
     on conflict (user_id, bucket, name) do update set events = r.events + excluded.events
@@ -4169,7 +4191,104 @@ end
 $$;
 grant execute on function public.record_features(jsonb, integer) to service_role;
 comment on function public.record_features(jsonb, integer) is
-  'Records uses of features. Takes an array of {id, session_id | api_key_id, name, properties, timestamp_ms}, returns an array in the same order: {id, recorded}, or {code}.';
+  'Records uses of features. Takes an array of {id, session_id | api_key_id, name, properties, timestamp_ms}, with {device_id, token_version} in place of the person''s where a device sends it, returns an array in the same order: {id, recorded}, or {code}.';
+
+-- events/functions/summarize_all_features.sql
+
+create or replace function public.summarize_all_features(
+  p_actor jsonb, p_from text, p_to text, p_time_zone text, p_by_day boolean, p_name text default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: an admin may ask about everybody, which no API role may.
+declare
+  v_range record;
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  select * into v_range from public.usage_range(p_from, p_to, p_time_zone);
+  if v_range.range_to > v_range.range_from + interval '93 days' then
+    raise sqlstate 'PT400' using message = 'RANGE_NOT_VALID';
+  end if;
+  return (
+    with cell as (
+      select case when p_by_day then (e.occurred_at at time zone p_time_zone)::date end as day, e.name,
+             count(*) as events, count(distinct e.user_id) as users,
+             count(distinct e.device_id) filter (where e.user_id is null) as devices
+        from public.feature_events e
+       where e.occurred_at >= v_range.range_from and e.occurred_at < v_range.range_to
+         and (p_name is null or e.name = p_name)
+       group by 1, 2
+    ),
+    ranked as (
+      select c.*, row_number() over (order by c.events desc, c.day, c.name) > 1000 as is_beyond from cell c
+    )
+    select jsonb_build_object(
+      'from', v_range.range_from, 'to', v_range.range_to, 'time_zone', p_time_zone,
+      'totals', jsonb_build_object('events', coalesce(sum(r.events), 0)),
+      'omitted', jsonb_build_object(
+        'rows', count(*) filter (where r.is_beyond), 'events', coalesce(sum(r.events) filter (where r.is_beyond), 0)
+      ),
+      'series', coalesce(
+        jsonb_agg(
+          case when p_by_day then jsonb_build_object('day', r.day) else '{}' end
+            || jsonb_build_object('name', r.name, 'events', r.events, 'users', r.users, 'devices', r.devices)
+          order by r.day, r.events desc, r.name
+        ) filter (where not r.is_beyond), '[]'
+      ),
+      'properties', public.summarize_feature_properties(v_range.range_from, v_range.range_to, p_name, null)
+    ) from ranked r
+  );
+end
+$$;
+grant execute on function public.summarize_all_features(jsonb, text, text, text, boolean, text) to service_role;
+comment on function public.summarize_all_features(jsonb, text, text, text, boolean, text) is
+  'Returns how often everybody used each feature in a range of at most 93 days, by how many, and what their numbers were: {from, to, time_zone, totals, omitted, series, properties}; of many rows the greatest 1,000. Raises RANGE_NOT_VALID.';
+
+-- events/functions/summarize_feature_properties.sql
+
+-- Numbers that extensions send as properties, such as milliseconds. What is read and answered is bounded: of many events
+-- the newest 200,000, of many pairs of name and property the 200 that occur most.
+create or replace function public.summarize_feature_properties(
+  p_from timestamptz, p_to timestamptz, p_name text, p_user_id uuid
+)
+returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+  with event as (
+    select e.name, e.properties from public.feature_events e
+     where e.occurred_at >= p_from and e.occurred_at < p_to
+       and (p_name is null or e.name = p_name) and (p_user_id is null or e.user_id = p_user_id)
+     order by e.occurred_at desc
+     limit 200000
+  ),
+  summary as (
+    select e.name, p.key as property, count(*) as count, trim_scale(round(avg(v.value), 6)) as avg,
+           percentile_disc(array[0.5, 0.95]) within group (order by v.value) as percentiles,
+           min(v.value) as min, max(v.value) as max
+      from event e
+     cross join lateral jsonb_each(e.properties) p
+     cross join lateral (
+       select case when jsonb_typeof(p.value) = 'number' then p.value::numeric end as value
+     ) v
+     where v.value is not null
+     group by e.name, p.key
+     order by count(*) desc, e.name, p.key
+     limit 200
+  )
+  select coalesce(
+           jsonb_agg(
+             jsonb_build_object(
+               'name', s.name, 'property', s.property, 'count', s.count, 'avg', s.avg, 'p50', s.percentiles[1],
+               'p95', s.percentiles[2], 'min', s.min, 'max', s.max
+             ) order by s.name, s.property
+           ), '[]'
+         )
+    from summary s
+$$;
+grant execute on function public.summarize_feature_properties(timestamptz, timestamptz, text, uuid) to authenticated;
+comment on function public.summarize_feature_properties(timestamptz, timestamptz, text, uuid) is
+  'Returns the numbers among the properties of uses of features, of one account or of all that the caller may read: [{name, property, count, avg, p50, p95, min, max}].';
 
 -- events/functions/summarize_features.sql
 
@@ -4202,14 +4321,15 @@ begin
             || jsonb_build_object('name', c.name, 'events', c.events)
           order by c.day, c.events desc, c.name
         ), '[]'
-      )
+      ),
+      'properties', public.summarize_feature_properties(v_range.range_from, v_range.range_to, p_name, v_user_id)
     ) from cells c
   );
 end
 $$;
 grant execute on function public.summarize_features(text, text, text, boolean, text) to authenticated;
 comment on function public.summarize_features(text, text, text, boolean, text) is
-  'Returns how often the caller used each feature in a range, also per day: {from, to, time_zone, totals, series}. Raises RANGE_NOT_VALID.';
+  'Returns how often the caller used each feature in a range, also per day: {from, to, time_zone, totals, series, properties}. Raises RANGE_NOT_VALID.';
 
 -- foundation/functions/applied_migrations.sql
 
@@ -9758,6 +9878,10 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127235258', 'contract_views')
 on conflict (version) do nothing;
 select private.record_migration('20261127235258', '8a623db9f9f4a207e0e5332f5109109312e94037321eb916fcd9f32deb22c84b');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127235844', 'feature_analytics')
+on conflict (version) do nothing;
+select private.record_migration('20261127235844', '5fb9ca455e0f39b3292e9f886f8bb72fcbb2fa3c624ea3a308989d6766fab267');
 
 commit;
 

@@ -624,6 +624,17 @@ export type Database = {
         }
         Returns: Json
       }
+      summarize_all_features: {
+        Args: {
+          p_actor: Json
+          p_by_day: boolean
+          p_from: string
+          p_name?: string
+          p_time_zone: string
+          p_to: string
+        }
+        Returns: Json
+      }
       summarize_all_usage: {
         Args: {
           p_actor: Json
@@ -632,6 +643,15 @@ export type Database = {
           p_time_zone: string
           p_to: string
           p_user_id?: string
+        }
+        Returns: Json
+      }
+      summarize_feature_properties: {
+        Args: {
+          p_from: string
+          p_name: string
+          p_to: string
+          p_user_id: string
         }
         Returns: Json
       }
