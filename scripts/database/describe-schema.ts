@@ -10,7 +10,7 @@ export interface DatabaseObject {
 }
 
 /** Our schemas, as a condition on the catalogue's namespace `n`. */
-const OURS = `n.nspname in ('public', 'private', 'supabase_migrations')`;
+const OURS = `n.nspname in ('public', 'private', 'contracts', 'supabase_migrations')`;
 const sortedAcl = (acl: string) => `array(select a::text from unnest(${acl}) a order by 1)`;
 
 const OBJECTS = `

@@ -10,13 +10,13 @@ export const UserSchema = Type.Object(
   {
     id: Type.String({ format: 'uuid' }),
     email: Type.String(),
-    name: NullableText,
+    name: Type.String({ description: 'What is before the @ of the address, where no other name is given.' }),
     picture: NullableText,
     total_tokens: Type.Integer({ description: 'Tokens granted.' }),
     tokens_used: Type.Integer(),
     tokens_left: Type.Integer(),
     created_at: Type.String(),
-    updated_at: Type.String(),
+    updated_at: Type.String({ description: 'When the profile or the balance last changed.' }),
   },
   { title: 'User' },
 );

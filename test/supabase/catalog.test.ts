@@ -54,7 +54,7 @@ t.test('every table, partition and view is under row-level security', async (t) 
     `select c.oid::regclass::text as name,
             c.relrowsecurity or (c.relkind = 'v' and 'security_invoker=true' = any (coalesce(c.reloptions, '{}'))) as fine
        from pg_class c
-      where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace) and c.relkind in ('r', 'p', 'v', 'm', 'f')`,
+      where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace, 'contracts'::regnamespace) and c.relkind in ('r', 'p', 'v', 'm', 'f')`,
   );
   t.ok(looked > 12);
   t.strictSame(wanting, []);
@@ -70,7 +70,7 @@ t.test('every table and column says what it holds', async (t) => {
         select attname, attnum from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped
         union all select null, null
       ) a
-      where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace) and c.relkind in ('r', 'p', 'v', 'm', 'f')`,
+      where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace, 'contracts'::regnamespace) and c.relkind in ('r', 'p', 'v', 'm', 'f')`,
   );
   t.ok(looked > 60);
   t.strictSame(wanting, []);

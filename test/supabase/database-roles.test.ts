@@ -114,9 +114,10 @@ t.test('anon reads no table and executes no function', async (t) => {
   await server.verifyLedger(t);
 });
 
-t.test('the schema of secrets is open to no API role', async (t) => {
+t.test('secrets and the views of the contracts are in schemas open to no API role', async (t) => {
   const roles = await sql<{ role: string; allowed: boolean }>(
-    `select r as role, has_schema_privilege(r, 'private', 'usage') or has_schema_privilege(r, 'private', 'create')
+    `select r as role, has_schema_privilege(r, 'private', 'usage, create')
+              or has_schema_privilege(r, 'contracts', 'usage, create')
               or has_schema_privilege(r, 'public', 'create') as allowed
        from unnest(array['anon', 'authenticated', 'service_role', 'authenticator']) r`,
   );

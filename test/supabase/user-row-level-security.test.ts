@@ -101,6 +101,7 @@ const QUESTIONS: Readonly<Record<string, string>> = {
   summarize_usage: `${RANGE}, '{}'`,
   list_usage: `10, ${RANGE}`,
   usage_page: `null, 10, '-infinity', 'infinity', '{}', null, null`,
+  summarize_feature_properties: `now() - interval '1 day', now() + interval '1 day', null, null`,
   summarize_features: `${RANGE}, false`,
   my_settings_changes: '0',
 };

@@ -1,9 +1,10 @@
 import type { FastifyPluginAsync } from 'fastify';
-import { requireUser } from '../guards/user-guard.js';
+import { acceptUser, requireUser } from '../guards/user-guard.js';
 import { getPasswords } from '../passwords.js';
 import { deriveKey } from '../tokens/crypto.js';
 import type { LoginOptions } from './login.js';
 import { loginRoutes } from './login-routes.js';
+import { logoutRoutes } from './logout-routes.js';
 import { createProofs } from './proof.js';
 import { proofRoutes } from './proof-routes.js';
 import { sessionRoutes } from './session-routes.js';
@@ -23,6 +24,10 @@ export const sessionPlugin: FastifyPluginAsync<SessionOptions> = async (app, opt
     deriveKey(options.secret, 'proof codes'),
     options.publicUrl,
   );
+  await app.register(async (scope) => {
+    acceptUser(scope, 'account');
+    await scope.register(logoutRoutes, { database: options.database });
+  });
   await app.register(async (scope) => {
     requireUser(scope, 'account');
     await scope.register(sessionRoutes, { database: options.database });

@@ -42,10 +42,7 @@ export const LogoutSchema = Type.Object(
   {
     all: Type.Optional(Type.Boolean({ description: 'Every session of the account, not only this one.' })),
     refresh_token: Type.Optional(
-      Type.String({
-        maxLength: 500,
-        description: "Taken as other servers want it; the bearer's session ends with it.",
-      }),
+      Type.String({ minLength: 1, maxLength: 500, description: 'Its session ends too; no bearer is needed then.' }),
     ),
   },
   { additionalProperties: false },

@@ -4,29 +4,13 @@ import { errors } from '../../platform/http/error-schema.js';
 import { NextCursor, PageQuerySchema, paginate, TimePositionSchema } from '../../platform/http/pagination.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { getUser } from '../guards/user-guard.js';
-import { EndedSessionsSchema, LogoutSchema, SessionParamsSchema, SessionSchema } from './schemas.js';
+import { EndedSessionsSchema, SessionParamsSchema, SessionSchema } from './schemas.js';
 
 const SessionsSchema = Type.Array(SessionSchema);
 
-/** Serves a person's own sessions: log out, list them, end one. */
+/** Serves a person's own sessions: list them, end one. */
 export const sessionRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
   describeRoutes(app, { tags: ['Accounts'] });
-
-  app.post(
-    '/auth/logout',
-    {
-      schema: {
-        operationId: 'logOut',
-        summary: 'End this session, or every session with "all"; their tokens stop working at once',
-        body: Type.Union([LogoutSchema, Type.Null()]),
-        response: { 200: EndedSessionsSchema },
-      },
-    },
-    async (request) => {
-      const sessions = { p_caller: getUser(request), p_all: request.body?.all ?? false };
-      return await database.call('log_out', sessions, EndedSessionsSchema);
-    },
-  );
 
   app.get(
     '/auth/sessions',

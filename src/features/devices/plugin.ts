@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify';
 import { requireDevice } from '../../auth/guards/device-guard.js';
-import { requireDeviceReader } from '../../auth/guards/device-reader-guard.js';
+import { requireDeviceOrUser } from '../../auth/guards/device-or-user-guard.js';
 import { getLimiter } from '../../auth/limits/rate-limits.js';
 import type { Config } from '../../config/config.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
@@ -25,7 +25,7 @@ export const devices: FastifyPluginAsync<DevicesOptions> = async (app, { databas
     await scope.register(balanceRoutes, { meter: limitDeviceMeter(createDeviceMeter(database), getLimiter(app)) });
   });
   await app.register(async (scope) => {
-    requireDeviceReader(scope);
+    requireDeviceOrUser(scope, 'usage:read');
     await scope.register(recordRoutes, { callerDatabase });
   });
 };

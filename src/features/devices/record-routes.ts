@@ -1,5 +1,5 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
-import { getDeviceReader } from '../../auth/guards/device-reader-guard.js';
+import { getDeviceOrUser } from '../../auth/guards/device-or-user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { PageQuerySchema, paginate, TimePositionSchema } from '../../platform/http/pagination.js';
@@ -47,7 +47,7 @@ export const recordRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDat
         TimePositionSchema,
         (limit, before) => {
           const page = { ...range, p_limit: limit, ...(before && { p_before_at: before.at, p_before_id: before.id }) };
-          return callerDatabase.call(getDeviceReader(request), 'device_usage', page, UsesSchema);
+          return callerDatabase.call(getDeviceOrUser(request), 'device_usage', page, UsesSchema);
         },
         ({ occurred_at, id }) => ({ at: occurred_at, id }),
       );
@@ -73,7 +73,7 @@ export const recordRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDat
         (limit, after) => {
           const position = after && { p_after_at: after.at, p_after_kind: after.kind, p_after_id: after.id };
           const page = { p_device_id: request.params.id, p_limit: limit, ...position };
-          return callerDatabase.call(getDeviceReader(request), 'device_ledger', page, EntriesSchema);
+          return callerDatabase.call(getDeviceOrUser(request), 'device_ledger', page, EntriesSchema);
         },
         ({ created_at, kind, id }) => ({ at: created_at, kind, id }),
       );

@@ -1,12 +1,15 @@
 import type { Static } from '@sinclair/typebox';
 import { createOutcomeBatcher, createOutcomeDecoder } from '../../metering/outcomes.js';
-import type { Caller } from '../../platform/database/client/caller.js';
+import type { Caller, DeviceCaller } from '../../platform/database/client/caller.js';
 import type { Database } from '../../platform/database/client/database.js';
 import type { Json } from '../../platform/database/client/types.js';
 import { type FeatureEvent, RecordedFeatureSchema } from './schemas.js';
 
 /** Records a use of a feature; those of concurrent requests share a call. @throws {ApiError} the code of a refusal */
-export type EventRecorder = (caller: Caller, event: FeatureEvent) => Promise<Static<typeof RecordedFeatureSchema>>;
+export type EventRecorder = (
+  sender: Caller | DeviceCaller,
+  event: FeatureEvent,
+) => Promise<Static<typeof RecordedFeatureSchema>>;
 
 const decodeRecorded = createOutcomeDecoder(RecordedFeatureSchema);
 
@@ -19,8 +22,8 @@ export function createEventRecorder(database: Database, retentionMonths: number)
     p_items,
     p_retention_months: retentionMonths,
   }));
-  return async (caller, { name, properties, timestamp }) =>
+  return async (sender, { name, properties, timestamp }) =>
     decodeRecorded(
-      await submit({ ...caller, name: name.trim(), properties: properties ?? {}, timestamp_ms: timestamp ?? null }),
+      await submit({ ...sender, name: name.trim(), properties: properties ?? {}, timestamp_ms: timestamp ?? null }),
     );
 }

@@ -1,9 +1,12 @@
 import type { FastifyPluginAsync } from 'fastify';
+import { requireAdmin } from '../../auth/guards/admin-guard.js';
+import { requireDeviceOrUser } from '../../auth/guards/device-or-user-guard.js';
 import { requireUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { createEventRecorder } from './event-recorder.js';
-import { eventRoutes } from './routes.js';
+import { recordingRoutes } from './recording-routes.js';
+import { adminSummaryRoutes, summaryRoutes } from './summary-routes.js';
 
 /** Dependencies of the feature analytics routes. */
 export interface EventsOptions {
@@ -13,8 +16,18 @@ export interface EventsOptions {
   readonly retentionMonths: number;
 }
 
-/** Serves feature analytics: which features of an extension people use, and how often. */
+/** Serves feature analytics: which features of an extension people use, how often, and what numbers they report. */
 export const events: FastifyPluginAsync<EventsOptions> = async (app, { database, callerDatabase, retentionMonths }) => {
-  requireUser(app, 'usage:write');
-  await app.register(eventRoutes, { recorder: createEventRecorder(database, retentionMonths), callerDatabase });
+  await app.register(async (scope) => {
+    requireDeviceOrUser(scope, 'usage:write');
+    await scope.register(recordingRoutes, { recorder: createEventRecorder(database, retentionMonths) });
+  });
+  await app.register(async (scope) => {
+    requireUser(scope, 'usage:read');
+    await scope.register(summaryRoutes, { callerDatabase });
+  });
+  await app.register(async (scope) => {
+    requireAdmin(scope);
+    await scope.register(adminSummaryRoutes, { database });
+  });
 };

@@ -30,10 +30,50 @@ export const RecordedFeatureSchema = Type.Object({
 
 const Count = Type.Integer({ minimum: 0 });
 
-export const FeatureSummarySchema = Type.Object({
+/** What the numbers were that events of a name had as a property. */
+const NumberSummarySchema = Type.Object(
+  {
+    name: Type.String(),
+    property: Type.String(),
+    count: Type.Integer({ minimum: 1, description: 'Events that had a number there.' }),
+    avg: Type.Number({ description: 'Rounded to six places.' }),
+    p50: Type.Number({ description: 'The median: one of the values.' }),
+    p95: Type.Number({ description: '95 of 100 are not above it.' }),
+    min: Type.Number(),
+    max: Type.Number(),
+  },
+  { title: 'FeatureNumbers' },
+);
+
+const Range = {
   from: Type.String({ description: 'The first moment counted (UTC).' }),
   to: Type.String({ description: 'The first moment after it (UTC).' }),
   time_zone: Type.String(),
   totals: Type.Object({ events: Count }),
-  series: Type.Array(Type.Object({ day: Type.Optional(Type.String()), name: Type.String(), events: Count })),
+};
+const Properties = Type.Array(NumberSummarySchema, {
+  description: 'Of the newest 200,000 events, the 200 pairs of name and property that occur most.',
+});
+const Row = { day: Type.Optional(Type.String()), name: Type.String(), events: Count };
+
+export const FeatureSummarySchema = Type.Object({
+  ...Range,
+  series: Type.Array(Type.Object(Row)),
+  properties: Properties,
+});
+
+export const AllFeaturesSummarySchema = Type.Object({
+  ...Range,
+  omitted: Type.Object(
+    { rows: Count, events: Count },
+    { description: 'What the series leaves out: of more than 1,000 rows those with the fewest events.' },
+  ),
+  series: Type.Array(
+    Type.Object({
+      ...Row,
+      users: Type.Integer({ minimum: 0, description: 'People who used it.' }),
+      devices: Type.Integer({ minimum: 0, description: 'Devices linked to nobody that did.' }),
+    }),
+  ),
+  properties: Properties,
 });

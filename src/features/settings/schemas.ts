@@ -50,7 +50,10 @@ export const PutSettingsSchema = Type.Object(
 
 const UpdatedAt = Milliseconds('When it was changed, in milliseconds since 1970; a time in the future counts as now.');
 const ChangeSchema = Type.Union([
-  Type.Object({ value: ValueSchema, updated_at: UpdatedAt }, { additionalProperties: false }),
+  Type.Object(
+    { value: ValueSchema, deleted: Type.Optional(Type.Literal(false)), updated_at: UpdatedAt },
+    { additionalProperties: false },
+  ),
   Type.Object({ deleted: Type.Literal(true), updated_at: UpdatedAt }, { additionalProperties: false }),
 ]);
 

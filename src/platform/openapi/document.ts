@@ -13,7 +13,7 @@ const TAGS = {
   Chat: "Requests to language models, metered; also in OpenAI's and Anthropic's formats.",
   Settings: 'Settings that merge across devices, with history and a stream of changes.',
   Subscriptions: 'Paid tiers, through Stripe.',
-  'Feature events': 'Which features of an extension are used.',
+  'Feature events': 'Which features of an extension are used, and the numbers they report.',
   Tracker: 'Counters by e-mail address alone, which never debit.',
   'Admin: session': "An admin's log-in, sessions, password and second factor.",
   'Admin: devices': 'Blocking, rotating, renaming and removing devices.',

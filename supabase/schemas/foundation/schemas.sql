@@ -15,5 +15,9 @@ create schema if not exists private;
 revoke all on schema private from public;
 comment on schema private is 'Secrets, helpers and partitions. Not exposed by the Data API, granted to no API role.';
 
+create schema if not exists contracts;
+revoke all on schema contracts from public;
+comment on schema contracts is 'Views under the names of the published contracts'' tables, for dashboards. Not exposed by the Data API, granted to no API role.';
+
 create schema if not exists supabase_migrations;
 revoke all on schema supabase_migrations from public;

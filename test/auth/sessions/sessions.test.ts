@@ -51,6 +51,48 @@ t.test('logging out everywhere ends every session of the account, and of nobody 
   t.equal(await requestStatus(stranger.token), 200);
 });
 
+const logOut = (token: string | undefined, payload?: object) =>
+  sendWith(server, token, 'POST', '/api/auth/logout', payload);
+
+t.test('a refresh token ends its session without an access token, also one that was exchanged since', async (t) => {
+  const user = await registerUser(server);
+  const other = await logInAgain(user);
+  t.strictSame((await logOut(undefined, { refresh_token: other.refresh_token })).json(), { ended: 1 });
+  t.equal(await requestStatus(other.token), 401);
+  t.equal(await refreshStatus(other.refresh_token), 401);
+  t.equal(await refreshStatus(user.refreshToken), 200, 'the other session goes on');
+  t.strictSame((await logOut(undefined, { refresh_token: user.refreshToken })).json(), { ended: 1 });
+  t.equal(await requestStatus(user.token), 401);
+  const again = await logOut(undefined, { refresh_token: user.refreshToken });
+  t.strictSame([again.statusCode, again.json()], [200, { ended: 0 }], 'what is over needs no ending');
+  t.match((await logOut(undefined, {})).json(), { code: 'MISSING_TOKEN' });
+  t.match((await logOut(undefined, { all: true })).json(), { code: 'MISSING_TOKEN' });
+  t.equal((await logOut(undefined, { refresh_token: '' })).statusCode, 400);
+});
+
+t.test('a refresh token of another session ends that one as well, whoever it belongs to', async (t) => {
+  const user = await registerUser(server);
+  const [other, third] = [await logInAgain(user), await logInAgain(user)];
+  const stranger = await registerUser(server);
+  t.strictSame((await logOut(user.token, { refresh_token: other.refresh_token })).json(), { ended: 2 });
+  t.equal(await requestStatus(user.token), 401);
+  t.equal(await requestStatus(other.token), 401);
+  t.strictSame((await logOut(stranger.token, { refresh_token: stranger.refreshToken })).json(), { ended: 1 });
+  const ended = await logOut(stranger.token, { refresh_token: third.refresh_token });
+  t.strictSame([ended.statusCode, ended.json()], [200, { ended: 1 }], 'the bearer may have ended before');
+  t.equal(await requestStatus(third.token), 401);
+  t.equal((await logOut('not.a.token', { refresh_token: third.refresh_token })).statusCode, 401);
+});
+
+t.test('all sessions end with a refresh token too; a key needs none of them to end one', async (t) => {
+  const user = await registerUser(server);
+  const [other, third] = [await logInAgain(user), await logInAgain(user)];
+  const key = await createApiKey(user);
+  t.strictSame((await logOut(key, { refresh_token: third.refresh_token })).json(), { ended: 1 });
+  t.strictSame((await logOut(undefined, { all: true, refresh_token: other.refresh_token })).json(), { ended: 2 });
+  t.equal(await requestStatus(user.token), 401);
+});
+
 t.test('an API key has no session to end, but can end them all', async (t) => {
   const user = await registerUser(server);
   const key = await createApiKey(user);

@@ -78,7 +78,6 @@ const BAD_CHANGES = [
   ],
   ...[
     '{"value":1,"deleted":true,"updated_at":1}',
-    '{"value":1,"updated_at":1,"device":"x"}',
     '{"value":1,"updated_at":-1}',
   ],
   ...['{"value":1,"updated_at":1.5}', '{"value":1,"updated_at":"1"}', '{"value":1,"updated_at":null}'],

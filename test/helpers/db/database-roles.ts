@@ -30,7 +30,7 @@ const RELATIONS = `
          (select array_agg(quote_ident(a.attname)::text order by a.attnum) from pg_attribute a
            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
-   where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname in ('public', 'private')
+   where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname in ('public', 'private', 'contracts')
    order by 1`;
 
 /** Opens a connection to act as the API roles with; it ends with the test. */

@@ -21,10 +21,10 @@ const GRANTS = `
         from pg_attribute t join pg_class c on c.oid = t.attrelid where t.attacl is not null
       union all
       select 'schema', n.nspname, n.nspowner, n.oid, coalesce(n.nspacl, acldefault('n', n.nspowner))
-        from pg_namespace n where n.nspname in ('private', 'supabase_migrations')
+        from pg_namespace n where n.nspname in ('private', 'contracts', 'supabase_migrations')
     ) o
    cross join lateral aclexplode(o.acl) a
-   where o.namespace::regnamespace::text in ('public', 'private', 'supabase_migrations') and a.grantee <> o.owner
+   where o.namespace::regnamespace::text in ('public', 'private', 'contracts', 'supabase_migrations') and a.grantee <> o.owner
    order by 1`;
 
 /** Lists the grants that are in force in a database. */

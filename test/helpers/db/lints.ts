@@ -9,7 +9,7 @@ export interface Lint {
   readonly found: string;
 }
 
-const OURS = `n.nspname in ('public', 'private')`;
+const OURS = `n.nspname in ('public', 'private', 'contracts')`;
 /** Leaves out what belongs to an extension. */
 const own = (catalog: string, oid: string) =>
   `not exists (select from pg_depend d where d.classid = '${catalog}'::regclass and d.objid = ${oid} and d.deptype = 'e')`;

@@ -125,6 +125,7 @@ t.test('another method than POST is 405 PGRST101, a query string 400 PGRST100', 
 t.test('headers that ask for another schema, answer or body than served are refused', async (t) => {
   const refused: [name: string, value: string, status: number, code: string][] = [
     ['content-profile', 'private', 406, 'PGRST106'],
+    ['content-profile', 'contracts', 406, 'PGRST106'],
     ['accept', 'application/vnd.pgrst.object+json', 406, 'PGRST107'],
     ['accept', 'text/csv', 406, 'PGRST107'],
     ['content-type', 'text/plain', 400, 'PGRST102'],

@@ -61,6 +61,7 @@ const STATUSES: Readonly<Record<string, readonly string[]>> = {
   'delete /api/usage/{id}': ['200', '404', ...GUARDED, ...BODY],
   'post /api/events': ['201', ...GUARDED, ...BODY],
   'get /api/events/summary': ['200', '400', ...GUARDED],
+  'get /api/admin/events/summary': ['200', '400', ...GUARDED],
   'get /api/admin/usage': ['200', '400', ...GUARDED],
   'get /api/admin/usage.csv': ['200', '400', ...GUARDED],
   'get /api/admin/usage/summary': ['200', '400', ...GUARDED],

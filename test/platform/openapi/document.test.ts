@@ -65,6 +65,15 @@ t.test('what routes share has a name, and the codes of errors are a closed list'
   t.ok(payload.length < 300_000, `${payload.length} bytes`);
 });
 
+t.test('a schema refers to another only where both have a name: bodies are read without references', async (t) => {
+  const references = [...payload.matchAll(/"\$ref":"([^"]*)"/g)].map(([, target = '']) => target);
+  const foreign = /^#\/components\/(?!(schemas|responses|headers)\/(?!def-\d))/;
+  t.strictSame(
+    references.filter((target) => !target.startsWith('#/components/') || foreign.test(target)),
+    [],
+  );
+});
+
 t.test('an Idempotency-Key is declared where one is read, and nowhere else', async (t) => {
   const keyed = operations.filter(({ parameters = [] }) =>
     parameters.some((parameter) => parameter.in === 'header' && parameter.name === 'Idempotency-Key'),

@@ -465,7 +465,10 @@ export type Database = {
         }
         Returns: Json
       }
-      log_out: { Args: { p_all: boolean; p_caller: Json }; Returns: Json }
+      log_out: {
+        Args: { p_all?: boolean; p_caller?: Json; p_token_hash?: string }
+        Returns: Json
+      }
       maintain: {
         Args: { p_monthly_tokens?: number; p_retention_months?: number }
         Returns: Json
@@ -640,6 +643,17 @@ export type Database = {
         }
         Returns: Json
       }
+      summarize_all_features: {
+        Args: {
+          p_actor: Json
+          p_by_day: boolean
+          p_from: string
+          p_name?: string
+          p_time_zone: string
+          p_to: string
+        }
+        Returns: Json
+      }
       summarize_all_usage: {
         Args: {
           p_actor: Json
@@ -648,6 +662,15 @@ export type Database = {
           p_time_zone: string
           p_to: string
           p_user_id?: string
+        }
+        Returns: Json
+      }
+      summarize_feature_properties: {
+        Args: {
+          p_from: string
+          p_name: string
+          p_to: string
+          p_user_id: string
         }
         Returns: Json
       }

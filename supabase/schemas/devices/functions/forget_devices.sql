@@ -10,6 +10,9 @@ begin
     order by b.subject_id for update;
   perform private.close_device(d.id, p_actor, 'account deleted')
      from public.devices d where d.first_user_id = p_user_id and d.deleted_at is null order by d.id;
+  -- What they sent before they were linked.
+  delete from public.feature_events e
+   where e.user_id is null and e.device_id in (select d.id from public.devices d where d.first_user_id = p_user_id);
   -- Those an admin removed before have a name, too.
   update public.devices set name = 'Deleted device', user_id = null, first_user_id = null where first_user_id = p_user_id;
 end

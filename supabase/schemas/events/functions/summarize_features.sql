@@ -27,11 +27,12 @@ begin
             || jsonb_build_object('name', c.name, 'events', c.events)
           order by c.day, c.events desc, c.name
         ), '[]'
-      )
+      ),
+      'properties', public.summarize_feature_properties(v_range.range_from, v_range.range_to, p_name, v_user_id)
     ) from cells c
   );
 end
 $$;
 grant execute on function public.summarize_features(text, text, text, boolean, text) to authenticated;
 comment on function public.summarize_features(text, text, text, boolean, text) is
-  'Returns how often the caller used each feature in a range, also per day: {from, to, time_zone, totals, series}. Raises RANGE_NOT_VALID.';
+  'Returns how often the caller used each feature in a range, also per day: {from, to, time_zone, totals, series, properties}. Raises RANGE_NOT_VALID.';

@@ -1,0 +1,31 @@
+-- TO DESCRIBE: what changes, and why.
+
+set check_function_bodies = off;
+
+create or replace function private.display_name(p_user public.users)
+returns text
+language sql immutable set search_path = ''
+as $$
+  select coalesce(nullif(btrim(p_user.name), ''), nullif(split_part(p_user.email, '@', 1), ''), p_user.email)
+$$;
+comment on function private.display_name(public.users) is
+  'Returns what an account is called: its name, or what is before the @ of its address where it has none.';
+
+create or replace function private.user_json(p_user public.users)
+returns jsonb
+language sql stable set search_path = ''
+as $$
+  select jsonb_build_object(
+    'id', p_user.id, 'email', p_user.email, 'name', private.display_name(p_user), 'picture', p_user.picture,
+    'total_tokens', coalesce(b.allocated, 0), 'tokens_used', coalesce(b.used, 0),
+    'tokens_left', coalesce(b.allocated - b.used - b.reserved, 0),
+    'created_at', p_user.created_at, 'updated_at', greatest(p_user.updated_at, b.updated_at)
+  ) from (select 1) one left join public.balances b on b.subject_id = p_user.id
+$$;
+comment on function private.user_json(public.users) is
+  'Returns an account with its balance as contract 4 shows it: it has a name, and has changed when its profile or its balance last did.';
+
+reset check_function_bodies;
+
+-- Notes the SHA-256 of the text above.
+select private.record_migration('20261127234634', '2608b1728add5df3341b416abcf38666c2c8108e27996650b76603cdf5bc0df9');
