@@ -42,6 +42,19 @@ module.exports = {
       to: { path: '^src/', pathNot: '^src/web/' },
     },
     {
+      name: 'the-client-stands-alone',
+      comment: "It runs in other people's extensions: without the server, without packages, without Node.",
+      severity: 'error',
+      from: { path: '^src/client/' },
+      to: { pathNot: '^src/client/' },
+    },
+    {
+      name: 'the-server-is-no-client',
+      severity: 'error',
+      from: { path: '^(src|scripts)/', pathNot: '^src/client/' },
+      to: { path: '^src/client/' },
+    },
+    {
       name: 'sources-need-no-tests',
       severity: 'error',
       from: { path: '^(src|scripts)/' },

@@ -11,7 +11,7 @@ import { hashSources, PROJECT_ROOT } from './sources.js';
 const DIST = join(PROJECT_ROOT, 'dist');
 /** The digests of the sources that `dist/` was made from. */
 const MANIFEST = join(DIST, '.build.json');
-const PROJECTS = ['tsconfig.build.json', 'src/web'];
+const PROJECTS = ['tsconfig.build.json', 'src/web', 'src/client'];
 
 export const SERVER = join(DIST, 'src/server.js');
 
@@ -46,18 +46,20 @@ async function readManifest() {
 export async function dropStaleNotes(sources) {
   const compiled = Object.keys(sources).filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'));
   if (compiled.every((path) => existsSync(join(DIST, path.replace(/ts$/, 'js'))))) return;
-  await Promise.all(['.tsbuildinfo', '.tsbuildinfo-web'].map((notes) => rm(join(DIST, notes), { force: true })));
+  await Promise.all(
+    ['.tsbuildinfo', '.tsbuildinfo-web', '.tsbuildinfo-client'].map((notes) => rm(join(DIST, notes), { force: true })),
+  );
 }
 
 /** Removes what was compiled from sources that are gone. */
 async function removeOrphans(before, now) {
   const gone = Object.keys(before).filter((path) => path.endsWith('.ts') && !(path in now));
-  const outputs = gone.flatMap((path) => [path.replace(/ts$/, 'js'), path.replace(/ts$/, 'js.map')]);
+  const outputs = gone.flatMap((path) => ['js', 'js.map', 'd.ts'].map((ending) => path.replace(/ts$/, ending)));
   await Promise.all(outputs.map((path) => rm(join(DIST, path), { force: true })));
 }
 
 /**
- * Compiles the server, the commands and the pages into `dist/`.
+ * Compiles the server, the commands, the pages and the client into `dist/`.
  * @throws {BuildError} when they do not compile, or there is no compiler
  */
 export async function build() {

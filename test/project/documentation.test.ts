@@ -1,5 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
+
+import { CLIENT_ERROR_CODES } from '../../src/client/errors.js';
 import { EnvironmentSchema } from '../../src/config/environment-schema.js';
 import { isErrorCode } from '../../src/platform/errors.js';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
@@ -59,7 +61,7 @@ async function listScripts(): Promise<string[]> {
 }
 
 function findUnknownConstants({ constants }: Page): string[] {
-  const variables = [...Object.keys(EnvironmentSchema.properties), ...TEST_VARIABLES];
+  const variables = [...Object.keys(EnvironmentSchema.properties), ...TEST_VARIABLES, ...CLIENT_ERROR_CODES];
   return constants.filter((name) => !variables.includes(name) && !isErrorCode(name));
 }
 

@@ -21,6 +21,9 @@ const FILES: Readonly<Record<string, string>> = {
   'src/other.ts': 'export {};',
   'src/web/tsconfig.json':
     '{ "compilerOptions": { "outDir": "../../dist/src/web", "types": [], "skipLibCheck": true }, "include": ["*/*.ts"] }',
+  'src/client/tsconfig.json':
+    '{ "extends": "../../tsconfig.json", "compilerOptions": { "rootDir": "../..", "outDir": "../../dist", "declaration": true } }',
+  'src/client/client.ts': 'export const client = 1;',
   'src/web/dashboard/main.ts': 'export {};',
   'src/web/dashboard/index.html': '<p>first</p>',
 };
@@ -57,6 +60,7 @@ t.test('the first start builds and says so, the next ones start what is there', 
   t.strictSame(await start(), started('Building… (first start only)\n'));
   t.ok(existsSync(inProject('dist/src/web/dashboard/index.html')), 'the pages are with it');
   t.ok(existsSync(inProject('dist/src/web/dashboard/uplot.js')));
+  t.ok(existsSync(inProject('dist/src/client/client.d.ts')), 'the client has its types');
   t.strictSame(await start(), started(''));
 
   const later = new Date(Date.now() + 60_000);

@@ -1,0 +1,196 @@
+import { TokenledgerError } from './errors.js';
+import type { Locks } from './locks.js';
+import type { Store } from './storage.js';
+import { type Call, readJson, type Send } from './transport.js';
+import type { SignedIn, SignUpBody, User } from './types.js';
+
+/** A session as it is kept; shared by all windows. */
+interface Session {
+  readonly token: string;
+  readonly refreshToken: string;
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number;
+  readonly user: User;
+}
+
+/** A sign-in at Google or GitHub that was begun; it survives that a service worker ends meanwhile. */
+interface Flow {
+  readonly state: string;
+  readonly verifier: string;
+  readonly redirectUri: string;
+}
+
+/** The person who uses the extension. */
+export interface Account {
+  /** Opens an account and signs in. */
+  readonly signUp: (body: SignUpBody) => Promise<User>;
+  readonly signIn: (email: string, password: string) => Promise<User>;
+  /**
+   * Begins to sign in with a provider.
+   * @param redirectUri where the answer is to go; one of the server's `OAUTH_REDIRECT_URIS`
+   * @returns the address to open in a browser
+   */
+  readonly beginSignIn: (provider: 'google' | 'github', redirectUri: string) => Promise<string>;
+  /**
+   * Finishes what {@link beginSignIn} began.
+   * @param address what the browser came back to
+   * @throws {TokenledgerError} SIGN_IN_FAILED, INVALID_GRANT
+   */
+  readonly finishSignIn: (address: string) => Promise<User>;
+  /** Forgets the session here, and ends it at the server; without an answer of the server it is forgotten all the same. */
+  readonly signOut: () => Promise<void>;
+  /** Who is signed in, as the server said it last; undefined for nobody. */
+  readonly user: () => Promise<User | undefined>;
+  /** Whether there is a session, as far as is known here, or an API key. */
+  readonly isSignedIn: () => Promise<boolean>;
+  /** Asks the server for the person, with their balance. */
+  readonly profile: () => Promise<User>;
+  /**
+   * Returns an access token that is good for another minute at least, for requests of your own.
+   * @throws {TokenledgerError} SIGNED_OUT
+   */
+  readonly token: () => Promise<string>;
+  /** Sends a request as the person, with a new token where the old one is over. */
+  readonly send: Send;
+}
+
+const MARGIN_MS = 60_000;
+
+function base64Url(bytes: ArrayBuffer | Uint8Array): string {
+  return btoa(String.fromCharCode(...new Uint8Array(bytes))).replace(
+    /[+/=]/g,
+    (sign) => ({ '+': '-', '/': '_' })[sign] ?? '',
+  );
+}
+
+/** Makes up a secret of 256 bits. */
+export const createSecret = () => base64Url(crypto.getRandomValues(new Uint8Array(32)));
+
+async function deriveChallenge(verifier: string): Promise<string> {
+  return base64Url(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(verifier)));
+}
+
+export interface AccountOptions {
+  readonly baseUrl: string;
+  readonly send: Send;
+  readonly store: Store;
+  readonly locks: Locks;
+  /** An API key (`tlk_…`) to be used instead of a session. */
+  readonly apiKey?: string | undefined;
+  /** Is told who is signed in after each sign-in, sign-out and end of a session in this window. */
+  readonly onAccountChange?: ((user: User | undefined) => void) | undefined;
+}
+
+/** Creates what signs people in, and keeps their session going. */
+export function createAccount({ send, store, locks, apiKey, ...options }: AccountOptions): Account {
+  /** What could not be kept: this window goes on with it, the next one refreshes again. */
+  let unsaved: Session | undefined;
+
+  const load = async () => unsaved ?? (await store.read<Session>('session'));
+
+  async function keep({ token, refresh_token, expires_in, user }: SignedIn): Promise<Session> {
+    const session = { token, refreshToken: refresh_token, expiresAt: Date.now() + expires_in * 1_000, user };
+    unsaved = undefined;
+    await store.write('session', session).catch(() => {
+      unsaved = session;
+    });
+    return session;
+  }
+
+  async function forget(): Promise<void> {
+    unsaved = undefined;
+    await store.remove('session');
+    options.onAccountChange?.(undefined);
+  }
+
+  /** Opens a session; in turn with refreshes, as one of those would write over it. */
+  async function open(path: string, body: object, repeat: Call['repeat'] = 'refused'): Promise<User> {
+    const { user } = await locks.request('session', async () =>
+      keep(await send(path, { body, repeat }, readJson<SignedIn>)),
+    );
+    options.onAccountChange?.(user);
+    return user;
+  }
+
+  /**
+   * Gets the next tokens, once for all windows. When the answer is lost, the same refresh token brings the same ones
+   * again, also after a restart; nothing is sent with a successor before it is kept.
+   */
+  function refresh(worn: Session | undefined): Promise<string> {
+    return locks.request('session', async () => {
+      const session = await load();
+      if (session === undefined) throw signedOut();
+      // Access tokens of one second are the same text.
+      if (session.refreshToken !== worn?.refreshToken) return session.token;
+      try {
+        const body = { refresh_token: session.refreshToken };
+        return (await keep(await send('/auth/refresh', { body }, readJson<SignedIn>))).token;
+      } catch (error) {
+        if (!(error instanceof TokenledgerError && error.status === 401)) throw error;
+        await forget();
+        throw signedOut(error);
+      }
+    });
+  }
+
+  const signedOut = (cause?: unknown) => new TokenledgerError('SIGNED_OUT', 'Sign in first', { status: 401, cause });
+
+  const isWorn = ({ expiresAt }: Session) => expiresAt - MARGIN_MS <= Date.now();
+
+  async function token(): Promise<string> {
+    if (apiKey !== undefined) return apiKey;
+    const session = await load();
+    return session === undefined || isWorn(session) ? refresh(session) : session.token;
+  }
+
+  const sendAsPerson: Send = async (path, call, read) => {
+    const session = apiKey === undefined ? await load() : undefined;
+    try {
+      return await send(path, { ...call, token: await token() }, read);
+    } catch (error) {
+      const isRefused = session !== undefined && !isWorn(session) && error instanceof TokenledgerError;
+      if (!isRefused || error.status !== 401) throw error;
+      return send(path, { ...call, token: await refresh(session) }, read);
+    }
+  };
+
+  return {
+    signUp: (body) => open('/auth/register', body),
+    signIn: (email, password) => open('/auth/login', { email, password }, 'lost'),
+    beginSignIn: async (provider, redirectUri) => {
+      const flow: Flow = { state: createSecret(), verifier: createSecret(), redirectUri };
+      await store.write('flow', flow);
+      const query = new URLSearchParams({
+        redirect_uri: redirectUri,
+        state: flow.state,
+        code_challenge: await deriveChallenge(flow.verifier),
+        code_challenge_method: 'S256',
+      });
+      return `${options.baseUrl.replace(/\/+$/, '')}/auth/oauth/${provider}?${query}`;
+    },
+    finishSignIn: async (address) => {
+      const answer = new URL(address).searchParams;
+      const flow = await store.read<Flow>('flow');
+      const code = answer.get('code');
+      if (flow === undefined || answer.get('state') !== flow.state || code === null) {
+        const reason = answer.get('error_description') ?? 'The sign-in was not finished';
+        throw new TokenledgerError('SIGN_IN_FAILED', reason, { body: { error: answer.get('error') } });
+      }
+      await store.remove('flow');
+      const body = { code, code_verifier: flow.verifier, redirect_uri: flow.redirectUri };
+      return open('/auth/oauth/token', body);
+    },
+    signOut: () =>
+      locks.request('session', async () => {
+        const session = await load();
+        await forget();
+        if (session === undefined) return;
+        await send('/auth/logout', { body: {}, token: session.token }, readJson).catch(() => {});
+      }),
+    isSignedIn: async () => apiKey !== undefined || (await load()) !== undefined,
+    user: async () => (await load())?.user,
+    profile: () => sendAsPerson('/users/me', { method: 'GET' }, readJson<User>),
+    token,
+    send: sendAsPerson,
+  };
+}
