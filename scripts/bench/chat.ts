@@ -1,116 +1,74 @@
-import { randomUUID } from 'node:crypto';
-import { Type } from '@sinclair/typebox';
-import { Value } from '@sinclair/typebox/value';
-import { Agent, request } from 'undici';
-import { startBenchServer } from './server.js';
+import type { Case, Contestant } from './cases/case.js';
+import { runClosedLoop } from './measure/closed-loop.js';
+import { asBearer, openHttpLoad } from './measure/http-load.js';
+import { withProcessorTime } from './measure/processor-time.js';
+import type { BenchAccount, Stage } from './stage/stage.js';
 
-const ROUNDS = 8;
-const OPEN_STREAMS = 500;
+const CONNECTIONS = [1, 10, 50];
+const MOST_ACCOUNTS = 16;
 const SHORT_PROMPT = 'Hello! How are you?';
 /** A prompt as long as those of agents that have read a good deal of code: about 500 KB. */
 const LONG_PROMPT = 'const value = compute(1, 2.5, "text"); // and more of it\n'.repeat(9_000);
 
-const LOADS: readonly Load[] = [
-  { concurrency: 1, prompt: SHORT_PROMPT, round: 100 },
-  { concurrency: 10, prompt: SHORT_PROMPT, round: 100 },
-  { concurrency: 50, prompt: SHORT_PROMPT, round: 100 },
-  { concurrency: 1, prompt: LONG_PROMPT, round: 20 },
-];
-
-const agent = new Agent({ connections: OPEN_STREAMS });
-const AccountSchema = Type.Object({ token: Type.String() });
-
 /** Where to send requests, and as whom. */
 interface Path {
+  readonly name: string;
   readonly url: string;
-  readonly authorization: string;
+  readonly tokens: readonly string[];
 }
 
 /** What is compared: how many requests at once, and with which prompt. */
 interface Load {
+  readonly suffix: string;
   readonly concurrency: number;
   readonly prompt: string;
-  /** Requests of one path in a row, before the other has its turn, so that the machine is equally busy for both. */
-  readonly round: number;
 }
 
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+/** Returns the request of a stream. */
+export function toChatRequest(path: string, token: string, content = SHORT_PROMPT, model = 'bench/short') {
+  return asBearer(token, 'POST', path, { model, stream: true, messages: [{ role: 'user', content }] });
+}
 
-function ask({ url, authorization }: Path, content = SHORT_PROMPT, model = 'bench/short') {
-  const body = { model, stream: true, messages: [{ role: 'user', content }] };
-  return request(url, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', authorization },
-    body: JSON.stringify(body),
-    dispatcher: agent,
+function openPath(stage: Stage, path: Path, loads: readonly Load[], isReference: boolean) {
+  const http = openHttpLoad(path.url, Math.max(...loads.map(({ concurrency }) => concurrency)));
+  const { pathname } = new URL(path.url);
+  const contestants = loads.map(({ suffix, concurrency, prompt }): Contestant => {
+    const requests = path.tokens.map((token) => toChatRequest(pathname, token, prompt));
+    const send = async (connection: number) => {
+      const request = requests[connection % requests.length];
+      return request && http.send(connection, request);
+    };
+    const measure = (seconds: number) => runClosedLoop({ connections: concurrency, seconds, send });
+    return {
+      name: `${path.name}${suffix}`,
+      connections: concurrency,
+      ...(isReference ? { isReference, run: measure } : { against: [`upstream${suffix}`] }),
+      run: (seconds) =>
+        isReference ? measure(seconds) : withProcessorTime(stage.server.processes, () => measure(seconds)),
+    };
   });
+  return { contestants, close: http.close };
 }
 
-/** Returns the milliseconds to the first byte of an answer, and reads it to its end. */
-async function firstByteMs(path: Path, prompt: string): Promise<number> {
-  const start = performance.now();
-  const { body } = await ask(path, prompt);
-  let first: number | undefined;
-  for await (const _piece of body) first ??= performance.now() - start;
-  return first ?? Number.NaN;
-}
-
-async function runRound(path: Path, { concurrency, prompt, round }: Load): Promise<number[]> {
-  const times: number[] = [];
-  let left = round;
-  const worker = async () => {
-    for (; left > 0; ) {
-      left -= 1;
-      times.push(await firstByteMs(path, prompt));
-    }
-  };
-  await Promise.all(Array.from({ length: concurrency }, worker));
-  return times;
-}
-
-async function compare(direct: Path, metered: Path, load: Load): Promise<string> {
-  await runRound(direct, load);
-  await runRound(metered, load);
-  const times = { direct: [] as number[], metered: [] as number[] };
-  for (let count = 0; count < ROUNDS; count += 1) {
-    times.direct.push(...(await runRound(direct, load)));
-    times.metered.push(...(await runRound(metered, load)));
-  }
-  const [without, through] = [median(times.direct), median(times.metered)];
-  const { concurrency, prompt, round } = load;
-  const numbers = `${without.toFixed(2)} ms direct, ${through.toFixed(2)} ms metered, ${(through - without).toFixed(2)} ms added`;
-  const kind = prompt === SHORT_PROMPT ? 'short' : `${(prompt.length / 1_000).toFixed(0)} KB`;
-  return `${String(concurrency).padStart(3)} at once, ${kind}: ${numbers} (medians of ${round * ROUNDS})`;
-}
-
-async function measureStreamMemory(metered: Path, memory: () => Promise<number | undefined>): Promise<string> {
-  const before = await memory();
-  const streams = await Promise.all(
-    Array.from({ length: OPEN_STREAMS }, () => ask(metered, SHORT_PROMPT, 'bench/open')),
-  );
-  await Promise.all(streams.map(({ body }) => body[Symbol.asyncIterator]().next()));
-  const after = await memory();
-  for (const { body } of streams) body.on('error', () => {}).destroy();
-  if (before === undefined || after === undefined) return 'The system does not say how much memory the server has.';
-  const kilobytes = (after - before) / OPEN_STREAMS / 1_024;
-  return `${OPEN_STREAMS} open streams: ${kilobytes.toFixed(0)} KB each (${(after / 1_048_576).toFixed(0)} MB altogether)`;
-}
-
-// npm run bench:chat: measures what metering adds to the time to the first byte, hold and settlement included.
-const server = await startBenchServer();
-try {
-  const account = await request(`${server.url}/api/auth/register`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ email: `${randomUUID()}@example.com`, password: randomUUID() }),
-  });
-  const { token } = Value.Decode(AccountSchema, await account.body.json());
-  const direct = { url: `${server.upstreamUrl}/chat/completions`, authorization: 'Bearer bench' };
-  const metered = { url: `${server.url}/api/v1/chat/completions`, authorization: `Bearer ${token}` };
-  for (const load of LOADS) process.stdout.write(`${await compare(direct, metered, load)}\n`);
-  process.stdout.write(`${await measureStreamMemory(metered, server.memory)}\n`);
-} finally {
-  await agent.destroy();
-  await server.close();
-}
+/** Streams through the server, next to the same from the provider: what holding, metering and settling add. */
+export const chat: Case = {
+  name: 'chat',
+  question: 'POST /v1/chat/completions, streamed, next to the same from the provider: p50 is the last byte',
+  compares: 'first',
+  adds: ['first', 'p50'],
+  warmsUp: true,
+  open: async (stage, { connections = CONNECTIONS }) => {
+    const accounts: readonly BenchAccount[] = await stage.accounts(Math.min(Math.max(...connections), MOST_ACCOUNTS));
+    const loads: Load[] = connections.map((concurrency) => ({ suffix: '', concurrency, prompt: SHORT_PROMPT }));
+    loads.push({ suffix: ', 500 KB', concurrency: 1, prompt: LONG_PROMPT });
+    const { url, upstreamUrl } = stage.server;
+    const direct = { name: 'upstream', url: `${upstreamUrl}/chat/completions`, tokens: ['bench'] };
+    const tokens = accounts.map(({ token }) => token);
+    const metered = { name: 'chat', url: `${url}/api/v1/chat/completions`, tokens };
+    const opened = [openPath(stage, metered, loads, false), openPath(stage, direct, loads, true)];
+    return {
+      contestants: opened.flatMap(({ contestants }) => contestants),
+      close: async () => void (await Promise.all(opened.map(({ close }) => close()))),
+    };
+  },
+};

@@ -1,7 +1,7 @@
 import { runScript } from '../helpers/http/run-script.js';
 import t from '../helpers/run/tap.js';
 
-const COMMANDS = ['admin', 'seed', 'reconcile', 'stripe-sync', 'replay/main'];
+const COMMANDS = ['admin', 'seed', 'reconcile', 'stripe-sync', 'replay/main', 'bench/main'];
 /** Were a command to open a database all the same, it would say that this one does not answer. */
 const NO_DATABASE = { DATABASE_URL: 'postgres://127.0.0.1:9/none', JWT_SECRET: 'x'.repeat(32) };
 

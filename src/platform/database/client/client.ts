@@ -8,7 +8,7 @@ export type DatabaseClient = ReturnType<typeof createClient<Database, 'public'>>
  * Stands in for a WebSocket and never connects. supabase-js creates a realtime client right away, which throws on Node 20
  * unless it is given a transport; we do not use realtime.
  */
-class NoRealtime {
+export class NoRealtime {
   readonly CONNECTING = 0;
   readonly OPEN = 1;
   readonly CLOSING = 2;
