@@ -18,8 +18,8 @@ begin
   returning r.amount into strict v_held;
   update public.balances b
      set reserved = b.reserved - v_held,
-         used = b.used + least(v_cost, b.allocated - b.used - b.reserved + v_held),
-         debt = b.debt + v_cost - least(v_cost, b.allocated - b.used - b.reserved + v_held),
+         used = b.used + least(v_cost, b.remaining + v_held),
+         debt = b.debt + v_cost - least(v_cost, b.remaining + v_held),
          updated_at = now()
    where b.subject_id = p_generation.subject_id
   returning b.period into strict v_period;

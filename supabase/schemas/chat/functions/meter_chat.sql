@@ -74,7 +74,7 @@ begin
     if v_item.op = 'reserve' then
       select b.* into v_balance from public.balances b where b.subject_id = v_item.user_id;
       v_problem := private.credential_problem(v_item.user_id, v_item.session_id, v_item.api_key_id, 'chat');
-      v_available := v_balance.allocated - v_balance.used - v_balance.reserved;
+      v_available := v_balance.remaining;
       v_weight := private.find_model_weight(v_item.model);
       v_generation := null;
       v_generation.input_weight := coalesce(v_weight.input_weight, 1);
@@ -94,27 +94,28 @@ begin
         )
       end;
       if v_answer is null and v_item.idempotency_key is not null then
-        insert into private.idempotency_keys (subject_id, key, request_hash, answer)
+        insert into private.idempotency_keys (subject_id, key_hash, request_hash, answer)
         values (
-          v_item.user_id, v_item.idempotency_key, decode(v_item.request_hash, 'hex'),
-          jsonb_build_object('hold', v_item.hold)
+          v_item.user_id, private.idempotency_key_hash(v_item.idempotency_key),
+          ('x' || left(v_item.request_hash, 16))::bit(64)::bigint, jsonb_build_object('hold', v_item.hold)
         )
-        on conflict (subject_id, key) do nothing;
+        on conflict (subject_id, key_hash) do nothing;
         if not found then
           -- The answer was not kept, so it cannot be given again; it must not be paid for again either.
           select jsonb_build_object('code', case
-                   when k.request_hash = decode(v_item.request_hash, 'hex') then 'ALREADY_ANSWERED'
+                   when k.request_hash = ('x' || left(v_item.request_hash, 16))::bit(64)::bigint then 'ALREADY_ANSWERED'
                    else 'IDEMPOTENCY_MISMATCH'
                  end)
             into strict v_answer
             from private.idempotency_keys k
-           where k.subject_id = v_item.user_id and k.key = v_item.idempotency_key;
+           where k.subject_id = v_item.user_id
+             and k.key_hash = private.idempotency_key_hash(v_item.idempotency_key);
         end if;
       end if;
       if v_answer is null then
         update public.balances b
            set reserved = b.reserved + v_amount, updated_at = now()
-         where b.subject_id = v_item.user_id and b.allocated - b.used - b.reserved >= v_amount
+         where b.subject_id = v_item.user_id and b.remaining >= v_amount
         returning b.* into strict v_balance;
         insert into public.reservations (id, subject_id, amount, model, prompt_count, expires_at)
         values (
@@ -131,7 +132,7 @@ begin
           v_item.input_price, v_item.output_price, v_item.request_price
         );
         v_answer := jsonb_build_object(
-          'output_tokens', v_output, 'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
+          'output_tokens', v_output, 'remaining', v_balance.remaining
         );
       end if;
     else
@@ -153,7 +154,7 @@ begin
             select from public.users u where u.id = v_generation.subject_id and u.suspended_at is not null
           ) then 0
           else private.affordable_tokens(
-            v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved, v_generation.output_weight
+            v_item.output_tokens, v_balance.remaining, v_generation.output_weight
           )
         end;
         v_amount := private.weighted_tokens(v_generation, 0, v_output);
@@ -198,7 +199,7 @@ begin
           update public.reservations r set status = 'settled' where r.id = v_item.hold;
         end if;
         select jsonb_build_object(
-                 'tokens_used', private.weighted_tokens(g, g.input_tokens, g.output_tokens), 'remaining', b.allocated - b.used - b.reserved
+                 'tokens_used', private.weighted_tokens(g, g.input_tokens, g.output_tokens), 'remaining', b.remaining
                )
           into strict v_answer
           from public.generations g join public.balances b on b.subject_id = g.subject_id
