@@ -3,6 +3,7 @@ import { callFunction, RESPONSE_MARGIN_MS } from './call.js';
 import { FunctionCatalog } from './catalog.js';
 import { createCallerCheck } from './claims.js';
 import { DataApiError } from './data-api-error.js';
+import { prepareSession } from './session.js';
 
 /** How to reach Postgres, and how long to wait for it. */
 export interface DirectApiOptions {
@@ -87,6 +88,8 @@ export function openDirectApi(options: DirectApiOptions): DirectApi {
     // Idle connections must not keep the process alive.
     allowExitOnIdle: true,
     application_name: 'tokenledger',
+    // The pool waits for it before it gives the connection to anybody.
+    onConnect: (client) => prepareSession(client, statementTimeoutMs),
   });
   // Without a listener, a connection that breaks while idle would crash the process.
   pool.on('error', (error) => options.onConnectionError?.(error));
