@@ -4,8 +4,9 @@ import fp from 'fastify-plugin';
 import type { Config } from '../../config/config.js';
 import type { Database } from '../database/client/database.js';
 import { ApiError } from '../errors.js';
+import { createMailer } from './create-mailer.js';
 import { createDelivery } from './delivery.js';
-import { createMailer, type MailBody } from './mailer.js';
+import type { MailBody } from './mailer.js';
 import { createMailSealing } from './sealing.js';
 
 const OUTBOX = 'outbox';

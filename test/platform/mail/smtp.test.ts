@@ -1,6 +1,6 @@
 import { createResetMessage } from '../../../src/auth/password-reset/message.js';
 import { parseConfig } from '../../../src/config/config.js';
-import { createMailer } from '../../../src/platform/mail/mailer.js';
+import { createMailer } from '../../../src/platform/mail/create-mailer.js';
 import { createSmtpMailer, toSmtpOptions } from '../../../src/platform/mail/smtp.js';
 import { openSmtpServer } from '../../helpers/fakes/smtp-server.js';
 import { keepingLogger } from '../../helpers/http/log-lines.js';
