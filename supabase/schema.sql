@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951', '20261127232532', '20261127234634', '20261127235258', '20261127235844'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261127232532', '20261127234634', '20261127235258', '20261127235844', '20261128001100'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -4236,7 +4236,9 @@ begin
           order by r.day, r.events desc, r.name
         ) filter (where not r.is_beyond), '[]'
       ),
-      'properties', public.summarize_feature_properties(v_range.range_from, v_range.range_to, p_name, null)
+      'properties', coalesce(
+        public.summarize_feature_properties(v_range.range_from, v_range.range_to, p_name, null), '[]'
+      )
     ) from ranked r
   );
 end
@@ -4276,19 +4278,17 @@ as $$
      order by count(*) desc, e.name, p.key
      limit 200
   )
-  select coalesce(
-           jsonb_agg(
-             jsonb_build_object(
-               'name', s.name, 'property', s.property, 'count', s.count, 'avg', s.avg, 'p50', s.percentiles[1],
-               'p95', s.percentiles[2], 'min', s.min, 'max', s.max
-             ) order by s.name, s.property
-           ), '[]'
+  select jsonb_agg(
+           jsonb_build_object(
+             'name', s.name, 'property', s.property, 'count', s.count, 'avg', s.avg, 'p50', s.percentiles[1],
+             'p95', s.percentiles[2], 'min', s.min, 'max', s.max
+           ) order by s.name, s.property
          )
     from summary s
 $$;
 grant execute on function public.summarize_feature_properties(timestamptz, timestamptz, text, uuid) to authenticated;
 comment on function public.summarize_feature_properties(timestamptz, timestamptz, text, uuid) is
-  'Returns the numbers among the properties of uses of features, of one account or of all that the caller may read: [{name, property, count, avg, p50, p95, min, max}].';
+  'Returns the numbers among the properties of uses of features, of one account or of all that the caller may read: [{name, property, count, avg, p50, p95, min, max}]; null where there are none.';
 
 -- events/functions/summarize_features.sql
 
@@ -4322,7 +4322,9 @@ begin
           order by c.day, c.events desc, c.name
         ), '[]'
       ),
-      'properties', public.summarize_feature_properties(v_range.range_from, v_range.range_to, p_name, v_user_id)
+      'properties', coalesce(
+        public.summarize_feature_properties(v_range.range_from, v_range.range_to, p_name, v_user_id), '[]'
+      )
     ) from cells c
   );
 end
@@ -7736,6 +7738,30 @@ $$;
 grant execute on function public.get_plan(text) to authenticated;
 comment on function public.get_plan(text) is 'Returns what a tier is worth: {tier, monthly_tokens, device_limit}.';
 
+-- subscriptions/functions/get_purchase.sql
+
+create or replace function public.get_purchase(p_user_id uuid, p_subscription_id text)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: whoever has the id of a payment page that was paid sees what was bought on it, without a session.
+begin
+  return jsonb_build_object('bought', (
+    select jsonb_build_object(
+             'tier', g.tier, 'period_start', g.period_start, 'period_end', g.period_end,
+             'tokens_granted', g.granted_tokens
+           )
+      from public.subscription_grants g
+     where g.user_id = p_user_id and g.stripe_subscription_id = p_subscription_id
+     order by g.created_at, g.id
+     limit 1
+  ));
+end
+$$;
+grant execute on function public.get_purchase(uuid, text) to service_role;
+comment on function public.get_purchase(uuid, text) is
+  'Returns what the first payment of a subscription bought: {bought: {tier, period_start, period_end, tokens_granted}}, null before it has arrived here.';
+
 -- subscriptions/functions/get_return_version.sql
 
 create or replace function public.get_return_version(p_invoice_id text)
@@ -9882,6 +9908,10 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127235844', 'feature_analytics')
 on conflict (version) do nothing;
 select private.record_migration('20261127235844', '5fb9ca455e0f39b3292e9f886f8bb72fcbb2fa3c624ea3a308989d6766fab267');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261128001100', 'purchases')
+on conflict (version) do nothing;
+select private.record_migration('20261128001100', '7a1b1c967384f572259f440ac5fa951670dfa8322eafe5736b7a0fdff3f9a557');
 
 commit;
 
