@@ -43,8 +43,12 @@ export interface StripeConfig {
   readonly graceDays: number;
   /** Whether tokens of money that went back are written down once they are spent, instead of owed. */
   readonly forgivesReturns: boolean;
-  /** Where Stripe's pages send people back to. */
+  /** Where Stripe's pages about a subscription send people back to. */
   readonly returnUrl: string;
+  /** Where its payment page sends them once they have paid; Stripe puts the id of the payment page in. */
+  readonly successUrl: string;
+  /** Where it sends them when they go back without paying. */
+  readonly cancelUrl: string;
 }
 
 /** How passwords are hashed and judged. */
@@ -170,6 +174,9 @@ function toStripeConfig(environment: Environment): StripeConfig | undefined {
     graceDays: environment.PAYMENT_GRACE_DAYS,
     forgivesReturns: environment.PAYMENT_RETURNS === 'forgiven',
     returnUrl: `${toPublicUrl(environment)}/dashboard`,
+    // In the fragment, as what is there reaches no log.
+    successUrl: `${toPublicUrl(environment)}/checkout-success#{CHECKOUT_SESSION_ID}`,
+    cancelUrl: `${toPublicUrl(environment)}/checkout-cancelled`,
   };
 }
 

@@ -60,6 +60,7 @@ const ERRORS = {
   ADMIN_NOT_FOUND: [404, 'Admin not found'],
   SECOND_FACTOR_NOT_FOUND: [404, 'There is no second factor, or none that waits for its first code'],
   API_KEY_NOT_FOUND: [404, 'API key not found'],
+  CHECKOUT_NOT_FOUND: [404, 'There is no such payment page of ours'],
   DEVICE_NOT_FOUND: [404, 'Device not found'],
   INVITATION_NOT_FOUND: [404, 'Invitation not found'],
   MODEL_NOT_FOUND: [404, 'There is no such model here'],

@@ -7,7 +7,15 @@ import { redirectToTidyUrl } from '../platform/http/api-prefix.js';
 import { PROJECT_ROOT } from '../platform/project-root.js';
 
 /** Every page: a folder of `src/web`, served at the path of its name; `account` is what those about accounts share. */
-const PAGES = ['account', 'dashboard', 'invitation', 'reset-password', 'verify-email'] as const;
+const PAGES = [
+  'account',
+  'checkout-cancelled',
+  'checkout-success',
+  'dashboard',
+  'invitation',
+  'reset-password',
+  'verify-email',
+] as const;
 const DOCUMENT = 'index.html';
 const CONTENT_TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',

@@ -8,11 +8,17 @@ import { openTestServer } from '../helpers/http/test-server.js';
 import t from '../helpers/run/tap.js';
 
 const { app } = await openTestServer(t);
-/** The pages that mailed links lead to. */
-const ACCOUNT_PAGES = ['reset-password', 'verify-email', 'invitation'];
+/** The pages that mailed links and Stripe lead to, with the number of files each loads. */
+const ACCOUNT_PAGES = {
+  'reset-password': 3,
+  'verify-email': 3,
+  invitation: 3,
+  'checkout-success': 3,
+  'checkout-cancelled': 2,
+};
 const get = (url: string, headers: Record<string, string> = {}) => app.inject({ url, headers });
 
-for (const name of ACCOUNT_PAGES) {
+for (const [name, files] of Object.entries(ACCOUNT_PAGES)) {
   t.test(`the page ${name} is HTML under a strict policy, kept by nobody and telling nobody`, async (t) => {
     const page = await get(`/${name}`);
     t.equal(page.statusCode, 200);
@@ -40,7 +46,7 @@ for (const name of ACCOUNT_PAGES) {
   t.test(`what the page ${name} loads is this server's, typed and asked for again only when it changed`, async (t) => {
     const page = await get(`/${name}`);
     const references = [...page.payload.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, target]) => target ?? '');
-    t.equal(references.length, 3);
+    t.equal(references.length, files);
     for (const reference of references) {
       const { pathname } = new URL(reference, `http://localhost/${name}`);
       const file = await get(pathname);

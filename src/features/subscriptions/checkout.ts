@@ -50,8 +50,8 @@ export async function beginCheckout(
     line_items: [{ price, quantity: 1 }],
     subscription_data: { metadata },
     metadata,
-    success_url: payments.returnUrl,
-    cancel_url: payments.returnUrl,
+    success_url: payments.successUrl,
+    cancel_url: payments.cancelUrl,
   };
   const { url } = await withCustomer(services.database, payments, getUser(request), account, async (customer) => {
     if (customer === account.customer_id) await requireNoSubscription(services, payments, request, customer);

@@ -32,8 +32,12 @@ export interface Payments {
   readonly graceDays: number;
   /** Whether tokens of money that went back are written down once they are spent, instead of owed. */
   readonly forgivesReturns: boolean;
-  /** URL that Stripe's pages send people back to. */
+  /** URL that Stripe's pages about a subscription send people back to. */
   readonly returnUrl: string;
+  /** URL that its payment page sends people to once they have paid, with a place for its id. */
+  readonly successUrl: string;
+  /** URL that its payment page sends people to who go back. */
+  readonly cancelUrl: string;
 }
 
 /** Builds the look-up of prices from the lists the configuration names, whose first price is the one for sale. */
@@ -66,6 +70,8 @@ export async function createPayments(config: Config['stripe']): Promise<Payments
     graceDays: config.graceDays,
     forgivesReturns: config.forgivesReturns,
     returnUrl: config.returnUrl,
+    successUrl: config.successUrl,
+    cancelUrl: config.cancelUrl,
   };
 }
 

@@ -3,6 +3,7 @@ import { requireUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
 import type { Payments } from './payments.js';
+import { purchaseRoutes } from './purchase-routes.js';
 import { subscriptionRoutes } from './subscription-routes.js';
 import { webhookRoutes } from './webhook-routes.js';
 
@@ -20,5 +21,6 @@ export const subscriptions: FastifyPluginAsync<SubscriptionsOptions> = async (ap
     requireUser(scope, 'account');
     await scope.register(subscriptionRoutes, options);
   });
+  await app.register(purchaseRoutes, options);
   await app.register(webhookRoutes, options);
 };

@@ -35,10 +35,18 @@ export interface Outcome {
   /** OK, the server's error code, or an empty one where it did not answer. */
   readonly code: string;
   readonly sentence: string;
+  /** The whole answer. */
+  readonly body: unknown;
 }
 
-function textIn(body: unknown, name: string): string {
-  const value: unknown = typeof body === 'object' && body !== null ? Reflect.get(body, name) : undefined;
+/** Returns a member of an answer, whatever it is. */
+export function fieldOf(body: unknown, name: string): unknown {
+  return typeof body === 'object' && body !== null ? Reflect.get(body, name) : undefined;
+}
+
+/** Returns a member of an answer that is text; an empty one where it is not. */
+export function textIn(body: unknown, name: string): string {
+  const value = fieldOf(body, name);
   return typeof value === 'string' ? value : '';
 }
 
@@ -53,9 +61,9 @@ export async function post(path: string, payload: object): Promise<Outcome> {
       signal: AbortSignal.timeout(PATIENCE_MS),
     });
     const body: unknown = await response.json();
-    return { code: response.ok ? 'OK' : textIn(body, 'code'), sentence: textIn(body, 'message') };
+    return { code: response.ok ? 'OK' : textIn(body, 'code'), sentence: textIn(body, 'message'), body };
   } catch {
-    return { code: '', sentence: 'The server did not answer. Check your connection and try again.' };
+    return { code: '', sentence: 'The server did not answer. Check your connection and try again.', body: undefined };
   }
 }
 

@@ -46,8 +46,8 @@ t.test('choosing a tier creates a customer and a payment page, with both prefixe
       'line_items[0][quantity]': '1',
       'subscription_data[metadata][user_id]': user.id,
       'metadata[user_id]': user.id,
-      success_url: 'https://tokens.example.com/dashboard',
-      cancel_url: 'https://tokens.example.com/dashboard',
+      success_url: 'https://tokens.example.com/checkout-success#{CHECKOUT_SESSION_ID}',
+      cancel_url: 'https://tokens.example.com/checkout-cancelled',
     });
   }
   t.match(await readSubscription(user), { tier: 'free', status: 'none', subscribed_tier: null }, 'nothing is paid yet');

@@ -40,6 +40,8 @@ export interface StripeServer {
   readonly requestsFor: (method: string, path: string) => StripeRequest[];
   readonly customers: Map<string, { readonly id: string; readonly email: string }>;
   readonly subscriptions: Map<string, SubscriptionObject>;
+  /** Payment pages, by id, as they can be read. */
+  readonly checkouts: Map<string, object>;
   readonly invoices: Map<string, InvoiceObject>;
   readonly refunds: Map<string, RefundObject>;
   readonly disputes: Map<string, DisputeObject>;
@@ -138,6 +140,10 @@ export async function openStripe(t: Test): Promise<StripeServer> {
         if (!stripe.customers.delete(id)) return missing('id');
         for (const [sub, { customer }] of stripe.subscriptions) if (customer === id) cancel(sub);
         return [200, { id, object: 'customer', deleted: true }];
+      case 'GET checkout': {
+        const checkout = stripe.checkouts.get(action);
+        return checkout === undefined ? missing('session') : [200, checkout];
+      }
       case 'POST checkout': {
         const url = `https://checkout.stripe.com/c/pay/${stripeId('cs_test')}`;
         return checkCustomer(form['customer']) ?? [200, { id: stripeId('cs_test'), object: 'checkout.session', url }];
@@ -249,6 +255,7 @@ export async function openStripe(t: Test): Promise<StripeServer> {
     requestsFor: (method, path) => requests.filter((request) => request.method === method && request.path === path),
     customers: new Map(),
     subscriptions: new Map(),
+    checkouts: new Map(),
     invoices: new Map(),
     refunds: new Map(),
     disputes: new Map(),

@@ -74,6 +74,7 @@ const STATUSES: Readonly<Record<string, readonly string[]>> = {
   'put /api/subscriptions': ['200', '402', '404', '409', '422', ...GUARDED, ...BODY],
   'delete /api/subscriptions': ['200', '404', '409', ...GUARDED, ...BODY],
   'post /api/subscriptions/portal': ['201', '404', ...GUARDED, ...BODY],
+  'post /api/subscriptions/purchase': ['200', '404', '409', ...BODY, ...ALWAYS],
   'post /api/subscriptions/webhook': ['200', ...BODY, ...ALWAYS],
   'post /api/admin/login': ['200', ...UNAUTHORIZED, ...BODY],
   'post /api/admin/password': ['200', ...GUARDED, ...BODY],

@@ -347,6 +347,10 @@ export type Database = {
       get_mail_queue: { Args: { p_actor: Json }; Returns: Json }
       get_plan: { Args: { p_tier: string }; Returns: Json }
       get_profile: { Args: { p_caller: Json }; Returns: Json }
+      get_purchase: {
+        Args: { p_subscription_id: string; p_user_id: string }
+        Returns: Json
+      }
       get_return_version: { Args: { p_invoice_id: string }; Returns: number }
       get_stripe_account: { Args: { p_caller: Json }; Returns: Json }
       has_admin: { Args: Record<PropertyKey, never>; Returns: boolean }

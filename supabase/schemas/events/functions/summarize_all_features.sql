@@ -39,7 +39,9 @@ begin
           order by r.day, r.events desc, r.name
         ) filter (where not r.is_beyond), '[]'
       ),
-      'properties', public.summarize_feature_properties(v_range.range_from, v_range.range_to, p_name, null)
+      'properties', coalesce(
+        public.summarize_feature_properties(v_range.range_from, v_range.range_to, p_name, null), '[]'
+      )
     ) from ranked r
   );
 end

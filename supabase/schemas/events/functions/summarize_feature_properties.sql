@@ -27,16 +27,14 @@ as $$
      order by count(*) desc, e.name, p.key
      limit 200
   )
-  select coalesce(
-           jsonb_agg(
-             jsonb_build_object(
-               'name', s.name, 'property', s.property, 'count', s.count, 'avg', s.avg, 'p50', s.percentiles[1],
-               'p95', s.percentiles[2], 'min', s.min, 'max', s.max
-             ) order by s.name, s.property
-           ), '[]'
+  select jsonb_agg(
+           jsonb_build_object(
+             'name', s.name, 'property', s.property, 'count', s.count, 'avg', s.avg, 'p50', s.percentiles[1],
+             'p95', s.percentiles[2], 'min', s.min, 'max', s.max
+           ) order by s.name, s.property
          )
     from summary s
 $$;
 grant execute on function public.summarize_feature_properties(timestamptz, timestamptz, text, uuid) to authenticated;
 comment on function public.summarize_feature_properties(timestamptz, timestamptz, text, uuid) is
-  'Returns the numbers among the properties of uses of features, of one account or of all that the caller may read: [{name, property, count, avg, p50, p95, min, max}].';
+  'Returns the numbers among the properties of uses of features, of one account or of all that the caller may read: [{name, property, count, avg, p50, p95, min, max}]; null where there are none.';

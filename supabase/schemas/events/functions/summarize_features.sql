@@ -28,7 +28,9 @@ begin
           order by c.day, c.events desc, c.name
         ), '[]'
       ),
-      'properties', public.summarize_feature_properties(v_range.range_from, v_range.range_to, p_name, v_user_id)
+      'properties', coalesce(
+        public.summarize_feature_properties(v_range.range_from, v_range.range_to, p_name, v_user_id), '[]'
+      )
     ) from cells c
   );
 end
