@@ -4,7 +4,7 @@ import { registerUser } from '../helpers/accounts.js';
 import { brittleStorage, openClient, openNetwork } from '../helpers/client.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 import t from '../helpers/run/tap.js';
-import { openGoogle, REDIRECT_URI } from '../helpers/sign-in.js';
+import { followSignIn, openGoogle, REDIRECT_URI } from '../helpers/sign-in.js';
 
 const google = await openGoogle(t);
 const server = await openTestServer(t, { environment: google.environment });
@@ -109,11 +109,7 @@ t.test('a device is linked to the person who signs in, with what it has left', a
 t.test('Google signs people in, although the worker that began it is gone', async (t) => {
   const storage = memoryStorage();
   const address = await openClient(t, `${url}/api`, { storage }).account.beginSignIn('google', REDIRECT_URI);
-  let back = address;
-  while (!back.startsWith(REDIRECT_URI)) {
-    const { headers } = await fetch(back.replace('https://tokens.example.com', url), { redirect: 'manual' });
-    back = String(headers.get('location'));
-  }
+  const back = await followSignIn({ url, publicUrl: 'https://tokens.example.com' }, address, REDIRECT_URI);
   const { account } = openClient(t, url, { storage });
   const forged = new URL(back);
   forged.searchParams.set('state', 'of somebody else');

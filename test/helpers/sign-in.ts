@@ -109,3 +109,20 @@ export async function obtainCode(
 export function exchangeCode(server: Pick<TestServer, 'app'>, payload: object): Promise<LightMyRequestResponse> {
   return server.app.inject({ method: 'POST', url: '/api/auth/oauth/token', payload });
 }
+
+/**
+ * Follows a sign-in as a browser does, from a server that listens to where the client waits.
+ * @returns the address that the client is brought back to
+ */
+export async function followSignIn(
+  server: { readonly url: string; readonly publicUrl: string },
+  address: string,
+  redirectUri: string,
+): Promise<string> {
+  let at = address;
+  while (!at.startsWith(redirectUri)) {
+    const { headers } = await fetch(at.replace(server.publicUrl, server.url), { redirect: 'manual' });
+    at = String(headers.get('location'));
+  }
+  return at;
+}

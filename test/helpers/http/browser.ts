@@ -25,20 +25,25 @@ const executablePath = findChromium();
 /** Why tests in a browser are skipped here, or false where there is one. */
 export const browserMissing = executablePath === undefined && 'there is no Chromium on PATH or at CHROMIUM_PATH';
 
+/** Which Chromium is started, and how. */
+export const LAUNCH_OPTIONS = {
+  ...(executablePath !== undefined && { executablePath }),
+  chromiumSandbox: process.getuid?.() !== 0,
+};
+
+/** The arguments of a Chromium that reaches nothing but this machine, and what rules map to it. */
+export const toChromiumArguments = (hosts: readonly string[] = []): string[] => [
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-quic',
+  '--disable-sync',
+  '--no-first-run',
+  `--host-resolver-rules=${[...hosts, 'MAP * ~NOTFOUND', 'EXCLUDE 127.0.0.1'].join(', ')}`,
+];
+
 /** Starts a headless Chromium that reaches nothing but this machine; it ends with the test. */
 export async function openBrowser(t: Test): Promise<Browser> {
-  const browser = await chromium.launch({
-    ...(executablePath !== undefined && { executablePath }),
-    chromiumSandbox: process.getuid?.() !== 0,
-    args: [
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-quic',
-      '--disable-sync',
-      '--no-first-run',
-      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
-    ],
-  });
+  const browser = await chromium.launch({ ...LAUNCH_OPTIONS, args: toChromiumArguments() });
   t.after(() => browser.close());
   return browser;
 }
