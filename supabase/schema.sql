@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261128000303'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -3101,49 +3101,76 @@ grant execute on function public.claim_estimated_generations(integer) to service
 comment on function public.claim_estimated_generations(integer) is
   'Returns estimated generations whose count upstream may know by now; each is given out again later, up to 15 times, until it is corrected.';
 
+-- chat/functions/claim_generation_key.sql
+
+-- The answer to a chat request is not kept, so it cannot be given again; it must not be paid for again either.
+create or replace function private.claim_generation_key(p_user_id uuid, p_item jsonb)
+returns text
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_hash constant bytea := decode(p_item ->> 'request_hash', 'hex');
+begin
+  insert into private.idempotency_keys (subject_id, key, request_hash, answer)
+  values (p_user_id, p_item ->> 'idempotency_key', v_hash, jsonb_build_object('hold', p_item ->> 'hold'))
+  on conflict (subject_id, key) do nothing;
+  if found then
+    return null;
+  end if;
+  return (
+    select case when k.request_hash = v_hash then 'ALREADY_ANSWERED' else 'IDEMPOTENCY_MISMATCH' end
+      from private.idempotency_keys k
+     where k.subject_id = p_user_id and k.key = p_item ->> 'idempotency_key'
+  );
+end
+$$;
+comment on function private.claim_generation_key(uuid, jsonb) is
+  'Remembers the idempotency key of a chat request; returns ALREADY_ANSWERED or IDEMPOTENCY_MISMATCH where it was used before.';
+
 -- chat/functions/close_generation.sql
 
 -- Ends a running generation: its hold goes, its cost is debited, and where that is more than hold and balance together
--- the rest becomes debt. The caller has locked the balance, and records the event that is answered.
+-- the rest becomes debt. The caller has locked the balance, and writes the rest of it with write_closed_generations.
 create or replace function private.close_generation(
-  p_generation public.generations, p_status text, p_provenance text, p_input bigint, p_output bigint,
-  p_nano_usd bigint default null
+  p_generation public.generations, p_hold public.reservations, p_status text, p_provenance text, p_input bigint,
+  p_output bigint, p_nano_usd bigint, out generation public.generations, out hold public.reservations,
+  out event public.usage_events, out remaining bigint
 )
-returns public.usage_events
 language plpgsql volatile set search_path = ''
 as $$
 declare
   v_cost bigint := private.weighted_tokens(p_generation, p_input, p_output);
-  v_held bigint;
   v_period integer;
 begin
-  update public.reservations r
-     set status = p_status, closed_at = now(), usage_event_id = case when p_input + p_output > 0 then r.id end
-   where r.id = p_generation.id and r.status = 'held'
-  returning r.amount into strict v_held;
   update public.balances b
-     set reserved = b.reserved - v_held,
-         used = b.used + least(v_cost, b.allocated - b.used - b.reserved + v_held),
-         debt = b.debt + v_cost - least(v_cost, b.allocated - b.used - b.reserved + v_held),
+     set reserved = b.reserved - p_hold.amount,
+         used = b.used + least(v_cost, b.allocated - b.used - b.reserved + p_hold.amount),
+         debt = b.debt + v_cost - least(v_cost, b.allocated - b.used - b.reserved + p_hold.amount),
          updated_at = now()
    where b.subject_id = p_generation.subject_id
-  returning b.period into strict v_period;
-  update public.generations g
-     set provenance = p_provenance, input_tokens = p_input, output_tokens = p_output,
-         provider = p_generation.provider, upstream_id = p_generation.upstream_id,
-         input_floor = p_generation.input_floor, output_floor = p_generation.output_floor,
-         reconcile_at = case when p_provenance = 'estimated' and p_generation.upstream_id is not null then now() end
-   where g.id = p_generation.id;
-  return row(
-    p_generation.id, p_generation.subject_id, p_generation.subject_id, null, p_generation.source,
-    coalesce(p_generation.provider, 'unknown'), p_generation.model, 1, p_input, p_output, p_input + p_output, v_cost,
-    p_provenance, v_period, null, now(), now(),
-    private.generation_money(p_generation, p_provenance, p_input, p_output, p_nano_usd)
-  )::public.usage_events;
+  returning b.period, b.allocated - b.used - b.reserved into strict v_period, remaining;
+  hold := p_hold;
+  hold.status := p_status;
+  generation := p_generation;
+  generation.provenance := p_provenance;
+  generation.input_tokens := p_input;
+  generation.output_tokens := p_output;
+  generation.reconcile_at := case when p_provenance = 'estimated' and p_generation.upstream_id is not null then now() end;
+  if p_input + p_output > 0 then
+    hold.usage_event_id := p_generation.id;
+    event := row(
+      p_generation.id, p_generation.subject_id, p_generation.subject_id, null, p_generation.source,
+      coalesce(p_generation.provider, 'unknown'), p_generation.model, 1, p_input, p_output, p_input + p_output, v_cost,
+      p_provenance, v_period, null, now(), now(),
+      private.generation_money(p_generation, p_provenance, p_input, p_output, p_nano_usd)
+    )::public.usage_events;
+  end if;
 end
 $$;
-comment on function private.close_generation(public.generations, text, text, bigint, bigint, bigint) is
-  'Settles a running generation and returns the usage event to record; the balance must be locked by the caller.';
+comment on function private.close_generation(
+  public.generations, public.reservations, text, text, bigint, bigint, bigint
+) is
+  'Settles the hold of a running generation in its balance, and returns both as they are closed, the usage event to record where anything was used, and what remains. The balance must be locked by the caller.';
 
 -- chat/functions/correct_generation.sql
 
@@ -3219,6 +3246,53 @@ grant execute on function public.export_generations(integer, timestamptz, uuid) 
 comment on function public.export_generations(integer, timestamptz, uuid) is
   'Returns the caller''s chat requests, oldest first; after (time, id) to page on.';
 
+-- chat/functions/extend_generation.sql
+
+-- Also with nothing to add: a running stream says that it is still there, and how far it has come.
+create or replace function private.extend_generation(
+  p_generation public.generations, p_hold public.reservations, p_item jsonb
+)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_output bigint := p_item ->> 'output_tokens';
+  v_amount bigint := 0;
+begin
+  if p_hold.status <> 'held' then
+    return '{"code": "RESERVATION_SETTLED"}';
+  end if;
+  if v_output > 0 then
+    select case
+             when u.suspended_at is not null then 0
+             else private.affordable_tokens(v_output, b.allocated - b.used - b.reserved, p_generation.output_weight)
+           end
+      into strict v_output
+      from public.balances b left join public.users u on u.id = b.subject_id
+     where b.subject_id = p_generation.subject_id;
+    v_amount := private.weighted_tokens(p_generation, 0, v_output);
+    update public.balances b set reserved = b.reserved + v_amount, updated_at = now()
+     where b.subject_id = p_generation.subject_id and v_output > 0;
+  end if;
+  -- Not at every note, as its expiry is in two indexes.
+  if v_output > 0 or p_hold.expires_at < now() + interval '4 minutes' then
+    update public.reservations r set amount = r.amount + v_amount, expires_at = now() + interval '5 minutes'
+     where r.id = p_hold.id;
+  end if;
+  update public.generations g
+     set provider = coalesce(p_item ->> 'provider', g.provider),
+         upstream_id = coalesce(p_item ->> 'upstream_id', g.upstream_id),
+         input_seen = coalesce((p_item ->> 'input_seen')::bigint, g.input_seen),
+         output_seen = coalesce((p_item ->> 'output_seen')::bigint, g.output_seen),
+         input_floor = coalesce((p_item ->> 'input_floor')::bigint, g.input_floor),
+         output_floor = coalesce((p_item ->> 'output_floor')::bigint, g.output_floor)
+   where g.id = p_generation.id;
+  return jsonb_build_object('output_tokens', v_output);
+end
+$$;
+comment on function private.extend_generation(public.generations, public.reservations, jsonb) is
+  'Notes how far a running chat request has come, and holds more tokens for it, fewer than asked for where fewer are left; returns {output_tokens}, or RESERVATION_SETTLED. The balance must be locked by the caller.';
+
 -- chat/functions/find_model_weight.sql
 
 -- Suffixes choose among providers of a model and weigh what it does; a free variant is another thing, and is never
@@ -3285,218 +3359,119 @@ comment on function public.list_model_weights(jsonb) is 'Returns all weights of 
 
 create or replace function public.meter_chat(p_items jsonb)
 returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 -- Definer: the only writer of generations; no API role may write balances, holds or events itself.
 declare
-  v_item record;
-  v_weight public.model_weights;
-  v_available bigint;
-  v_amount bigint;
-  v_least bigint;
-  v_generation public.generations;
-  v_balance public.balances;
-  v_status text;
-  v_problem text;
-  v_output bigint;
-  v_subjects uuid[];
-  v_answer jsonb;
-  v_answers jsonb[] := '{}';
+  v_count constant integer := jsonb_array_length(p_items);
+  v_item jsonb;
+  v_op text;
+  v_hold uuid;
+  v_subject uuid;
+  v_subjects uuid[] := '{}';
+  v_is_late boolean;
+  v_has_late boolean := false;
+  v_has_lost boolean;
+  v_running record;
+  v_reserved record;
+  v_settled record;
+  v_answers jsonb[] := array_fill(null::jsonb, array[v_count]);
+  v_new_holds public.reservations[] := '{}';
+  v_new_generations public.generations[] := '{}';
+  v_closed_ids uuid[] := '{}';
+  v_closed_holds public.reservations[] := '{}';
+  v_closed_generations public.generations[] := '{}';
   v_events public.usage_events[] := '{}';
-  v_has_pool boolean;
 begin
-  select array_agg(distinct s.subject_id), coalesce(bool_or(s.is_closed), false) into v_subjects, v_has_pool
-    from (
-      select coalesce(g.subject_id, i.id, e.user_id) as subject_id,
-             i.op = 'settle' and g.provenance = 'estimated' as is_closed
-        from jsonb_to_recordset(p_items) as i(op text, id uuid, google_subject text, hold uuid)
-        -- One look-up by key an item: a join with JSON is planned as if it had a hundred rows, and reads whole tables.
-        left join lateral (
-          select g.subject_id, g.provenance from public.generations g where g.id = i.hold and i.op <> 'reserve' limit 1
-        ) g on true
-        left join lateral (
-          select e.user_id from private.external_identities e
-           where e.provider = 'google' and e.subject = i.google_subject limit 1
-        ) e on true
-    ) s;
+  -- Whose balance each item is about.
+  for v_at in 1 .. v_count loop
+    v_item := p_items -> v_at - 1;
+    v_subject := v_item ->> 'id';
+    v_hold := v_item ->> 'hold';
+    if v_item ->> 'op' <> 'reserve' then
+      select g.subject_id, g.provenance = 'estimated' and v_item ->> 'op' = 'settle' into v_subject, v_is_late
+        from public.generations g where g.id = v_hold;
+      v_has_late := v_has_late or v_is_late is true;
+    elsif v_subject is null then
+      select e.user_id into v_subject from private.external_identities e
+       where e.provider = 'google' and e.subject = v_item ->> 'google_subject';
+    end if;
+    v_subjects[v_at] := v_subject;
+  end loop;
+
   -- What was given up for lost is corrected, which takes the pool, and the pool comes before the balances.
-  if v_has_pool then
+  if v_has_late then
     perform from public.budgets where subject_kind = 'user' for update;
   end if;
-  perform from public.balances b where b.subject_id = any (v_subjects) order by b.subject_id for update;
-  if exists (
-    select from public.reservations r
-     where r.subject_id = any (v_subjects) and r.status = 'held' and r.expires_at <= now()
-  ) then
+  select coalesce(bool_or(l.has_lost), false) into v_has_lost
+    from (
+      select exists (
+               select from public.reservations r
+                where r.subject_id = b.subject_id and r.status = 'held' and r.expires_at <= now()
+             ) as has_lost
+        from public.balances b
+       where b.subject_id = any (v_subjects)
+       order by b.subject_id
+         for update
+    ) l;
+  if v_has_lost then
     -- A server that comes back late knows better what its stream came to than the hold does.
     perform private.settle_lost_generations(
       v_subjects, now(), array(select (i ->> 'hold')::uuid from jsonb_array_elements(p_items) i)
     );
   end if;
 
-  for v_item in
-    select i.*, coalesce(i.id, e.user_id) as user_id
-      from rows from (
-        jsonb_to_recordset(p_items) as (
-          op text, id uuid, session_id uuid, api_key_id uuid, google_subject text, hold uuid, source text, model text,
-          input_estimate bigint, output_tokens bigint, idempotency_key text, request_hash text, provider text,
-          upstream_id text, provenance text, input_tokens bigint, streamed boolean, input_seen bigint,
-          output_seen bigint, input_floor bigint, output_floor bigint, nano_usd bigint, input_price numeric,
-          output_price numeric, request_price numeric
-        )
-      ) with ordinality as i(
-        op, id, session_id, api_key_id, google_subject, hold, source, model, input_estimate, output_tokens,
-        idempotency_key, request_hash, provider, upstream_id, provenance, input_tokens, streamed, input_seen,
-        output_seen, input_floor, output_floor, nano_usd, input_price, output_price, request_price, ord
-      )
-      left join lateral (
-        select e.user_id from private.external_identities e
-         where e.provider = 'google' and e.subject = i.google_subject limit 1
-      ) e on true
-     order by i.ord
-  loop
-    v_answer := null;
-    if v_item.op = 'reserve' then
-      select b.* into v_balance from public.balances b where b.subject_id = v_item.user_id;
-      v_problem := private.credential_problem(v_item.user_id, v_item.session_id, v_item.api_key_id, 'chat');
-      v_available := v_balance.allocated - v_balance.used - v_balance.reserved;
-      v_weight := private.find_model_weight(v_item.model);
-      v_generation := null;
-      v_generation.input_weight := coalesce(v_weight.input_weight, 1);
-      v_generation.output_weight := coalesce(v_weight.output_weight, 1);
-      v_output := private.affordable_tokens(
-        v_item.output_tokens, v_available - v_item.input_estimate * v_generation.input_weight, v_generation.output_weight
-      );
-      v_amount := private.weighted_tokens(v_generation, v_item.input_estimate, v_output);
-      -- Some answers, such as embeddings, have no tokens; all others have one at least.
-      v_least := private.weighted_tokens(v_generation, v_item.input_estimate, least(v_item.output_tokens, 1));
-      v_answer := case
-        when v_item.google_subject is not null and v_item.user_id is null then '{"code": "USER_NOT_FOUND"}'
-        when v_balance.subject_id is null then '{"code": "INVALID_TOKEN"}'
-        when v_problem is not null then jsonb_build_object('code', v_problem)
-        when v_available < v_least then jsonb_build_object(
-          'code', 'INSUFFICIENT_TOKENS', 'requested', v_least, 'remaining', v_available
-        )
-      end;
-      if v_answer is null and v_item.idempotency_key is not null then
-        insert into private.idempotency_keys (subject_id, key, request_hash, answer)
-        values (
-          v_item.user_id, v_item.idempotency_key, decode(v_item.request_hash, 'hex'),
-          jsonb_build_object('hold', v_item.hold)
-        )
-        on conflict (subject_id, key) do nothing;
-        if not found then
-          -- The answer was not kept, so it cannot be given again; it must not be paid for again either.
-          select jsonb_build_object('code', case
-                   when k.request_hash = decode(v_item.request_hash, 'hex') then 'ALREADY_ANSWERED'
-                   else 'IDEMPOTENCY_MISMATCH'
-                 end)
-            into strict v_answer
-            from private.idempotency_keys k
-           where k.subject_id = v_item.user_id and k.key = v_item.idempotency_key;
-        end if;
+  for v_at in 1 .. v_count loop
+    v_item := p_items -> v_at - 1;
+    v_op := v_item ->> 'op';
+    v_hold := v_item ->> 'hold';
+    if v_op = 'reserve' then
+      v_reserved := private.reserve_generation(v_subjects[v_at], v_item);
+      v_answers[v_at] := v_reserved.answer;
+      if (v_reserved.hold).id is not null then
+        v_new_holds := v_new_holds || v_reserved.hold;
+        v_new_generations := v_new_generations || v_reserved.generation;
       end if;
-      if v_answer is null then
-        update public.balances b
-           set reserved = b.reserved + v_amount, updated_at = now()
-         where b.subject_id = v_item.user_id and b.allocated - b.used - b.reserved >= v_amount
-        returning b.* into strict v_balance;
-        insert into public.reservations (id, subject_id, amount, model, prompt_count, expires_at)
-        values (
-          v_item.hold, v_item.user_id, v_amount, v_item.model, 1, now() + interval '5 minutes'
-        );
-        -- With its weights and prices, which hold for all of the request, whatever becomes of the model's.
-        insert into public.generations (
-          id, subject_id, source, model, input_estimate, streamed, input_weight, output_weight, input_price,
-          output_price, request_price
-        )
-        values (
-          v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate,
-          coalesce(v_item.streamed, false), v_generation.input_weight, v_generation.output_weight,
-          v_item.input_price, v_item.output_price, v_item.request_price
-        );
-        v_answer := jsonb_build_object(
-          'output_tokens', v_output, 'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
-        );
+      continue;
+    end if;
+
+    -- Another item about a hold that was just closed has to find it so.
+    if v_hold = any (v_closed_ids) then
+      perform private.write_closed_generations(v_closed_generations, v_closed_holds, v_events);
+      v_closed_ids := '{}';
+      v_closed_generations := '{}';
+      v_closed_holds := '{}';
+      v_events := '{}';
+    end if;
+    select g as generation, r as hold into v_running
+      from public.generations g join public.reservations r on r.id = g.id
+     where g.id = v_hold;
+    if not found then
+      v_answers[v_at] := '{"code": "RESERVATION_NOT_FOUND"}';
+    elsif v_op = 'extend' then
+      v_answers[v_at] := private.extend_generation(v_running.generation, v_running.hold, v_item);
+    elsif v_op = 'settle' then
+      v_settled := private.settle_generation(v_running.generation, v_running.hold, v_item, v_has_late);
+      v_answers[v_at] := v_settled.answer;
+      if (v_settled.hold).id is not null then
+        v_closed_ids := v_closed_ids || v_hold;
+        v_closed_generations := v_closed_generations || v_settled.generation;
+        v_closed_holds := v_closed_holds || v_settled.hold;
+      end if;
+      if (v_settled.event).id is not null then
+        v_events := v_events || v_settled.event;
       end if;
     else
-      select g.* into v_generation from public.generations g where g.id = v_item.hold;
-      select r.status into v_status from public.reservations r where r.id = v_item.hold;
-      select b.* into v_balance from public.balances b where b.subject_id = v_generation.subject_id;
-      v_generation.provider := coalesce(v_item.provider, v_generation.provider);
-      v_generation.upstream_id := coalesce(v_item.upstream_id, v_generation.upstream_id);
-      v_generation.input_floor := coalesce(v_item.input_floor, v_generation.input_floor);
-      v_generation.output_floor := coalesce(v_item.output_floor, v_generation.output_floor);
-      if v_status is null then
-        v_answer := '{"code": "RESERVATION_NOT_FOUND"}';
-      elsif v_item.op = 'extend' and v_status <> 'held' then
-        v_answer := '{"code": "RESERVATION_SETTLED"}';
-      elsif v_item.op = 'extend' then
-        -- Also with nothing to add: a running stream says that it is still there, and how far it has come.
-        v_output := case
-          when exists (
-            select from public.users u where u.id = v_generation.subject_id and u.suspended_at is not null
-          ) then 0
-          else private.affordable_tokens(
-            v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved, v_generation.output_weight
-          )
-        end;
-        v_amount := private.weighted_tokens(v_generation, 0, v_output);
-        update public.balances b
-           set reserved = b.reserved + v_amount, updated_at = now()
-         where b.subject_id = v_generation.subject_id and v_output > 0;
-        -- Not at every note, as its expiry is in two indexes.
-        update public.reservations r
-           set amount = r.amount + v_amount, expires_at = now() + interval '5 minutes'
-         where r.id = v_item.hold and (v_output > 0 or r.expires_at < now() + interval '4 minutes');
-        update public.generations g
-           set provider = v_generation.provider, upstream_id = v_generation.upstream_id,
-               input_seen = coalesce(v_item.input_seen, g.input_seen),
-               output_seen = coalesce(v_item.output_seen, g.output_seen),
-               input_floor = v_generation.input_floor, output_floor = v_generation.output_floor
-         where g.id = v_item.hold;
-        v_answer := jsonb_build_object('output_tokens', v_output);
-      elsif v_item.op = 'settle' then
-        -- Only the first settlement counts: one that is sent again finds the hold closed.
-        if v_status = 'held' and v_item.input_tokens + v_item.output_tokens > 0 then
-          v_events := v_events || private.close_generation(
-            v_generation, 'settled', v_item.provenance, v_item.input_tokens, v_item.output_tokens, v_item.nano_usd
-          );
-        elsif v_status = 'held' then
-          -- What was not billed may be asked for again with the same key.
-          delete from private.idempotency_keys k
-           where k.subject_id = v_generation.subject_id and k.answer = jsonb_build_object('hold', v_item.hold);
-          perform private.close_generation(v_generation, 'released', null, 0, 0);
-        elsif v_status = 'lost' and v_generation.provenance = 'estimated'
-          and exists (select from public.users u where u.id = v_generation.subject_id) then
-          -- A server that was out of reach for long knows what its stream came to; the hold was only an estimate of it.
-          if not v_has_pool then
-            raise sqlstate '40001' using message = 'a hold was given up for lost at the same time';
-          end if;
-          v_generation.reconcile_at := case
-            when v_item.provenance = 'estimated' and v_generation.upstream_id is not null then now()
-          end;
-          perform private.change_settlement(
-            v_generation, v_item.provenance, v_item.input_tokens, v_item.output_tokens, v_item.nano_usd,
-            'system:late_settlement'
-          );
-          update public.reservations r set status = 'settled' where r.id = v_item.hold;
-        end if;
-        select jsonb_build_object(
-                 'tokens_used', private.weighted_tokens(g, g.input_tokens, g.output_tokens), 'remaining', b.allocated - b.used - b.reserved
-               )
-          into strict v_answer
-          from public.generations g join public.balances b on b.subject_id = g.subject_id
-         where g.id = v_item.hold;
-      else
-        raise exception 'unknown metering operation %', v_item.op using errcode = '22023';
-      end if;
+      raise exception 'unknown metering operation %', v_op using errcode = '22023';
     end if;
-    v_answers := v_answers || v_answer;
   end loop;
 
-  if cardinality(v_events) > 0 then
-    perform private.record_usage_events(v_events);
+  if cardinality(v_new_holds) > 0 then
+    insert into public.reservations select h.* from unnest(v_new_holds) h;
+    insert into public.generations select g.* from unnest(v_new_generations) g;
+  end if;
+  if cardinality(v_closed_ids) > 0 then
+    perform private.write_closed_generations(v_closed_generations, v_closed_holds, v_events);
   end if;
   return to_jsonb(v_answers);
 end
@@ -3537,6 +3512,83 @@ grant execute on function public.refresh_model_weights(jsonb) to service_role;
 comment on function public.refresh_model_weights(jsonb) is
   'Replaces the weights that come from upstream by those given as [{model, input_weight, output_weight}]; the operator''s stay. Returns {changed, removed}.';
 
+-- chat/functions/reserve_generation.sql
+
+-- The item is one of meter_chat's. The caller has locked the balance, and inserts the hold and the generation.
+create or replace function private.reserve_generation(
+  p_user_id uuid, p_item jsonb, out answer jsonb, out hold public.reservations, out generation public.generations
+)
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_hold constant uuid := p_item ->> 'hold';
+  v_model constant text := p_item ->> 'model';
+  v_input constant bigint := p_item ->> 'input_estimate';
+  v_wanted constant bigint := p_item ->> 'output_tokens';
+  v_remaining bigint;
+  v_problem text;
+  v_weight public.model_weights;
+  v_generation public.generations;
+  v_output bigint;
+  v_amount bigint;
+  v_least bigint;
+begin
+  select b.allocated - b.used - b.reserved into v_remaining from public.balances b where b.subject_id = p_user_id;
+  if p_user_id is null and p_item ->> 'google_subject' is not null then
+    answer := '{"code": "USER_NOT_FOUND"}';
+    return;
+  elsif v_remaining is null then
+    answer := '{"code": "INVALID_TOKEN"}';
+    return;
+  end if;
+  v_problem := private.credential_problem(
+    p_user_id, (p_item ->> 'session_id')::uuid, (p_item ->> 'api_key_id')::uuid, 'chat'
+  );
+  if v_problem is not null then
+    answer := jsonb_build_object('code', v_problem);
+    return;
+  end if;
+
+  v_weight := private.find_model_weight(v_model);
+  v_generation.input_weight := coalesce(v_weight.input_weight, 1);
+  v_generation.output_weight := coalesce(v_weight.output_weight, 1);
+  -- Some answers, such as embeddings, have no tokens; all others have one at least.
+  v_least := private.weighted_tokens(v_generation, v_input, least(v_wanted, 1));
+  if v_remaining < v_least then
+    answer := jsonb_build_object('code', 'INSUFFICIENT_TOKENS', 'requested', v_least, 'remaining', v_remaining);
+    return;
+  end if;
+  if p_item ->> 'idempotency_key' is not null then
+    v_problem := private.claim_generation_key(p_user_id, p_item);
+    if v_problem is not null then
+      answer := jsonb_build_object('code', v_problem);
+      return;
+    end if;
+  end if;
+
+  v_output := private.affordable_tokens(
+    v_wanted, v_remaining - v_input * v_generation.input_weight, v_generation.output_weight
+  );
+  v_amount := private.weighted_tokens(v_generation, v_input, v_output);
+  update public.balances b set reserved = b.reserved + v_amount, updated_at = now()
+   where b.subject_id = p_user_id and b.allocated - b.used - b.reserved >= v_amount
+  returning b.allocated - b.used - b.reserved into strict v_remaining;
+  answer := jsonb_build_object('output_tokens', v_output, 'remaining', v_remaining);
+  hold := row(
+    v_hold, p_user_id, v_amount, 'held', v_model, 1, null, now() + interval '5 minutes', now(), null
+  )::public.reservations;
+  -- With its weights and prices, which hold for all of the request, whatever becomes of the model's.
+  generation := row(
+    v_hold, p_user_id, p_item ->> 'source', v_model, null, null, v_input, null, null, null, 0, null, 0, now(),
+    coalesce((p_item ->> 'streamed')::boolean, false), null, null, 0, 0, v_generation.input_weight,
+    v_generation.output_weight, (p_item ->> 'input_price')::numeric, (p_item ->> 'output_price')::numeric,
+    (p_item ->> 'request_price')::numeric
+  )::public.generations;
+end
+$$;
+comment on function private.reserve_generation(uuid, jsonb) is
+  'Reserves the tokens of a chat request in its balance. Returns the answer {output_tokens, remaining}, with the hold and the generation to insert, or {code, …} alone where it is refused. The balance must be locked by the caller.';
+
 -- chat/functions/set_model_weights.sql
 
 create or replace function public.set_model_weights(p_actor jsonb, p_weights jsonb)
@@ -3570,6 +3622,73 @@ grant execute on function public.set_model_weights(jsonb, jsonb) to service_role
 comment on function public.set_model_weights(jsonb, jsonb) is
   'Sets the weights given as [{model, input_weight, output_weight, comment}], where the output weighs as the input unless it is given; removes those whose input_weight is null, leaves the others. Returns all weights.';
 
+-- chat/functions/settle_generation.sql
+
+-- Only the first settlement counts: one that is sent again finds the hold closed, and gets the same answer.
+create or replace function private.settle_generation(
+  p_generation public.generations, p_hold public.reservations, p_item jsonb, p_has_pool boolean,
+  out answer jsonb, out generation public.generations, out hold public.reservations, out event public.usage_events
+)
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_input constant bigint := p_item ->> 'input_tokens';
+  v_output constant bigint := p_item ->> 'output_tokens';
+  v_nano_usd constant bigint := p_item ->> 'nano_usd';
+  v_provenance constant text := p_item ->> 'provenance';
+  v_closed record;
+begin
+  p_generation.provider := coalesce(p_item ->> 'provider', p_generation.provider);
+  p_generation.upstream_id := coalesce(p_item ->> 'upstream_id', p_generation.upstream_id);
+  p_generation.input_floor := coalesce((p_item ->> 'input_floor')::bigint, p_generation.input_floor);
+  p_generation.output_floor := coalesce((p_item ->> 'output_floor')::bigint, p_generation.output_floor);
+
+  if p_hold.status = 'held' then
+    if v_input + v_output > 0 then
+      v_closed := private.close_generation(
+        p_generation, p_hold, 'settled', v_provenance, v_input, v_output, v_nano_usd
+      );
+    else
+      -- What was not billed may be asked for again with the same key.
+      delete from private.idempotency_keys k
+       where k.subject_id = p_generation.subject_id and k.answer = jsonb_build_object('hold', p_generation.id);
+      v_closed := private.close_generation(p_generation, p_hold, 'released', null, 0, 0, null);
+    end if;
+    generation := v_closed.generation;
+    hold := v_closed.hold;
+    event := v_closed.event;
+    answer := jsonb_build_object(
+      'tokens_used', private.weighted_tokens(generation, v_input, v_output), 'remaining', v_closed.remaining
+    );
+    return;
+  end if;
+
+  if p_hold.status = 'lost' and p_generation.provenance = 'estimated'
+    and exists (select from public.users u where u.id = p_generation.subject_id) then
+    -- A server that was out of reach for long knows what its stream came to; what it was settled at is an estimate.
+    if not p_has_pool then
+      raise sqlstate '40001' using message = 'a hold was given up for lost at the same time';
+    end if;
+    p_generation.reconcile_at := case
+      when v_provenance = 'estimated' and p_generation.upstream_id is not null then now()
+    end;
+    perform private.change_settlement(
+      p_generation, v_provenance, v_input, v_output, v_nano_usd, 'system:late_settlement'
+    );
+    update public.reservations r set status = 'settled' where r.id = p_hold.id;
+  end if;
+  select jsonb_build_object(
+           'tokens_used', private.weighted_tokens(g, g.input_tokens, g.output_tokens),
+           'remaining', b.allocated - b.used - b.reserved
+         )
+    into strict answer
+    from public.generations g join public.balances b on b.subject_id = g.subject_id
+   where g.id = p_generation.id;
+end
+$$;
+comment on function private.settle_generation(public.generations, public.reservations, jsonb, boolean) is
+  'Settles a chat request with what it used. Returns the answer {tokens_used, remaining}, and, where this closed its hold, what close_generation does. The balance must be locked by the caller, and the pool, as p_has_pool says, where the hold was given up for lost.';
+
 -- chat/functions/settle_lost_generations.sql
 
 -- What is not known any more is settled at what was noted of it, and a little more, as something may have come since the
@@ -3585,37 +3704,43 @@ as $$
 declare
   v_allowance constant bigint := 256;
   v_lost record;
-  v_generation public.generations;
+  v_closed record;
   v_seen bigint;
   v_held numeric;
   v_output bigint;
+  v_generations public.generations[] := '{}';
+  v_holds public.reservations[] := '{}';
   v_events public.usage_events[] := '{}';
 begin
   for v_lost in
-    select r.id, r.amount, r.expires_at from public.reservations r
+    select g as generation, r as hold
+      from public.reservations r join public.generations g on g.id = r.id
      where r.subject_id = any (p_subjects) and r.status = 'held' and r.expires_at <= p_expired_by
        and r.id <> all (p_except)
      order by r.id
   loop
-    select g.* into v_generation from public.generations g where g.id = v_lost.id;
-    continue when not found;
-    v_seen := coalesce(v_generation.output_seen, 0);
-    v_held := v_lost.amount - v_generation.input_estimate * v_generation.input_weight;
+    v_seen := coalesce((v_lost.generation).output_seen, 0);
+    v_held := (v_lost.hold).amount - (v_lost.generation).input_estimate * (v_lost.generation).input_weight;
     v_output := case
-      when v_generation.streamed and v_lost.expires_at <= now()
-        then private.affordable_tokens(v_seen + v_allowance, v_held, v_generation.output_weight)
-      when v_generation.output_weight > 0 then floor(v_held / v_generation.output_weight)
+      when (v_lost.generation).streamed and (v_lost.hold).expires_at <= now()
+        then private.affordable_tokens(v_seen + v_allowance, v_held, (v_lost.generation).output_weight)
+      when (v_lost.generation).output_weight > 0 then floor(v_held / (v_lost.generation).output_weight)
       else 0
     end;
-    v_events := v_events || private.close_generation(
-      v_generation, 'lost', 'estimated', coalesce(v_generation.input_seen, v_generation.input_estimate),
-      greatest(v_output, v_seen)
+    v_closed := private.close_generation(
+      v_lost.generation, v_lost.hold, 'lost', 'estimated',
+      coalesce((v_lost.generation).input_seen, (v_lost.generation).input_estimate), greatest(v_output, v_seen), null
     );
+    v_generations := v_generations || v_closed.generation;
+    v_holds := v_holds || v_closed.hold;
+    if (v_closed.event).id is not null then
+      v_events := v_events || v_closed.event;
+    end if;
   end loop;
-  if cardinality(v_events) > 0 then
-    perform private.record_usage_events(v_events);
+  if cardinality(v_holds) > 0 then
+    perform private.write_closed_generations(v_generations, v_holds, v_events);
   end if;
-  return cardinality(v_events);
+  return cardinality(v_holds);
 end
 $$;
 comment on function private.settle_lost_generations(uuid[], timestamptz, uuid[]) is
@@ -3634,6 +3759,33 @@ end
 $$;
 comment on function private.weighted_tokens(public.generations, bigint, bigint) is
   'Returns what tokens of a generation debit, by the weights its hold was taken with.';
+
+-- chat/functions/write_closed_generations.sql
+
+create or replace function private.write_closed_generations(
+  p_generations public.generations[], p_holds public.reservations[], p_events public.usage_events[]
+)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  update public.reservations r set status = h.status, closed_at = now(), usage_event_id = h.usage_event_id
+    from unnest(p_holds) h
+   where r.id = h.id;
+  update public.generations g
+     set provenance = c.provenance, input_tokens = c.input_tokens, output_tokens = c.output_tokens,
+         provider = c.provider, upstream_id = c.upstream_id, input_floor = c.input_floor,
+         output_floor = c.output_floor, reconcile_at = c.reconcile_at
+    from unnest(p_generations) c
+   where g.id = c.id;
+  if cardinality(p_events) > 0 then
+    perform private.record_usage_events(p_events);
+  end if;
+end
+$$;
+comment on function private.write_closed_generations(
+  public.generations[], public.reservations[], public.usage_events[]
+) is 'Writes what close_generation returned, for all of them at once.';
 
 -- devices/functions/close_device.sql
 
@@ -9628,6 +9780,10 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127215951', 'chat_identity_and_payments')
 on conflict (version) do nothing;
 select private.record_migration('20261127215951', '57835d3419328c71d853a08d231e289d30ca4296282507cb10160531f9da6053');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261128000303', 'lean_chat')
+on conflict (version) do nothing;
+select private.record_migration('20261128000303', 'b3fd6fa7989cc2dbef12f21f3ac4c03a062b0c72ae3a73dcf673f463c3078f2f');
 
 commit;
 
