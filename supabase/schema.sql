@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951', '20261128000303'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261128000126', '20261128000815'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -434,9 +434,10 @@ create table if not exists public.balances (
   period integer not null default 1 check (period > 0),
   updated_at timestamptz not null default now(),
   debt bigint not null default 0 check (debt >= 0),
-  constraint balances_never_overspent check (used + reserved <= allocated)
+  remaining bigint not null generated always as (allocated - used - reserved) stored,
+  constraint balances_never_overspent check (remaining >= 0)
 ) with (fillfactor = 50);
-comment on table public.balances is 'What each device or user may spend. Written only by the metering functions; remaining = allocated - used - reserved.';
+comment on table public.balances is 'What each device or user may spend. Written only by the metering functions.';
 comment on column public.balances.subject_id is 'The device or user the balance belongs to.';
 comment on column public.balances.subject_kind is 'device or user.';
 comment on column public.balances.allocated is 'Tokens granted; always the sum of the subject''s ledger entries.';
@@ -445,6 +446,7 @@ comment on column public.balances.reserved is 'Tokens in open holds; always the 
 comment on column public.balances.period is 'The budget period `used` counts for; a monthly reset starts the next.';
 comment on column public.balances.updated_at is 'When the balance last changed.';
 comment on column public.balances.debt is 'Tokens spent beyond what was left, because a provider billed more than its hold; paid by the next tokens that come in. Usage events cost used + debt.';
+comment on column public.balances.remaining is 'Tokens that may still be spent: allocated - used - reserved, worked out here and nowhere else.';
 
 create table if not exists public.ledger_entries (
   id uuid primary key default gen_random_uuid(),
@@ -690,19 +692,24 @@ comment on column public.model_costs.updated_at is 'When the price last changed.
 
 create table if not exists private.idempotency_keys (
   subject_id uuid not null,
-  key text not null check (length(key) between 1 and 255),
-  request_hash bytea not null,
-  answer jsonb not null,
+  key_hash uuid not null,
+  request_hash bigint not null,
+  answer jsonb,
   created_at timestamptz not null default now(),
-  primary key (subject_id, key)
+  tokens_used bigint,
+  remaining bigint,
+  primary key (subject_id, key_hash)
 );
-create index if not exists idempotency_keys_created_at_idx on private.idempotency_keys (created_at);
+-- By the hour, as equal entries are stored once: what is pruned is older than two days.
+create index if not exists idempotency_keys_hour_idx on private.idempotency_keys (date_bin('1 hour', created_at, 'epoch'));
 comment on table private.idempotency_keys is 'The answers to writes that carried an idempotency key, so that a retry gets the same one and is charged once.';
 comment on column private.idempotency_keys.subject_id is 'Keys are private to a device or user.';
-comment on column private.idempotency_keys.key is 'The caller''s key.';
-comment on column private.idempotency_keys.request_hash is 'SHA-256 of what was asked: the same key with another request is refused.';
-comment on column private.idempotency_keys.answer is 'The original answer.';
-comment on column private.idempotency_keys.created_at is 'When it was first used; kept for at least 24 hours.';
+comment on column private.idempotency_keys.key_hash is 'The first 128 bits of the SHA-256 of the caller''s key.';
+comment on column private.idempotency_keys.request_hash is 'The first 64 bits of the SHA-256 of what was asked: the same key with another request is refused.';
+comment on column private.idempotency_keys.answer is 'The original answer; null for a device''s debit, whose answer is made of the other columns.';
+comment on column private.idempotency_keys.created_at is 'When it was first used; kept for at least 48 hours.';
+comment on column private.idempotency_keys.tokens_used is 'What a device''s debit took; its event is that of keyed_event_id.';
+comment on column private.idempotency_keys.remaining is 'What a device''s debit left.';
 
 -- admin/tables.sql
 
@@ -1279,9 +1286,11 @@ create or replace function private.hold_users(p_items jsonb)
 returns void
 language plpgsql volatile set search_path = ''
 as $$
+declare
+  -- As an array, by which users are looked up: a join with JSON would read all of them.
+  v_users uuid[] := array(select (i ->> 'id')::uuid from jsonb_array_elements(p_items) i);
 begin
-  perform from public.users u
-    where u.id in (select i.id from jsonb_to_recordset(p_items) as i(id uuid)) order by u.id for key share;
+  perform from public.users u where u.id = any (v_users) order by u.id for key share;
 end
 $$;
 comment on function private.hold_users(jsonb) is
@@ -1897,7 +1906,7 @@ declare
     when 'name' then 'd.name'
     when 'allocated' then 'b.allocated'
     when 'used' then 'b.used'
-    when 'remaining' then '(b.allocated - b.used - b.reserved)'
+    when 'remaining' then 'b.remaining'
     when 'last_seen' then 'd.last_registered_at'
   end;
   v_type text := case ltrim(p_sort, '-')
@@ -1911,7 +1920,7 @@ begin
       select coalesce(jsonb_agg(
                jsonb_build_object(
                  'id', p.id, 'name', p.name, 'user_email', p.user_email, 'allocated', p.allocated, 'used', p.used,
-                 'reserved', p.reserved, 'remaining', p.allocated - p.used - p.reserved, 'blocked', p.blocked,
+                 'reserved', p.reserved, 'remaining', p.remaining, 'blocked', p.blocked,
                  'registrations', p.registrations, 'created_at', p.created_at,
                  'last_seen', greatest(p.last_registered_at, (
                    select max(r.bucket) from public.usage_rollups r where r.subject_id = p.id
@@ -1921,7 +1930,7 @@ begin
                ) order by p.sort_value %2$s, p.id %2$s
              ), '[]')
         from (
-          select d.id, d.name, u.email as user_email, b.allocated, b.used, b.reserved, d.blocked, d.registrations,
+          select d.id, d.name, u.email as user_email, b.allocated, b.used, b.reserved, b.remaining, d.blocked, d.registrations,
                  d.created_at, d.last_registered_at, %1$s as sort_value
             from public.devices d
             join public.balances b on b.subject_id = d.id
@@ -2126,7 +2135,7 @@ begin
     select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at desc, page.id desc), '[]')
       from (
         select d.id, d.name, d.blocked, d.registrations, d.last_registered_at, d.created_at,
-               b.allocated, b.used, b.allocated - b.used - b.reserved as remaining
+               b.allocated, b.used, b.remaining
           from public.devices d join public.balances b on b.subject_id = d.id
          where d.user_id = p_user_id and d.deleted_at is null
          order by d.created_at desc, d.id desc
@@ -2624,7 +2633,7 @@ as $$
   select jsonb_build_object(
     'id', p_user.id, 'email', p_user.email, 'name', p_user.name, 'picture', p_user.picture,
     'total_tokens', coalesce(b.allocated, 0), 'tokens_used', coalesce(b.used, 0),
-    'tokens_left', coalesce(b.allocated - b.used - b.reserved, 0),
+    'tokens_left', coalesce(b.remaining, 0),
     'created_at', p_user.created_at, 'updated_at', p_user.updated_at
   ) from (select 1) one left join public.balances b on b.subject_id = p_user.id
 $$;
@@ -2841,8 +2850,9 @@ begin
     jsonb_build_object('to', private.balance_json(p_subject_id), 'from', private.balance_json(p_from_id))
   );
   if p_key is not null then
-    insert into private.idempotency_keys (subject_id, key, request_hash, answer)
-    values ((p_actor ->> 'id')::uuid, p_key, sha256(convert_to(v_request::text, 'UTF8')), v_answer);
+    perform private.remember_answer(
+      (p_actor ->> 'id')::uuid, private.idempotency_key_hash(p_key), private.request_hash(v_request), v_answer
+    );
   end if;
   return v_answer;
 end
@@ -2860,12 +2870,13 @@ as $$
   select jsonb_build_object(
     'subject_kind', p.subject_kind, 'total', p.total, 'allocated', p.allocated,
     'used', coalesce(b.used, 0), 'reserved', coalesce(b.reserved, 0),
-    'remaining', p.allocated - coalesce(b.used, 0) - coalesce(b.reserved, 0),
+    'remaining', coalesce(b.remaining, 0),
     'unallocated', case when p.total is not null then greatest(p.total - p.allocated, 0) end
   )
     from public.budgets p
     left join (
-      select subject_kind, sum(used)::bigint as used, sum(reserved)::bigint as reserved
+      select subject_kind, sum(used)::bigint as used, sum(reserved)::bigint as reserved,
+             sum(remaining)::bigint as remaining
         from public.balances where subject_kind = p_kind group by subject_kind
     ) b using (subject_kind)
    where p.subject_kind = p_kind
@@ -2885,9 +2896,9 @@ declare
   v_balance public.balances;
 begin
   select * into strict v_balance from public.balances where subject_id = p_subject_id;
-  if v_balance.allocated + p_tokens < v_balance.used + v_balance.reserved then
+  if v_balance.remaining + p_tokens < 0 then
     raise sqlstate 'PT403' using message = 'INSUFFICIENT_TOKENS', detail = jsonb_build_object(
-      'requested', -p_tokens, 'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
+      'requested', -p_tokens, 'remaining', v_balance.remaining
     )::text;
   end if;
   if v_balance.allocated + p_tokens > 9007199254740991 then
@@ -3047,8 +3058,8 @@ begin
     -- What can no longer be taken back becomes debt.
     update public.balances b
        set allocated = b.allocated + v_amount,
-           used = b.used - greatest(b.used + b.reserved - b.allocated - v_amount, 0),
-           debt = b.debt + greatest(b.used + b.reserved - b.allocated - v_amount, 0),
+           used = b.used - greatest(-b.remaining - v_amount, 0),
+           debt = b.debt + greatest(-b.remaining - v_amount, 0),
            updated_at = now()
      where b.subject_id = p_generation.subject_id;
     insert into public.ledger_entries (subject_id, kind, amount, period, actor, reference)
@@ -3109,18 +3120,20 @@ returns text
 language plpgsql volatile set search_path = ''
 as $$
 declare
-  v_hash constant bytea := decode(p_item ->> 'request_hash', 'hex');
+  v_key constant uuid := private.idempotency_key_hash(p_item ->> 'idempotency_key');
+  -- The first 64 bits of what the server has hashed.
+  v_request constant bigint := ('x' || left(p_item ->> 'request_hash', 16))::bit(64)::bigint;
 begin
-  insert into private.idempotency_keys (subject_id, key, request_hash, answer)
-  values (p_user_id, p_item ->> 'idempotency_key', v_hash, jsonb_build_object('hold', p_item ->> 'hold'))
-  on conflict (subject_id, key) do nothing;
+  insert into private.idempotency_keys (subject_id, key_hash, request_hash, answer)
+  values (p_user_id, v_key, v_request, jsonb_build_object('hold', p_item ->> 'hold'))
+  on conflict (subject_id, key_hash) do nothing;
   if found then
     return null;
   end if;
   return (
-    select case when k.request_hash = v_hash then 'ALREADY_ANSWERED' else 'IDEMPOTENCY_MISMATCH' end
+    select case when k.request_hash = v_request then 'ALREADY_ANSWERED' else 'IDEMPOTENCY_MISMATCH' end
       from private.idempotency_keys k
-     where k.subject_id = p_user_id and k.key = p_item ->> 'idempotency_key'
+     where k.subject_id = p_user_id and k.key_hash = v_key
   );
 end
 $$;
@@ -3144,11 +3157,11 @@ declare
 begin
   update public.balances b
      set reserved = b.reserved - p_hold.amount,
-         used = b.used + least(v_cost, b.allocated - b.used - b.reserved + p_hold.amount),
-         debt = b.debt + v_cost - least(v_cost, b.allocated - b.used - b.reserved + p_hold.amount),
+         used = b.used + least(v_cost, b.remaining + p_hold.amount),
+         debt = b.debt + v_cost - least(v_cost, b.remaining + p_hold.amount),
          updated_at = now()
    where b.subject_id = p_generation.subject_id
-  returning b.period, b.allocated - b.used - b.reserved into strict v_period, remaining;
+  returning b.period, b.remaining into strict v_period, remaining;
   hold := p_hold;
   hold.status := p_status;
   generation := p_generation;
@@ -3265,7 +3278,7 @@ begin
   if v_output > 0 then
     select case
              when u.suspended_at is not null then 0
-             else private.affordable_tokens(v_output, b.allocated - b.used - b.reserved, p_generation.output_weight)
+             else private.affordable_tokens(v_output, b.remaining, p_generation.output_weight)
            end
       into strict v_output
       from public.balances b left join public.users u on u.id = b.subject_id
@@ -3533,7 +3546,7 @@ declare
   v_amount bigint;
   v_least bigint;
 begin
-  select b.allocated - b.used - b.reserved into v_remaining from public.balances b where b.subject_id = p_user_id;
+  select b.remaining into v_remaining from public.balances b where b.subject_id = p_user_id;
   if p_user_id is null and p_item ->> 'google_subject' is not null then
     answer := '{"code": "USER_NOT_FOUND"}';
     return;
@@ -3571,8 +3584,8 @@ begin
   );
   v_amount := private.weighted_tokens(v_generation, v_input, v_output);
   update public.balances b set reserved = b.reserved + v_amount, updated_at = now()
-   where b.subject_id = p_user_id and b.allocated - b.used - b.reserved >= v_amount
-  returning b.allocated - b.used - b.reserved into strict v_remaining;
+   where b.subject_id = p_user_id and b.remaining >= v_amount
+  returning b.remaining into strict v_remaining;
   answer := jsonb_build_object('output_tokens', v_output, 'remaining', v_remaining);
   hold := row(
     v_hold, p_user_id, v_amount, 'held', v_model, 1, null, now() + interval '5 minutes', now(), null
@@ -3679,7 +3692,7 @@ begin
   end if;
   select jsonb_build_object(
            'tokens_used', private.weighted_tokens(g, g.input_tokens, g.output_tokens),
-           'remaining', b.allocated - b.used - b.reserved
+           'remaining', b.remaining
          )
     into strict answer
     from public.generations g join public.balances b on b.subject_id = g.subject_id
@@ -3807,7 +3820,7 @@ begin
   )
   update public.balances set reserved = reserved - (select coalesce(sum(amount), 0) from released)
    where subject_id = p_device_id
-  returning allocated - used - reserved into v_unused;
+  returning remaining into v_unused;
   if v_unused > 0 then
     perform private.change_allocation(p_device_id, -v_unused, 'adjustment', p_actor, p_note);
     update public.budgets set allocated = allocated - v_unused, updated_at = now() where subject_kind = 'device';
@@ -4133,7 +4146,7 @@ begin
     'token_version', v_device.token_version,
     'created', v_is_new,
     'allocated', v_balance.allocated,
-    'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
+    'remaining', v_balance.remaining
   ) || case when v_user_id is null then '{}'::jsonb else '{"linked": true}' end;
 end
 $$;
@@ -4395,7 +4408,7 @@ language sql stable set search_path = ''
 as $$
   select jsonb_build_object(
     b.subject_kind || '_id', b.subject_id, 'allocated', b.allocated, 'used', b.used, 'reserved', b.reserved,
-    'remaining', b.allocated - b.used - b.reserved
+    'remaining', b.remaining
   ) from public.balances b where b.subject_id = p_subject_id
 $$;
 comment on function private.balance_json(uuid) is 'Returns a balance as the admin API shows it.';
@@ -4421,7 +4434,7 @@ begin
   update public.balances
      set reserved = reserved - (select coalesce(sum(amount), 0) from released), updated_at = now()
    where subject_id = p_user_id
-  returning allocated - used - reserved into v_unused;
+  returning remaining into v_unused;
   if v_unused > 0 then
     perform private.change_allocation(p_user_id, -v_unused, 'adjustment', p_actor, 'account deleted');
     update public.budgets set allocated = allocated - v_unused, updated_at = now() where subject_kind = 'user';
@@ -4472,7 +4485,7 @@ begin
   return (
     select jsonb_build_object(
              'allocated', coalesce(b.allocated, 0), 'used', coalesce(b.used, 0), 'reserved', coalesce(b.reserved, 0),
-             'remaining', coalesce(b.allocated - b.used - b.reserved, 0), 'debt', coalesce(b.debt, 0)
+             'remaining', coalesce(b.remaining, 0), 'debt', coalesce(b.debt, 0)
            )
       from (select 1) one left join public.balances b on b.subject_id = v_user_id
   );
@@ -4582,6 +4595,7 @@ returns trigger
 language plpgsql set search_path = ''
 as $$
 declare
+  -- What will be remaining is worked out after this trigger.
   v_paid bigint := greatest(least(new.debt, new.allocated - new.used - new.reserved), 0);
 begin
   new.debt := new.debt - v_paid;
@@ -4877,7 +4891,8 @@ begin
   end if;
 
   with pruned as (
-    delete from private.idempotency_keys where created_at < now() - interval '48 hours' returning 1
+    delete from private.idempotency_keys k
+     where date_bin('1 hour', k.created_at, 'epoch') < date_bin('1 hour', now() - interval '48 hours', 'epoch') returning 1
   )
   select count(*) into v_keys from pruned;
   delete from private.login_attempts where window_ends_at < now();
@@ -4928,21 +4943,37 @@ $$;
 comment on function private.prune_accounts() is
   'Removes sessions, tokens, codes, links and keys whose time is over; returns how many.';
 
+-- metering/functions/change_balances.sql
+
+create or replace function private.change_balances(p_subjects uuid[], p_used bigint[], p_reserved bigint[])
+returns void
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
+as $$
+begin
+  update public.balances b
+     set used = b.used + change.used, reserved = b.reserved + change.reserved, updated_at = now()
+    from unnest(p_subjects, p_used, p_reserved) as change(subject_id, used, reserved)
+   where b.subject_id = change.subject_id;
+end
+$$;
+comment on function private.change_balances(uuid[], bigint[], bigint[]) is
+  'Adds to what each of these subjects, named once, has used and reserved; the balances must be locked by the caller.';
+
 -- metering/functions/earlier_answer.sql
 
--- A key already used repeats its answer. The caller holds a lock that serialises calls with this key.
 create or replace function private.earlier_answer(p_subject_id uuid, p_key text, p_request jsonb)
 returns jsonb
 language plpgsql stable set search_path = ''
 as $$
 declare
-  v_earlier private.idempotency_keys;
+  v_answer jsonb := private.replayed_answer(
+    p_subject_id, private.idempotency_key_hash(p_key), private.request_hash(p_request)
+  );
 begin
-  select * into v_earlier from private.idempotency_keys where subject_id = p_subject_id and key = p_key;
-  if v_earlier.request_hash is distinct from sha256(convert_to(p_request::text, 'UTF8')) and v_earlier.key is not null then
+  if v_answer ->> 'code' = 'IDEMPOTENCY_MISMATCH' then
     raise sqlstate 'PT422' using message = 'IDEMPOTENCY_MISMATCH';
   end if;
-  return v_earlier.answer;
+  return v_answer;
 end
 $$;
 comment on function private.earlier_answer(uuid, text, jsonb) is
@@ -4987,10 +5018,22 @@ comment on function private.ensure_usage_partition(timestamptz) is
 
 create or replace function private.ensure_usage_partitions(p_events public.usage_events[])
 returns void
-language sql volatile set search_path = ''
+language plpgsql volatile set search_path = ''
 as $$
-  select private.ensure_usage_partition(month)
-    from (select distinct date_trunc('month', e.occurred_at, 'UTC') as month from unnest(p_events) e) months
+declare
+  v_event public.usage_events;
+  v_from timestamptz;
+  v_to timestamptz;
+begin
+  foreach v_event in array p_events loop
+    -- One question for each month in a row, not for each event.
+    if (v_event.occurred_at >= v_from and v_event.occurred_at < v_to) is not true then
+      v_from := date_trunc('month', v_event.occurred_at, 'UTC');
+      v_to := v_from + interval '28 days';
+      perform private.ensure_usage_partition(v_from);
+    end if;
+  end loop;
+end
 $$;
 comment on function private.ensure_usage_partitions(public.usage_events[]) is 'Creates the partitions these events fall into.';
 
@@ -4999,8 +5042,15 @@ comment on function private.ensure_usage_partitions(public.usage_events[]) is 'C
 -- Holds of devices are given back when they expire; those of chat requests are not, as an answer may have been produced.
 create or replace function private.expire_reservations(p_subjects uuid[])
 returns void
-language sql volatile set search_path = ''
+language plpgsql volatile set search_path = ''
 as $$
+begin
+  if not exists (
+    select from public.reservations r
+     where r.subject_id = any (p_subjects) and r.status = 'held' and r.expires_at <= now()
+  ) then
+    return;
+  end if;
   with expired as (
     update public.reservations r
        set status = 'expired', closed_at = now()
@@ -5011,7 +5061,8 @@ as $$
   update public.balances b
      set reserved = b.reserved - e.amount, updated_at = now()
     from (select subject_id, sum(amount)::bigint as amount from expired group by subject_id) e
-   where b.subject_id = e.subject_id
+   where b.subject_id = e.subject_id;
+end
 $$;
 comment on function private.expire_reservations(uuid[]) is
   'Closes expired holds of the given subjects and returns their tokens; the balances must be locked by the caller.';
@@ -5047,58 +5098,102 @@ comment on function public.export_reservations(integer, timestamptz, uuid) is
 -- Names come from clients, and each is a row of every summary: only so many of a subject and day are kept apart.
 create or replace function private.fold_names(p_events public.usage_events[])
 returns public.usage_events[]
-language plpgsql volatile set search_path = ''
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
-  v_new record;
   v_position integer;
+  v_is_full boolean;
 begin
   -- Nearly always: no name is new.
   if not exists (
     select from unnest(p_events) e
-     where not exists (
-       select from private.rollup_names n
+     where (
+       select true from private.rollup_names n
         where n.subject_id = e.subject_id and n.day = (e.occurred_at at time zone 'UTC')::date
-          and n.provider = e.provider and n.model = e.model
-     )
+          and n.provider = e.provider and n.model = e.model limit 1
+     ) is null
   ) then
     return p_events;
   end if;
-  for v_new in
-    select e.subject_id, (e.occurred_at at time zone 'UTC')::date as day
-      from unnest(p_events) e
-     where not exists (
-       select from private.rollup_names n
-        where n.subject_id = e.subject_id and n.day = (e.occurred_at at time zone 'UTC')::date
-          and n.provider = e.provider and n.model = e.model
-     )
-     group by 1, 2
-     order by 1, 2
-  loop
-    -- One at a time: whoever was here before has left its names.
-    perform pg_advisory_xact_lock(hashtextextended('rollup_names ' || v_new.subject_id || v_new.day, 0));
-    insert into private.rollup_names (subject_id, day, provider, model)
-    select v_new.subject_id, v_new.day, e.provider, e.model
+
+  -- One at a time for a subject and day: whoever was here before has left its names.
+  perform pg_advisory_xact_lock(hashtextextended('rollup_names ' || s.subject_id || s.day, 0))
+    from (
+      select distinct e.subject_id, (e.occurred_at at time zone 'UTC')::date as day
+        from unnest(p_events) e
+       where (
+         select true from private.rollup_names n
+          where n.subject_id = e.subject_id and n.day = (e.occurred_at at time zone 'UTC')::date
+            and n.provider = e.provider and n.model = e.model limit 1
+       ) is null
+       order by 1, 2
+    ) s;
+  with fresh as (
+    select e.subject_id, (e.occurred_at at time zone 'UTC')::date as day, e.provider, e.model,
+           row_number() over (
+             partition by e.subject_id, (e.occurred_at at time zone 'UTC')::date order by min(e.ordinality)
+           ) as nth
       from unnest(p_events) with ordinality as e
-     where e.subject_id = v_new.subject_id and (e.occurred_at at time zone 'UTC')::date = v_new.day
-       and not exists (
-         select from private.rollup_names n
-          where n.subject_id = e.subject_id and n.day = v_new.day and n.provider = e.provider and n.model = e.model
-       )
-     group by e.provider, e.model
-     order by min(e.ordinality)
-     limit greatest(private.rollup_name_limit() - (
-       select count(*) from private.rollup_names n where n.subject_id = v_new.subject_id and n.day = v_new.day
-     ), 0);
-  end loop;
-  for v_position in 1 .. cardinality(p_events) loop
-    p_events[v_position] := private.rolled_up_as(p_events[v_position]);
-  end loop;
+     where (
+       select true from private.rollup_names n
+        where n.subject_id = e.subject_id and n.day = (e.occurred_at at time zone 'UTC')::date
+          and n.provider = e.provider and n.model = e.model limit 1
+     ) is null
+     group by 1, 2, 3, 4
+  ), judged as (
+    select f.*, f.nth + (
+             select count(*) from private.rollup_names n where n.subject_id = f.subject_id and n.day = f.day
+           ) <= private.rollup_name_limit() as fits
+      from fresh f
+  ), noted as (
+    insert into private.rollup_names (subject_id, day, provider, model)
+    select j.subject_id, j.day, j.provider, j.model from judged j where j.fits
+  )
+  select not bool_and(j.fits) into v_is_full from judged j;
+
+  if v_is_full then
+    for v_position in 1 .. cardinality(p_events) loop
+      p_events[v_position] := private.rolled_up_as(p_events[v_position]);
+    end loop;
+  end if;
   return p_events;
 end
 $$;
 comment on function private.fold_names(public.usage_events[]) is
   'Notes the providers and models that are new for a subject and day as long as there is room, and returns the events as rolled_up_as does.';
+
+-- metering/functions/idempotency_key_hash.sql
+
+create or replace function private.idempotency_key_hash(p_key text)
+returns uuid
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  if length(p_key) not between 1 and 255 then
+    raise exception 'an idempotency key has 1 to 255 characters' using errcode = '22023';
+  end if;
+  return encode(substr(sha256(convert_to(p_key, 'UTF8')), 1, 16), 'hex')::uuid;
+end
+$$;
+comment on function private.idempotency_key_hash(text) is
+  'Returns an idempotency key as it is stored, the first 128 bits of its SHA-256; null for none.';
+
+-- metering/functions/keyed_event_id.sql
+
+-- The id of what was debited with a key follows from the key and the time (RFC 9562, version 8), so that the key need not
+-- remember it. With the time, as the same key may be used again once it is forgotten.
+create or replace function private.keyed_event_id(p_subject_id uuid, p_key_hash uuid, p_at timestamptz)
+returns uuid
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return overlay(overlay(
+    encode(substr(sha256(uuid_send(p_subject_id) || uuid_send(p_key_hash) || timestamptz_send(p_at)), 1, 16), 'hex')
+    placing '8' from 13) placing '8' from 17)::uuid;
+end
+$$;
+comment on function private.keyed_event_id(uuid, uuid, timestamptz) is
+  'Returns the id of the event that a device''s debit with an idempotency key made at a time.';
 
 -- metering/functions/list_model_costs.sql
 
@@ -5119,174 +5214,212 @@ comment on function public.list_model_costs(jsonb) is 'Returns all prices; the m
 -- metering/functions/meter_devices.sql
 
 -- Items are taken per device in the order given, each sees what the ones before it left, and each gets an outcome of its
--- own. Devices are locked in id order, so concurrent calls cannot deadlock.
+-- own. Devices are locked in id order, so concurrent calls cannot deadlock. What the items did is written at the end, for
+-- all of them at once.
 create or replace function public.meter_devices(p_items jsonb)
 returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 -- Definer: the only writer of balances, events, rollups and holds; no API role may write them itself.
 declare
-  v_item record;
-  v_device uuid;
+  v_count constant integer := jsonb_array_length(p_items);
+  v_order integer[] := '{1}';
+  v_at integer;
+  v_item jsonb;
+  v_op text;
+  v_model text;
+  v_prompts integer;
+  v_reserves boolean;
+  v_device record;
+  v_device_id uuid;
   v_available bigint;
   v_reserved bigint;
   v_used bigint;
-  v_charge bigint;
-  v_answer jsonb;
-  v_answers jsonb[] := '{}';
-  v_keys text[] := '{}';
-  v_key_positions integer[] := '{}';
-  v_earlier private.idempotency_keys;
-  v_hash bytea;
+  v_priced_model text;
+  v_price integer;
+  v_cost bigint;
+  v_key uuid;
+  v_request_hash bigint;
+  v_first_key integer;
   v_position integer;
-  v_id uuid;
-  v_write uuid[];
+  v_hold public.reservations;
+  v_is_held boolean;
+  v_released bigint;
+  v_event_id uuid;
+  v_answer jsonb;
+  v_answers jsonb[] := array_fill(null::jsonb, array[v_count]);
+  v_changed uuid[] := '{}';
+  v_used_changes bigint[] := '{}';
+  v_reserved_changes bigint[] := '{}';
   v_events public.usage_events[] := '{}';
   v_holds public.reservations[] := '{}';
   v_settled uuid[] := '{}';
-  v_settled_events uuid[] := '{}';
-  v_released bigint[] := '{}';
-  v_stored private.idempotency_keys[] := '{}';
+  v_settled_by uuid[] := '{}';
+  v_keys private.idempotency_keys[] := '{}';
+  v_key_hashes uuid[] := '{}';
+  v_key_answers jsonb[] := '{}';
 begin
-  select array_agg(distinct i.device_id) into v_write
-    from jsonb_to_recordset(p_items) as i(op text, device_id uuid, reserve boolean)
-   where i.op = 'debit' or i.reserve
-      or exists (
-        select from public.reservations r
-         where r.subject_id = i.device_id and r.status = 'held' and r.expires_at <= now()
-      );
-  if v_write is not null then
-    perform from public.balances b where b.subject_id = any (v_write) order by b.subject_id for update;
-    perform private.expire_reservations(v_write);
+  if p_items @? '$[*] ? (@.op == "debit" || @.reserve == true)' then
+    perform from public.balances b
+      where b.subject_id = any (array(
+        select (i ->> 'device_id')::uuid from jsonb_array_elements(p_items) i
+         where i ->> 'op' = 'debit' or (i ->> 'reserve')::boolean
+      ))
+      order by b.subject_id for update;
+  end if;
+  if v_count > 1 then
+    v_order := array(
+      select i.ord from jsonb_array_elements(p_items) with ordinality as i(item, ord)
+       order by (i.item ->> 'device_id')::uuid, i.ord
+    );
   end if;
 
-  for v_item in
-    select i.ord::integer as ord, i.op, i.device_id, i.prompt_count, coalesce(i.reserve, false) as reserve,
-           i.key, i.reservation_id, i.model,
-           d.id is not null and d.token_version = i.token_version as known, d.blocked, d.user_id, o.suspended_at,
-           b.allocated, b.used, b.reserved, b.period,
-           coalesce(c.cost, standard.cost, 1)::bigint * i.prompt_count as cost,
-           r.status as hold_status, r.amount as hold_amount,
-           k.request_hash as earlier_hash, k.answer as earlier_answer
-      from (
-        select ord, op, device_id, token_version, lower(btrim(model)) as model, prompt_count, reserve, key, reservation_id
-          from rows from (
-            jsonb_to_recordset(p_items) as (
-              op text, device_id uuid, token_version integer, model text, prompt_count integer,
-              reserve boolean, key text, reservation_id uuid
-            )
-          ) with ordinality as item(op, device_id, token_version, model, prompt_count, reserve, key, reservation_id, ord)
-      ) i
-      left join public.devices d on d.id = i.device_id
-      left join public.users o on o.id = d.user_id
-      left join public.balances b on b.subject_id = d.id
-      left join public.model_costs c on c.model = i.model
-      left join public.model_costs standard on standard.model = '*'
-      left join public.reservations r on r.id = i.reservation_id and r.subject_id = i.device_id
-      left join private.idempotency_keys k on k.subject_id = i.device_id and k.key = i.key
-     order by i.device_id, i.ord
-  loop
-    if v_device is distinct from v_item.device_id then
-      v_device := v_item.device_id;
-      v_available := v_item.allocated - v_item.used - v_item.reserved;
-      v_reserved := v_item.reserved;
-      v_used := v_item.used;
-      v_keys := '{}';
-      v_key_positions := '{}';
+  foreach v_at in array v_order loop
+    v_item := p_items -> v_at - 1;
+    if v_device_id is distinct from (v_item ->> 'device_id')::uuid then
+      v_device_id := v_item ->> 'device_id';
+      select d.token_version, d.blocked, d.user_id, o.suspended_at is not null as suspended, b.period, b.allocated, b.used,
+             b.reserved - e.amount as reserved, b.remaining + e.amount as remaining, e.amount > 0 as has_expired_holds
+        into v_device
+        from public.devices d
+        join public.balances b on b.subject_id = d.id
+        left join public.users o on o.id = d.user_id
+       cross join lateral (
+         select coalesce(sum(r.amount), 0)::bigint as amount from public.reservations r
+          where r.subject_id = d.id and r.status = 'held' and r.expires_at <= now()
+       ) e
+       where d.id = v_device_id;
+      if v_device.has_expired_holds then
+        perform from public.balances b where b.subject_id = v_device_id for update;
+        perform private.expire_reservations(array[v_device_id]);
+      end if;
+      v_available := v_device.remaining;
+      v_reserved := v_device.reserved;
+      v_used := v_device.used;
+      v_first_key := cardinality(v_keys) + 1;
     end if;
+    v_op := v_item ->> 'op';
+    v_model := lower(btrim(v_item ->> 'model'));
+    v_prompts := v_item ->> 'prompt_count';
+    v_reserves := coalesce((v_item ->> 'reserve')::boolean, false);
 
-    v_hash := null;
+    v_key := null;
     v_answer := case
-      when not v_item.known then '{"code": "INVALID_TOKEN"}'::jsonb
-      when v_item.blocked then '{"code": "DEVICE_BLOCKED"}'::jsonb
-      when v_item.suspended_at is not null then '{"code": "ACCOUNT_SUSPENDED"}'::jsonb
+      when (v_device.token_version = (v_item ->> 'token_version')::integer) is not true
+        then '{"code": "INVALID_TOKEN"}'::jsonb
+      when v_device.blocked then '{"code": "DEVICE_BLOCKED"}'::jsonb
+      when v_device.suspended then '{"code": "ACCOUNT_SUSPENDED"}'::jsonb
     end;
 
     -- A key seen before, in an earlier call or earlier in this one, repeats its answer.
-    if v_answer is null and v_item.key is not null then
-      v_hash := sha256(convert_to(
-        jsonb_build_array(v_item.op, v_item.reserve, v_item.model, v_item.prompt_count, v_item.reservation_id)::text, 'UTF8'
-      ));
-      v_earlier := row(v_device, v_item.key, v_item.earlier_hash, v_item.earlier_answer, null);
-      v_position := array_position(v_keys, v_item.key);
-      if v_position is not null then
-        v_earlier := v_stored[v_key_positions[v_position]];
-      end if;
+    if v_answer is null and v_item ->> 'key' is not null then
+      v_key := private.idempotency_key_hash(v_item ->> 'key');
+      v_request_hash := private.request_hash(
+        jsonb_build_array(v_op, v_reserves, v_model, v_prompts, (v_item ->> 'reservation_id')::uuid)
+      );
+      v_position := array_position(v_key_hashes, v_key, v_first_key);
       v_answer := case
-        when v_earlier.request_hash is null then null
-        when v_earlier.request_hash = v_hash then v_earlier.answer
+        when v_position is null then private.replayed_answer(v_device_id, v_key, v_request_hash)
+        when v_keys[v_position].request_hash = v_request_hash then v_key_answers[v_position]
         else '{"code": "IDEMPOTENCY_MISMATCH"}'::jsonb
       end;
     end if;
 
-    if v_answer is null and v_item.op = 'balance' then
+    if v_answer is null and v_op = 'balance' then
       v_answer := jsonb_build_object(
-        'allocated', v_item.allocated, 'used', v_used, 'reserved', v_reserved, 'remaining', v_available
+        'allocated', v_device.allocated, 'used', v_used, 'reserved', v_reserved, 'remaining', v_available
       );
-    elsif v_answer is null and v_item.op = 'check' then
+    end if;
+    if v_answer is not null then
+      v_answers[v_at] := v_answer;
+      continue;
+    end if;
+
+    if v_priced_model is distinct from v_model then
+      v_priced_model := v_model;
+      v_price := private.model_cost(v_model);
+    end if;
+    v_cost := v_price::bigint * v_prompts;
+    v_hold := null;
+    v_event_id := null;
+
+    if v_op = 'check' and v_reserves and v_available >= v_cost then
+      v_hold := row(
+        gen_random_uuid(), v_device_id, v_cost, 'held', v_model, v_prompts, null,
+        now() + interval '10 minutes', now(), null
+      )::public.reservations;
+      v_holds := v_holds || v_hold;
+      v_available := v_available - v_cost;
+      v_reserved := v_reserved + v_cost;
       v_answer := jsonb_build_object(
-        'can_use', v_available >= v_item.cost, 'tokens_needed', v_item.cost, 'remaining', v_available
+        'can_use', true, 'tokens_needed', v_cost, 'remaining', v_available,
+        'reservation_id', v_hold.id, 'expires_at', v_hold.expires_at
       );
-      if v_item.reserve and v_available >= v_item.cost then
-        v_id := gen_random_uuid();
-        v_holds := v_holds || row(
-          v_id, v_device, v_item.cost, 'held', v_item.model, v_item.prompt_count, null,
-          now() + interval '10 minutes', now(), null
-        )::public.reservations;
-        v_available := v_available - v_item.cost;
-        v_reserved := v_reserved + v_item.cost;
-        v_answer := v_answer || jsonb_build_object(
-          'remaining', v_available, 'reservation_id', v_id, 'expires_at', now() + interval '10 minutes'
+    elsif v_op = 'check' then
+      v_answers[v_at] := jsonb_build_object(
+        'can_use', v_available >= v_cost, 'tokens_needed', v_cost, 'remaining', v_available
+      );
+      continue;
+    elsif v_op = 'debit' then
+      if v_item ->> 'reservation_id' is not null then
+        select r.* into v_hold from public.reservations r
+         where r.id = (v_item ->> 'reservation_id')::uuid and r.subject_id = v_device_id;
+        if not found then
+          v_answer := '{"code": "RESERVATION_NOT_FOUND"}';
+        elsif v_hold.status = 'settled' or v_hold.id = any (v_settled) then
+          v_answer := '{"code": "RESERVATION_SETTLED"}';
+        end if;
+      end if;
+      -- An expired hold guarantees nothing: its usage is debited like any other.
+      v_is_held := v_hold.status = 'held' and v_hold.expires_at > now();
+      v_released := case when v_is_held then v_hold.amount else 0 end;
+      if v_answer is null and v_available + v_released < v_cost then
+        v_answer := jsonb_build_object(
+          'code', 'INSUFFICIENT_TOKENS', 'requested', v_cost, 'remaining', v_available + v_released
         );
       end if;
-    elsif v_answer is null and v_item.op = 'debit' then
-      -- An expired hold guarantees nothing: its usage is debited like any other.
-      v_charge := case
-        when v_item.hold_status = 'held' and v_item.reservation_id <> all (v_settled) then v_item.hold_amount
-        else 0
-      end;
-      v_answer := case
-        when v_item.reservation_id is not null and v_item.hold_status is null
-          then '{"code": "RESERVATION_NOT_FOUND"}'::jsonb
-        when v_item.hold_status = 'settled' or v_item.reservation_id = any (v_settled)
-          then '{"code": "RESERVATION_SETTLED"}'::jsonb
-        when v_available + v_charge < v_item.cost
-          then jsonb_build_object(
-            'code', 'INSUFFICIENT_TOKENS', 'requested', v_item.cost, 'remaining', v_available + v_charge
-          )
-      end;
-      if v_answer is null then
-        v_id := gen_random_uuid();
-        v_events := v_events || row(
-          v_id, v_device, v_item.user_id, v_device, 'device', 'unknown', v_item.model, v_item.prompt_count,
-          0, 0, 0, v_item.cost, 'client_reported', v_item.period, null, now(), now(), null
-        )::public.usage_events;
-        if v_item.hold_status = 'held' then
-          v_settled := v_settled || v_item.reservation_id;
-          v_settled_events := v_settled_events || v_id;
-          v_released := v_released || v_charge;
-        end if;
-        v_available := v_available + v_charge - v_item.cost;
-        v_reserved := v_reserved - v_charge;
-        v_used := v_used + v_item.cost;
-        v_answer := jsonb_build_object('event_id', v_id, 'tokens_used', v_item.cost, 'remaining', v_available);
+      if v_answer is not null then
+        v_answers[v_at] := v_answer;
+        continue;
       end if;
-    elsif v_answer is null then
-      raise exception 'unknown metering operation %', v_item.op using errcode = '22023';
+      v_event_id := case
+        when v_key is null then gen_random_uuid() else private.keyed_event_id(v_device_id, v_key, now())
+      end;
+      v_events := v_events || row(
+        v_event_id, v_device_id, v_device.user_id, v_device_id, 'device', 'unknown', v_model, v_prompts,
+        0, 0, 0, v_cost, 'client_reported', v_device.period, null, now(), now(), null
+      )::public.usage_events;
+      if v_is_held then
+        v_settled := v_settled || v_hold.id;
+        v_settled_by := v_settled_by || v_event_id;
+      end if;
+      v_available := v_available + v_released - v_cost;
+      v_reserved := v_reserved - v_released;
+      v_used := v_used + v_cost;
+      v_answer := jsonb_build_object('event_id', v_event_id, 'tokens_used', v_cost, 'remaining', v_available);
+    else
+      raise exception 'unknown metering operation %', v_op using errcode = '22023';
     end if;
 
-    -- Only what took effect is remembered: a refused write moved nothing and may be tried again.
-    if v_hash is not null and v_earlier.request_hash is null
-       and (v_answer ? 'event_id' or v_answer ? 'reservation_id') then
-      v_stored := v_stored || row(v_device, v_item.key, v_hash, v_answer, now())::private.idempotency_keys;
-      v_keys := v_keys || v_item.key;
-      v_key_positions := v_key_positions || cardinality(v_stored);
+    -- Only what took effect comes here, and is remembered: a refused write moved nothing and may be tried again.
+    v_answers[v_at] := v_answer;
+    if v_changed[cardinality(v_changed)] is distinct from v_device_id then
+      v_changed := v_changed || v_device_id;
     end if;
-    v_answers[v_item.ord] := v_answer;
+    v_used_changes[cardinality(v_changed)] := v_used - v_device.used;
+    v_reserved_changes[cardinality(v_changed)] := v_reserved - v_device.reserved;
+    if v_key is not null then
+      v_keys := v_keys || row(
+        v_device_id, v_key, v_request_hash, case when v_event_id is null then v_answer end, now(),
+        case when v_event_id is not null then v_cost end, case when v_event_id is not null then v_available end
+      )::private.idempotency_keys;
+      v_key_hashes := v_key_hashes || v_key;
+      v_key_answers := v_key_answers || v_answer;
+    end if;
   end loop;
 
-  if cardinality(v_events) > 0 then
-    perform private.record_usage_events(v_events);
+  if cardinality(v_changed) > 0 then
+    perform private.change_balances(v_changed, v_used_changes, v_reserved_changes);
   end if;
   if cardinality(v_holds) > 0 then
     insert into public.reservations select h.* from unnest(v_holds) h;
@@ -5294,36 +5427,36 @@ begin
   if cardinality(v_settled) > 0 then
     update public.reservations r
        set status = 'settled', closed_at = now(), usage_event_id = s.event_id
-      from unnest(v_settled, v_settled_events) as s(id, event_id)
+      from unnest(v_settled, v_settled_by) as s(id, event_id)
      where r.id = s.id;
   end if;
-  if cardinality(v_stored) > 0 then
-    insert into private.idempotency_keys select k.* from unnest(v_stored) k;
+  if cardinality(v_keys) > 0 then
+    insert into private.idempotency_keys select k.* from unnest(v_keys) k;
   end if;
-
-  update public.balances b
-     set used = b.used + change.used, reserved = b.reserved + change.reserved, updated_at = now()
-    from (
-      select subject_id, sum(used)::bigint as used, sum(reserved)::bigint as reserved
-        from (
-          select e.subject_id, e.cost as used, 0 as reserved from unnest(v_events) e
-          union all
-          select h.subject_id, 0, h.amount from unnest(v_holds) h
-          union all
-          select r.subject_id, 0, -released.amount
-            from unnest(v_settled, v_released) as released(id, amount)
-            join public.reservations r on r.id = released.id
-        ) parts
-       group by subject_id
-    ) change
-   where b.subject_id = change.subject_id;
-
+  if cardinality(v_events) > 0 then
+    perform private.record_usage_events(v_events);
+  end if;
   return to_jsonb(v_answers);
 end
 $$;
 grant execute on function public.meter_devices(jsonb) to service_role;
 comment on function public.meter_devices(jsonb) is
   'Makes balance reads, checks, holds and debits of devices in one transaction. Takes an array of {op, device_id, token_version, model, prompt_count, reserve, key, reservation_id}, returns an array of outcomes in the same order: the result, or {code, …} where the item was refused.';
+
+-- metering/functions/model_cost.sql
+
+create or replace function private.model_cost(p_model text)
+returns integer
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return coalesce(
+    (select c.cost from public.model_costs c where c.model in (p_model, '*') order by c.model = '*' limit 1), 1
+  );
+end
+$$;
+comment on function private.model_cost(text) is
+  'Returns the tokens a prompt to a model, in lower case, debits from a device: its own price, that of *, or 1.';
 
 -- metering/functions/record_new_usage_events.sql
 
@@ -5354,7 +5487,7 @@ comment on function private.record_new_usage_events(public.usage_events[]) is
 
 create or replace function private.record_usage_events(p_events public.usage_events[])
 returns void
-language plpgsql volatile set search_path = ''
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 begin
   perform private.ensure_usage_partitions(p_events);
@@ -5365,40 +5498,102 @@ $$;
 comment on function private.record_usage_events(public.usage_events[]) is
   'Inserts usage events and adds them to the quarter-hour rollups and totals.';
 
--- metering/functions/roll_up_usage.sql
+-- metering/functions/remember_answer.sql
 
-create or replace function private.roll_up_usage(p_events public.usage_events[])
+create or replace function private.remember_answer(
+  p_subject_id uuid, p_key_hash uuid, p_request_hash bigint, p_answer jsonb
+)
 returns void
 language plpgsql volatile set search_path = ''
 as $$
 begin
+  insert into private.idempotency_keys (subject_id, key_hash, request_hash, answer)
+  values (p_subject_id, p_key_hash, p_request_hash, p_answer);
+end
+$$;
+comment on function private.remember_answer(uuid, uuid, bigint, jsonb) is
+  'Keeps the answer to a write that carried an idempotency key; nothing is kept of one that took no effect.';
+
+-- metering/functions/replayed_answer.sql
+
+-- The caller holds a lock that serialises calls with this key.
+create or replace function private.replayed_answer(p_subject_id uuid, p_key_hash uuid, p_request_hash bigint)
+returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_earlier private.idempotency_keys;
+begin
+  select k.* into v_earlier
+    from private.idempotency_keys k where k.subject_id = p_subject_id and k.key_hash = p_key_hash;
+  if not found then
+    return null;
+  elsif v_earlier.request_hash <> p_request_hash then
+    return '{"code": "IDEMPOTENCY_MISMATCH"}';
+  elsif v_earlier.answer is not null then
+    return v_earlier.answer;
+  end if;
+  return jsonb_build_object(
+    'event_id', private.keyed_event_id(p_subject_id, p_key_hash, v_earlier.created_at),
+    'tokens_used', v_earlier.tokens_used, 'remaining', v_earlier.remaining
+  );
+end
+$$;
+comment on function private.replayed_answer(uuid, uuid, bigint) is
+  'Returns the answer given to this idempotency key before, {code: IDEMPOTENCY_MISMATCH} for another request, null where the key is new.';
+
+-- metering/functions/request_hash.sql
+
+create or replace function private.request_hash(p_request jsonb)
+returns bigint
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return ('x' || encode(substr(sha256(convert_to(p_request::text, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint;
+end
+$$;
+comment on function private.request_hash(jsonb) is
+  'Returns what an idempotency key remembers of a request: the first 64 bits of the SHA-256 of its text.';
+
+-- metering/functions/roll_up_usage.sql
+
+create or replace function private.roll_up_usage(p_events public.usage_events[])
+returns void
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
+as $$
+begin
   p_events := private.fold_names(p_events);
-  insert into public.usage_rollups as r (
-    subject_id, bucket, provider, model, source, events, prompts, input_tokens, output_tokens, total_tokens, cost,
-    nano_usd
+  with counted as materialized (
+    select e.subject_id, date_bin('15 minutes', e.occurred_at, 'epoch') as bucket, e.provider, e.model, e.source,
+           count(*) as events, sum(e.prompt_count) as prompts, sum(e.input_tokens) as input_tokens,
+           sum(e.output_tokens) as output_tokens, sum(e.total_tokens) as total_tokens, sum(e.cost) as cost,
+           coalesce(sum(e.nano_usd), 0) as nano_usd
+      from unnest(p_events) e
+     group by 1, 2, 3, 4, 5
+  ),
+  rolled_up as (
+    insert into public.usage_rollups as r (
+      subject_id, bucket, provider, model, source, events, prompts, input_tokens, output_tokens, total_tokens, cost, nano_usd
+    )
+    select c.* from counted c order by 1, 2, 3, 4, 5
+    on conflict (subject_id, bucket, provider, model, source) do update
+      set events = r.events + excluded.events,
+          prompts = r.prompts + excluded.prompts,
+          input_tokens = r.input_tokens + excluded.input_tokens,
+          output_tokens = r.output_tokens + excluded.output_tokens,
+          total_tokens = r.total_tokens + excluded.total_tokens,
+          cost = r.cost + excluded.cost,
+          nano_usd = r.nano_usd + excluded.nano_usd
+    returning 1
   )
-  select e.subject_id, date_bin('15 minutes', e.occurred_at, 'epoch'), e.provider, e.model, e.source,
-         count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost),
-         coalesce(sum(e.nano_usd), 0)
-    from unnest(p_events) e
-   group by 1, 2, 3, 4, 5
-   order by 1, 2, 3, 4, 5
-  on conflict (subject_id, bucket, provider, model, source) do update
-    set events = r.events + excluded.events,
-        prompts = r.prompts + excluded.prompts,
-        input_tokens = r.input_tokens + excluded.input_tokens,
-        output_tokens = r.output_tokens + excluded.output_tokens,
-        total_tokens = r.total_tokens + excluded.total_tokens,
-        cost = r.cost + excluded.cost,
-        nano_usd = r.nano_usd + excluded.nano_usd;
   insert into public.usage_totals as t (
-    bucket, shard, events, prompts, input_tokens, output_tokens, total_tokens, cost,
-    nano_usd
+    bucket, shard, events, prompts, input_tokens, output_tokens, total_tokens, cost, nano_usd
   )
-  select date_bin('15 minutes', e.occurred_at, 'epoch'), (pg_backend_pid() % 8)::smallint,
-         count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost),
-         coalesce(sum(e.nano_usd), 0)
-    from unnest(p_events) e
+  select c.bucket, pg_backend_pid() % 8, sum(c.events), sum(c.prompts), sum(c.input_tokens), sum(c.output_tokens),
+         sum(c.total_tokens), sum(c.cost), sum(c.nano_usd)
+    from counted c
+   -- Asked first, so that every rollup is written before any total: in the order of locks.
+   where (select count(*) from rolled_up) > 0
    group by 1
    order by 1
   on conflict (bucket, shard) do update
@@ -7931,7 +8126,7 @@ begin
       'tokens_owed', coalesce(v_row.tokens_owed, 0),
       'tokens_used', public.my_tokens_used(v_since),
       'tokens_left', (
-        select coalesce(sum(b.allocated - b.used - b.reserved), 0) from public.balances b where b.subject_id = v_user_id
+        select coalesce(sum(b.remaining), 0) from public.balances b where b.subject_id = v_user_id
       ),
       'devices', (select count(*) from public.devices d where d.user_id = v_user_id and d.deleted_at is null)
     )
@@ -8096,7 +8291,7 @@ begin
     perform from public.budgets where subject_kind = 'user' for update;
     perform from public.balances b where b.subject_id = p_user_id for update;
     perform private.expire_reservations(array[p_user_id]);
-    select least(v_change, b.allocated - b.used - b.reserved) into strict v_taken
+    select least(v_change, b.remaining) into strict v_taken
       from public.balances b where b.subject_id = p_user_id;
     if v_taken > 0 then
       perform private.change_allocation(p_user_id, -v_taken, 'subscription', 'system:stripe', v_reference);
@@ -8218,6 +8413,28 @@ grant execute on function public.change_user_tracker(jsonb, uuid, jsonb) to serv
 comment on function public.change_user_tracker(jsonb, uuid, jsonb) is
   'Does for an admin with any account what change_tracker does with one''s own; raises USER_NOT_FOUND.';
 
+-- tracker/functions/lock_tracker_counters.sql
+
+create or replace function private.lock_tracker_counters(p_users uuid[])
+returns void
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
+as $$
+begin
+  -- Counters are made and then locked, both in id order, so concurrent calls cannot deadlock.
+  if exists (
+    select from unnest(p_users) as u(id)
+     where (select true from public.tracker_counters c where c.user_id = u.id limit 1) is null
+  ) then
+    insert into public.tracker_counters (user_id)
+    select u.id from public.users u where u.id = any (p_users) order by u.id
+    on conflict (user_id) do nothing;
+  end if;
+  perform from public.tracker_counters c where c.user_id = any (p_users) order by c.user_id for update;
+end
+$$;
+comment on function private.lock_tracker_counters(uuid[]) is
+  'Locks the counters of accounts, and makes them where an account has none yet.';
+
 -- tracker/functions/replace_tracked.sql
 
 -- What a stranger counted cannot be told from what the account's own clients did: the account says what is right.
@@ -8254,128 +8471,125 @@ comment on function private.replace_tracked(uuid, integer, bigint) is
 
 -- tracker/functions/track_usage.sql
 
--- Items are taken per account in the order given, each gets an outcome of its own.
+-- Items are taken per account in the order given, each sees what the ones before it counted, and each gets an outcome of
+-- its own. What they counted is written at the end, for all of them at once.
 create or replace function public.track_usage(p_items jsonb)
 returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 -- Definer: the only writer of the counters and the events behind them; no API role may write them itself.
 declare
   v_most constant bigint := 9007199254740991;
   v_today constant date := (now() at time zone 'UTC')::date;
   v_tomorrow constant integer := ceil(extract(epoch from (v_today + 1)::timestamp at time zone 'UTC' - now()));
-  v_users uuid[];
   v_item record;
-  v_user uuid;
+  v_account record;
+  v_user_id uuid;
   v_prompts bigint;
   v_tokens bigint;
   v_day_prompts bigint;
   v_day_tokens bigint;
+  v_key uuid;
+  v_request_hash bigint;
+  v_first_key integer := 1;
+  v_position integer;
   v_answer jsonb;
   v_answers jsonb[] := '{}';
-  v_hash bytea;
-  v_earlier private.idempotency_keys;
-  v_keys text[] := '{}';
-  v_stored private.idempotency_keys[] := '{}';
-  v_position integer;
   v_events public.usage_events[] := '{}';
+  v_keys private.idempotency_keys[] := '{}';
+  v_key_hashes uuid[] := '{}';
 begin
-  select array_agg(distinct i.user_id) into v_users from jsonb_to_recordset(p_items) as i(user_id uuid);
-  -- Counters are made and then locked, both in id order, so concurrent calls cannot deadlock.
-  insert into public.tracker_counters (user_id)
-  select u.id from public.users u where u.id = any (v_users) order by u.id
-  on conflict (user_id) do nothing;
-  perform from public.tracker_counters c where c.user_id = any (v_users) order by c.user_id for update;
+  perform private.lock_tracker_counters(array(select (i ->> 'user_id')::uuid from jsonb_array_elements(p_items) i));
 
   for v_item in
-    select i.ord::integer as ord, i.user_id, i.usage, i.token_count, i.key, i.most_prompts, i.most_tokens,
-           c.user_id is not null as known, u.suspended_at, i.version is distinct from c.version as revoked,
-           c.prompts, c.tokens, b.period,
-           case when c.counted_on = v_today then c.day_prompts else 0 end as day_prompts,
-           case when c.counted_on = v_today then c.day_tokens else 0 end as day_tokens,
-           k.request_hash as earlier_hash, k.answer as earlier_answer
+    select i.*
       from rows from (
         jsonb_to_recordset(p_items) as (
           user_id uuid, version integer, usage integer, token_count bigint, key text, most_prompts bigint, most_tokens bigint
         )
       ) with ordinality as i(user_id, version, usage, token_count, key, most_prompts, most_tokens, ord)
-      left join public.tracker_counters c on c.user_id = i.user_id
-      left join public.users u on u.id = i.user_id
-      left join public.balances b on b.subject_id = i.user_id
-      left join private.idempotency_keys k on k.subject_id = i.user_id and k.key = i.key
      order by i.user_id, i.ord
   loop
-    if v_user is distinct from v_item.user_id then
-      v_user := v_item.user_id;
-      v_prompts := v_item.prompts;
-      v_tokens := v_item.tokens;
-      v_day_prompts := v_item.day_prompts;
-      v_day_tokens := v_item.day_tokens;
+    if v_user_id is distinct from v_item.user_id then
+      v_user_id := v_item.user_id;
+      select c.version, u.suspended_at is not null as suspended, b.period, c.prompts, c.tokens,
+             case when c.counted_on = v_today then c.day_prompts else 0 end as day_prompts,
+             case when c.counted_on = v_today then c.day_tokens else 0 end as day_tokens
+        into v_account
+        from public.tracker_counters c
+        join public.users u on u.id = c.user_id
+        join public.balances b on b.subject_id = c.user_id
+       where c.user_id = v_user_id;
+      v_prompts := v_account.prompts;
+      v_tokens := v_account.tokens;
+      v_day_prompts := v_account.day_prompts;
+      v_day_tokens := v_account.day_tokens;
+      v_first_key := cardinality(v_keys) + 1;
     end if;
 
-    v_hash := null;
+    v_key := null;
     v_answer := case
-      when not v_item.known then '{"code": "USER_NOT_FOUND"}'::jsonb
-      when v_item.revoked then '{"code": "TRACKER_TOKEN_INVALID"}'::jsonb
-      when v_item.suspended_at is not null then '{"code": "ACCOUNT_SUSPENDED"}'::jsonb
+      when v_account.version is null then '{"code": "USER_NOT_FOUND"}'::jsonb
+      when v_account.version is distinct from v_item.version then '{"code": "TRACKER_TOKEN_INVALID"}'::jsonb
+      when v_account.suspended then '{"code": "ACCOUNT_SUSPENDED"}'::jsonb
     end;
 
     -- A key seen before, in an earlier call or earlier in this one, repeats its answer.
     if v_answer is null and v_item.key is not null then
-      v_hash := sha256(convert_to(jsonb_build_array('track', v_item.usage, v_item.token_count)::text, 'UTF8'));
-      v_position := array_position(v_keys, v_user || v_item.key);
-      v_earlier := row(v_user, v_item.key, v_item.earlier_hash, v_item.earlier_answer, null);
-      if v_position is not null then
-        v_earlier := v_stored[v_position];
-      end if;
+      v_key := private.idempotency_key_hash(v_item.key);
+      v_request_hash := private.request_hash(jsonb_build_array('track', v_item.usage, v_item.token_count));
+      v_position := array_position(v_key_hashes, v_key, v_first_key);
       v_answer := case
-        when v_earlier.request_hash is null then null
-        when v_earlier.request_hash = v_hash then v_earlier.answer
+        when v_position is null then private.replayed_answer(v_user_id, v_key, v_request_hash)
+        when v_keys[v_position].request_hash = v_request_hash then v_keys[v_position].answer
         else '{"code": "IDEMPOTENCY_MISMATCH"}'::jsonb
       end;
     end if;
 
-    if v_answer is null and (v_item.usage > v_most - v_prompts or v_item.token_count > v_most - v_tokens) then
-      v_answer := '{"code": "COUNTER_FULL"}'::jsonb;
-    elsif v_answer is null and (
-      v_item.usage > v_item.most_prompts - v_day_prompts or v_item.token_count > v_item.most_tokens - v_day_tokens
-    ) then
+    if v_answer is not null then
+      v_answers[v_item.ord] := v_answer;
+      continue;
+    end if;
+
+    if v_item.usage > v_most - v_prompts or v_item.token_count > v_most - v_tokens then
+      v_answer := '{"code": "COUNTER_FULL"}';
+    elsif v_item.usage > v_item.most_prompts - v_day_prompts or v_item.token_count > v_item.most_tokens - v_day_tokens then
       v_answer := jsonb_build_object('code', 'TRACKER_DAY_LIMIT', 'retry_after', v_tomorrow);
-    elsif v_answer is null then
+    else
       v_prompts := v_prompts + v_item.usage;
       v_tokens := v_tokens + v_item.token_count;
       v_day_prompts := v_day_prompts + v_item.usage;
       v_day_tokens := v_day_tokens + v_item.token_count;
       v_events := v_events || row(
-        gen_random_uuid(), v_user, v_user, null, 'tracker', 'unknown', 'unknown', v_item.usage,
-        0, 0, v_item.token_count, 0, 'client_reported', v_item.period, null, now(), now(), null
+        gen_random_uuid(), v_user_id, v_user_id, null, 'tracker', 'unknown', 'unknown', v_item.usage,
+        0, 0, v_item.token_count, 0, 'client_reported', v_account.period, null, now(), now(), null
       )::public.usage_events;
       v_answer := jsonb_build_object('prompts', v_prompts, 'tokens', v_tokens);
       -- Only what took effect is remembered: a refused item counted nothing and may be tried again.
-      if v_hash is not null then
-        v_stored := v_stored || row(v_user, v_item.key, v_hash, v_answer, now())::private.idempotency_keys;
-        v_keys := array_append(v_keys, v_user || v_item.key);
+      if v_key is not null then
+        v_keys := v_keys || row(v_user_id, v_key, v_request_hash, v_answer, now(), null, null)::private.idempotency_keys;
+        v_key_hashes := v_key_hashes || v_key;
       end if;
     end if;
     v_answers[v_item.ord] := v_answer;
   end loop;
 
+  if cardinality(v_keys) > 0 then
+    insert into private.idempotency_keys select k.* from unnest(v_keys) k;
+  end if;
   if cardinality(v_events) > 0 then
+    update public.tracker_counters c
+       set prompts = c.prompts + tracked.prompts, tokens = c.tokens + tracked.tokens, updated_at = now(),
+           day_prompts = case when c.counted_on = v_today then c.day_prompts else 0 end + tracked.prompts,
+           day_tokens = case when c.counted_on = v_today then c.day_tokens else 0 end + tracked.tokens,
+           counted_on = v_today
+      from (
+        select e.user_id, sum(e.prompt_count) as prompts, sum(e.total_tokens) as tokens
+          from unnest(v_events) e group by e.user_id
+      ) tracked
+     where c.user_id = tracked.user_id;
     perform private.record_usage_events(v_events);
   end if;
-  if cardinality(v_stored) > 0 then
-    insert into private.idempotency_keys select k.* from unnest(v_stored) k;
-  end if;
-  update public.tracker_counters c
-     set prompts = c.prompts + tracked.prompts, tokens = c.tokens + tracked.tokens, updated_at = now(),
-         day_prompts = case when c.counted_on = v_today then c.day_prompts else 0 end + tracked.prompts,
-         day_tokens = case when c.counted_on = v_today then c.day_tokens else 0 end + tracked.tokens,
-         counted_on = v_today
-    from (
-      select e.user_id, sum(e.prompt_count) as prompts, sum(e.total_tokens) as tokens
-        from unnest(v_events) e group by e.user_id
-    ) tracked
-   where c.user_id = tracked.user_id;
   return to_jsonb(v_answers);
 end
 $$;
@@ -8435,6 +8649,19 @@ as $$
   end
 $$;
 comment on function private.account_subjects(uuid) is 'Returns an account and its devices; null, for everybody, where no account is named.';
+
+-- usage/functions/content_key.sql
+
+create or replace function private.content_key(p_content jsonb)
+returns text
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return 'content ' || encode(sha256(convert_to(p_content::text, 'UTF8')), 'hex');
+end
+$$;
+comment on function private.content_key(jsonb) is
+  'Returns the key of an observed event that was sent without one: what it says.';
 
 -- usage/functions/day_start.sql
 
@@ -8521,6 +8748,36 @@ grant execute on function public.export_usage_events(integer, timestamptz, uuid)
 comment on function public.export_usage_events(integer, timestamptz, uuid) is
   'Returns the usage events recorded for the caller, oldest first; after (time, id) to page on.';
 
+-- usage/functions/hold_usage_horizon.sql
+
+create or replace function private.hold_usage_horizon(p_items jsonb, p_retention_months integer)
+returns timestamptz
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_horizon timestamptz := date_trunc('month', now(), 'UTC');
+  v_oldest constant timestamptz := timestamptz 'epoch' + interval '1 millisecond' * (
+    select min((i ->> 'timestamp_ms')::bigint) from jsonb_array_elements(p_items) i
+  );
+begin
+  -- Nearly always: the running month is always kept.
+  if v_oldest >= v_horizon then
+    return v_horizon;
+  end if;
+  v_horizon := private.usage_horizon(p_retention_months);
+  if v_oldest < v_horizon then
+    -- No month is dropped meanwhile, so that none is brought back. What is not dropped yet still takes events, as the
+    -- rollups of a month are proved from them as long as it is there.
+    perform pg_advisory_xact_lock_shared(hashtext('public.maintain'));
+    select least(private.usage_horizon(p_retention_months), min(p.lower_bound)) into v_horizon
+      from private.usage_partitions() p;
+  end if;
+  return v_horizon;
+end
+$$;
+comment on function private.hold_usage_horizon(jsonb, integer) is
+  'Returns from when on these observed uses are kept as events; where one is older, no month is dropped until the transaction ends.';
+
 -- usage/functions/list_all_usage.sql
 
 create or replace function public.list_all_usage(
@@ -8591,155 +8848,149 @@ comment on function public.list_usage(integer, text, text, text, jsonb, text, uu
 -- a slash, and any number of them after the scheme.
 create or replace function private.plain_url(p_url text)
 returns text
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-  select nullif(
+begin
+  return nullif(
     regexp_replace(
       regexp_replace(p_url, '[?#].*$', ''), '^(\s*(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?[/\\]*)[^/\\]*@', '\1'
     ), ''
-  )
+  );
+end
 $$;
 comment on function private.plain_url(text) is 'Returns an address without user name, password, query and fragment; null for none.';
 
 -- usage/functions/record_usage.sql
 
+-- Items are taken in the order given, and each gets an outcome of its own. What they say is written at the end, for all of
+-- them at once.
 create or replace function public.record_usage(p_items jsonb, p_retention_months integer)
 returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 -- Definer: the only writer of observed events and their rollups; no API role may write them itself.
 declare
-  v_horizon timestamptz := private.usage_horizon(p_retention_months);
-  v_now_ms bigint := floor(extract(epoch from now()) * 1000);
+  v_horizon constant timestamptz := private.hold_usage_horizon(p_items, p_retention_months);
+  v_now_ms constant bigint := floor(extract(epoch from now()) * 1000);
   v_item record;
-  v_code text;
-  v_earlier jsonb;
-  v_hash bytea;
+  v_at_ms bigint;
+  v_event public.usage_events;
+  v_content jsonb;
+  v_key uuid;
+  v_request_hash bigint;
   v_position integer;
+  v_is_plain boolean;
+  v_answer jsonb;
   v_answers jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_items)]);
   v_ids uuid[] := array_fill(null::uuid, array[jsonb_array_length(p_items)]);
   v_events public.usage_events[] := '{}';
-  v_event public.usage_events;
   -- Too old to be kept as events: only counted.
   v_counted public.usage_events[] := '{}';
-  v_answer jsonb;
-  v_stored private.idempotency_keys[] := '{}';
-  v_keys text[] := '{}';
+  v_keys private.idempotency_keys[] := '{}';
+  v_known_as text[] := '{}';
   v_new_keys integer;
   v_inserted uuid[] := '{}';
 begin
-  if exists (
-    select from jsonb_to_recordset(p_items) as i (timestamp_ms bigint)
-     where timestamptz 'epoch' + i.timestamp_ms * interval '1 millisecond' < v_horizon
-  ) then
-    -- No month is dropped meanwhile, so that none is brought back. What is not dropped yet still takes events, as the
-    -- rollups of a month are proved from them as long as it is there.
-    perform pg_advisory_xact_lock_shared(hashtext('public.maintain'));
-    select least(private.usage_horizon(p_retention_months), min(p.lower_bound)) into v_horizon
-      from private.usage_partitions() p;
-  end if;
   perform private.hold_users(p_items);
+
   for v_item in
-    select i.*, c.problem, b.period, k.request_hash as earlier_hash, k.answer as earlier_answer,
-           private.usage_event_id(
-             i.user_id, i.at_ms,
-             case when i.key is null then i.content else jsonb_build_array('key', i.key) end
-           ) as event_id
-      from (
-        select q.*, timestamptz 'epoch' + q.at_ms * interval '1 millisecond' as occurred_at,
-               sha256(convert_to(q.content::text, 'UTF8')) as hash,
-               coalesce(q.key, 'content ' || encode(sha256(convert_to(q.content::text, 'UTF8')), 'hex')) as known_as
-          from (
-            select p.*,
-                   -- The clock of whoever sent it is ahead by hours: it happened now.
-                   case when p.timestamp_ms between v_now_ms + 300001 and v_now_ms + 86400000
-                     then v_now_ms else p.timestamp_ms
-                   end as at_ms,
-                   jsonb_build_array(
-                     p.provider, p.model, p.timestamp_ms, p.input_tokens, p.output_tokens, p.url
-                   ) as content
-              from (
-                select r.ord::integer as ord, r.id as user_id, r.session_id, r.api_key_id, r.provider,
-                       lower(btrim(r.model)) as model, r.input_tokens, r.output_tokens, r.total_tokens,
-                       r.timestamp_ms, private.plain_url(r.url) as url, r.key
-                  from rows from (
-                    jsonb_to_recordset(p_items) as (
-                      id uuid, session_id uuid, api_key_id uuid, provider text, model text, input_tokens bigint,
-                      output_tokens bigint, total_tokens bigint, timestamp_ms bigint, url text, key text
-                    )
-                  ) with ordinality as r(
-                    id, session_id, api_key_id, provider, model, input_tokens, output_tokens, total_tokens,
-                    timestamp_ms, url, key, ord
-                  )
-              ) p
-          ) q
-      ) i
-      left join lateral (
-        select private.credential_problem(i.user_id, i.session_id, i.api_key_id, 'usage:write') as problem
-      ) c on true
-      left join public.balances b on b.subject_id = i.user_id
-      left join private.idempotency_keys k on k.subject_id = i.user_id and k.key = i.known_as
+    select i.id as user_id, i.session_id, i.api_key_id, i.provider, lower(btrim(i.model)) as model, i.input_tokens,
+           i.output_tokens, i.total_tokens, i.timestamp_ms, i.url, i.key, i.ord
+      from rows from (
+        jsonb_to_recordset(p_items) as (
+          id uuid, session_id uuid, api_key_id uuid, provider text, model text, input_tokens bigint,
+          output_tokens bigint, total_tokens bigint, timestamp_ms bigint, url text, key text
+        )
+      ) with ordinality as i(
+        id, session_id, api_key_id, provider, model, input_tokens, output_tokens, total_tokens,
+        timestamp_ms, url, key, ord
+      )
      order by i.ord
   loop
-    v_hash := v_item.hash;
-    v_position := array_position(v_keys, v_item.user_id || v_item.known_as);
-    v_earlier := case
-      when v_item.earlier_hash is not null then v_item.earlier_answer
-      when v_position is not null then v_stored[v_position].answer
+    v_answer := jsonb_build_object(
+      'code', private.credential_problem(v_item.user_id, v_item.session_id, v_item.api_key_id, 'usage:write')
+    );
+    if v_answer ->> 'code' is null and v_item.total_tokens <> v_item.input_tokens + v_item.output_tokens then
+      v_answer := '{"code": "TOTAL_MISMATCH"}';
+    end if;
+    if v_answer ->> 'code' is not null then
+      v_answers[v_item.ord] := v_answer;
+      continue;
+    end if;
+
+    -- The clock of whoever sent it is ahead by hours: it happened now.
+    v_at_ms := case
+      when v_item.timestamp_ms between v_now_ms + 300001 and v_now_ms + 86400000 then v_now_ms
+      else v_item.timestamp_ms
     end;
-    v_code := case
-      when v_item.problem is not null then v_item.problem
-      when v_item.total_tokens <> v_item.input_tokens + v_item.output_tokens then 'TOTAL_MISMATCH'
-      when v_earlier is not null and coalesce(v_item.earlier_hash, v_stored[v_position].request_hash) <> v_hash
-        then 'IDEMPOTENCY_MISMATCH'
-      when v_earlier is not null then null
-      when v_item.at_ms > v_now_ms + 300000 then 'TIMESTAMP_OUT_OF_RANGE'
+    v_item.url := private.plain_url(v_item.url);
+    v_content := jsonb_build_array(
+      v_item.provider, v_item.model, v_item.timestamp_ms, v_item.input_tokens, v_item.output_tokens, v_item.url
+    );
+
+    -- What was sent before, in an earlier call or earlier in this one, repeats its answer.
+    v_key := private.idempotency_key_hash(coalesce(v_item.key, private.content_key(v_content)));
+    v_request_hash := private.request_hash(v_content);
+    v_position := array_position(v_known_as, v_item.user_id || '' || v_key);
+    v_answer := case
+      when v_position is null then private.replayed_answer(v_item.user_id, v_key, v_request_hash)
+      when v_keys[v_position].request_hash = v_request_hash then v_keys[v_position].answer
+      else '{"code": "IDEMPOTENCY_MISMATCH"}'::jsonb
     end;
-    if v_code is not null then
-      v_answers[v_item.ord] := jsonb_build_object('code', v_code);
-    elsif v_earlier is not null then
-      v_answers[v_item.ord] := v_earlier || '{"recorded": true, "duplicate": true}';
+    if v_answer is null and v_at_ms > v_now_ms + 300000 then
+      v_answer := '{"code": "TIMESTAMP_OUT_OF_RANGE"}';
+    elsif v_answer ? 'id' then
+      v_answer := v_answer || '{"recorded": true, "duplicate": true}';
+    end if;
+    if v_answer is not null then
+      v_answers[v_item.ord] := v_answer;
+      continue;
+    end if;
+
+    v_event := row(
+      private.usage_event_id(
+        v_item.user_id, v_at_ms,
+        case when v_item.key is null then v_content else jsonb_build_array('key', v_item.key) end
+      ),
+      v_item.user_id, v_item.user_id, null, 'extension', v_item.provider, v_item.model, 1, v_item.input_tokens,
+      v_item.output_tokens, v_item.input_tokens + v_item.output_tokens, 0, 'client_reported',
+      (select b.period from public.balances b where b.subject_id = v_item.user_id), v_item.url,
+      timestamptz 'epoch' + v_at_ms * interval '1 millisecond', now(), null
+    )::public.usage_events;
+    v_answer := jsonb_build_object('id', v_event.id);
+    v_is_plain := true;
+    if v_at_ms < v_item.timestamp_ms then
+      v_answer := v_answer || '{"adjusted": ["timestamp"]}';
+      v_is_plain := false;
+    end if;
+    if v_event.occurred_at < v_horizon then
+      v_answer := v_answer || '{"summary_only": true}';
+      v_is_plain := false;
+      v_counted := v_counted || v_event;
     else
-      v_event := row(
-        v_item.event_id, v_item.user_id, v_item.user_id, null, 'extension', v_item.provider, v_item.model, 1,
-        v_item.input_tokens, v_item.output_tokens, v_item.input_tokens + v_item.output_tokens, 0,
-        'client_reported', v_item.period, v_item.url, v_item.occurred_at, now(), null
-      )::public.usage_events;
-      v_answer := jsonb_build_object('id', v_item.event_id)
-        || case when v_item.at_ms < v_item.timestamp_ms then '{"adjusted": ["timestamp"]}' else '{}' end::jsonb
-        || case when v_item.occurred_at < v_horizon then '{"summary_only": true}' else '{}' end::jsonb;
-      if v_item.occurred_at < v_horizon then
-        v_counted := v_counted || v_event;
-      else
-        v_events := v_events || v_event;
-      end if;
-      if v_answer = jsonb_build_object('id', v_item.event_id) then
-        v_ids[v_item.ord] := v_item.event_id;
-      else
-        v_answers[v_item.ord] := v_answer || '{"recorded": true, "duplicate": false}';
-      end if;
-      -- What has a row of its own under its own time is told from others by that, all else by what is remembered here.
-      if v_item.key is not null or v_ids[v_item.ord] is null then
-        v_stored := v_stored || row(
-          v_item.user_id, v_item.known_as, v_hash, v_answer, now()
-        )::private.idempotency_keys;
-        v_keys := v_keys || (v_item.user_id || v_item.known_as);
-      end if;
+      v_events := v_events || v_event;
+    end if;
+    -- What has a row of its own under its own time is told from others by that, all else by what is remembered here.
+    if v_is_plain then
+      v_ids[v_item.ord] := v_event.id;
+    else
+      v_answers[v_item.ord] := v_answer || '{"recorded": true, "duplicate": false}';
+    end if;
+    if v_item.key is not null or not v_is_plain then
+      v_keys := v_keys || row(v_item.user_id, v_key, v_request_hash, v_answer, now(), null, null)::private.idempotency_keys;
+      v_known_as := v_known_as || (v_item.user_id || '' || v_key);
     end if;
   end loop;
 
-  if cardinality(v_stored) > 0 then
-    with stored as (
-      insert into private.idempotency_keys select s.* from unnest(v_stored) s order by s.subject_id, s.key
-      on conflict do nothing returning 1
-    )
-    select count(*) into v_new_keys from stored;
+  if cardinality(v_keys) > 0 then
+    insert into private.idempotency_keys select k.* from unnest(v_keys) k order by k.subject_id, k.key_hash
+    on conflict do nothing;
+    get diagnostics v_new_keys = row_count;
     -- Somebody used one of the keys meanwhile: the whole call is made again and then sees it.
-    if v_new_keys < cardinality(v_stored) then
+    if v_new_keys < cardinality(v_keys) then
       raise sqlstate '40001' using message = 'an idempotency key was used at the same time';
     end if;
   end if;
-
   if cardinality(v_events) > 0 then
     v_inserted := private.record_new_usage_events(v_events);
   end if;
@@ -8971,14 +9222,15 @@ comment on function private.take_out_usage(public.usage_events) is 'Takes one ev
 -- with its time (RFC 9562, version 8), so that it says where the event is kept.
 create or replace function private.usage_event_id(p_user_id uuid, p_timestamp_ms bigint, p_content jsonb)
 returns uuid
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-  select (
-    lpad(to_hex(p_timestamp_ms), 12, '0') || '8' || substr(h.hex, 1, 3) || '8' || substr(h.hex, 4, 15)
-  )::uuid
-    from (
-      select encode(sha256(convert_to(p_user_id || p_content::text, 'UTF8')), 'hex') as hex
-    ) h
+declare
+  v_hex constant text := encode(sha256(convert_to(p_user_id || p_content::text, 'UTF8')), 'hex');
+begin
+  return (
+    lpad(to_hex(p_timestamp_ms), 12, '0') || '8' || substr(v_hex, 1, 3) || '8' || substr(v_hex, 4, 15)
+  )::uuid;
+end
 $$;
 comment on function private.usage_event_id(uuid, bigint, jsonb) is
   'Returns the id of an observed event: 48 bits of its time in milliseconds, then 72 bits of the SHA-256 of its user and content.';
@@ -9000,17 +9252,21 @@ comment on function private.usage_event_time(uuid) is 'Returns when an observed 
 -- retention may have been made longer since: its rollups stayed, and could not be proved from the events any more.
 create or replace function private.usage_horizon(p_retention_months integer)
 returns timestamptz
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select greatest(
-           (date_trunc('month', now() at time zone 'UTC') - make_interval(months => p_retention_months))
-             at time zone 'UTC',
-           (date_trunc('month', dropped.latest at time zone 'UTC') + interval '1 month') at time zone 'UTC'
-         )
-    from (
-      select max(t.bucket) as latest from public.usage_totals t
-       where t.bucket < (select min(p.lower_bound) from private.usage_partitions() p)
-    ) dropped
+begin
+  return (
+    select greatest(
+             (date_trunc('month', now() at time zone 'UTC') - make_interval(months => p_retention_months))
+               at time zone 'UTC',
+             (date_trunc('month', dropped.latest at time zone 'UTC') + interval '1 month') at time zone 'UTC'
+           )
+      from (
+        select max(t.bucket) as latest from public.usage_totals t
+         where t.bucket < (select min(p.lower_bound) from private.usage_partitions() p)
+      ) dropped
+  );
+end
 $$;
 comment on function private.usage_horizon(integer) is
   'Returns the start of the oldest month that events are kept for: what is kept, and was never dropped.';
@@ -9238,7 +9494,7 @@ begin
     select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at desc, page.id desc), '[]')
       from (
         select d.id, d.name, d.blocked, d.registrations, d.last_registered_at, d.created_at,
-               b.allocated, b.used, b.allocated - b.used - b.reserved as remaining
+               b.allocated, b.used, b.remaining
           from public.devices d join public.balances b on b.subject_id = d.id
          where d.user_id = v_user_id and d.deleted_at is null
            and (p_after_id is null or (d.created_at, d.id) < (p_after_at::timestamptz, p_after_id))
@@ -9381,7 +9637,7 @@ comment on function public.update_profile(jsonb, jsonb, text) is
 
 create or replace view public.device_overview with (security_invoker = true) as
   select d.id, d.name, u.email as user_email, b.allocated, b.used, b.reserved,
-         b.allocated - b.used - b.reserved as remaining, d.blocked, d.registrations, d.last_registered_at, d.created_at
+         b.remaining, d.blocked, d.registrations, d.last_registered_at, d.created_at
     from public.devices d
     join public.balances b on b.subject_id = d.id
     left join public.users u on u.id = d.user_id
@@ -9400,7 +9656,7 @@ comment on column public.device_overview.last_registered_at is 'When it register
 comment on column public.device_overview.created_at is 'When it registered first.';
 
 create or replace view public.user_overview with (security_invoker = true) as
-  select u.id, u.email, u.name, b.allocated, b.used, b.reserved, b.allocated - b.used - b.reserved as remaining,
+  select u.id, u.email, u.name, b.allocated, b.used, b.reserved, b.remaining,
          (select count(*) from public.devices d where d.user_id = u.id and d.deleted_at is null) as devices, u.created_at
     from public.users u
     left join public.balances b on b.subject_id = u.id;
@@ -9781,9 +10037,13 @@ values ('20261127215951', 'chat_identity_and_payments')
 on conflict (version) do nothing;
 select private.record_migration('20261127215951', '57835d3419328c71d853a08d231e289d30ca4296282507cb10160531f9da6053');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261128000303', 'lean_chat')
+values ('20261128000126', 'lean_metering')
 on conflict (version) do nothing;
-select private.record_migration('20261128000303', 'b3fd6fa7989cc2dbef12f21f3ac4c03a062b0c72ae3a73dcf673f463c3078f2f');
+select private.record_migration('20261128000126', 'b2aacedbede07d2aacf9ff599739e2eda83eb52f6b8efc248a702206ad2e9bd6');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261128000815', 'lean_chat')
+on conflict (version) do nothing;
+select private.record_migration('20261128000815', '83dab3090948853bf80eeaced8c8b98b1ba21f4baf22a8de328d36bccf9c168c');
 
 commit;
 

@@ -57,10 +57,10 @@ export async function createPersonWithEverything(server: TestServer, admin: Test
   await recordUses(database, { ...own, count: 5 });
   await recordUses(database, { ...own, count: 3, cost: 100, source: 'chat' });
   await hold(database, user.id, 40);
-  await database.sql(
-    `insert into private.idempotency_keys (subject_id, key, request_hash, answer) values ($1, $2, '', '{}')`,
-    [user.id, `${CANARY} key`],
-  );
+  await database.sql(`select private.remember_answer($1, private.idempotency_key_hash($2), 0, '{}')`, [
+    user.id,
+    `${CANARY} key`,
+  ]);
   await database.sql(
     `insert into private.password_resets (email, user_id, token_hash, expires_at)
      values ($2, $1, sha256(convert_to($2, 'UTF8')), now() + interval '30 minutes')`,

@@ -2,7 +2,7 @@
 
 create or replace view public.device_overview with (security_invoker = true) as
   select d.id, d.name, u.email as user_email, b.allocated, b.used, b.reserved,
-         b.allocated - b.used - b.reserved as remaining, d.blocked, d.registrations, d.last_registered_at, d.created_at
+         b.remaining, d.blocked, d.registrations, d.last_registered_at, d.created_at
     from public.devices d
     join public.balances b on b.subject_id = d.id
     left join public.users u on u.id = d.user_id
@@ -21,7 +21,7 @@ comment on column public.device_overview.last_registered_at is 'When it register
 comment on column public.device_overview.created_at is 'When it registered first.';
 
 create or replace view public.user_overview with (security_invoker = true) as
-  select u.id, u.email, u.name, b.allocated, b.used, b.reserved, b.allocated - b.used - b.reserved as remaining,
+  select u.id, u.email, u.name, b.allocated, b.used, b.reserved, b.remaining,
          (select count(*) from public.devices d where d.user_id = u.id and d.deleted_at is null) as devices, u.created_at
     from public.users u
     left join public.balances b on b.subject_id = u.id;

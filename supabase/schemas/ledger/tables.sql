@@ -9,9 +9,10 @@ create table if not exists public.balances (
   period integer not null default 1 check (period > 0),
   updated_at timestamptz not null default now(),
   debt bigint not null default 0 check (debt >= 0),
-  constraint balances_never_overspent check (used + reserved <= allocated)
+  remaining bigint not null generated always as (allocated - used - reserved) stored,
+  constraint balances_never_overspent check (remaining >= 0)
 ) with (fillfactor = 50);
-comment on table public.balances is 'What each device or user may spend. Written only by the metering functions; remaining = allocated - used - reserved.';
+comment on table public.balances is 'What each device or user may spend. Written only by the metering functions.';
 comment on column public.balances.subject_id is 'The device or user the balance belongs to.';
 comment on column public.balances.subject_kind is 'device or user.';
 comment on column public.balances.allocated is 'Tokens granted; always the sum of the subject''s ledger entries.';
@@ -20,6 +21,7 @@ comment on column public.balances.reserved is 'Tokens in open holds; always the 
 comment on column public.balances.period is 'The budget period `used` counts for; a monthly reset starts the next.';
 comment on column public.balances.updated_at is 'When the balance last changed.';
 comment on column public.balances.debt is 'Tokens spent beyond what was left, because a provider billed more than its hold; paid by the next tokens that come in. Usage events cost used + debt.';
+comment on column public.balances.remaining is 'Tokens that may still be spent: allocated - used - reserved, worked out here and nowhere else.';
 
 create table if not exists public.ledger_entries (
   id uuid primary key default gen_random_uuid(),

@@ -157,9 +157,11 @@ t.test('the page is kept without what may be secret in its address', async (t) =
     const rows = await server.database.sql('select url from usage_events where id = $1', [readId(response)]);
     t.strictSame(rows, [{ url: kept }], page);
   }
-  const [kept] = await server.database.sql(`select string_agg(k::text, '') as text from private.idempotency_keys k`);
-  t.match(kept, { text: /page-1/ });
-  t.notMatch(kept, { text: /secret/ }, 'the memory of keys does not hold it either');
+  const [kept] = await server.database.sql(
+    `select count(*)::integer as keys, string_agg(k::text, '') as text from private.idempotency_keys k`,
+  );
+  t.ok(Number(kept?.['keys']) >= Object.keys(pages).length);
+  t.notMatch(kept, { text: /secret|page-1/ }, 'the memory of keys holds neither it nor the keys');
 });
 
 t.test('without tokens left everything is still recorded', async (t) => {

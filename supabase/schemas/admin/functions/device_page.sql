@@ -11,7 +11,7 @@ declare
     when 'name' then 'd.name'
     when 'allocated' then 'b.allocated'
     when 'used' then 'b.used'
-    when 'remaining' then '(b.allocated - b.used - b.reserved)'
+    when 'remaining' then 'b.remaining'
     when 'last_seen' then 'd.last_registered_at'
   end;
   v_type text := case ltrim(p_sort, '-')
@@ -25,7 +25,7 @@ begin
       select coalesce(jsonb_agg(
                jsonb_build_object(
                  'id', p.id, 'name', p.name, 'user_email', p.user_email, 'allocated', p.allocated, 'used', p.used,
-                 'reserved', p.reserved, 'remaining', p.allocated - p.used - p.reserved, 'blocked', p.blocked,
+                 'reserved', p.reserved, 'remaining', p.remaining, 'blocked', p.blocked,
                  'registrations', p.registrations, 'created_at', p.created_at,
                  'last_seen', greatest(p.last_registered_at, (
                    select max(r.bucket) from public.usage_rollups r where r.subject_id = p.id
@@ -35,7 +35,7 @@ begin
                ) order by p.sort_value %2$s, p.id %2$s
              ), '[]')
         from (
-          select d.id, d.name, u.email as user_email, b.allocated, b.used, b.reserved, d.blocked, d.registrations,
+          select d.id, d.name, u.email as user_email, b.allocated, b.used, b.reserved, b.remaining, d.blocked, d.registrations,
                  d.created_at, d.last_registered_at, %1$s as sort_value
             from public.devices d
             join public.balances b on b.subject_id = d.id

@@ -10,7 +10,7 @@ begin
     select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at desc, page.id desc), '[]')
       from (
         select d.id, d.name, d.blocked, d.registrations, d.last_registered_at, d.created_at,
-               b.allocated, b.used, b.allocated - b.used - b.reserved as remaining
+               b.allocated, b.used, b.remaining
           from public.devices d join public.balances b on b.subject_id = d.id
          where d.user_id = p_user_id and d.deleted_at is null
          order by d.created_at desc, d.id desc

@@ -50,8 +50,9 @@ begin
     jsonb_build_object('to', private.balance_json(p_subject_id), 'from', private.balance_json(p_from_id))
   );
   if p_key is not null then
-    insert into private.idempotency_keys (subject_id, key, request_hash, answer)
-    values ((p_actor ->> 'id')::uuid, p_key, sha256(convert_to(v_request::text, 'UTF8')), v_answer);
+    perform private.remember_answer(
+      (p_actor ->> 'id')::uuid, private.idempotency_key_hash(p_key), private.request_hash(v_request), v_answer
+    );
   end if;
   return v_answer;
 end

@@ -9,9 +9,9 @@ declare
   v_balance public.balances;
 begin
   select * into strict v_balance from public.balances where subject_id = p_subject_id;
-  if v_balance.allocated + p_tokens < v_balance.used + v_balance.reserved then
+  if v_balance.remaining + p_tokens < 0 then
     raise sqlstate 'PT403' using message = 'INSUFFICIENT_TOKENS', detail = jsonb_build_object(
-      'requested', -p_tokens, 'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
+      'requested', -p_tokens, 'remaining', v_balance.remaining
     )::text;
   end if;
   if v_balance.allocated + p_tokens > 9007199254740991 then

@@ -25,8 +25,8 @@ begin
     -- What can no longer be taken back becomes debt.
     update public.balances b
        set allocated = b.allocated + v_amount,
-           used = b.used - greatest(b.used + b.reserved - b.allocated - v_amount, 0),
-           debt = b.debt + greatest(b.used + b.reserved - b.allocated - v_amount, 0),
+           used = b.used - greatest(-b.remaining - v_amount, 0),
+           debt = b.debt + greatest(-b.remaining - v_amount, 0),
            updated_at = now()
      where b.subject_id = p_generation.subject_id;
     insert into public.ledger_entries (subject_id, kind, amount, period, actor, reference)

@@ -13,11 +13,11 @@ declare
 begin
   update public.balances b
      set reserved = b.reserved - p_hold.amount,
-         used = b.used + least(v_cost, b.allocated - b.used - b.reserved + p_hold.amount),
-         debt = b.debt + v_cost - least(v_cost, b.allocated - b.used - b.reserved + p_hold.amount),
+         used = b.used + least(v_cost, b.remaining + p_hold.amount),
+         debt = b.debt + v_cost - least(v_cost, b.remaining + p_hold.amount),
          updated_at = now()
    where b.subject_id = p_generation.subject_id
-  returning b.period, b.allocated - b.used - b.reserved into strict v_period, remaining;
+  returning b.period, b.remaining into strict v_period, remaining;
   hold := p_hold;
   hold.status := p_status;
   generation := p_generation;

@@ -15,7 +15,7 @@ begin
   if v_output > 0 then
     select case
              when u.suspended_at is not null then 0
-             else private.affordable_tokens(v_output, b.allocated - b.used - b.reserved, p_generation.output_weight)
+             else private.affordable_tokens(v_output, b.remaining, p_generation.output_weight)
            end
       into strict v_output
       from public.balances b left join public.users u on u.id = b.subject_id

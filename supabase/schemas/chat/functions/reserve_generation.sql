@@ -17,7 +17,7 @@ declare
   v_amount bigint;
   v_least bigint;
 begin
-  select b.allocated - b.used - b.reserved into v_remaining from public.balances b where b.subject_id = p_user_id;
+  select b.remaining into v_remaining from public.balances b where b.subject_id = p_user_id;
   if p_user_id is null and p_item ->> 'google_subject' is not null then
     answer := '{"code": "USER_NOT_FOUND"}';
     return;
@@ -55,8 +55,8 @@ begin
   );
   v_amount := private.weighted_tokens(v_generation, v_input, v_output);
   update public.balances b set reserved = b.reserved + v_amount, updated_at = now()
-   where b.subject_id = p_user_id and b.allocated - b.used - b.reserved >= v_amount
-  returning b.allocated - b.used - b.reserved into strict v_remaining;
+   where b.subject_id = p_user_id and b.remaining >= v_amount
+  returning b.remaining into strict v_remaining;
   answer := jsonb_build_object('output_tokens', v_output, 'remaining', v_remaining);
   hold := row(
     v_hold, p_user_id, v_amount, 'held', v_model, 1, null, now() + interval '5 minutes', now(), null

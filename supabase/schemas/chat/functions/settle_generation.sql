@@ -53,7 +53,7 @@ begin
   end if;
   select jsonb_build_object(
            'tokens_used', private.weighted_tokens(g, g.input_tokens, g.output_tokens),
-           'remaining', b.allocated - b.used - b.reserved
+           'remaining', b.remaining
          )
     into strict answer
     from public.generations g join public.balances b on b.subject_id = g.subject_id

@@ -16,7 +16,7 @@ begin
   )
   update public.balances set reserved = reserved - (select coalesce(sum(amount), 0) from released)
    where subject_id = p_device_id
-  returning allocated - used - reserved into v_unused;
+  returning remaining into v_unused;
   if v_unused > 0 then
     perform private.change_allocation(p_device_id, -v_unused, 'adjustment', p_actor, p_note);
     update public.budgets set allocated = allocated - v_unused, updated_at = now() where subject_kind = 'device';

@@ -58,7 +58,7 @@ begin
     'token_version', v_device.token_version,
     'created', v_is_new,
     'allocated', v_balance.allocated,
-    'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
+    'remaining', v_balance.remaining
   ) || case when v_user_id is null then '{}'::jsonb else '{"linked": true}' end;
 end
 $$;

@@ -17,7 +17,7 @@ begin
   update public.balances
      set reserved = reserved - (select coalesce(sum(amount), 0) from released), updated_at = now()
    where subject_id = p_user_id
-  returning allocated - used - reserved into v_unused;
+  returning remaining into v_unused;
   if v_unused > 0 then
     perform private.change_allocation(p_user_id, -v_unused, 'adjustment', p_actor, 'account deleted');
     update public.budgets set allocated = allocated - v_unused, updated_at = now() where subject_kind = 'user';

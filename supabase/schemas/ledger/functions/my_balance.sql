@@ -8,7 +8,7 @@ begin
   return (
     select jsonb_build_object(
              'allocated', coalesce(b.allocated, 0), 'used', coalesce(b.used, 0), 'reserved', coalesce(b.reserved, 0),
-             'remaining', coalesce(b.allocated - b.used - b.reserved, 0), 'debt', coalesce(b.debt, 0)
+             'remaining', coalesce(b.remaining, 0), 'debt', coalesce(b.debt, 0)
            )
       from (select 1) one left join public.balances b on b.subject_id = v_user_id
   );

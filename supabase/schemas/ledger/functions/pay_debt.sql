@@ -4,6 +4,7 @@ returns trigger
 language plpgsql set search_path = ''
 as $$
 declare
+  -- What will be remaining is worked out after this trigger.
   v_paid bigint := greatest(least(new.debt, new.allocated - new.used - new.reserved), 0);
 begin
   new.debt := new.debt - v_paid;

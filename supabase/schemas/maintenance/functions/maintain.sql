@@ -35,7 +35,8 @@ begin
   end if;
 
   with pruned as (
-    delete from private.idempotency_keys where created_at < now() - interval '48 hours' returning 1
+    delete from private.idempotency_keys k
+     where date_bin('1 hour', k.created_at, 'epoch') < date_bin('1 hour', now() - interval '48 hours', 'epoch') returning 1
   )
   select count(*) into v_keys from pruned;
   delete from private.login_attempts where window_ends_at < now();

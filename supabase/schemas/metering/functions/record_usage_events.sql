@@ -1,6 +1,6 @@
 create or replace function private.record_usage_events(p_events public.usage_events[])
 returns void
-language plpgsql volatile set search_path = ''
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 begin
   perform private.ensure_usage_partitions(p_events);

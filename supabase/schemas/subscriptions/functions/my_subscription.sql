@@ -28,7 +28,7 @@ begin
       'tokens_owed', coalesce(v_row.tokens_owed, 0),
       'tokens_used', public.my_tokens_used(v_since),
       'tokens_left', (
-        select coalesce(sum(b.allocated - b.used - b.reserved), 0) from public.balances b where b.subject_id = v_user_id
+        select coalesce(sum(b.remaining), 0) from public.balances b where b.subject_id = v_user_id
       ),
       'devices', (select count(*) from public.devices d where d.user_id = v_user_id and d.deleted_at is null)
     )

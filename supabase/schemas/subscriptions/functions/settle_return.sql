@@ -34,7 +34,7 @@ begin
     perform from public.budgets where subject_kind = 'user' for update;
     perform from public.balances b where b.subject_id = p_user_id for update;
     perform private.expire_reservations(array[p_user_id]);
-    select least(v_change, b.allocated - b.used - b.reserved) into strict v_taken
+    select least(v_change, b.remaining) into strict v_taken
       from public.balances b where b.subject_id = p_user_id;
     if v_taken > 0 then
       perform private.change_allocation(p_user_id, -v_taken, 'subscription', 'system:stripe', v_reference);

@@ -1,140 +1,132 @@
+-- Items are taken in the order given, and each gets an outcome of its own. What they say is written at the end, for all of
+-- them at once.
 create or replace function public.record_usage(p_items jsonb, p_retention_months integer)
 returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 -- Definer: the only writer of observed events and their rollups; no API role may write them itself.
 declare
-  v_horizon timestamptz := private.usage_horizon(p_retention_months);
-  v_now_ms bigint := floor(extract(epoch from now()) * 1000);
+  v_horizon constant timestamptz := private.hold_usage_horizon(p_items, p_retention_months);
+  v_now_ms constant bigint := floor(extract(epoch from now()) * 1000);
   v_item record;
-  v_code text;
-  v_earlier jsonb;
-  v_hash bytea;
+  v_at_ms bigint;
+  v_event public.usage_events;
+  v_content jsonb;
+  v_key uuid;
+  v_request_hash bigint;
   v_position integer;
+  v_is_plain boolean;
+  v_answer jsonb;
   v_answers jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_items)]);
   v_ids uuid[] := array_fill(null::uuid, array[jsonb_array_length(p_items)]);
   v_events public.usage_events[] := '{}';
-  v_event public.usage_events;
   -- Too old to be kept as events: only counted.
   v_counted public.usage_events[] := '{}';
-  v_answer jsonb;
-  v_stored private.idempotency_keys[] := '{}';
-  v_keys text[] := '{}';
+  v_keys private.idempotency_keys[] := '{}';
+  v_known_as text[] := '{}';
   v_new_keys integer;
   v_inserted uuid[] := '{}';
 begin
-  if exists (
-    select from jsonb_to_recordset(p_items) as i (timestamp_ms bigint)
-     where timestamptz 'epoch' + i.timestamp_ms * interval '1 millisecond' < v_horizon
-  ) then
-    -- No month is dropped meanwhile, so that none is brought back. What is not dropped yet still takes events, as the
-    -- rollups of a month are proved from them as long as it is there.
-    perform pg_advisory_xact_lock_shared(hashtext('public.maintain'));
-    select least(private.usage_horizon(p_retention_months), min(p.lower_bound)) into v_horizon
-      from private.usage_partitions() p;
-  end if;
   perform private.hold_users(p_items);
+
   for v_item in
-    select i.*, c.problem, b.period, k.request_hash as earlier_hash, k.answer as earlier_answer,
-           private.usage_event_id(
-             i.user_id, i.at_ms,
-             case when i.key is null then i.content else jsonb_build_array('key', i.key) end
-           ) as event_id
-      from (
-        select q.*, timestamptz 'epoch' + q.at_ms * interval '1 millisecond' as occurred_at,
-               sha256(convert_to(q.content::text, 'UTF8')) as hash,
-               coalesce(q.key, 'content ' || encode(sha256(convert_to(q.content::text, 'UTF8')), 'hex')) as known_as
-          from (
-            select p.*,
-                   -- The clock of whoever sent it is ahead by hours: it happened now.
-                   case when p.timestamp_ms between v_now_ms + 300001 and v_now_ms + 86400000
-                     then v_now_ms else p.timestamp_ms
-                   end as at_ms,
-                   jsonb_build_array(
-                     p.provider, p.model, p.timestamp_ms, p.input_tokens, p.output_tokens, p.url
-                   ) as content
-              from (
-                select r.ord::integer as ord, r.id as user_id, r.session_id, r.api_key_id, r.provider,
-                       lower(btrim(r.model)) as model, r.input_tokens, r.output_tokens, r.total_tokens,
-                       r.timestamp_ms, private.plain_url(r.url) as url, r.key
-                  from rows from (
-                    jsonb_to_recordset(p_items) as (
-                      id uuid, session_id uuid, api_key_id uuid, provider text, model text, input_tokens bigint,
-                      output_tokens bigint, total_tokens bigint, timestamp_ms bigint, url text, key text
-                    )
-                  ) with ordinality as r(
-                    id, session_id, api_key_id, provider, model, input_tokens, output_tokens, total_tokens,
-                    timestamp_ms, url, key, ord
-                  )
-              ) p
-          ) q
-      ) i
-      left join lateral (
-        select private.credential_problem(i.user_id, i.session_id, i.api_key_id, 'usage:write') as problem
-      ) c on true
-      left join public.balances b on b.subject_id = i.user_id
-      left join private.idempotency_keys k on k.subject_id = i.user_id and k.key = i.known_as
+    select i.id as user_id, i.session_id, i.api_key_id, i.provider, lower(btrim(i.model)) as model, i.input_tokens,
+           i.output_tokens, i.total_tokens, i.timestamp_ms, i.url, i.key, i.ord
+      from rows from (
+        jsonb_to_recordset(p_items) as (
+          id uuid, session_id uuid, api_key_id uuid, provider text, model text, input_tokens bigint,
+          output_tokens bigint, total_tokens bigint, timestamp_ms bigint, url text, key text
+        )
+      ) with ordinality as i(
+        id, session_id, api_key_id, provider, model, input_tokens, output_tokens, total_tokens,
+        timestamp_ms, url, key, ord
+      )
      order by i.ord
   loop
-    v_hash := v_item.hash;
-    v_position := array_position(v_keys, v_item.user_id || v_item.known_as);
-    v_earlier := case
-      when v_item.earlier_hash is not null then v_item.earlier_answer
-      when v_position is not null then v_stored[v_position].answer
+    v_answer := jsonb_build_object(
+      'code', private.credential_problem(v_item.user_id, v_item.session_id, v_item.api_key_id, 'usage:write')
+    );
+    if v_answer ->> 'code' is null and v_item.total_tokens <> v_item.input_tokens + v_item.output_tokens then
+      v_answer := '{"code": "TOTAL_MISMATCH"}';
+    end if;
+    if v_answer ->> 'code' is not null then
+      v_answers[v_item.ord] := v_answer;
+      continue;
+    end if;
+
+    -- The clock of whoever sent it is ahead by hours: it happened now.
+    v_at_ms := case
+      when v_item.timestamp_ms between v_now_ms + 300001 and v_now_ms + 86400000 then v_now_ms
+      else v_item.timestamp_ms
     end;
-    v_code := case
-      when v_item.problem is not null then v_item.problem
-      when v_item.total_tokens <> v_item.input_tokens + v_item.output_tokens then 'TOTAL_MISMATCH'
-      when v_earlier is not null and coalesce(v_item.earlier_hash, v_stored[v_position].request_hash) <> v_hash
-        then 'IDEMPOTENCY_MISMATCH'
-      when v_earlier is not null then null
-      when v_item.at_ms > v_now_ms + 300000 then 'TIMESTAMP_OUT_OF_RANGE'
+    v_item.url := private.plain_url(v_item.url);
+    v_content := jsonb_build_array(
+      v_item.provider, v_item.model, v_item.timestamp_ms, v_item.input_tokens, v_item.output_tokens, v_item.url
+    );
+
+    -- What was sent before, in an earlier call or earlier in this one, repeats its answer.
+    v_key := private.idempotency_key_hash(coalesce(v_item.key, private.content_key(v_content)));
+    v_request_hash := private.request_hash(v_content);
+    v_position := array_position(v_known_as, v_item.user_id || '' || v_key);
+    v_answer := case
+      when v_position is null then private.replayed_answer(v_item.user_id, v_key, v_request_hash)
+      when v_keys[v_position].request_hash = v_request_hash then v_keys[v_position].answer
+      else '{"code": "IDEMPOTENCY_MISMATCH"}'::jsonb
     end;
-    if v_code is not null then
-      v_answers[v_item.ord] := jsonb_build_object('code', v_code);
-    elsif v_earlier is not null then
-      v_answers[v_item.ord] := v_earlier || '{"recorded": true, "duplicate": true}';
+    if v_answer is null and v_at_ms > v_now_ms + 300000 then
+      v_answer := '{"code": "TIMESTAMP_OUT_OF_RANGE"}';
+    elsif v_answer ? 'id' then
+      v_answer := v_answer || '{"recorded": true, "duplicate": true}';
+    end if;
+    if v_answer is not null then
+      v_answers[v_item.ord] := v_answer;
+      continue;
+    end if;
+
+    v_event := row(
+      private.usage_event_id(
+        v_item.user_id, v_at_ms,
+        case when v_item.key is null then v_content else jsonb_build_array('key', v_item.key) end
+      ),
+      v_item.user_id, v_item.user_id, null, 'extension', v_item.provider, v_item.model, 1, v_item.input_tokens,
+      v_item.output_tokens, v_item.input_tokens + v_item.output_tokens, 0, 'client_reported',
+      (select b.period from public.balances b where b.subject_id = v_item.user_id), v_item.url,
+      timestamptz 'epoch' + v_at_ms * interval '1 millisecond', now(), null
+    )::public.usage_events;
+    v_answer := jsonb_build_object('id', v_event.id);
+    v_is_plain := true;
+    if v_at_ms < v_item.timestamp_ms then
+      v_answer := v_answer || '{"adjusted": ["timestamp"]}';
+      v_is_plain := false;
+    end if;
+    if v_event.occurred_at < v_horizon then
+      v_answer := v_answer || '{"summary_only": true}';
+      v_is_plain := false;
+      v_counted := v_counted || v_event;
     else
-      v_event := row(
-        v_item.event_id, v_item.user_id, v_item.user_id, null, 'extension', v_item.provider, v_item.model, 1,
-        v_item.input_tokens, v_item.output_tokens, v_item.input_tokens + v_item.output_tokens, 0,
-        'client_reported', v_item.period, v_item.url, v_item.occurred_at, now(), null
-      )::public.usage_events;
-      v_answer := jsonb_build_object('id', v_item.event_id)
-        || case when v_item.at_ms < v_item.timestamp_ms then '{"adjusted": ["timestamp"]}' else '{}' end::jsonb
-        || case when v_item.occurred_at < v_horizon then '{"summary_only": true}' else '{}' end::jsonb;
-      if v_item.occurred_at < v_horizon then
-        v_counted := v_counted || v_event;
-      else
-        v_events := v_events || v_event;
-      end if;
-      if v_answer = jsonb_build_object('id', v_item.event_id) then
-        v_ids[v_item.ord] := v_item.event_id;
-      else
-        v_answers[v_item.ord] := v_answer || '{"recorded": true, "duplicate": false}';
-      end if;
-      -- What has a row of its own under its own time is told from others by that, all else by what is remembered here.
-      if v_item.key is not null or v_ids[v_item.ord] is null then
-        v_stored := v_stored || row(
-          v_item.user_id, v_item.known_as, v_hash, v_answer, now()
-        )::private.idempotency_keys;
-        v_keys := v_keys || (v_item.user_id || v_item.known_as);
-      end if;
+      v_events := v_events || v_event;
+    end if;
+    -- What has a row of its own under its own time is told from others by that, all else by what is remembered here.
+    if v_is_plain then
+      v_ids[v_item.ord] := v_event.id;
+    else
+      v_answers[v_item.ord] := v_answer || '{"recorded": true, "duplicate": false}';
+    end if;
+    if v_item.key is not null or not v_is_plain then
+      v_keys := v_keys || row(v_item.user_id, v_key, v_request_hash, v_answer, now(), null, null)::private.idempotency_keys;
+      v_known_as := v_known_as || (v_item.user_id || '' || v_key);
     end if;
   end loop;
 
-  if cardinality(v_stored) > 0 then
-    with stored as (
-      insert into private.idempotency_keys select s.* from unnest(v_stored) s order by s.subject_id, s.key
-      on conflict do nothing returning 1
-    )
-    select count(*) into v_new_keys from stored;
+  if cardinality(v_keys) > 0 then
+    insert into private.idempotency_keys select k.* from unnest(v_keys) k order by k.subject_id, k.key_hash
+    on conflict do nothing;
+    get diagnostics v_new_keys = row_count;
     -- Somebody used one of the keys meanwhile: the whole call is made again and then sees it.
-    if v_new_keys < cardinality(v_stored) then
+    if v_new_keys < cardinality(v_keys) then
       raise sqlstate '40001' using message = 'an idempotency key was used at the same time';
     end if;
   end if;
-
   if cardinality(v_events) > 0 then
     v_inserted := private.record_new_usage_events(v_events);
   end if;

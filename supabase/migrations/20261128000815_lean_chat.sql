@@ -10,18 +10,20 @@ returns text
 language plpgsql volatile set search_path = ''
 as $$
 declare
-  v_hash constant bytea := decode(p_item ->> 'request_hash', 'hex');
+  v_key constant uuid := private.idempotency_key_hash(p_item ->> 'idempotency_key');
+  -- The first 64 bits of what the server has hashed.
+  v_request constant bigint := ('x' || left(p_item ->> 'request_hash', 16))::bit(64)::bigint;
 begin
-  insert into private.idempotency_keys (subject_id, key, request_hash, answer)
-  values (p_user_id, p_item ->> 'idempotency_key', v_hash, jsonb_build_object('hold', p_item ->> 'hold'))
-  on conflict (subject_id, key) do nothing;
+  insert into private.idempotency_keys (subject_id, key_hash, request_hash, answer)
+  values (p_user_id, v_key, v_request, jsonb_build_object('hold', p_item ->> 'hold'))
+  on conflict (subject_id, key_hash) do nothing;
   if found then
     return null;
   end if;
   return (
-    select case when k.request_hash = v_hash then 'ALREADY_ANSWERED' else 'IDEMPOTENCY_MISMATCH' end
+    select case when k.request_hash = v_request then 'ALREADY_ANSWERED' else 'IDEMPOTENCY_MISMATCH' end
       from private.idempotency_keys k
-     where k.subject_id = p_user_id and k.key = p_item ->> 'idempotency_key'
+     where k.subject_id = p_user_id and k.key_hash = v_key
   );
 end
 $$;
@@ -43,11 +45,11 @@ declare
 begin
   update public.balances b
      set reserved = b.reserved - p_hold.amount,
-         used = b.used + least(v_cost, b.allocated - b.used - b.reserved + p_hold.amount),
-         debt = b.debt + v_cost - least(v_cost, b.allocated - b.used - b.reserved + p_hold.amount),
+         used = b.used + least(v_cost, b.remaining + p_hold.amount),
+         debt = b.debt + v_cost - least(v_cost, b.remaining + p_hold.amount),
          updated_at = now()
    where b.subject_id = p_generation.subject_id
-  returning b.period, b.allocated - b.used - b.reserved into strict v_period, remaining;
+  returning b.period, b.remaining into strict v_period, remaining;
   hold := p_hold;
   hold.status := p_status;
   generation := p_generation;
@@ -88,7 +90,7 @@ begin
   if v_output > 0 then
     select case
              when u.suspended_at is not null then 0
-             else private.affordable_tokens(v_output, b.allocated - b.used - b.reserved, p_generation.output_weight)
+             else private.affordable_tokens(v_output, b.remaining, p_generation.output_weight)
            end
       into strict v_output
       from public.balances b left join public.users u on u.id = b.subject_id
@@ -135,7 +137,7 @@ declare
   v_amount bigint;
   v_least bigint;
 begin
-  select b.allocated - b.used - b.reserved into v_remaining from public.balances b where b.subject_id = p_user_id;
+  select b.remaining into v_remaining from public.balances b where b.subject_id = p_user_id;
   if p_user_id is null and p_item ->> 'google_subject' is not null then
     answer := '{"code": "USER_NOT_FOUND"}';
     return;
@@ -173,8 +175,8 @@ begin
   );
   v_amount := private.weighted_tokens(v_generation, v_input, v_output);
   update public.balances b set reserved = b.reserved + v_amount, updated_at = now()
-   where b.subject_id = p_user_id and b.allocated - b.used - b.reserved >= v_amount
-  returning b.allocated - b.used - b.reserved into strict v_remaining;
+   where b.subject_id = p_user_id and b.remaining >= v_amount
+  returning b.remaining into strict v_remaining;
   answer := jsonb_build_object('output_tokens', v_output, 'remaining', v_remaining);
   hold := row(
     v_hold, p_user_id, v_amount, 'held', v_model, 1, null, now() + interval '5 minutes', now(), null
@@ -246,7 +248,7 @@ begin
   end if;
   select jsonb_build_object(
            'tokens_used', private.weighted_tokens(g, g.input_tokens, g.output_tokens),
-           'remaining', b.allocated - b.used - b.reserved
+           'remaining', b.remaining
          )
     into strict answer
     from public.generations g join public.balances b on b.subject_id = g.subject_id
@@ -462,4 +464,4 @@ comment on function public.meter_chat(jsonb) is
 reset check_function_bodies;
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261128000303', 'b3fd6fa7989cc2dbef12f21f3ac4c03a062b0c72ae3a73dcf673f463c3078f2f');
+select private.record_migration('20261128000815', '83dab3090948853bf80eeaced8c8b98b1ba21f4baf22a8de328d36bccf9c168c');
