@@ -77,6 +77,8 @@ export interface WholeAnswer {
 
 /** How a wire format reads upstream's answers, and what it writes of its own. It may remember what it has read. */
 export interface AnswerCodec {
+  /** Whether what it says of an event depends on that event alone. */
+  readonly isStateless: boolean;
   /** Returns whether an event's data is a mark that ends a stream and no part of the answer. */
   readonly isEndMark: (data: string) => boolean;
   readonly readEvent: (data: Fields) => Reading;

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { PassThrough } from 'node:stream';
+import type { Readable } from 'node:stream';
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError } from '../../platform/errors.js';
 import type { Codec } from './codec.js';
@@ -167,16 +167,16 @@ async function startGeneration(chat: ChatServices, job: CompletionJob, log: Fast
 }
 
 /** Starts to pass a stream on; it ends, and is settled, without anyone waiting for it. */
-function openStream(chat: ChatServices, generation: Generation): PassThrough {
+function openStream(chat: ChatServices, generation: Generation): Readable {
   const { hold, usage, isUnbounded, guard, log } = generation;
-  const out = new PassThrough();
+  const client = createClientStream();
   const extender = createHoldExtender(chat.meter, hold, usage, isUnbounded, guard);
-  const relay = relayStream({ ...generation, extender, client: createClientStream(out) });
+  const relay = relayStream({ ...generation, extender, client });
   chat.inFlight.track(relay).catch((error: unknown) => {
     log.error({ err: error }, 'a stream broke');
-    out.destroy();
+    client.body.destroy();
   });
-  return out;
+  return client.body;
 }
 
 /**

@@ -1,13 +1,9 @@
-import { Type } from '@sinclair/typebox';
-import { TypeCompiler } from '@sinclair/typebox/compiler';
-
-const records = TypeCompiler.Compile(Type.Record(Type.String(), Type.Unknown()));
-
 /** The members of a JSON object. */
 export type Fields = Readonly<Record<string, unknown>>;
 
 /** Tells whether a value is a JSON object, no list. */
-export const isFields = (value: unknown): value is Fields => records.Check(value);
+export const isFields = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Returns what may be an object as one, as it is; an empty one for anything else. */
 export const toFields = (value: unknown): Fields => (isFields(value) ? value : {});

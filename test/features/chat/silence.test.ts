@@ -1,6 +1,5 @@
 import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
-import { PassThrough } from 'node:stream';
 import { createClientStream } from '../../../src/features/chat/stream/client-stream.js';
 import { openChatServer, QUESTION, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { type Answering, COMMENT, DONE, startStream, textChunk, usageChunk } from '../../helpers/fakes/openrouter.js';
@@ -105,8 +104,8 @@ t.test('a stream that says something now and then goes on', async (t) => {
 });
 
 t.test('while nothing comes, comments keep the line open, until the end', async (t) => {
-  const out = new PassThrough();
-  const client = createClientStream(out, 20);
+  const client = createClientStream({ keepAliveMs: 20 });
+  const out = client.body;
   let heard = '';
   out.on('data', (piece) => {
     heard += String(piece);
@@ -120,8 +119,8 @@ t.test('while nothing comes, comments keep the line open, until the end', async 
 });
 
 t.test('a client that does not read is sent no comments', async (t) => {
-  const out = new PassThrough({ highWaterMark: 1 });
-  const client = createClientStream(out, 5);
+  const client = createClientStream({ keepAliveMs: 5, highWaterMark: 1 });
+  const out = client.body;
   void client.write('data: one\n\n');
   let turns = 0;
   const clock = setInterval(() => {

@@ -5,6 +5,7 @@ import type { Caller } from '../../../platform/database/client/caller.js';
 import type { Database } from '../../../platform/database/client/database.js';
 import type { Json } from '../../../platform/database/client/types.js';
 import type { ModelPrice } from './money.js';
+import { createWaitingNotes } from './waiting-notes.js';
 
 /** Who pays for a chat request: a user with a session or an API key, or the user a Google account belongs to. */
 export type Payer = Caller | { readonly google_subject: string };
@@ -82,6 +83,8 @@ export interface ChatMeter {
    * @throws {ApiError} RESERVATION_SETTLED
    */
   readonly extend: (holdId: string, outputTokens: number, progress: Progress) => Promise<number>;
+  /** Reports the same when some other call is made, or soon: nobody waits for it. Resolves when it has left, or failed. */
+  readonly note: (holdId: string, progress: Progress) => Promise<void>;
   /** Settles a hold with what the request used. */
   readonly settle: (holdId: string, report: UsageReport) => Promise<Settlement>;
 }
@@ -103,8 +106,16 @@ const toKnownFields = ({ provider, upstreamId, fewestInput, fewestOutput }: Orig
 /** Builds the meter of chat requests over a database; all its calls share batches. */
 export function createChatMeter(database: Database): ChatMeter {
   const submit = createOutcomeBatcher(database, 'meter_chat', (p_items: Item[]) => ({ p_items }));
+  const extend = async (hold: string, outputTokens: number, progress: Progress): Promise<number> => {
+    const seen = { input_seen: progress.inputTokens ?? null, output_seen: progress.outputTokens ?? null };
+    const item = { op: 'extend', hold, output_tokens: outputTokens, ...seen, ...toKnownFields(progress) };
+    return decodeExtension(await submit(item)).output_tokens;
+  };
+  const notes = createWaitingNotes((holdId, progress) => extend(holdId, 0, progress));
   return {
+    note: notes.add,
     reserve: async (payer, reservation) => {
+      notes.send();
       const id = randomUUID();
       const item = {
         op: 'reserve',
@@ -124,12 +135,14 @@ export function createChatMeter(database: Database): ChatMeter {
       const { output_tokens: outputTokens, remaining } = decodeHold(await submit(item));
       return { id, outputTokens, remaining };
     },
-    extend: async (hold, outputTokens, progress) => {
-      const seen = { input_seen: progress.inputTokens ?? null, output_seen: progress.outputTokens ?? null };
-      const item = { op: 'extend', hold, output_tokens: outputTokens, ...seen, ...toKnownFields(progress) };
-      return decodeExtension(await submit(item)).output_tokens;
+    extend: (hold, outputTokens, progress) => {
+      notes.drop(hold);
+      notes.send();
+      return extend(hold, outputTokens, progress);
     },
     settle: async (hold, report) => {
+      notes.drop(hold);
+      notes.send();
       const { inputTokens, outputTokens, provenance, nanoUsd } = report;
       const used = { input_tokens: inputTokens, output_tokens: outputTokens, provenance, nano_usd: nanoUsd ?? null };
       const settlement = decodeSettlement(await submit({ op: 'settle', hold, ...used, ...toKnownFields(report) }));

@@ -40,7 +40,7 @@ export function createHoldExtender(
   const produced = () => (isUnbounded ? usage.answer.estimate() : usage.answer.lowerBound());
   const notes = createProgressNotes(
     () => usage.progress(held),
-    (progress) => meter.extend(hold.id, 0, progress),
+    (progress) => meter.note(hold.id, progress),
   );
   const payable = () => Math.min(held, mostTokens);
   const extend = async () => {

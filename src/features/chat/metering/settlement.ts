@@ -35,17 +35,12 @@ export function createSettle(meter: ChatMeter, inFlight: InFlight): Settle {
   };
   return async (holdId, report) => {
     const settlement = inFlight.track(settleWithRetries(holdId, report));
-    settlement.catch(() => {});
-    const timer = new AbortController();
-    const timeout = delay(SETTLE_TIMEOUT_MS, undefined, { signal: timer.signal }).then(
-      () => Promise.reject(new ApiError('SERVICE_UNAVAILABLE', { cause: new Error('settling takes too long') })),
-      () => settlement,
-    );
-    try {
-      return await Promise.race([settlement, timeout]);
-    } finally {
-      timer.abort();
-    }
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        reject(new ApiError('SERVICE_UNAVAILABLE', { cause: new Error('settling takes too long') }));
+      }, SETTLE_TIMEOUT_MS);
+      settlement.then(resolve, reject).finally(() => clearTimeout(timer));
+    });
   };
 }
 

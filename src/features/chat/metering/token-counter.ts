@@ -34,6 +34,9 @@ interface Segment {
   bytes: number;
 }
 
+const estimateSegment = ({ chunks, bytes }: Segment) => Math.max(chunks, Math.ceil(bytes / AVERAGE_TOKEN_BYTES));
+const leastOfSegment = ({ bytes }: Segment) => Math.ceil(bytes / MAX_TOKEN_BYTES);
+
 /** Measures the text of an answer while it comes. */
 export interface TextMeter {
   readonly add: (text: string) => void;
@@ -54,20 +57,23 @@ export function createTextMeter(counter: TokenCounter): TextMeter {
   let characters = 0;
   let totalBytes = 0;
   let latest: Segment = { chunks: 0, bytes: 0 };
-  const uncounted = new Set<Segment>([latest]);
+  /** Sums over what is handed to the counter and not counted yet: they are asked for with every chunk. */
+  let handedEstimate = 0;
+  let handedLeast = 0;
   const counts = new Set<Promise<void>>();
 
-  const total = (measure: (segment: Segment) => number): number =>
-    [...uncounted].reduce((sum, segment) => sum + measure(segment), counted);
-  const estimate = () => total(({ chunks, bytes }) => Math.max(chunks, Math.ceil(bytes / AVERAGE_TOKEN_BYTES)));
+  const estimate = () => counted + handedEstimate + estimateSegment(latest);
 
   const countBuffer = () => {
-    const segment = latest;
+    const [estimated, least] = [estimateSegment(latest), leastOfSegment(latest)];
+    handedEstimate += estimated;
+    handedLeast += least;
     // Joined, as words may be cut anywhere.
     const count = counter.count([buffer.join('')]).then(
       (tokens) => {
         counted += tokens;
-        uncounted.delete(segment);
+        handedEstimate -= estimated;
+        handedLeast -= least;
       },
       () => {},
     );
@@ -76,13 +82,12 @@ export function createTextMeter(counter: TokenCounter): TextMeter {
     buffer = [];
     characters = 0;
     latest = { chunks: 0, bytes: 0 };
-    uncounted.add(latest);
   };
 
   return {
     bytes: () => totalBytes,
     estimate,
-    lowerBound: () => total(({ bytes }) => Math.ceil(bytes / MAX_TOKEN_BYTES)),
+    lowerBound: () => counted + handedLeast + leastOfSegment(latest),
     add: (text) => {
       latest.chunks += 1;
       const bytes = Buffer.byteLength(text);

@@ -1,5 +1,4 @@
-import { once } from 'node:events';
-import type { Writable } from 'node:stream';
+import { Readable } from 'node:stream';
 
 /** Longest time a client may read nothing of what waits for it before it counts as gone. */
 const STALL_TIMEOUT_MS = 120_000;
@@ -10,6 +9,8 @@ export const KEEP_ALIVE = ': keep-alive\n\n';
 
 /** The client a stream is written to. It may go away at any time, which is no error. */
 export interface ClientStream {
+  /** What the client is sent: the body of the response. */
+  readonly body: Readable;
   readonly isGone: () => boolean;
   /** Calls back when the client goes away before the end. */
   readonly onGone: (listener: () => void) => void;
@@ -18,50 +19,73 @@ export interface ClientStream {
   readonly end: () => void;
 }
 
-/**
- * Builds the client's stream over a response body. While nothing is written to it, comments keep its connection open.
- *
- * @param keepAliveMs how long it may be without a byte
- */
-export function createClientStream(out: Writable, keepAliveMs = KEEP_ALIVE_INTERVAL_MS): ClientStream {
+/** How a client is written to. */
+interface ClientStreamOptions {
+  /** How long its stream may be without a byte, in milliseconds. */
+  readonly keepAliveMs?: number;
+  /** Bytes that may wait for it; Node's usual number by default. */
+  readonly highWaterMark?: number;
+}
+
+/** Builds the stream of one client. While nothing is written to it, comments keep its connection open. */
+export function createClientStream(options: ClientStreamOptions = {}): ClientStream {
+  const { keepAliveMs = KEEP_ALIVE_INTERVAL_MS, highWaterMark } = options;
   let isGone = false;
   let hasEnded = false;
+  /** Whether as much waits for the client as may. */
+  let isFull = false;
+  let goOn: (() => void) | undefined;
   const listeners: (() => void)[] = [];
+  const body = new Readable({
+    ...(highWaterMark !== undefined && { highWaterMark }),
+    read: () => {
+      isFull = false;
+      goOn?.();
+    },
+  });
+  const push = (bytes: Buffer | string) => {
+    isFull = !body.push(bytes);
+  };
   const keepAlive = setInterval(() => {
     // To a client that does not read, nothing more need be said.
-    if (!out.destroyed && !out.writableNeedDrain) out.write(KEEP_ALIVE);
+    if (!body.destroyed && !isFull) push(KEEP_ALIVE);
   }, keepAliveMs);
   keepAlive.unref();
-  out.on('error', () => {});
-  out.on('close', () => {
+  body.on('error', () => {});
+  body.on('close', () => {
     clearInterval(keepAlive);
+    goOn?.();
     if (hasEnded) return;
     isGone = true;
     for (const listener of listeners) listener();
   });
 
-  const waitForDrain = async () => {
-    const timer = setTimeout(() => out.destroy(), STALL_TIMEOUT_MS);
-    const closed = new AbortController();
-    out.once('close', () => closed.abort());
-    await once(out, 'drain', { signal: closed.signal }).catch(() => {});
-    clearTimeout(timer);
-  };
+  const waitForReader = () =>
+    new Promise<void>((resolve) => {
+      const timer = setTimeout(() => body.destroy(), STALL_TIMEOUT_MS);
+      goOn = () => {
+        clearTimeout(timer);
+        goOn = undefined;
+        resolve();
+      };
+    });
   return {
+    body,
     isGone: () => isGone,
     onGone: (listener) => {
       if (isGone) listener();
       else listeners.push(listener);
     },
     write: (bytes) => {
-      if (isGone || out.destroyed || bytes.length === 0) return;
+      if (isGone || body.destroyed || bytes.length === 0) return;
       keepAlive.refresh();
-      return out.write(bytes) ? undefined : waitForDrain();
+      push(bytes);
+      return isFull ? waitForReader() : undefined;
     },
     end: () => {
       hasEnded = true;
       clearInterval(keepAlive);
-      if (!isGone) out.end();
+      if (!isGone) body.push(null);
     },
   };
 }

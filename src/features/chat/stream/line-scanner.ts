@@ -1,5 +1,5 @@
-const LF = 0x0a;
-const CR = 0x0d;
+export const LF = 0x0a;
+export const CR = 0x0d;
 
 /** What is done with the lines of a stream; each returns what the line completes. */
 export interface LineHandlers<T> {
@@ -14,6 +14,8 @@ export interface LineHandlers<T> {
 export interface LineScanner<T> {
   readonly push: (bytes: Buffer) => T[];
   readonly end: () => T[];
+  /** Returns whether the next byte begins a line, whatever it is. */
+  readonly isAtLineStart: () => boolean;
 }
 
 const isTerminator = (byte: number | undefined) => byte === LF || byte === CR;
@@ -33,6 +35,7 @@ export function createLineScanner<T>({ onBytes, onLine, onBlankLine }: LineHandl
   };
 
   return {
+    isAtLineStart: () => isEmpty && !isCarriageReturnOpen,
     push: (given) => {
       const bytes = isCarriageReturnOpen ? Buffer.concat([Buffer.from([CR]), given]) : given;
       isCarriageReturnOpen = false;

@@ -4,6 +4,7 @@ import { isFields, parseJson } from '../json-fields.js';
 import type { Chunk } from '../metering/usage-accumulator.js';
 import { toErrorInBody } from '../openrouter/upstream-error.js';
 import { KEEP_ALIVE } from './client-stream.js';
+import type { ReadData } from './read-data.js';
 import { formatData, PINGS, type StreamEvent } from './sse.js';
 
 /** What an event of upstream's turned out to be. */
@@ -53,18 +54,17 @@ function readAside({ raw, name, isForeign }: StreamEvent, codec: AnswerCodec): E
   return { kind: 'aside', bytes: text.startsWith(':') ? KEEP_ALIVE : '' };
 }
 
-/** Returns what an event is. Nothing is to be passed on but its bytes: what was understood. */
-export function readEvent(event: StreamEvent, codec: AnswerCodec): EventReading {
+/** Returns what an event is; its data is read by `readData`. Nothing is to be passed on but its bytes: what was understood. */
+export function readEvent(event: StreamEvent, codec: AnswerCodec, readData: ReadData): EventReading {
   const { data, name } = event;
   if (data === undefined) return readAside(event, codec);
   if (codec.isEndMark(data.trim())) return { kind: 'end' };
   if (name !== undefined && PINGS.includes(name)) return { kind: 'aside', bytes: '' };
   // Without data there is no event to those who read the stream (WHATWG HTML, "Server-sent events").
   if (data.trim() === '' && name !== 'error') return { kind: 'aside', bytes: '' };
-  const value = parseJson(data);
-  const reading = isFields(value) ? codec.readEvent(value) : undefined;
+  const reading = readData(data);
   if (reading?.kind === 'fault') return reading;
-  if (name === 'error') return { kind: 'fault', error: toErrorInBody(value), chunk: undefined };
+  if (name === 'error') return { kind: 'fault', error: toErrorInBody(parseJson(data)), chunk: undefined };
   if (reading === undefined) return createFault('data that is no JSON object');
   if (reading.kind === 'ping') return { kind: 'aside', bytes: '' };
   const { chunk, eventName, isLast = false } = reading;

@@ -9,6 +9,9 @@ import { type Settle, ZERO_USAGE } from '../metering/settlement.js';
 import type { UsageAccumulator } from '../metering/usage-accumulator.js';
 import { stopsBilling } from '../openrouter/upstream.js';
 import type { ClientStream } from './client-stream.js';
+import { joinBytes } from './join-bytes.js';
+import { createPieces, type Pieces } from './pieces.js';
+import { createDataReader, type ReadData } from './read-data.js';
 import { readEvent } from './read-event.js';
 import { type ReadingLimits, type ReadingWatch, watchReading } from './reading-limits.js';
 import { createEventScanner, type StreamEvent } from './sse.js';
@@ -52,22 +55,32 @@ interface Progress {
   lastEvent: string;
 }
 
-/** Counts one event and passes it on, unless it is more than the hold pays for; returns whether it is the stream's last. */
-async function handleEvent(
-  event: StreamEvent,
-  relay: Relay,
-  progress: Progress,
-  watch: ReadingWatch,
-): Promise<boolean> {
-  const { client, usage, extender, codec } = relay;
-  const reading = readEvent(event, codec);
+/** What reading one stream takes. */
+interface Reader {
+  readonly pieces: Pieces;
+  readonly readData: ReadData;
+  readonly watch: ReadingWatch;
+  readonly progress: Progress;
+  /** What was understood of the latest piece and is to be passed on. */
+  readonly waiting: (Buffer | string)[];
+}
+
+/**
+ * Counts one event and has it passed on, unless it is more than the hold pays for. Only to ask for a larger hold it takes
+ * a promise, as events are many.
+ * @returns whether it is the stream's last
+ */
+function handleEvent(event: StreamEvent, relay: Relay, reader: Reader): boolean | Promise<boolean> {
+  const { usage, extender, codec } = relay;
+  const { progress, waiting } = reader;
+  const reading = readEvent(event, codec, reader.readData);
   // Upstream's words about an error are not passed on; what follows the error is only read for its usage.
   const isSilent = progress.stopReason !== undefined;
   if (reading.kind === 'aside') {
-    if (!isSilent) await client.write(reading.bytes);
+    if (!isSilent) waiting.push(reading.bytes);
     return false;
   }
-  watch.heard();
+  reader.watch.heard();
   if (reading.kind === 'end') {
     usage.complete();
     return true;
@@ -82,34 +95,70 @@ async function handleEvent(
   const { chunk, bytes } = reading;
   progress.isFinished ||= chunk.isFinished;
   if (isSilent) return isLast;
-  if (!(await extender.hasBudget())) progress.stopReason = { kind: 'quota' };
-  else if (isLast) progress.lastEvent = bytes.toString();
-  else if (codec.shouldForward(chunk)) await client.write(bytes);
-  return isLast;
+  const pass = (isCovered: boolean): boolean => {
+    if (!isCovered) progress.stopReason = { kind: 'quota' };
+    else if (isLast) progress.lastEvent = bytes.toString();
+    else if (codec.shouldForward(chunk)) waiting.push(bytes);
+    return isLast;
+  };
+  const isCovered = extender.hasBudget();
+  return typeof isCovered === 'boolean' ? pass(isCovered) : isCovered.then(pass);
+}
+
+/** Waits for something else than upstream, whose silence does not count meanwhile. */
+async function waitAside<T>(work: Promise<T>, watch: ReadingWatch): Promise<T> {
+  watch.pause();
+  try {
+    return await work;
+  } finally {
+    watch.resume();
+  }
+}
+
+/** Writes what is waiting, at once. */
+function flush({ client }: Relay, { waiting }: Reader): void | Promise<void> {
+  return waiting.length === 0 ? undefined : client.write(joinBytes(waiting.splice(0)));
+}
+
+/** Handles the events of a piece; returns whether the stream has come to its end, or has to stop. */
+async function handleEvents(
+  events: readonly StreamEvent[],
+  relay: Relay,
+  reader: Reader,
+  mustStop: () => boolean,
+): Promise<boolean> {
+  const { watch } = reader;
+  try {
+    for (const event of events) {
+      let isLast = handleEvent(event, relay, reader);
+      if (isLast instanceof Promise) {
+        // What is paid for does not wait for what may not be.
+        const covered = Promise.all([isLast, flush(relay, reader)]);
+        [isLast] = await waitAside(covered, watch);
+      }
+      if (isLast || mustStop()) return true;
+    }
+    return false;
+  } finally {
+    const written = flush(relay, reader);
+    if (written !== undefined) await waitAside(written, watch);
+  }
 }
 
 /** Passes on upstream's events to the end of the stream, or to where it has to stop. */
-async function pipeEvents(
-  relay: Relay,
-  pieces: AsyncIterator<Buffer>,
-  progress: Progress,
-  watch: ReadingWatch,
-): Promise<void> {
+async function pipeEvents(relay: Relay, reader: Reader): Promise<void> {
   const { client, usage } = relay;
+  const { pieces, progress } = reader;
   const scanner = createEventScanner();
   const mustStop = () =>
     progress.stopReason?.kind === 'quota' || (client.isGone() && stopsBilling(usage.origin().provider));
 
   while (!mustStop()) {
-    watch.resume();
-    const { done, value } = await pieces.next();
-    watch.pause();
-    const events = done ? scanner.end() : scanner.push(value);
-    for (const event of events) {
-      if (await handleEvent(event, relay, progress, watch)) return;
-      if (mustStop()) return;
-    }
-    if (!done) continue;
+    const next = pieces.next();
+    const piece = next instanceof Promise ? await next : next;
+    const events = piece === undefined ? scanner.end() : scanner.push(piece);
+    if (await handleEvents(events, relay, reader, mustStop)) return;
+    if (piece !== undefined) continue;
     // The stream was cut off within an event, and what follows must not run into it.
     if (events.length > 0) await client.write('\n\n');
     if (!progress.isFinished) progress.stopReason ??= { kind: 'fault', error: createCutError() };
@@ -122,10 +171,10 @@ function createCutError(): ApiError {
 }
 
 /** Reads what follows the end mark, so that the connection can be used again. */
-async function drainBody(body: Readable, pieces: AsyncIterator<Buffer>): Promise<void> {
+async function drainBody(body: Readable, pieces: Pieces): Promise<void> {
   const timer = setTimeout(() => body.destroy(), DRAIN_MS);
   try {
-    while (!(await pieces.next()).done);
+    while ((await pieces.next()) !== undefined);
   } catch {
     body.destroy();
   } finally {
@@ -141,7 +190,7 @@ interface ReadingEnd extends Pick<StreamEnd, 'stopReason' | 'lastEvent'> {
 
 /** Reads upstream's stream for as long as it lasts and may. */
 async function readStream(relay: Relay): Promise<ReadingEnd> {
-  const { body, client, usage, abortSignal, limits } = relay;
+  const { body, client, usage, abortSignal, limits, codec } = relay;
   const progress: Progress = { stopReason: undefined, isFinished: false, lastEvent: '' };
   const stop = () => body.destroy();
   let limitCause: Error | undefined;
@@ -154,10 +203,10 @@ async function readStream(relay: Relay): Promise<ReadingEnd> {
     if (stopsBilling(usage.origin().provider)) stop();
   });
   abortSignal.addEventListener('abort', stop, { once: true });
-  const pieces: AsyncIterator<Buffer> = body[Symbol.asyncIterator]();
+  const pieces = createPieces(body);
   let isBroken = false;
   try {
-    await pipeEvents(relay, pieces, progress, watch);
+    await pipeEvents(relay, { pieces, readData: createDataReader(codec), watch, progress, waiting: [] });
   } catch (error) {
     // What upstream has told before of an error is why the stream ended.
     isBroken = progress.stopReason === undefined;

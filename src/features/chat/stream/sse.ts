@@ -1,4 +1,5 @@
-import { createLineScanner } from './line-scanner.js';
+import { CR, createLineScanner, LF } from './line-scanner.js';
+import { readPlainEvent } from './plain-event.js';
 
 /** One event of a `text/event-stream`, with the bytes it came in. */
 export interface StreamEvent {
@@ -29,6 +30,8 @@ export interface EventScanner {
 export const PINGS: readonly string[] = ['ping', 'keepalive', 'keep-alive', 'heartbeat'];
 /** Longest event in bytes: an image arrives whole in one. */
 const MAX_EVENT_BYTES = 16 * 1024 * 1024;
+/** Longest part of a line in bytes that is kept for the rest to come, as it is joined anew with every piece. */
+const MAX_CUT_BYTES = 64 * 1024;
 /** Most lines of one event that are tried as JSON before its end: each line tries all of them. */
 const MAX_TRIED_LINES = 64;
 
@@ -118,10 +121,40 @@ export function createEventScanner(): EventScanner {
       return isBlankLineNext ? [] : takeEarly(terminator);
     },
   });
+  /** The beginning of a line at the end of the last piece, as pieces are cut anywhere. */
+  let cut: Buffer | undefined;
+  const isBetweenEvents = () => length === 0 && lines.isAtLineStart();
+  /** Reads the plain events at the beginning of a piece; returns where something else begins. */
+  const readPlainEvents = (bytes: Buffer, events: StreamEvent[]): number => {
+    let start = 0;
+    if (isBlankLineDue && bytes[0] === LF) {
+      isBlankLineDue = false;
+      start = 1;
+    }
+    while (!isBlankLineDue && start < bytes.length) {
+      const event = readPlainEvent(bytes, start);
+      if (event === undefined) return start;
+      events.push(event);
+      start += event.raw.length;
+    }
+    return start;
+  };
+  const isWithinLine = (rest: Buffer) => rest.length <= MAX_CUT_BYTES && !rest.includes(LF) && !rest.includes(CR);
+
   return {
-    push: lines.push,
+    push: (piece) => {
+      const bytes = cut === undefined ? piece : Buffer.concat([cut, piece]);
+      cut = undefined;
+      const events: StreamEvent[] = [];
+      const start = isBetweenEvents() ? readPlainEvents(bytes, events) : 0;
+      if (start === bytes.length) return events;
+      const rest = bytes.subarray(start);
+      if (isBetweenEvents() && isWithinLine(rest)) cut = rest;
+      else events.push(...lines.push(rest));
+      return events;
+    },
     end: () => {
-      const events = lines.end();
+      const events = [...(cut === undefined ? [] : lines.push(cut)), ...lines.end()];
       return length === 0 ? events : [...events, parseEvent(take())];
     },
   };

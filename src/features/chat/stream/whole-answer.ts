@@ -5,6 +5,7 @@ import { hasTokens } from '../metering/evidence.js';
 import { release, settleUnawaited, ZERO_USAGE } from '../metering/settlement.js';
 import type { Chunk } from '../metering/usage-accumulator.js';
 import { UnknownCostError } from '../openrouter/unknown-cost-error.js';
+import { createDataReader } from './read-data.js';
 import { readEvent } from './read-event.js';
 import { watchReading } from './reading-limits.js';
 import type { Answer } from './relay.js';
@@ -118,9 +119,10 @@ const createOtherError = () =>
 async function settleStream(answer: Answer, text: string): Promise<ApiError> {
   const { hold, usage, settle, codec, log } = answer;
   const scanner = createEventScanner();
+  const readData = createDataReader(codec);
   let error: ApiError | undefined;
   for (const event of [...scanner.push(Buffer.from(text)), ...scanner.end()]) {
-    const reading = readEvent(event, codec);
+    const reading = readEvent(event, codec, readData);
     if (reading.kind === 'fault') error ??= reading.error;
     if ((reading.kind === 'fault' || reading.kind === 'chunk') && reading.chunk !== undefined) {
       usage.observe(reading.chunk);

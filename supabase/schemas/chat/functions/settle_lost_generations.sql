@@ -11,37 +11,43 @@ as $$
 declare
   v_allowance constant bigint := 256;
   v_lost record;
-  v_generation public.generations;
+  v_closed record;
   v_seen bigint;
   v_held numeric;
   v_output bigint;
+  v_generations public.generations[] := '{}';
+  v_holds public.reservations[] := '{}';
   v_events public.usage_events[] := '{}';
 begin
   for v_lost in
-    select r.id, r.amount, r.expires_at from public.reservations r
+    select g as generation, r as hold
+      from public.reservations r join public.generations g on g.id = r.id
      where r.subject_id = any (p_subjects) and r.status = 'held' and r.expires_at <= p_expired_by
        and r.id <> all (p_except)
      order by r.id
   loop
-    select g.* into v_generation from public.generations g where g.id = v_lost.id;
-    continue when not found;
-    v_seen := coalesce(v_generation.output_seen, 0);
-    v_held := v_lost.amount - v_generation.input_estimate * v_generation.input_weight;
+    v_seen := coalesce((v_lost.generation).output_seen, 0);
+    v_held := (v_lost.hold).amount - (v_lost.generation).input_estimate * (v_lost.generation).input_weight;
     v_output := case
-      when v_generation.streamed and v_lost.expires_at <= now()
-        then private.affordable_tokens(v_seen + v_allowance, v_held, v_generation.output_weight)
-      when v_generation.output_weight > 0 then floor(v_held / v_generation.output_weight)
+      when (v_lost.generation).streamed and (v_lost.hold).expires_at <= now()
+        then private.affordable_tokens(v_seen + v_allowance, v_held, (v_lost.generation).output_weight)
+      when (v_lost.generation).output_weight > 0 then floor(v_held / (v_lost.generation).output_weight)
       else 0
     end;
-    v_events := v_events || private.close_generation(
-      v_generation, 'lost', 'estimated', coalesce(v_generation.input_seen, v_generation.input_estimate),
-      greatest(v_output, v_seen)
+    v_closed := private.close_generation(
+      v_lost.generation, v_lost.hold, 'lost', 'estimated',
+      coalesce((v_lost.generation).input_seen, (v_lost.generation).input_estimate), greatest(v_output, v_seen), null
     );
+    v_generations := v_generations || v_closed.generation;
+    v_holds := v_holds || v_closed.hold;
+    if (v_closed.event).id is not null then
+      v_events := v_events || v_closed.event;
+    end if;
   end loop;
-  if cardinality(v_events) > 0 then
-    perform private.record_usage_events(v_events);
+  if cardinality(v_holds) > 0 then
+    perform private.write_closed_generations(v_generations, v_holds, v_events);
   end if;
-  return cardinality(v_events);
+  return cardinality(v_holds);
 end
 $$;
 comment on function private.settle_lost_generations(uuid[], timestamptz, uuid[]) is

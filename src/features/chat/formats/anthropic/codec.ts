@@ -57,6 +57,7 @@ export function createAnthropicCodec({ headers, requestId }: AnthropicCodecOptio
     ...REQUEST_CODEC,
     ...reader,
     headers,
+    isStateless: false,
     isEndMark: (data) => data === DONE_MARK,
     shouldForward: ({ hasContent }) => hasContent,
     finalEvents: ({ stopReason, lastEvent }) => {

@@ -54,6 +54,7 @@ export function createEmbeddingsCodec(input: unknown): Codec {
     estimatePrompt: (_body, remoteTokens) => estimateInput(input, tokenIds, remoteTokens),
     limitOutput: () => NO_OUTPUT,
     toUpstreamBody: (body) => body,
+    isStateless: false,
     isEndMark: () => false,
     readEvent: read,
     readAnswer: read,

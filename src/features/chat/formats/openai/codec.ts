@@ -81,7 +81,8 @@ const REQUEST_CODEC: RequestCodec = {
   }),
 };
 
-const READER: Pick<AnswerCodec, 'isEndMark' | 'readEvent' | 'readAnswer'> = {
+const READER: Pick<AnswerCodec, 'isStateless' | 'isEndMark' | 'readEvent' | 'readAnswer'> = {
+  isStateless: true,
   isEndMark: (data) => data === DONE_MARK,
   readEvent,
   readAnswer,

@@ -28,6 +28,7 @@ export function createResponsesCodec(model: string): Codec {
     },
     // What is not said is stored at OpenAI.
     toUpstreamBody: (body, { isStreaming }) => ({ store: false, ...body, stream: isStreaming }),
+    isStateless: false,
     isEndMark: () => false,
     readEvent: (event) => {
       const { sequence_number: number } = event;
