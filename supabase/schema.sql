@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951', '20261127234338'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261128002155'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -42,6 +42,10 @@ alter default privileges in schema public revoke execute on functions from anon,
 create schema if not exists private;
 revoke all on schema private from public;
 comment on schema private is 'Secrets, helpers and partitions. Not exposed by the Data API, granted to no API role.';
+
+create schema if not exists contracts;
+revoke all on schema contracts from public;
+comment on schema contracts is 'Views under the names of the published contracts'' tables, for dashboards. Not exposed by the Data API, granted to no API role.';
 
 create schema if not exists supabase_migrations;
 revoke all on schema supabase_migrations from public;
@@ -434,9 +438,10 @@ create table if not exists public.balances (
   period integer not null default 1 check (period > 0),
   updated_at timestamptz not null default now(),
   debt bigint not null default 0 check (debt >= 0),
-  constraint balances_never_overspent check (used + reserved <= allocated)
+  remaining bigint not null generated always as (allocated - used - reserved) stored,
+  constraint balances_never_overspent check (remaining >= 0)
 ) with (fillfactor = 50);
-comment on table public.balances is 'What each device or user may spend. Written only by the metering functions; remaining = allocated - used - reserved.';
+comment on table public.balances is 'What each device or user may spend. Written only by the metering functions.';
 comment on column public.balances.subject_id is 'The device or user the balance belongs to.';
 comment on column public.balances.subject_kind is 'device or user.';
 comment on column public.balances.allocated is 'Tokens granted; always the sum of the subject''s ledger entries.';
@@ -445,6 +450,7 @@ comment on column public.balances.reserved is 'Tokens in open holds; always the 
 comment on column public.balances.period is 'The budget period `used` counts for; a monthly reset starts the next.';
 comment on column public.balances.updated_at is 'When the balance last changed.';
 comment on column public.balances.debt is 'Tokens spent beyond what was left, because a provider billed more than its hold; paid by the next tokens that come in. Usage events cost used + debt.';
+comment on column public.balances.remaining is 'Tokens that may still be spent: allocated - used - reserved, worked out here and nowhere else.';
 
 create table if not exists public.ledger_entries (
   id uuid primary key default gen_random_uuid(),
@@ -690,19 +696,24 @@ comment on column public.model_costs.updated_at is 'When the price last changed.
 
 create table if not exists private.idempotency_keys (
   subject_id uuid not null,
-  key text not null check (length(key) between 1 and 255),
-  request_hash bytea not null,
-  answer jsonb not null,
+  key_hash uuid not null,
+  request_hash bigint not null,
+  answer jsonb,
   created_at timestamptz not null default now(),
-  primary key (subject_id, key)
+  tokens_used bigint,
+  remaining bigint,
+  primary key (subject_id, key_hash)
 );
-create index if not exists idempotency_keys_created_at_idx on private.idempotency_keys (created_at);
+-- By the hour, as equal entries are stored once: what is pruned is older than two days.
+create index if not exists idempotency_keys_hour_idx on private.idempotency_keys (date_bin('1 hour', created_at, 'epoch'));
 comment on table private.idempotency_keys is 'The answers to writes that carried an idempotency key, so that a retry gets the same one and is charged once.';
 comment on column private.idempotency_keys.subject_id is 'Keys are private to a device or user.';
-comment on column private.idempotency_keys.key is 'The caller''s key.';
-comment on column private.idempotency_keys.request_hash is 'SHA-256 of what was asked: the same key with another request is refused.';
-comment on column private.idempotency_keys.answer is 'The original answer.';
-comment on column private.idempotency_keys.created_at is 'When it was first used; kept for at least 24 hours.';
+comment on column private.idempotency_keys.key_hash is 'The first 128 bits of the SHA-256 of the caller''s key.';
+comment on column private.idempotency_keys.request_hash is 'The first 64 bits of the SHA-256 of what was asked: the same key with another request is refused.';
+comment on column private.idempotency_keys.answer is 'The original answer; null for a device''s debit, whose answer is made of the other columns.';
+comment on column private.idempotency_keys.created_at is 'When it was first used; kept for at least 48 hours.';
+comment on column private.idempotency_keys.tokens_used is 'What a device''s debit took; its event is that of keyed_event_id.';
+comment on column private.idempotency_keys.remaining is 'What a device''s debit left.';
 
 -- admin/tables.sql
 
@@ -824,21 +835,26 @@ comment on column public.tracker_counters.day_tokens is 'Tokens tracked on that 
 
 create table if not exists public.feature_events (
   id uuid not null default gen_random_uuid(),
-  user_id uuid not null references public.users (id) on delete cascade,
+  user_id uuid references public.users (id) on delete cascade,
   name text not null check (length(name) between 1 and 100),
   properties jsonb not null default '{}' check (jsonb_typeof(properties) = 'object'),
   occurred_at timestamptz not null,
   created_at timestamptz not null default now(),
-  primary key (user_id, occurred_at, id)
+  device_id uuid,
+  primary key (id),
+  constraint feature_events_somebodys check (num_nonnulls(user_id, device_id) > 0)
 );
+create index if not exists feature_events_user_idx on public.feature_events (user_id, occurred_at, id) where user_id is not null;
+create index if not exists feature_events_device_idx on public.feature_events (device_id) where user_id is null;
 create index if not exists feature_events_time_idx on public.feature_events using brin (occurred_at);
 comment on table public.feature_events is 'One row per use of a feature, as the extension reports it; dropped by retention like usage events.';
 comment on column public.feature_events.id is 'The event''s id.';
-comment on column public.feature_events.user_id is 'Whose it is; goes with the account.';
+comment on column public.feature_events.user_id is 'Whose it is, and goes with; null for a device that is linked to nobody.';
 comment on column public.feature_events.name is 'Name of the feature, as the extension calls it.';
 comment on column public.feature_events.properties is 'What the extension says about it: one flat object.';
 comment on column public.feature_events.occurred_at is 'When it was used.';
 comment on column public.feature_events.created_at is 'When it was recorded.';
+comment on column public.feature_events.device_id is 'The device that sent it, if one did.';
 
 create table if not exists public.feature_rollups (
   user_id uuid not null references public.users (id) on delete cascade,
@@ -1310,9 +1326,11 @@ create or replace function private.hold_users(p_items jsonb)
 returns void
 language plpgsql volatile set search_path = ''
 as $$
+declare
+  -- As an array, by which users are looked up: a join with JSON would read all of them.
+  v_users uuid[] := array(select (i ->> 'id')::uuid from jsonb_array_elements(p_items) i);
 begin
-  perform from public.users u
-    where u.id in (select i.id from jsonb_to_recordset(p_items) as i(id uuid)) order by u.id for key share;
+  perform from public.users u where u.id = any (v_users) order by u.id for key share;
 end
 $$;
 comment on function private.hold_users(jsonb) is
@@ -1928,7 +1946,7 @@ declare
     when 'name' then 'd.name'
     when 'allocated' then 'b.allocated'
     when 'used' then 'b.used'
-    when 'remaining' then '(b.allocated - b.used - b.reserved)'
+    when 'remaining' then 'b.remaining'
     when 'last_seen' then 'd.last_registered_at'
   end;
   v_type text := case ltrim(p_sort, '-')
@@ -1942,7 +1960,7 @@ begin
       select coalesce(jsonb_agg(
                jsonb_build_object(
                  'id', p.id, 'name', p.name, 'user_email', p.user_email, 'allocated', p.allocated, 'used', p.used,
-                 'reserved', p.reserved, 'remaining', p.allocated - p.used - p.reserved, 'blocked', p.blocked,
+                 'reserved', p.reserved, 'remaining', p.remaining, 'blocked', p.blocked,
                  'registrations', p.registrations, 'created_at', p.created_at,
                  'last_seen', greatest(p.last_registered_at, (
                    select max(r.bucket) from public.usage_rollups r where r.subject_id = p.id
@@ -1952,7 +1970,7 @@ begin
                ) order by p.sort_value %2$s, p.id %2$s
              ), '[]')
         from (
-          select d.id, d.name, u.email as user_email, b.allocated, b.used, b.reserved, d.blocked, d.registrations,
+          select d.id, d.name, u.email as user_email, b.allocated, b.used, b.reserved, b.remaining, d.blocked, d.registrations,
                  d.created_at, d.last_registered_at, %1$s as sort_value
             from public.devices d
             join public.balances b on b.subject_id = d.id
@@ -1978,6 +1996,17 @@ end
 $$;
 comment on function private.device_page(text, integer, text, text, uuid) is
   'Returns devices with balances and this month''s usage, one page; sort_value and id of the last row page on.';
+
+-- admin/functions/display_name.sql
+
+create or replace function private.display_name(p_user public.users)
+returns text
+language sql immutable set search_path = ''
+as $$
+  select coalesce(nullif(btrim(p_user.name), ''), nullif(split_part(p_user.email, '@', 1), ''), p_user.email)
+$$;
+comment on function private.display_name(public.users) is
+  'Returns what an account is called: its name, or what is before the @ of its address where it has none.';
 
 -- admin/functions/drop_second_factor.sql
 
@@ -2157,7 +2186,7 @@ begin
     select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at desc, page.id desc), '[]')
       from (
         select d.id, d.name, d.blocked, d.registrations, d.last_registered_at, d.created_at,
-               b.allocated, b.used, b.allocated - b.used - b.reserved as remaining
+               b.allocated, b.used, b.remaining
           from public.devices d join public.balances b on b.subject_id = d.id
          where d.user_id = p_user_id and d.deleted_at is null
          order by d.created_at desc, d.id desc
@@ -2653,13 +2682,14 @@ returns jsonb
 language sql stable set search_path = ''
 as $$
   select jsonb_build_object(
-    'id', p_user.id, 'email', p_user.email, 'name', p_user.name, 'picture', p_user.picture,
+    'id', p_user.id, 'email', p_user.email, 'name', private.display_name(p_user), 'picture', p_user.picture,
     'total_tokens', coalesce(b.allocated, 0), 'tokens_used', coalesce(b.used, 0),
-    'tokens_left', coalesce(b.allocated - b.used - b.reserved, 0),
-    'created_at', p_user.created_at, 'updated_at', p_user.updated_at
+    'tokens_left', coalesce(b.remaining, 0),
+    'created_at', p_user.created_at, 'updated_at', greatest(p_user.updated_at, b.updated_at)
   ) from (select 1) one left join public.balances b on b.subject_id = p_user.id
 $$;
-comment on function private.user_json(public.users) is 'Returns an account with its balance as contract 4 shows it.';
+comment on function private.user_json(public.users) is
+  'Returns an account with its balance as contract 4 shows it: it has a name, and has changed when its profile or its balance last did.';
 
 -- api_keys/functions/api_key_json.sql
 
@@ -2873,8 +2903,9 @@ begin
     jsonb_build_object('to', private.balance_json(p_subject_id), 'from', private.balance_json(p_from_id))
   );
   if p_key is not null then
-    insert into private.idempotency_keys (subject_id, key, request_hash, answer)
-    values ((p_actor ->> 'id')::uuid, p_key, sha256(convert_to(v_request::text, 'UTF8')), v_answer);
+    perform private.remember_answer(
+      (p_actor ->> 'id')::uuid, private.idempotency_key_hash(p_key), private.request_hash(v_request), v_answer
+    );
   end if;
   return v_answer;
 end
@@ -2892,12 +2923,13 @@ as $$
   select jsonb_build_object(
     'subject_kind', p.subject_kind, 'total', p.total, 'allocated', p.allocated,
     'used', coalesce(b.used, 0), 'reserved', coalesce(b.reserved, 0),
-    'remaining', p.allocated - coalesce(b.used, 0) - coalesce(b.reserved, 0),
+    'remaining', coalesce(b.remaining, 0),
     'unallocated', case when p.total is not null then greatest(p.total - p.allocated, 0) end
   )
     from public.budgets p
     left join (
-      select subject_kind, sum(used)::bigint as used, sum(reserved)::bigint as reserved
+      select subject_kind, sum(used)::bigint as used, sum(reserved)::bigint as reserved,
+             sum(remaining)::bigint as remaining
         from public.balances where subject_kind = p_kind group by subject_kind
     ) b using (subject_kind)
    where p.subject_kind = p_kind
@@ -2917,9 +2949,9 @@ declare
   v_balance public.balances;
 begin
   select * into strict v_balance from public.balances where subject_id = p_subject_id;
-  if v_balance.allocated + p_tokens < v_balance.used + v_balance.reserved then
+  if v_balance.remaining + p_tokens < 0 then
     raise sqlstate 'PT403' using message = 'INSUFFICIENT_TOKENS', detail = jsonb_build_object(
-      'requested', -p_tokens, 'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
+      'requested', -p_tokens, 'remaining', v_balance.remaining
     )::text;
   end if;
   if v_balance.allocated + p_tokens > 9007199254740991 then
@@ -3079,8 +3111,8 @@ begin
     -- What can no longer be taken back becomes debt.
     update public.balances b
        set allocated = b.allocated + v_amount,
-           used = b.used - greatest(b.used + b.reserved - b.allocated - v_amount, 0),
-           debt = b.debt + greatest(b.used + b.reserved - b.allocated - v_amount, 0),
+           used = b.used - greatest(-b.remaining - v_amount, 0),
+           debt = b.debt + greatest(-b.remaining - v_amount, 0),
            updated_at = now()
      where b.subject_id = p_generation.subject_id;
     insert into public.ledger_entries (subject_id, kind, amount, period, actor, reference)
@@ -3133,49 +3165,78 @@ grant execute on function public.claim_estimated_generations(integer) to service
 comment on function public.claim_estimated_generations(integer) is
   'Returns estimated generations whose count upstream may know by now; each is given out again later, up to 15 times, until it is corrected.';
 
+-- chat/functions/claim_generation_key.sql
+
+-- The answer to a chat request is not kept, so it cannot be given again; it must not be paid for again either.
+create or replace function private.claim_generation_key(p_user_id uuid, p_item jsonb)
+returns text
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_key constant uuid := private.idempotency_key_hash(p_item ->> 'idempotency_key');
+  -- The first 64 bits of what the server has hashed.
+  v_request constant bigint := ('x' || left(p_item ->> 'request_hash', 16))::bit(64)::bigint;
+begin
+  insert into private.idempotency_keys (subject_id, key_hash, request_hash, answer)
+  values (p_user_id, v_key, v_request, jsonb_build_object('hold', p_item ->> 'hold'))
+  on conflict (subject_id, key_hash) do nothing;
+  if found then
+    return null;
+  end if;
+  return (
+    select case when k.request_hash = v_request then 'ALREADY_ANSWERED' else 'IDEMPOTENCY_MISMATCH' end
+      from private.idempotency_keys k
+     where k.subject_id = p_user_id and k.key_hash = v_key
+  );
+end
+$$;
+comment on function private.claim_generation_key(uuid, jsonb) is
+  'Remembers the idempotency key of a chat request; returns ALREADY_ANSWERED or IDEMPOTENCY_MISMATCH where it was used before.';
+
 -- chat/functions/close_generation.sql
 
 -- Ends a running generation: its hold goes, its cost is debited, and where that is more than hold and balance together
--- the rest becomes debt. The caller has locked the balance, and records the event that is answered.
+-- the rest becomes debt. The caller has locked the balance, and writes the rest of it with write_closed_generations.
 create or replace function private.close_generation(
-  p_generation public.generations, p_status text, p_provenance text, p_input bigint, p_output bigint,
-  p_nano_usd bigint default null
+  p_generation public.generations, p_hold public.reservations, p_status text, p_provenance text, p_input bigint,
+  p_output bigint, p_nano_usd bigint, out generation public.generations, out hold public.reservations,
+  out event public.usage_events, out remaining bigint
 )
-returns public.usage_events
 language plpgsql volatile set search_path = ''
 as $$
 declare
   v_cost bigint := private.weighted_tokens(p_generation, p_input, p_output);
-  v_held bigint;
   v_period integer;
 begin
-  update public.reservations r
-     set status = p_status, closed_at = now(), usage_event_id = case when p_input + p_output > 0 then r.id end
-   where r.id = p_generation.id and r.status = 'held'
-  returning r.amount into strict v_held;
   update public.balances b
-     set reserved = b.reserved - v_held,
-         used = b.used + least(v_cost, b.allocated - b.used - b.reserved + v_held),
-         debt = b.debt + v_cost - least(v_cost, b.allocated - b.used - b.reserved + v_held),
+     set reserved = b.reserved - p_hold.amount,
+         used = b.used + least(v_cost, b.remaining + p_hold.amount),
+         debt = b.debt + v_cost - least(v_cost, b.remaining + p_hold.amount),
          updated_at = now()
    where b.subject_id = p_generation.subject_id
-  returning b.period into strict v_period;
-  update public.generations g
-     set provenance = p_provenance, input_tokens = p_input, output_tokens = p_output,
-         provider = p_generation.provider, upstream_id = p_generation.upstream_id,
-         input_floor = p_generation.input_floor, output_floor = p_generation.output_floor,
-         reconcile_at = case when p_provenance = 'estimated' and p_generation.upstream_id is not null then now() end
-   where g.id = p_generation.id;
-  return row(
-    p_generation.id, p_generation.subject_id, p_generation.subject_id, null, p_generation.source,
-    coalesce(p_generation.provider, 'unknown'), p_generation.model, 1, p_input, p_output, p_input + p_output, v_cost,
-    p_provenance, v_period, null, now(), now(),
-    private.generation_money(p_generation, p_provenance, p_input, p_output, p_nano_usd)
-  )::public.usage_events;
+  returning b.period, b.remaining into strict v_period, remaining;
+  hold := p_hold;
+  hold.status := p_status;
+  generation := p_generation;
+  generation.provenance := p_provenance;
+  generation.input_tokens := p_input;
+  generation.output_tokens := p_output;
+  generation.reconcile_at := case when p_provenance = 'estimated' and p_generation.upstream_id is not null then now() end;
+  if p_input + p_output > 0 then
+    hold.usage_event_id := p_generation.id;
+    event := row(
+      p_generation.id, p_generation.subject_id, p_generation.subject_id, null, p_generation.source,
+      coalesce(p_generation.provider, 'unknown'), p_generation.model, 1, p_input, p_output, p_input + p_output, v_cost,
+      p_provenance, v_period, null, now(), now(),
+      private.generation_money(p_generation, p_provenance, p_input, p_output, p_nano_usd)
+    )::public.usage_events;
+  end if;
 end
 $$;
-comment on function private.close_generation(public.generations, text, text, bigint, bigint, bigint) is
-  'Settles a running generation and returns the usage event to record; the balance must be locked by the caller.';
+comment on function private.close_generation(
+  public.generations, public.reservations, text, text, bigint, bigint, bigint
+) is
+  'Settles the hold of a running generation in its balance, and returns both as they are closed, the usage event to record where anything was used, and what remains. The balance must be locked by the caller.';
 
 -- chat/functions/correct_generation.sql
 
@@ -3251,6 +3312,53 @@ grant execute on function public.export_generations(integer, timestamptz, uuid) 
 comment on function public.export_generations(integer, timestamptz, uuid) is
   'Returns the caller''s chat requests, oldest first; after (time, id) to page on.';
 
+-- chat/functions/extend_generation.sql
+
+-- Also with nothing to add: a running stream says that it is still there, and how far it has come.
+create or replace function private.extend_generation(
+  p_generation public.generations, p_hold public.reservations, p_item jsonb
+)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_output bigint := p_item ->> 'output_tokens';
+  v_amount bigint := 0;
+begin
+  if p_hold.status <> 'held' then
+    return '{"code": "RESERVATION_SETTLED"}';
+  end if;
+  if v_output > 0 then
+    select case
+             when u.suspended_at is not null then 0
+             else private.affordable_tokens(v_output, b.remaining, p_generation.output_weight)
+           end
+      into strict v_output
+      from public.balances b left join public.users u on u.id = b.subject_id
+     where b.subject_id = p_generation.subject_id;
+    v_amount := private.weighted_tokens(p_generation, 0, v_output);
+    update public.balances b set reserved = b.reserved + v_amount, updated_at = now()
+     where b.subject_id = p_generation.subject_id and v_output > 0;
+  end if;
+  -- Not at every note, as its expiry is in two indexes.
+  if v_output > 0 or p_hold.expires_at < now() + interval '4 minutes' then
+    update public.reservations r set amount = r.amount + v_amount, expires_at = now() + interval '5 minutes'
+     where r.id = p_hold.id;
+  end if;
+  update public.generations g
+     set provider = coalesce(p_item ->> 'provider', g.provider),
+         upstream_id = coalesce(p_item ->> 'upstream_id', g.upstream_id),
+         input_seen = coalesce((p_item ->> 'input_seen')::bigint, g.input_seen),
+         output_seen = coalesce((p_item ->> 'output_seen')::bigint, g.output_seen),
+         input_floor = coalesce((p_item ->> 'input_floor')::bigint, g.input_floor),
+         output_floor = coalesce((p_item ->> 'output_floor')::bigint, g.output_floor)
+   where g.id = p_generation.id;
+  return jsonb_build_object('output_tokens', v_output);
+end
+$$;
+comment on function private.extend_generation(public.generations, public.reservations, jsonb) is
+  'Notes how far a running chat request has come, and holds more tokens for it, fewer than asked for where fewer are left; returns {output_tokens}, or RESERVATION_SETTLED. The balance must be locked by the caller.';
+
 -- chat/functions/find_model_weight.sql
 
 -- Suffixes choose among providers of a model and weigh what it does; a free variant is another thing, and is never
@@ -3317,218 +3425,119 @@ comment on function public.list_model_weights(jsonb) is 'Returns all weights of 
 
 create or replace function public.meter_chat(p_items jsonb)
 returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 -- Definer: the only writer of generations; no API role may write balances, holds or events itself.
 declare
-  v_item record;
-  v_weight public.model_weights;
-  v_available bigint;
-  v_amount bigint;
-  v_least bigint;
-  v_generation public.generations;
-  v_balance public.balances;
-  v_status text;
-  v_problem text;
-  v_output bigint;
-  v_subjects uuid[];
-  v_answer jsonb;
-  v_answers jsonb[] := '{}';
+  v_count constant integer := jsonb_array_length(p_items);
+  v_item jsonb;
+  v_op text;
+  v_hold uuid;
+  v_subject uuid;
+  v_subjects uuid[] := '{}';
+  v_is_late boolean;
+  v_has_late boolean := false;
+  v_has_lost boolean;
+  v_running record;
+  v_reserved record;
+  v_settled record;
+  v_answers jsonb[] := array_fill(null::jsonb, array[v_count]);
+  v_new_holds public.reservations[] := '{}';
+  v_new_generations public.generations[] := '{}';
+  v_closed_ids uuid[] := '{}';
+  v_closed_holds public.reservations[] := '{}';
+  v_closed_generations public.generations[] := '{}';
   v_events public.usage_events[] := '{}';
-  v_has_pool boolean;
 begin
-  select array_agg(distinct s.subject_id), coalesce(bool_or(s.is_closed), false) into v_subjects, v_has_pool
-    from (
-      select coalesce(g.subject_id, i.id, e.user_id) as subject_id,
-             i.op = 'settle' and g.provenance = 'estimated' as is_closed
-        from jsonb_to_recordset(p_items) as i(op text, id uuid, google_subject text, hold uuid)
-        -- One look-up by key an item: a join with JSON is planned as if it had a hundred rows, and reads whole tables.
-        left join lateral (
-          select g.subject_id, g.provenance from public.generations g where g.id = i.hold and i.op <> 'reserve' limit 1
-        ) g on true
-        left join lateral (
-          select e.user_id from private.external_identities e
-           where e.provider = 'google' and e.subject = i.google_subject limit 1
-        ) e on true
-    ) s;
+  -- Whose balance each item is about.
+  for v_at in 1 .. v_count loop
+    v_item := p_items -> v_at - 1;
+    v_subject := v_item ->> 'id';
+    v_hold := v_item ->> 'hold';
+    if v_item ->> 'op' <> 'reserve' then
+      select g.subject_id, g.provenance = 'estimated' and v_item ->> 'op' = 'settle' into v_subject, v_is_late
+        from public.generations g where g.id = v_hold;
+      v_has_late := v_has_late or v_is_late is true;
+    elsif v_subject is null then
+      select e.user_id into v_subject from private.external_identities e
+       where e.provider = 'google' and e.subject = v_item ->> 'google_subject';
+    end if;
+    v_subjects[v_at] := v_subject;
+  end loop;
+
   -- What was given up for lost is corrected, which takes the pool, and the pool comes before the balances.
-  if v_has_pool then
+  if v_has_late then
     perform from public.budgets where subject_kind = 'user' for update;
   end if;
-  perform from public.balances b where b.subject_id = any (v_subjects) order by b.subject_id for update;
-  if exists (
-    select from public.reservations r
-     where r.subject_id = any (v_subjects) and r.status = 'held' and r.expires_at <= now()
-  ) then
+  select coalesce(bool_or(l.has_lost), false) into v_has_lost
+    from (
+      select exists (
+               select from public.reservations r
+                where r.subject_id = b.subject_id and r.status = 'held' and r.expires_at <= now()
+             ) as has_lost
+        from public.balances b
+       where b.subject_id = any (v_subjects)
+       order by b.subject_id
+         for update
+    ) l;
+  if v_has_lost then
     -- A server that comes back late knows better what its stream came to than the hold does.
     perform private.settle_lost_generations(
       v_subjects, now(), array(select (i ->> 'hold')::uuid from jsonb_array_elements(p_items) i)
     );
   end if;
 
-  for v_item in
-    select i.*, coalesce(i.id, e.user_id) as user_id
-      from rows from (
-        jsonb_to_recordset(p_items) as (
-          op text, id uuid, session_id uuid, api_key_id uuid, google_subject text, hold uuid, source text, model text,
-          input_estimate bigint, output_tokens bigint, idempotency_key text, request_hash text, provider text,
-          upstream_id text, provenance text, input_tokens bigint, streamed boolean, input_seen bigint,
-          output_seen bigint, input_floor bigint, output_floor bigint, nano_usd bigint, input_price numeric,
-          output_price numeric, request_price numeric
-        )
-      ) with ordinality as i(
-        op, id, session_id, api_key_id, google_subject, hold, source, model, input_estimate, output_tokens,
-        idempotency_key, request_hash, provider, upstream_id, provenance, input_tokens, streamed, input_seen,
-        output_seen, input_floor, output_floor, nano_usd, input_price, output_price, request_price, ord
-      )
-      left join lateral (
-        select e.user_id from private.external_identities e
-         where e.provider = 'google' and e.subject = i.google_subject limit 1
-      ) e on true
-     order by i.ord
-  loop
-    v_answer := null;
-    if v_item.op = 'reserve' then
-      select b.* into v_balance from public.balances b where b.subject_id = v_item.user_id;
-      v_problem := private.credential_problem(v_item.user_id, v_item.session_id, v_item.api_key_id, 'chat');
-      v_available := v_balance.allocated - v_balance.used - v_balance.reserved;
-      v_weight := private.find_model_weight(v_item.model);
-      v_generation := null;
-      v_generation.input_weight := coalesce(v_weight.input_weight, 1);
-      v_generation.output_weight := coalesce(v_weight.output_weight, 1);
-      v_output := private.affordable_tokens(
-        v_item.output_tokens, v_available - v_item.input_estimate * v_generation.input_weight, v_generation.output_weight
-      );
-      v_amount := private.weighted_tokens(v_generation, v_item.input_estimate, v_output);
-      -- Some answers, such as embeddings, have no tokens; all others have one at least.
-      v_least := private.weighted_tokens(v_generation, v_item.input_estimate, least(v_item.output_tokens, 1));
-      v_answer := case
-        when v_item.google_subject is not null and v_item.user_id is null then '{"code": "USER_NOT_FOUND"}'
-        when v_balance.subject_id is null then '{"code": "INVALID_TOKEN"}'
-        when v_problem is not null then jsonb_build_object('code', v_problem)
-        when v_available < v_least then jsonb_build_object(
-          'code', 'INSUFFICIENT_TOKENS', 'requested', v_least, 'remaining', v_available
-        )
-      end;
-      if v_answer is null and v_item.idempotency_key is not null then
-        insert into private.idempotency_keys (subject_id, key, request_hash, answer)
-        values (
-          v_item.user_id, v_item.idempotency_key, decode(v_item.request_hash, 'hex'),
-          jsonb_build_object('hold', v_item.hold)
-        )
-        on conflict (subject_id, key) do nothing;
-        if not found then
-          -- The answer was not kept, so it cannot be given again; it must not be paid for again either.
-          select jsonb_build_object('code', case
-                   when k.request_hash = decode(v_item.request_hash, 'hex') then 'ALREADY_ANSWERED'
-                   else 'IDEMPOTENCY_MISMATCH'
-                 end)
-            into strict v_answer
-            from private.idempotency_keys k
-           where k.subject_id = v_item.user_id and k.key = v_item.idempotency_key;
-        end if;
+  for v_at in 1 .. v_count loop
+    v_item := p_items -> v_at - 1;
+    v_op := v_item ->> 'op';
+    v_hold := v_item ->> 'hold';
+    if v_op = 'reserve' then
+      v_reserved := private.reserve_generation(v_subjects[v_at], v_item);
+      v_answers[v_at] := v_reserved.answer;
+      if (v_reserved.hold).id is not null then
+        v_new_holds := v_new_holds || v_reserved.hold;
+        v_new_generations := v_new_generations || v_reserved.generation;
       end if;
-      if v_answer is null then
-        update public.balances b
-           set reserved = b.reserved + v_amount, updated_at = now()
-         where b.subject_id = v_item.user_id and b.allocated - b.used - b.reserved >= v_amount
-        returning b.* into strict v_balance;
-        insert into public.reservations (id, subject_id, amount, model, prompt_count, expires_at)
-        values (
-          v_item.hold, v_item.user_id, v_amount, v_item.model, 1, now() + interval '5 minutes'
-        );
-        -- With its weights and prices, which hold for all of the request, whatever becomes of the model's.
-        insert into public.generations (
-          id, subject_id, source, model, input_estimate, streamed, input_weight, output_weight, input_price,
-          output_price, request_price
-        )
-        values (
-          v_item.hold, v_item.user_id, v_item.source, v_item.model, v_item.input_estimate,
-          coalesce(v_item.streamed, false), v_generation.input_weight, v_generation.output_weight,
-          v_item.input_price, v_item.output_price, v_item.request_price
-        );
-        v_answer := jsonb_build_object(
-          'output_tokens', v_output, 'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
-        );
+      continue;
+    end if;
+
+    -- Another item about a hold that was just closed has to find it so.
+    if v_hold = any (v_closed_ids) then
+      perform private.write_closed_generations(v_closed_generations, v_closed_holds, v_events);
+      v_closed_ids := '{}';
+      v_closed_generations := '{}';
+      v_closed_holds := '{}';
+      v_events := '{}';
+    end if;
+    select g as generation, r as hold into v_running
+      from public.generations g join public.reservations r on r.id = g.id
+     where g.id = v_hold;
+    if not found then
+      v_answers[v_at] := '{"code": "RESERVATION_NOT_FOUND"}';
+    elsif v_op = 'extend' then
+      v_answers[v_at] := private.extend_generation(v_running.generation, v_running.hold, v_item);
+    elsif v_op = 'settle' then
+      v_settled := private.settle_generation(v_running.generation, v_running.hold, v_item, v_has_late);
+      v_answers[v_at] := v_settled.answer;
+      if (v_settled.hold).id is not null then
+        v_closed_ids := v_closed_ids || v_hold;
+        v_closed_generations := v_closed_generations || v_settled.generation;
+        v_closed_holds := v_closed_holds || v_settled.hold;
+      end if;
+      if (v_settled.event).id is not null then
+        v_events := v_events || v_settled.event;
       end if;
     else
-      select g.* into v_generation from public.generations g where g.id = v_item.hold;
-      select r.status into v_status from public.reservations r where r.id = v_item.hold;
-      select b.* into v_balance from public.balances b where b.subject_id = v_generation.subject_id;
-      v_generation.provider := coalesce(v_item.provider, v_generation.provider);
-      v_generation.upstream_id := coalesce(v_item.upstream_id, v_generation.upstream_id);
-      v_generation.input_floor := coalesce(v_item.input_floor, v_generation.input_floor);
-      v_generation.output_floor := coalesce(v_item.output_floor, v_generation.output_floor);
-      if v_status is null then
-        v_answer := '{"code": "RESERVATION_NOT_FOUND"}';
-      elsif v_item.op = 'extend' and v_status <> 'held' then
-        v_answer := '{"code": "RESERVATION_SETTLED"}';
-      elsif v_item.op = 'extend' then
-        -- Also with nothing to add: a running stream says that it is still there, and how far it has come.
-        v_output := case
-          when exists (
-            select from public.users u where u.id = v_generation.subject_id and u.suspended_at is not null
-          ) then 0
-          else private.affordable_tokens(
-            v_item.output_tokens, v_balance.allocated - v_balance.used - v_balance.reserved, v_generation.output_weight
-          )
-        end;
-        v_amount := private.weighted_tokens(v_generation, 0, v_output);
-        update public.balances b
-           set reserved = b.reserved + v_amount, updated_at = now()
-         where b.subject_id = v_generation.subject_id and v_output > 0;
-        -- Not at every note, as its expiry is in two indexes.
-        update public.reservations r
-           set amount = r.amount + v_amount, expires_at = now() + interval '5 minutes'
-         where r.id = v_item.hold and (v_output > 0 or r.expires_at < now() + interval '4 minutes');
-        update public.generations g
-           set provider = v_generation.provider, upstream_id = v_generation.upstream_id,
-               input_seen = coalesce(v_item.input_seen, g.input_seen),
-               output_seen = coalesce(v_item.output_seen, g.output_seen),
-               input_floor = v_generation.input_floor, output_floor = v_generation.output_floor
-         where g.id = v_item.hold;
-        v_answer := jsonb_build_object('output_tokens', v_output);
-      elsif v_item.op = 'settle' then
-        -- Only the first settlement counts: one that is sent again finds the hold closed.
-        if v_status = 'held' and v_item.input_tokens + v_item.output_tokens > 0 then
-          v_events := v_events || private.close_generation(
-            v_generation, 'settled', v_item.provenance, v_item.input_tokens, v_item.output_tokens, v_item.nano_usd
-          );
-        elsif v_status = 'held' then
-          -- What was not billed may be asked for again with the same key.
-          delete from private.idempotency_keys k
-           where k.subject_id = v_generation.subject_id and k.answer = jsonb_build_object('hold', v_item.hold);
-          perform private.close_generation(v_generation, 'released', null, 0, 0);
-        elsif v_status = 'lost' and v_generation.provenance = 'estimated'
-          and exists (select from public.users u where u.id = v_generation.subject_id) then
-          -- A server that was out of reach for long knows what its stream came to; the hold was only an estimate of it.
-          if not v_has_pool then
-            raise sqlstate '40001' using message = 'a hold was given up for lost at the same time';
-          end if;
-          v_generation.reconcile_at := case
-            when v_item.provenance = 'estimated' and v_generation.upstream_id is not null then now()
-          end;
-          perform private.change_settlement(
-            v_generation, v_item.provenance, v_item.input_tokens, v_item.output_tokens, v_item.nano_usd,
-            'system:late_settlement'
-          );
-          update public.reservations r set status = 'settled' where r.id = v_item.hold;
-        end if;
-        select jsonb_build_object(
-                 'tokens_used', private.weighted_tokens(g, g.input_tokens, g.output_tokens), 'remaining', b.allocated - b.used - b.reserved
-               )
-          into strict v_answer
-          from public.generations g join public.balances b on b.subject_id = g.subject_id
-         where g.id = v_item.hold;
-      else
-        raise exception 'unknown metering operation %', v_item.op using errcode = '22023';
-      end if;
+      raise exception 'unknown metering operation %', v_op using errcode = '22023';
     end if;
-    v_answers := v_answers || v_answer;
   end loop;
 
-  if cardinality(v_events) > 0 then
-    perform private.record_usage_events(v_events);
+  if cardinality(v_new_holds) > 0 then
+    insert into public.reservations select h.* from unnest(v_new_holds) h;
+    insert into public.generations select g.* from unnest(v_new_generations) g;
+  end if;
+  if cardinality(v_closed_ids) > 0 then
+    perform private.write_closed_generations(v_closed_generations, v_closed_holds, v_events);
   end if;
   return to_jsonb(v_answers);
 end
@@ -3569,6 +3578,83 @@ grant execute on function public.refresh_model_weights(jsonb) to service_role;
 comment on function public.refresh_model_weights(jsonb) is
   'Replaces the weights that come from upstream by those given as [{model, input_weight, output_weight}]; the operator''s stay. Returns {changed, removed}.';
 
+-- chat/functions/reserve_generation.sql
+
+-- The item is one of meter_chat's. The caller has locked the balance, and inserts the hold and the generation.
+create or replace function private.reserve_generation(
+  p_user_id uuid, p_item jsonb, out answer jsonb, out hold public.reservations, out generation public.generations
+)
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_hold constant uuid := p_item ->> 'hold';
+  v_model constant text := p_item ->> 'model';
+  v_input constant bigint := p_item ->> 'input_estimate';
+  v_wanted constant bigint := p_item ->> 'output_tokens';
+  v_remaining bigint;
+  v_problem text;
+  v_weight public.model_weights;
+  v_generation public.generations;
+  v_output bigint;
+  v_amount bigint;
+  v_least bigint;
+begin
+  select b.remaining into v_remaining from public.balances b where b.subject_id = p_user_id;
+  if p_user_id is null and p_item ->> 'google_subject' is not null then
+    answer := '{"code": "USER_NOT_FOUND"}';
+    return;
+  elsif v_remaining is null then
+    answer := '{"code": "INVALID_TOKEN"}';
+    return;
+  end if;
+  v_problem := private.credential_problem(
+    p_user_id, (p_item ->> 'session_id')::uuid, (p_item ->> 'api_key_id')::uuid, 'chat'
+  );
+  if v_problem is not null then
+    answer := jsonb_build_object('code', v_problem);
+    return;
+  end if;
+
+  v_weight := private.find_model_weight(v_model);
+  v_generation.input_weight := coalesce(v_weight.input_weight, 1);
+  v_generation.output_weight := coalesce(v_weight.output_weight, 1);
+  -- Some answers, such as embeddings, have no tokens; all others have one at least.
+  v_least := private.weighted_tokens(v_generation, v_input, least(v_wanted, 1));
+  if v_remaining < v_least then
+    answer := jsonb_build_object('code', 'INSUFFICIENT_TOKENS', 'requested', v_least, 'remaining', v_remaining);
+    return;
+  end if;
+  if p_item ->> 'idempotency_key' is not null then
+    v_problem := private.claim_generation_key(p_user_id, p_item);
+    if v_problem is not null then
+      answer := jsonb_build_object('code', v_problem);
+      return;
+    end if;
+  end if;
+
+  v_output := private.affordable_tokens(
+    v_wanted, v_remaining - v_input * v_generation.input_weight, v_generation.output_weight
+  );
+  v_amount := private.weighted_tokens(v_generation, v_input, v_output);
+  update public.balances b set reserved = b.reserved + v_amount, updated_at = now()
+   where b.subject_id = p_user_id and b.remaining >= v_amount
+  returning b.remaining into strict v_remaining;
+  answer := jsonb_build_object('output_tokens', v_output, 'remaining', v_remaining);
+  hold := row(
+    v_hold, p_user_id, v_amount, 'held', v_model, 1, null, now() + interval '5 minutes', now(), null
+  )::public.reservations;
+  -- With its weights and prices, which hold for all of the request, whatever becomes of the model's.
+  generation := row(
+    v_hold, p_user_id, p_item ->> 'source', v_model, null, null, v_input, null, null, null, 0, null, 0, now(),
+    coalesce((p_item ->> 'streamed')::boolean, false), null, null, 0, 0, v_generation.input_weight,
+    v_generation.output_weight, (p_item ->> 'input_price')::numeric, (p_item ->> 'output_price')::numeric,
+    (p_item ->> 'request_price')::numeric
+  )::public.generations;
+end
+$$;
+comment on function private.reserve_generation(uuid, jsonb) is
+  'Reserves the tokens of a chat request in its balance. Returns the answer {output_tokens, remaining}, with the hold and the generation to insert, or {code, …} alone where it is refused. The balance must be locked by the caller.';
+
 -- chat/functions/set_model_weights.sql
 
 create or replace function public.set_model_weights(p_actor jsonb, p_weights jsonb)
@@ -3602,6 +3688,73 @@ grant execute on function public.set_model_weights(jsonb, jsonb) to service_role
 comment on function public.set_model_weights(jsonb, jsonb) is
   'Sets the weights given as [{model, input_weight, output_weight, comment}], where the output weighs as the input unless it is given; removes those whose input_weight is null, leaves the others. Returns all weights.';
 
+-- chat/functions/settle_generation.sql
+
+-- Only the first settlement counts: one that is sent again finds the hold closed, and gets the same answer.
+create or replace function private.settle_generation(
+  p_generation public.generations, p_hold public.reservations, p_item jsonb, p_has_pool boolean,
+  out answer jsonb, out generation public.generations, out hold public.reservations, out event public.usage_events
+)
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_input constant bigint := p_item ->> 'input_tokens';
+  v_output constant bigint := p_item ->> 'output_tokens';
+  v_nano_usd constant bigint := p_item ->> 'nano_usd';
+  v_provenance constant text := p_item ->> 'provenance';
+  v_closed record;
+begin
+  p_generation.provider := coalesce(p_item ->> 'provider', p_generation.provider);
+  p_generation.upstream_id := coalesce(p_item ->> 'upstream_id', p_generation.upstream_id);
+  p_generation.input_floor := coalesce((p_item ->> 'input_floor')::bigint, p_generation.input_floor);
+  p_generation.output_floor := coalesce((p_item ->> 'output_floor')::bigint, p_generation.output_floor);
+
+  if p_hold.status = 'held' then
+    if v_input + v_output > 0 then
+      v_closed := private.close_generation(
+        p_generation, p_hold, 'settled', v_provenance, v_input, v_output, v_nano_usd
+      );
+    else
+      -- What was not billed may be asked for again with the same key.
+      delete from private.idempotency_keys k
+       where k.subject_id = p_generation.subject_id and k.answer = jsonb_build_object('hold', p_generation.id);
+      v_closed := private.close_generation(p_generation, p_hold, 'released', null, 0, 0, null);
+    end if;
+    generation := v_closed.generation;
+    hold := v_closed.hold;
+    event := v_closed.event;
+    answer := jsonb_build_object(
+      'tokens_used', private.weighted_tokens(generation, v_input, v_output), 'remaining', v_closed.remaining
+    );
+    return;
+  end if;
+
+  if p_hold.status = 'lost' and p_generation.provenance = 'estimated'
+    and exists (select from public.users u where u.id = p_generation.subject_id) then
+    -- A server that was out of reach for long knows what its stream came to; what it was settled at is an estimate.
+    if not p_has_pool then
+      raise sqlstate '40001' using message = 'a hold was given up for lost at the same time';
+    end if;
+    p_generation.reconcile_at := case
+      when v_provenance = 'estimated' and p_generation.upstream_id is not null then now()
+    end;
+    perform private.change_settlement(
+      p_generation, v_provenance, v_input, v_output, v_nano_usd, 'system:late_settlement'
+    );
+    update public.reservations r set status = 'settled' where r.id = p_hold.id;
+  end if;
+  select jsonb_build_object(
+           'tokens_used', private.weighted_tokens(g, g.input_tokens, g.output_tokens),
+           'remaining', b.remaining
+         )
+    into strict answer
+    from public.generations g join public.balances b on b.subject_id = g.subject_id
+   where g.id = p_generation.id;
+end
+$$;
+comment on function private.settle_generation(public.generations, public.reservations, jsonb, boolean) is
+  'Settles a chat request with what it used. Returns the answer {tokens_used, remaining}, and, where this closed its hold, what close_generation does. The balance must be locked by the caller, and the pool, as p_has_pool says, where the hold was given up for lost.';
+
 -- chat/functions/settle_lost_generations.sql
 
 -- What is not known any more is settled at what was noted of it, and a little more, as something may have come since the
@@ -3617,37 +3770,43 @@ as $$
 declare
   v_allowance constant bigint := 256;
   v_lost record;
-  v_generation public.generations;
+  v_closed record;
   v_seen bigint;
   v_held numeric;
   v_output bigint;
+  v_generations public.generations[] := '{}';
+  v_holds public.reservations[] := '{}';
   v_events public.usage_events[] := '{}';
 begin
   for v_lost in
-    select r.id, r.amount, r.expires_at from public.reservations r
+    select g as generation, r as hold
+      from public.reservations r join public.generations g on g.id = r.id
      where r.subject_id = any (p_subjects) and r.status = 'held' and r.expires_at <= p_expired_by
        and r.id <> all (p_except)
      order by r.id
   loop
-    select g.* into v_generation from public.generations g where g.id = v_lost.id;
-    continue when not found;
-    v_seen := coalesce(v_generation.output_seen, 0);
-    v_held := v_lost.amount - v_generation.input_estimate * v_generation.input_weight;
+    v_seen := coalesce((v_lost.generation).output_seen, 0);
+    v_held := (v_lost.hold).amount - (v_lost.generation).input_estimate * (v_lost.generation).input_weight;
     v_output := case
-      when v_generation.streamed and v_lost.expires_at <= now()
-        then private.affordable_tokens(v_seen + v_allowance, v_held, v_generation.output_weight)
-      when v_generation.output_weight > 0 then floor(v_held / v_generation.output_weight)
+      when (v_lost.generation).streamed and (v_lost.hold).expires_at <= now()
+        then private.affordable_tokens(v_seen + v_allowance, v_held, (v_lost.generation).output_weight)
+      when (v_lost.generation).output_weight > 0 then floor(v_held / (v_lost.generation).output_weight)
       else 0
     end;
-    v_events := v_events || private.close_generation(
-      v_generation, 'lost', 'estimated', coalesce(v_generation.input_seen, v_generation.input_estimate),
-      greatest(v_output, v_seen)
+    v_closed := private.close_generation(
+      v_lost.generation, v_lost.hold, 'lost', 'estimated',
+      coalesce((v_lost.generation).input_seen, (v_lost.generation).input_estimate), greatest(v_output, v_seen), null
     );
+    v_generations := v_generations || v_closed.generation;
+    v_holds := v_holds || v_closed.hold;
+    if (v_closed.event).id is not null then
+      v_events := v_events || v_closed.event;
+    end if;
   end loop;
-  if cardinality(v_events) > 0 then
-    perform private.record_usage_events(v_events);
+  if cardinality(v_holds) > 0 then
+    perform private.write_closed_generations(v_generations, v_holds, v_events);
   end if;
-  return cardinality(v_events);
+  return cardinality(v_holds);
 end
 $$;
 comment on function private.settle_lost_generations(uuid[], timestamptz, uuid[]) is
@@ -3666,6 +3825,33 @@ end
 $$;
 comment on function private.weighted_tokens(public.generations, bigint, bigint) is
   'Returns what tokens of a generation debit, by the weights its hold was taken with.';
+
+-- chat/functions/write_closed_generations.sql
+
+create or replace function private.write_closed_generations(
+  p_generations public.generations[], p_holds public.reservations[], p_events public.usage_events[]
+)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  update public.reservations r set status = h.status, closed_at = now(), usage_event_id = h.usage_event_id
+    from unnest(p_holds) h
+   where r.id = h.id;
+  update public.generations g
+     set provenance = c.provenance, input_tokens = c.input_tokens, output_tokens = c.output_tokens,
+         provider = c.provider, upstream_id = c.upstream_id, input_floor = c.input_floor,
+         output_floor = c.output_floor, reconcile_at = c.reconcile_at
+    from unnest(p_generations) c
+   where g.id = c.id;
+  if cardinality(p_events) > 0 then
+    perform private.record_usage_events(p_events);
+  end if;
+end
+$$;
+comment on function private.write_closed_generations(
+  public.generations[], public.reservations[], public.usage_events[]
+) is 'Writes what close_generation returned, for all of them at once.';
 
 -- devices/functions/close_device.sql
 
@@ -3687,7 +3873,7 @@ begin
   )
   update public.balances set reserved = reserved - (select coalesce(sum(amount), 0) from released)
    where subject_id = p_device_id
-  returning allocated - used - reserved into v_unused;
+  returning remaining into v_unused;
   if v_unused > 0 then
     perform private.change_allocation(p_device_id, -v_unused, 'adjustment', p_actor, p_note);
     update public.budgets set allocated = allocated - v_unused, updated_at = now() where subject_kind = 'device';
@@ -3916,6 +4102,9 @@ begin
     order by b.subject_id for update;
   perform private.close_device(d.id, p_actor, 'account deleted')
      from public.devices d where d.first_user_id = p_user_id and d.deleted_at is null order by d.id;
+  -- What they sent before they were linked.
+  delete from public.feature_events e
+   where e.user_id is null and e.device_id in (select d.id from public.devices d where d.first_user_id = p_user_id);
   -- Those an admin removed before have a name, too.
   update public.devices set name = 'Deleted device', user_id = null, first_user_id = null where first_user_id = p_user_id;
 end
@@ -4013,7 +4202,7 @@ begin
     'token_version', v_device.token_version,
     'created', v_is_new,
     'allocated', v_balance.allocated,
-    'remaining', v_balance.allocated - v_balance.used - v_balance.reserved
+    'remaining', v_balance.remaining
   ) || case when v_user_id is null then '{}'::jsonb else '{"linked": true}' end;
 end
 $$;
@@ -4143,15 +4332,29 @@ declare
   v_answers jsonb;
 begin
   perform private.hold_users(p_items);
+  -- Those of devices are counted for the person they are linked to.
+  perform private.hold_users((
+    select jsonb_agg(jsonb_build_object('id', d.user_id))
+      from jsonb_to_recordset(p_items) as r(device_id uuid) join public.devices d on d.id = r.device_id
+     where d.user_id is not null
+  ));
   with item as materialized (
-    select r.ord, r.id as user_id, r.name, r.properties, gen_random_uuid() as event_id,
+    select r.ord, coalesce(r.id, d.user_id) as user_id, r.device_id, r.name, r.properties, gen_random_uuid() as event_id,
            coalesce(timestamptz 'epoch' + r.timestamp_ms * interval '1 millisecond', now()) as occurred_at,
-           private.credential_problem(r.id, r.session_id, r.api_key_id, 'usage:write') as problem
+           case
+             when r.device_id is null then private.credential_problem(r.id, r.session_id, r.api_key_id, 'usage:write')
+             when d.id is null or d.token_version is distinct from r.token_version then 'INVALID_TOKEN'
+             when d.blocked then 'DEVICE_BLOCKED'
+             when o.suspended_at is not null then 'ACCOUNT_SUSPENDED'
+           end as problem
       from rows from (
         jsonb_to_recordset(p_items) as (
-          id uuid, session_id uuid, api_key_id uuid, name text, properties jsonb, timestamp_ms bigint
+          id uuid, session_id uuid, api_key_id uuid, device_id uuid, token_version integer, name text, properties jsonb,
+          timestamp_ms bigint
         )
-      ) with ordinality as r(id, session_id, api_key_id, name, properties, timestamp_ms, ord)
+      ) with ordinality as r(id, session_id, api_key_id, device_id, token_version, name, properties, timestamp_ms, ord)
+      left join public.devices d on d.id = r.device_id
+      left join public.users o on o.id = d.user_id
   ),
   judged as materialized (
     select i.*, case
@@ -4162,13 +4365,13 @@ begin
       from item i
   ),
   recorded as (
-    insert into public.feature_events (id, user_id, name, properties, occurred_at)
-    select j.event_id, j.user_id, j.name, j.properties, j.occurred_at from judged j where j.code is null
+    insert into public.feature_events (id, user_id, name, properties, occurred_at, device_id)
+    select j.event_id, j.user_id, j.name, j.properties, j.occurred_at, j.device_id from judged j where j.code is null
   ),
   counted as (
     insert into public.feature_rollups as r (user_id, bucket, name, events)
     select j.user_id, date_bin('15 minutes', j.occurred_at, 'epoch'), j.name, count(*)
-      from judged j where j.code is null
+      from judged j where j.code is null and j.user_id is not null
      group by 1, 2, 3
      order by 1, 2, 3
     on conflict (user_id, bucket, name) do update set events = r.events + excluded.events
@@ -4185,7 +4388,104 @@ end
 $$;
 grant execute on function public.record_features(jsonb, integer) to service_role;
 comment on function public.record_features(jsonb, integer) is
-  'Records uses of features. Takes an array of {id, session_id | api_key_id, name, properties, timestamp_ms}, returns an array in the same order: {id, recorded}, or {code}.';
+  'Records uses of features. Takes an array of {id, session_id | api_key_id, name, properties, timestamp_ms}, with {device_id, token_version} in place of the person''s where a device sends it, returns an array in the same order: {id, recorded}, or {code}.';
+
+-- events/functions/summarize_all_features.sql
+
+create or replace function public.summarize_all_features(
+  p_actor jsonb, p_from text, p_to text, p_time_zone text, p_by_day boolean, p_name text default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: an admin may ask about everybody, which no API role may.
+declare
+  v_range record;
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  select * into v_range from public.usage_range(p_from, p_to, p_time_zone);
+  if v_range.range_to > v_range.range_from + interval '93 days' then
+    raise sqlstate 'PT400' using message = 'RANGE_NOT_VALID';
+  end if;
+  return (
+    with cell as (
+      select case when p_by_day then (e.occurred_at at time zone p_time_zone)::date end as day, e.name,
+             count(*) as events, count(distinct e.user_id) as users,
+             count(distinct e.device_id) filter (where e.user_id is null) as devices
+        from public.feature_events e
+       where e.occurred_at >= v_range.range_from and e.occurred_at < v_range.range_to
+         and (p_name is null or e.name = p_name)
+       group by 1, 2
+    ),
+    ranked as (
+      select c.*, row_number() over (order by c.events desc, c.day, c.name) > 1000 as is_beyond from cell c
+    )
+    select jsonb_build_object(
+      'from', v_range.range_from, 'to', v_range.range_to, 'time_zone', p_time_zone,
+      'totals', jsonb_build_object('events', coalesce(sum(r.events), 0)),
+      'omitted', jsonb_build_object(
+        'rows', count(*) filter (where r.is_beyond), 'events', coalesce(sum(r.events) filter (where r.is_beyond), 0)
+      ),
+      'series', coalesce(
+        jsonb_agg(
+          case when p_by_day then jsonb_build_object('day', r.day) else '{}' end
+            || jsonb_build_object('name', r.name, 'events', r.events, 'users', r.users, 'devices', r.devices)
+          order by r.day, r.events desc, r.name
+        ) filter (where not r.is_beyond), '[]'
+      ),
+      'properties', coalesce(
+        public.summarize_feature_properties(v_range.range_from, v_range.range_to, p_name, null), '[]'
+      )
+    ) from ranked r
+  );
+end
+$$;
+grant execute on function public.summarize_all_features(jsonb, text, text, text, boolean, text) to service_role;
+comment on function public.summarize_all_features(jsonb, text, text, text, boolean, text) is
+  'Returns how often everybody used each feature in a range of at most 93 days, by how many, and what their numbers were: {from, to, time_zone, totals, omitted, series, properties}; of many rows the greatest 1,000. Raises RANGE_NOT_VALID.';
+
+-- events/functions/summarize_feature_properties.sql
+
+-- Numbers that extensions send as properties, such as milliseconds. What is read and answered is bounded: of many events
+-- the newest 200,000, of many pairs of name and property the 200 that occur most.
+create or replace function public.summarize_feature_properties(
+  p_from timestamptz, p_to timestamptz, p_name text, p_user_id uuid
+)
+returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+  with event as (
+    select e.name, e.properties from public.feature_events e
+     where e.occurred_at >= p_from and e.occurred_at < p_to
+       and (p_name is null or e.name = p_name) and (p_user_id is null or e.user_id = p_user_id)
+     order by e.occurred_at desc
+     limit 200000
+  ),
+  summary as (
+    select e.name, p.key as property, count(*) as count, trim_scale(round(avg(v.value), 6)) as avg,
+           percentile_disc(array[0.5, 0.95]) within group (order by v.value) as percentiles,
+           min(v.value) as min, max(v.value) as max
+      from event e
+     cross join lateral jsonb_each(e.properties) p
+     cross join lateral (
+       select case when jsonb_typeof(p.value) = 'number' then p.value::numeric end as value
+     ) v
+     where v.value is not null
+     group by e.name, p.key
+     order by count(*) desc, e.name, p.key
+     limit 200
+  )
+  select jsonb_agg(
+           jsonb_build_object(
+             'name', s.name, 'property', s.property, 'count', s.count, 'avg', s.avg, 'p50', s.percentiles[1],
+             'p95', s.percentiles[2], 'min', s.min, 'max', s.max
+           ) order by s.name, s.property
+         )
+    from summary s
+$$;
+grant execute on function public.summarize_feature_properties(timestamptz, timestamptz, text, uuid) to authenticated;
+comment on function public.summarize_feature_properties(timestamptz, timestamptz, text, uuid) is
+  'Returns the numbers among the properties of uses of features, of one account or of all that the caller may read: [{name, property, count, avg, p50, p95, min, max}]; null where there are none.';
 
 -- events/functions/summarize_features.sql
 
@@ -4218,6 +4518,9 @@ begin
             || jsonb_build_object('name', c.name, 'events', c.events)
           order by c.day, c.events desc, c.name
         ), '[]'
+      ),
+      'properties', coalesce(
+        public.summarize_feature_properties(v_range.range_from, v_range.range_to, p_name, v_user_id), '[]'
       )
     ) from cells c
   );
@@ -4225,7 +4528,7 @@ end
 $$;
 grant execute on function public.summarize_features(text, text, text, boolean, text) to authenticated;
 comment on function public.summarize_features(text, text, text, boolean, text) is
-  'Returns how often the caller used each feature in a range, also per day: {from, to, time_zone, totals, series}. Raises RANGE_NOT_VALID.';
+  'Returns how often the caller used each feature in a range, also per day: {from, to, time_zone, totals, series, properties}. Raises RANGE_NOT_VALID.';
 
 -- foundation/functions/applied_migrations.sql
 
@@ -4275,7 +4578,7 @@ language sql stable set search_path = ''
 as $$
   select jsonb_build_object(
     b.subject_kind || '_id', b.subject_id, 'allocated', b.allocated, 'used', b.used, 'reserved', b.reserved,
-    'remaining', b.allocated - b.used - b.reserved
+    'remaining', b.remaining
   ) from public.balances b where b.subject_id = p_subject_id
 $$;
 comment on function private.balance_json(uuid) is 'Returns a balance as the admin API shows it.';
@@ -4301,7 +4604,7 @@ begin
   update public.balances
      set reserved = reserved - (select coalesce(sum(amount), 0) from released), updated_at = now()
    where subject_id = p_user_id
-  returning allocated - used - reserved into v_unused;
+  returning remaining into v_unused;
   if v_unused > 0 then
     perform private.change_allocation(p_user_id, -v_unused, 'adjustment', p_actor, 'account deleted');
     update public.budgets set allocated = allocated - v_unused, updated_at = now() where subject_kind = 'user';
@@ -4352,7 +4655,7 @@ begin
   return (
     select jsonb_build_object(
              'allocated', coalesce(b.allocated, 0), 'used', coalesce(b.used, 0), 'reserved', coalesce(b.reserved, 0),
-             'remaining', coalesce(b.allocated - b.used - b.reserved, 0), 'debt', coalesce(b.debt, 0)
+             'remaining', coalesce(b.remaining, 0), 'debt', coalesce(b.debt, 0)
            )
       from (select 1) one left join public.balances b on b.subject_id = v_user_id
   );
@@ -4462,6 +4765,7 @@ returns trigger
 language plpgsql set search_path = ''
 as $$
 declare
+  -- What will be remaining is worked out after this trigger.
   v_paid bigint := greatest(least(new.debt, new.allocated - new.used - new.reserved), 0);
 begin
   new.debt := new.debt - v_paid;
@@ -4937,7 +5241,8 @@ begin
   end if;
 
   with pruned as (
-    delete from private.idempotency_keys where created_at < now() - interval '48 hours' returning 1
+    delete from private.idempotency_keys k
+     where date_bin('1 hour', k.created_at, 'epoch') < date_bin('1 hour', now() - interval '48 hours', 'epoch') returning 1
   )
   select count(*) into v_keys from pruned;
   delete from private.login_attempts where window_ends_at < now();
@@ -4988,21 +5293,37 @@ $$;
 comment on function private.prune_accounts() is
   'Removes sessions, tokens, codes, links and keys whose time is over; returns how many.';
 
+-- metering/functions/change_balances.sql
+
+create or replace function private.change_balances(p_subjects uuid[], p_used bigint[], p_reserved bigint[])
+returns void
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
+as $$
+begin
+  update public.balances b
+     set used = b.used + change.used, reserved = b.reserved + change.reserved, updated_at = now()
+    from unnest(p_subjects, p_used, p_reserved) as change(subject_id, used, reserved)
+   where b.subject_id = change.subject_id;
+end
+$$;
+comment on function private.change_balances(uuid[], bigint[], bigint[]) is
+  'Adds to what each of these subjects, named once, has used and reserved; the balances must be locked by the caller.';
+
 -- metering/functions/earlier_answer.sql
 
--- A key already used repeats its answer. The caller holds a lock that serialises calls with this key.
 create or replace function private.earlier_answer(p_subject_id uuid, p_key text, p_request jsonb)
 returns jsonb
 language plpgsql stable set search_path = ''
 as $$
 declare
-  v_earlier private.idempotency_keys;
+  v_answer jsonb := private.replayed_answer(
+    p_subject_id, private.idempotency_key_hash(p_key), private.request_hash(p_request)
+  );
 begin
-  select * into v_earlier from private.idempotency_keys where subject_id = p_subject_id and key = p_key;
-  if v_earlier.request_hash is distinct from sha256(convert_to(p_request::text, 'UTF8')) and v_earlier.key is not null then
+  if v_answer ->> 'code' = 'IDEMPOTENCY_MISMATCH' then
     raise sqlstate 'PT422' using message = 'IDEMPOTENCY_MISMATCH';
   end if;
-  return v_earlier.answer;
+  return v_answer;
 end
 $$;
 comment on function private.earlier_answer(uuid, text, jsonb) is
@@ -5047,10 +5368,22 @@ comment on function private.ensure_usage_partition(timestamptz) is
 
 create or replace function private.ensure_usage_partitions(p_events public.usage_events[])
 returns void
-language sql volatile set search_path = ''
+language plpgsql volatile set search_path = ''
 as $$
-  select private.ensure_usage_partition(month)
-    from (select distinct date_trunc('month', e.occurred_at, 'UTC') as month from unnest(p_events) e) months
+declare
+  v_event public.usage_events;
+  v_from timestamptz;
+  v_to timestamptz;
+begin
+  foreach v_event in array p_events loop
+    -- One question for each month in a row, not for each event.
+    if (v_event.occurred_at >= v_from and v_event.occurred_at < v_to) is not true then
+      v_from := date_trunc('month', v_event.occurred_at, 'UTC');
+      v_to := v_from + interval '28 days';
+      perform private.ensure_usage_partition(v_from);
+    end if;
+  end loop;
+end
 $$;
 comment on function private.ensure_usage_partitions(public.usage_events[]) is 'Creates the partitions these events fall into.';
 
@@ -5059,8 +5392,15 @@ comment on function private.ensure_usage_partitions(public.usage_events[]) is 'C
 -- Holds of devices are given back when they expire; those of chat requests are not, as an answer may have been produced.
 create or replace function private.expire_reservations(p_subjects uuid[])
 returns void
-language sql volatile set search_path = ''
+language plpgsql volatile set search_path = ''
 as $$
+begin
+  if not exists (
+    select from public.reservations r
+     where r.subject_id = any (p_subjects) and r.status = 'held' and r.expires_at <= now()
+  ) then
+    return;
+  end if;
   with expired as (
     update public.reservations r
        set status = 'expired', closed_at = now()
@@ -5071,7 +5411,8 @@ as $$
   update public.balances b
      set reserved = b.reserved - e.amount, updated_at = now()
     from (select subject_id, sum(amount)::bigint as amount from expired group by subject_id) e
-   where b.subject_id = e.subject_id
+   where b.subject_id = e.subject_id;
+end
 $$;
 comment on function private.expire_reservations(uuid[]) is
   'Closes expired holds of the given subjects and returns their tokens; the balances must be locked by the caller.';
@@ -5107,58 +5448,102 @@ comment on function public.export_reservations(integer, timestamptz, uuid) is
 -- Names come from clients, and each is a row of every summary: only so many of a subject and day are kept apart.
 create or replace function private.fold_names(p_events public.usage_events[])
 returns public.usage_events[]
-language plpgsql volatile set search_path = ''
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
-  v_new record;
   v_position integer;
+  v_is_full boolean;
 begin
   -- Nearly always: no name is new.
   if not exists (
     select from unnest(p_events) e
-     where not exists (
-       select from private.rollup_names n
+     where (
+       select true from private.rollup_names n
         where n.subject_id = e.subject_id and n.day = (e.occurred_at at time zone 'UTC')::date
-          and n.provider = e.provider and n.model = e.model
-     )
+          and n.provider = e.provider and n.model = e.model limit 1
+     ) is null
   ) then
     return p_events;
   end if;
-  for v_new in
-    select e.subject_id, (e.occurred_at at time zone 'UTC')::date as day
-      from unnest(p_events) e
-     where not exists (
-       select from private.rollup_names n
-        where n.subject_id = e.subject_id and n.day = (e.occurred_at at time zone 'UTC')::date
-          and n.provider = e.provider and n.model = e.model
-     )
-     group by 1, 2
-     order by 1, 2
-  loop
-    -- One at a time: whoever was here before has left its names.
-    perform pg_advisory_xact_lock(hashtextextended('rollup_names ' || v_new.subject_id || v_new.day, 0));
-    insert into private.rollup_names (subject_id, day, provider, model)
-    select v_new.subject_id, v_new.day, e.provider, e.model
+
+  -- One at a time for a subject and day: whoever was here before has left its names.
+  perform pg_advisory_xact_lock(hashtextextended('rollup_names ' || s.subject_id || s.day, 0))
+    from (
+      select distinct e.subject_id, (e.occurred_at at time zone 'UTC')::date as day
+        from unnest(p_events) e
+       where (
+         select true from private.rollup_names n
+          where n.subject_id = e.subject_id and n.day = (e.occurred_at at time zone 'UTC')::date
+            and n.provider = e.provider and n.model = e.model limit 1
+       ) is null
+       order by 1, 2
+    ) s;
+  with fresh as (
+    select e.subject_id, (e.occurred_at at time zone 'UTC')::date as day, e.provider, e.model,
+           row_number() over (
+             partition by e.subject_id, (e.occurred_at at time zone 'UTC')::date order by min(e.ordinality)
+           ) as nth
       from unnest(p_events) with ordinality as e
-     where e.subject_id = v_new.subject_id and (e.occurred_at at time zone 'UTC')::date = v_new.day
-       and not exists (
-         select from private.rollup_names n
-          where n.subject_id = e.subject_id and n.day = v_new.day and n.provider = e.provider and n.model = e.model
-       )
-     group by e.provider, e.model
-     order by min(e.ordinality)
-     limit greatest(private.rollup_name_limit() - (
-       select count(*) from private.rollup_names n where n.subject_id = v_new.subject_id and n.day = v_new.day
-     ), 0);
-  end loop;
-  for v_position in 1 .. cardinality(p_events) loop
-    p_events[v_position] := private.rolled_up_as(p_events[v_position]);
-  end loop;
+     where (
+       select true from private.rollup_names n
+        where n.subject_id = e.subject_id and n.day = (e.occurred_at at time zone 'UTC')::date
+          and n.provider = e.provider and n.model = e.model limit 1
+     ) is null
+     group by 1, 2, 3, 4
+  ), judged as (
+    select f.*, f.nth + (
+             select count(*) from private.rollup_names n where n.subject_id = f.subject_id and n.day = f.day
+           ) <= private.rollup_name_limit() as fits
+      from fresh f
+  ), noted as (
+    insert into private.rollup_names (subject_id, day, provider, model)
+    select j.subject_id, j.day, j.provider, j.model from judged j where j.fits
+  )
+  select not bool_and(j.fits) into v_is_full from judged j;
+
+  if v_is_full then
+    for v_position in 1 .. cardinality(p_events) loop
+      p_events[v_position] := private.rolled_up_as(p_events[v_position]);
+    end loop;
+  end if;
   return p_events;
 end
 $$;
 comment on function private.fold_names(public.usage_events[]) is
   'Notes the providers and models that are new for a subject and day as long as there is room, and returns the events as rolled_up_as does.';
+
+-- metering/functions/idempotency_key_hash.sql
+
+create or replace function private.idempotency_key_hash(p_key text)
+returns uuid
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  if length(p_key) not between 1 and 255 then
+    raise exception 'an idempotency key has 1 to 255 characters' using errcode = '22023';
+  end if;
+  return encode(substr(sha256(convert_to(p_key, 'UTF8')), 1, 16), 'hex')::uuid;
+end
+$$;
+comment on function private.idempotency_key_hash(text) is
+  'Returns an idempotency key as it is stored, the first 128 bits of its SHA-256; null for none.';
+
+-- metering/functions/keyed_event_id.sql
+
+-- The id of what was debited with a key follows from the key and the time (RFC 9562, version 8), so that the key need not
+-- remember it. With the time, as the same key may be used again once it is forgotten.
+create or replace function private.keyed_event_id(p_subject_id uuid, p_key_hash uuid, p_at timestamptz)
+returns uuid
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return overlay(overlay(
+    encode(substr(sha256(uuid_send(p_subject_id) || uuid_send(p_key_hash) || timestamptz_send(p_at)), 1, 16), 'hex')
+    placing '8' from 13) placing '8' from 17)::uuid;
+end
+$$;
+comment on function private.keyed_event_id(uuid, uuid, timestamptz) is
+  'Returns the id of the event that a device''s debit with an idempotency key made at a time.';
 
 -- metering/functions/list_model_costs.sql
 
@@ -5179,174 +5564,212 @@ comment on function public.list_model_costs(jsonb) is 'Returns all prices; the m
 -- metering/functions/meter_devices.sql
 
 -- Items are taken per device in the order given, each sees what the ones before it left, and each gets an outcome of its
--- own. Devices are locked in id order, so concurrent calls cannot deadlock.
+-- own. Devices are locked in id order, so concurrent calls cannot deadlock. What the items did is written at the end, for
+-- all of them at once.
 create or replace function public.meter_devices(p_items jsonb)
 returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 -- Definer: the only writer of balances, events, rollups and holds; no API role may write them itself.
 declare
-  v_item record;
-  v_device uuid;
+  v_count constant integer := jsonb_array_length(p_items);
+  v_order integer[] := '{1}';
+  v_at integer;
+  v_item jsonb;
+  v_op text;
+  v_model text;
+  v_prompts integer;
+  v_reserves boolean;
+  v_device record;
+  v_device_id uuid;
   v_available bigint;
   v_reserved bigint;
   v_used bigint;
-  v_charge bigint;
-  v_answer jsonb;
-  v_answers jsonb[] := '{}';
-  v_keys text[] := '{}';
-  v_key_positions integer[] := '{}';
-  v_earlier private.idempotency_keys;
-  v_hash bytea;
+  v_priced_model text;
+  v_price integer;
+  v_cost bigint;
+  v_key uuid;
+  v_request_hash bigint;
+  v_first_key integer;
   v_position integer;
-  v_id uuid;
-  v_write uuid[];
+  v_hold public.reservations;
+  v_is_held boolean;
+  v_released bigint;
+  v_event_id uuid;
+  v_answer jsonb;
+  v_answers jsonb[] := array_fill(null::jsonb, array[v_count]);
+  v_changed uuid[] := '{}';
+  v_used_changes bigint[] := '{}';
+  v_reserved_changes bigint[] := '{}';
   v_events public.usage_events[] := '{}';
   v_holds public.reservations[] := '{}';
   v_settled uuid[] := '{}';
-  v_settled_events uuid[] := '{}';
-  v_released bigint[] := '{}';
-  v_stored private.idempotency_keys[] := '{}';
+  v_settled_by uuid[] := '{}';
+  v_keys private.idempotency_keys[] := '{}';
+  v_key_hashes uuid[] := '{}';
+  v_key_answers jsonb[] := '{}';
 begin
-  select array_agg(distinct i.device_id) into v_write
-    from jsonb_to_recordset(p_items) as i(op text, device_id uuid, reserve boolean)
-   where i.op = 'debit' or i.reserve
-      or exists (
-        select from public.reservations r
-         where r.subject_id = i.device_id and r.status = 'held' and r.expires_at <= now()
-      );
-  if v_write is not null then
-    perform from public.balances b where b.subject_id = any (v_write) order by b.subject_id for update;
-    perform private.expire_reservations(v_write);
+  if p_items @? '$[*] ? (@.op == "debit" || @.reserve == true)' then
+    perform from public.balances b
+      where b.subject_id = any (array(
+        select (i ->> 'device_id')::uuid from jsonb_array_elements(p_items) i
+         where i ->> 'op' = 'debit' or (i ->> 'reserve')::boolean
+      ))
+      order by b.subject_id for update;
+  end if;
+  if v_count > 1 then
+    v_order := array(
+      select i.ord from jsonb_array_elements(p_items) with ordinality as i(item, ord)
+       order by (i.item ->> 'device_id')::uuid, i.ord
+    );
   end if;
 
-  for v_item in
-    select i.ord::integer as ord, i.op, i.device_id, i.prompt_count, coalesce(i.reserve, false) as reserve,
-           i.key, i.reservation_id, i.model,
-           d.id is not null and d.token_version = i.token_version as known, d.blocked, d.user_id, o.suspended_at,
-           b.allocated, b.used, b.reserved, b.period,
-           coalesce(c.cost, standard.cost, 1)::bigint * i.prompt_count as cost,
-           r.status as hold_status, r.amount as hold_amount,
-           k.request_hash as earlier_hash, k.answer as earlier_answer
-      from (
-        select ord, op, device_id, token_version, lower(btrim(model)) as model, prompt_count, reserve, key, reservation_id
-          from rows from (
-            jsonb_to_recordset(p_items) as (
-              op text, device_id uuid, token_version integer, model text, prompt_count integer,
-              reserve boolean, key text, reservation_id uuid
-            )
-          ) with ordinality as item(op, device_id, token_version, model, prompt_count, reserve, key, reservation_id, ord)
-      ) i
-      left join public.devices d on d.id = i.device_id
-      left join public.users o on o.id = d.user_id
-      left join public.balances b on b.subject_id = d.id
-      left join public.model_costs c on c.model = i.model
-      left join public.model_costs standard on standard.model = '*'
-      left join public.reservations r on r.id = i.reservation_id and r.subject_id = i.device_id
-      left join private.idempotency_keys k on k.subject_id = i.device_id and k.key = i.key
-     order by i.device_id, i.ord
-  loop
-    if v_device is distinct from v_item.device_id then
-      v_device := v_item.device_id;
-      v_available := v_item.allocated - v_item.used - v_item.reserved;
-      v_reserved := v_item.reserved;
-      v_used := v_item.used;
-      v_keys := '{}';
-      v_key_positions := '{}';
+  foreach v_at in array v_order loop
+    v_item := p_items -> v_at - 1;
+    if v_device_id is distinct from (v_item ->> 'device_id')::uuid then
+      v_device_id := v_item ->> 'device_id';
+      select d.token_version, d.blocked, d.user_id, o.suspended_at is not null as suspended, b.period, b.allocated, b.used,
+             b.reserved - e.amount as reserved, b.remaining + e.amount as remaining, e.amount > 0 as has_expired_holds
+        into v_device
+        from public.devices d
+        join public.balances b on b.subject_id = d.id
+        left join public.users o on o.id = d.user_id
+       cross join lateral (
+         select coalesce(sum(r.amount), 0)::bigint as amount from public.reservations r
+          where r.subject_id = d.id and r.status = 'held' and r.expires_at <= now()
+       ) e
+       where d.id = v_device_id;
+      if v_device.has_expired_holds then
+        perform from public.balances b where b.subject_id = v_device_id for update;
+        perform private.expire_reservations(array[v_device_id]);
+      end if;
+      v_available := v_device.remaining;
+      v_reserved := v_device.reserved;
+      v_used := v_device.used;
+      v_first_key := cardinality(v_keys) + 1;
     end if;
+    v_op := v_item ->> 'op';
+    v_model := lower(btrim(v_item ->> 'model'));
+    v_prompts := v_item ->> 'prompt_count';
+    v_reserves := coalesce((v_item ->> 'reserve')::boolean, false);
 
-    v_hash := null;
+    v_key := null;
     v_answer := case
-      when not v_item.known then '{"code": "INVALID_TOKEN"}'::jsonb
-      when v_item.blocked then '{"code": "DEVICE_BLOCKED"}'::jsonb
-      when v_item.suspended_at is not null then '{"code": "ACCOUNT_SUSPENDED"}'::jsonb
+      when (v_device.token_version = (v_item ->> 'token_version')::integer) is not true
+        then '{"code": "INVALID_TOKEN"}'::jsonb
+      when v_device.blocked then '{"code": "DEVICE_BLOCKED"}'::jsonb
+      when v_device.suspended then '{"code": "ACCOUNT_SUSPENDED"}'::jsonb
     end;
 
     -- A key seen before, in an earlier call or earlier in this one, repeats its answer.
-    if v_answer is null and v_item.key is not null then
-      v_hash := sha256(convert_to(
-        jsonb_build_array(v_item.op, v_item.reserve, v_item.model, v_item.prompt_count, v_item.reservation_id)::text, 'UTF8'
-      ));
-      v_earlier := row(v_device, v_item.key, v_item.earlier_hash, v_item.earlier_answer, null);
-      v_position := array_position(v_keys, v_item.key);
-      if v_position is not null then
-        v_earlier := v_stored[v_key_positions[v_position]];
-      end if;
+    if v_answer is null and v_item ->> 'key' is not null then
+      v_key := private.idempotency_key_hash(v_item ->> 'key');
+      v_request_hash := private.request_hash(
+        jsonb_build_array(v_op, v_reserves, v_model, v_prompts, (v_item ->> 'reservation_id')::uuid)
+      );
+      v_position := array_position(v_key_hashes, v_key, v_first_key);
       v_answer := case
-        when v_earlier.request_hash is null then null
-        when v_earlier.request_hash = v_hash then v_earlier.answer
+        when v_position is null then private.replayed_answer(v_device_id, v_key, v_request_hash)
+        when v_keys[v_position].request_hash = v_request_hash then v_key_answers[v_position]
         else '{"code": "IDEMPOTENCY_MISMATCH"}'::jsonb
       end;
     end if;
 
-    if v_answer is null and v_item.op = 'balance' then
+    if v_answer is null and v_op = 'balance' then
       v_answer := jsonb_build_object(
-        'allocated', v_item.allocated, 'used', v_used, 'reserved', v_reserved, 'remaining', v_available
+        'allocated', v_device.allocated, 'used', v_used, 'reserved', v_reserved, 'remaining', v_available
       );
-    elsif v_answer is null and v_item.op = 'check' then
+    end if;
+    if v_answer is not null then
+      v_answers[v_at] := v_answer;
+      continue;
+    end if;
+
+    if v_priced_model is distinct from v_model then
+      v_priced_model := v_model;
+      v_price := private.model_cost(v_model);
+    end if;
+    v_cost := v_price::bigint * v_prompts;
+    v_hold := null;
+    v_event_id := null;
+
+    if v_op = 'check' and v_reserves and v_available >= v_cost then
+      v_hold := row(
+        gen_random_uuid(), v_device_id, v_cost, 'held', v_model, v_prompts, null,
+        now() + interval '10 minutes', now(), null
+      )::public.reservations;
+      v_holds := v_holds || v_hold;
+      v_available := v_available - v_cost;
+      v_reserved := v_reserved + v_cost;
       v_answer := jsonb_build_object(
-        'can_use', v_available >= v_item.cost, 'tokens_needed', v_item.cost, 'remaining', v_available
+        'can_use', true, 'tokens_needed', v_cost, 'remaining', v_available,
+        'reservation_id', v_hold.id, 'expires_at', v_hold.expires_at
       );
-      if v_item.reserve and v_available >= v_item.cost then
-        v_id := gen_random_uuid();
-        v_holds := v_holds || row(
-          v_id, v_device, v_item.cost, 'held', v_item.model, v_item.prompt_count, null,
-          now() + interval '10 minutes', now(), null
-        )::public.reservations;
-        v_available := v_available - v_item.cost;
-        v_reserved := v_reserved + v_item.cost;
-        v_answer := v_answer || jsonb_build_object(
-          'remaining', v_available, 'reservation_id', v_id, 'expires_at', now() + interval '10 minutes'
+    elsif v_op = 'check' then
+      v_answers[v_at] := jsonb_build_object(
+        'can_use', v_available >= v_cost, 'tokens_needed', v_cost, 'remaining', v_available
+      );
+      continue;
+    elsif v_op = 'debit' then
+      if v_item ->> 'reservation_id' is not null then
+        select r.* into v_hold from public.reservations r
+         where r.id = (v_item ->> 'reservation_id')::uuid and r.subject_id = v_device_id;
+        if not found then
+          v_answer := '{"code": "RESERVATION_NOT_FOUND"}';
+        elsif v_hold.status = 'settled' or v_hold.id = any (v_settled) then
+          v_answer := '{"code": "RESERVATION_SETTLED"}';
+        end if;
+      end if;
+      -- An expired hold guarantees nothing: its usage is debited like any other.
+      v_is_held := v_hold.status = 'held' and v_hold.expires_at > now();
+      v_released := case when v_is_held then v_hold.amount else 0 end;
+      if v_answer is null and v_available + v_released < v_cost then
+        v_answer := jsonb_build_object(
+          'code', 'INSUFFICIENT_TOKENS', 'requested', v_cost, 'remaining', v_available + v_released
         );
       end if;
-    elsif v_answer is null and v_item.op = 'debit' then
-      -- An expired hold guarantees nothing: its usage is debited like any other.
-      v_charge := case
-        when v_item.hold_status = 'held' and v_item.reservation_id <> all (v_settled) then v_item.hold_amount
-        else 0
-      end;
-      v_answer := case
-        when v_item.reservation_id is not null and v_item.hold_status is null
-          then '{"code": "RESERVATION_NOT_FOUND"}'::jsonb
-        when v_item.hold_status = 'settled' or v_item.reservation_id = any (v_settled)
-          then '{"code": "RESERVATION_SETTLED"}'::jsonb
-        when v_available + v_charge < v_item.cost
-          then jsonb_build_object(
-            'code', 'INSUFFICIENT_TOKENS', 'requested', v_item.cost, 'remaining', v_available + v_charge
-          )
-      end;
-      if v_answer is null then
-        v_id := gen_random_uuid();
-        v_events := v_events || row(
-          v_id, v_device, v_item.user_id, v_device, 'device', 'unknown', v_item.model, v_item.prompt_count,
-          0, 0, 0, v_item.cost, 'client_reported', v_item.period, null, now(), now(), null
-        )::public.usage_events;
-        if v_item.hold_status = 'held' then
-          v_settled := v_settled || v_item.reservation_id;
-          v_settled_events := v_settled_events || v_id;
-          v_released := v_released || v_charge;
-        end if;
-        v_available := v_available + v_charge - v_item.cost;
-        v_reserved := v_reserved - v_charge;
-        v_used := v_used + v_item.cost;
-        v_answer := jsonb_build_object('event_id', v_id, 'tokens_used', v_item.cost, 'remaining', v_available);
+      if v_answer is not null then
+        v_answers[v_at] := v_answer;
+        continue;
       end if;
-    elsif v_answer is null then
-      raise exception 'unknown metering operation %', v_item.op using errcode = '22023';
+      v_event_id := case
+        when v_key is null then gen_random_uuid() else private.keyed_event_id(v_device_id, v_key, now())
+      end;
+      v_events := v_events || row(
+        v_event_id, v_device_id, v_device.user_id, v_device_id, 'device', 'unknown', v_model, v_prompts,
+        0, 0, 0, v_cost, 'client_reported', v_device.period, null, now(), now(), null
+      )::public.usage_events;
+      if v_is_held then
+        v_settled := v_settled || v_hold.id;
+        v_settled_by := v_settled_by || v_event_id;
+      end if;
+      v_available := v_available + v_released - v_cost;
+      v_reserved := v_reserved - v_released;
+      v_used := v_used + v_cost;
+      v_answer := jsonb_build_object('event_id', v_event_id, 'tokens_used', v_cost, 'remaining', v_available);
+    else
+      raise exception 'unknown metering operation %', v_op using errcode = '22023';
     end if;
 
-    -- Only what took effect is remembered: a refused write moved nothing and may be tried again.
-    if v_hash is not null and v_earlier.request_hash is null
-       and (v_answer ? 'event_id' or v_answer ? 'reservation_id') then
-      v_stored := v_stored || row(v_device, v_item.key, v_hash, v_answer, now())::private.idempotency_keys;
-      v_keys := v_keys || v_item.key;
-      v_key_positions := v_key_positions || cardinality(v_stored);
+    -- Only what took effect comes here, and is remembered: a refused write moved nothing and may be tried again.
+    v_answers[v_at] := v_answer;
+    if v_changed[cardinality(v_changed)] is distinct from v_device_id then
+      v_changed := v_changed || v_device_id;
     end if;
-    v_answers[v_item.ord] := v_answer;
+    v_used_changes[cardinality(v_changed)] := v_used - v_device.used;
+    v_reserved_changes[cardinality(v_changed)] := v_reserved - v_device.reserved;
+    if v_key is not null then
+      v_keys := v_keys || row(
+        v_device_id, v_key, v_request_hash, case when v_event_id is null then v_answer end, now(),
+        case when v_event_id is not null then v_cost end, case when v_event_id is not null then v_available end
+      )::private.idempotency_keys;
+      v_key_hashes := v_key_hashes || v_key;
+      v_key_answers := v_key_answers || v_answer;
+    end if;
   end loop;
 
-  if cardinality(v_events) > 0 then
-    perform private.record_usage_events(v_events);
+  if cardinality(v_changed) > 0 then
+    perform private.change_balances(v_changed, v_used_changes, v_reserved_changes);
   end if;
   if cardinality(v_holds) > 0 then
     insert into public.reservations select h.* from unnest(v_holds) h;
@@ -5354,36 +5777,36 @@ begin
   if cardinality(v_settled) > 0 then
     update public.reservations r
        set status = 'settled', closed_at = now(), usage_event_id = s.event_id
-      from unnest(v_settled, v_settled_events) as s(id, event_id)
+      from unnest(v_settled, v_settled_by) as s(id, event_id)
      where r.id = s.id;
   end if;
-  if cardinality(v_stored) > 0 then
-    insert into private.idempotency_keys select k.* from unnest(v_stored) k;
+  if cardinality(v_keys) > 0 then
+    insert into private.idempotency_keys select k.* from unnest(v_keys) k;
   end if;
-
-  update public.balances b
-     set used = b.used + change.used, reserved = b.reserved + change.reserved, updated_at = now()
-    from (
-      select subject_id, sum(used)::bigint as used, sum(reserved)::bigint as reserved
-        from (
-          select e.subject_id, e.cost as used, 0 as reserved from unnest(v_events) e
-          union all
-          select h.subject_id, 0, h.amount from unnest(v_holds) h
-          union all
-          select r.subject_id, 0, -released.amount
-            from unnest(v_settled, v_released) as released(id, amount)
-            join public.reservations r on r.id = released.id
-        ) parts
-       group by subject_id
-    ) change
-   where b.subject_id = change.subject_id;
-
+  if cardinality(v_events) > 0 then
+    perform private.record_usage_events(v_events);
+  end if;
   return to_jsonb(v_answers);
 end
 $$;
 grant execute on function public.meter_devices(jsonb) to service_role;
 comment on function public.meter_devices(jsonb) is
   'Makes balance reads, checks, holds and debits of devices in one transaction. Takes an array of {op, device_id, token_version, model, prompt_count, reserve, key, reservation_id}, returns an array of outcomes in the same order: the result, or {code, …} where the item was refused.';
+
+-- metering/functions/model_cost.sql
+
+create or replace function private.model_cost(p_model text)
+returns integer
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return coalesce(
+    (select c.cost from public.model_costs c where c.model in (p_model, '*') order by c.model = '*' limit 1), 1
+  );
+end
+$$;
+comment on function private.model_cost(text) is
+  'Returns the tokens a prompt to a model, in lower case, debits from a device: its own price, that of *, or 1.';
 
 -- metering/functions/record_new_usage_events.sql
 
@@ -5414,7 +5837,7 @@ comment on function private.record_new_usage_events(public.usage_events[]) is
 
 create or replace function private.record_usage_events(p_events public.usage_events[])
 returns void
-language plpgsql volatile set search_path = ''
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 begin
   perform private.ensure_usage_partitions(p_events);
@@ -5425,40 +5848,102 @@ $$;
 comment on function private.record_usage_events(public.usage_events[]) is
   'Inserts usage events and adds them to the quarter-hour rollups and totals.';
 
--- metering/functions/roll_up_usage.sql
+-- metering/functions/remember_answer.sql
 
-create or replace function private.roll_up_usage(p_events public.usage_events[])
+create or replace function private.remember_answer(
+  p_subject_id uuid, p_key_hash uuid, p_request_hash bigint, p_answer jsonb
+)
 returns void
 language plpgsql volatile set search_path = ''
 as $$
 begin
+  insert into private.idempotency_keys (subject_id, key_hash, request_hash, answer)
+  values (p_subject_id, p_key_hash, p_request_hash, p_answer);
+end
+$$;
+comment on function private.remember_answer(uuid, uuid, bigint, jsonb) is
+  'Keeps the answer to a write that carried an idempotency key; nothing is kept of one that took no effect.';
+
+-- metering/functions/replayed_answer.sql
+
+-- The caller holds a lock that serialises calls with this key.
+create or replace function private.replayed_answer(p_subject_id uuid, p_key_hash uuid, p_request_hash bigint)
+returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_earlier private.idempotency_keys;
+begin
+  select k.* into v_earlier
+    from private.idempotency_keys k where k.subject_id = p_subject_id and k.key_hash = p_key_hash;
+  if not found then
+    return null;
+  elsif v_earlier.request_hash <> p_request_hash then
+    return '{"code": "IDEMPOTENCY_MISMATCH"}';
+  elsif v_earlier.answer is not null then
+    return v_earlier.answer;
+  end if;
+  return jsonb_build_object(
+    'event_id', private.keyed_event_id(p_subject_id, p_key_hash, v_earlier.created_at),
+    'tokens_used', v_earlier.tokens_used, 'remaining', v_earlier.remaining
+  );
+end
+$$;
+comment on function private.replayed_answer(uuid, uuid, bigint) is
+  'Returns the answer given to this idempotency key before, {code: IDEMPOTENCY_MISMATCH} for another request, null where the key is new.';
+
+-- metering/functions/request_hash.sql
+
+create or replace function private.request_hash(p_request jsonb)
+returns bigint
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return ('x' || encode(substr(sha256(convert_to(p_request::text, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint;
+end
+$$;
+comment on function private.request_hash(jsonb) is
+  'Returns what an idempotency key remembers of a request: the first 64 bits of the SHA-256 of its text.';
+
+-- metering/functions/roll_up_usage.sql
+
+create or replace function private.roll_up_usage(p_events public.usage_events[])
+returns void
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
+as $$
+begin
   p_events := private.fold_names(p_events);
-  insert into public.usage_rollups as r (
-    subject_id, bucket, provider, model, source, events, prompts, input_tokens, output_tokens, total_tokens, cost,
-    nano_usd
+  with counted as materialized (
+    select e.subject_id, date_bin('15 minutes', e.occurred_at, 'epoch') as bucket, e.provider, e.model, e.source,
+           count(*) as events, sum(e.prompt_count) as prompts, sum(e.input_tokens) as input_tokens,
+           sum(e.output_tokens) as output_tokens, sum(e.total_tokens) as total_tokens, sum(e.cost) as cost,
+           coalesce(sum(e.nano_usd), 0) as nano_usd
+      from unnest(p_events) e
+     group by 1, 2, 3, 4, 5
+  ),
+  rolled_up as (
+    insert into public.usage_rollups as r (
+      subject_id, bucket, provider, model, source, events, prompts, input_tokens, output_tokens, total_tokens, cost, nano_usd
+    )
+    select c.* from counted c order by 1, 2, 3, 4, 5
+    on conflict (subject_id, bucket, provider, model, source) do update
+      set events = r.events + excluded.events,
+          prompts = r.prompts + excluded.prompts,
+          input_tokens = r.input_tokens + excluded.input_tokens,
+          output_tokens = r.output_tokens + excluded.output_tokens,
+          total_tokens = r.total_tokens + excluded.total_tokens,
+          cost = r.cost + excluded.cost,
+          nano_usd = r.nano_usd + excluded.nano_usd
+    returning 1
   )
-  select e.subject_id, date_bin('15 minutes', e.occurred_at, 'epoch'), e.provider, e.model, e.source,
-         count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost),
-         coalesce(sum(e.nano_usd), 0)
-    from unnest(p_events) e
-   group by 1, 2, 3, 4, 5
-   order by 1, 2, 3, 4, 5
-  on conflict (subject_id, bucket, provider, model, source) do update
-    set events = r.events + excluded.events,
-        prompts = r.prompts + excluded.prompts,
-        input_tokens = r.input_tokens + excluded.input_tokens,
-        output_tokens = r.output_tokens + excluded.output_tokens,
-        total_tokens = r.total_tokens + excluded.total_tokens,
-        cost = r.cost + excluded.cost,
-        nano_usd = r.nano_usd + excluded.nano_usd;
   insert into public.usage_totals as t (
-    bucket, shard, events, prompts, input_tokens, output_tokens, total_tokens, cost,
-    nano_usd
+    bucket, shard, events, prompts, input_tokens, output_tokens, total_tokens, cost, nano_usd
   )
-  select date_bin('15 minutes', e.occurred_at, 'epoch'), (pg_backend_pid() % 8)::smallint,
-         count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost),
-         coalesce(sum(e.nano_usd), 0)
-    from unnest(p_events) e
+  select c.bucket, pg_backend_pid() % 8, sum(c.events), sum(c.prompts), sum(c.input_tokens), sum(c.output_tokens),
+         sum(c.total_tokens), sum(c.cost), sum(c.nano_usd)
+    from counted c
+   -- Asked first, so that every rollup is written before any total: in the order of locks.
+   where (select count(*) from rolled_up) > 0
    group by 1
    order by 1
   on conflict (bucket, shard) do update
@@ -6235,27 +6720,44 @@ comment on function public.list_sessions(jsonb, integer, text, uuid) is
 
 -- sessions/functions/log_out.sql
 
-create or replace function public.log_out(p_caller jsonb, p_all boolean)
+create or replace function public.log_out(p_caller jsonb default null, p_all boolean default false, p_token_hash text default null)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
--- Definer: no API role may read sessions.
+-- Definer: no API role may read sessions and their tokens.
 declare
-  v_user_id uuid := private.require_user(p_caller);
-  v_ended integer := 1;
+  v_session private.sessions;
+  v_user_id uuid;
+  v_session_id uuid;
+  v_ended integer;
 begin
+  -- A refresh token that was exchanged ends its session as well: sent to be exchanged again, it would.
+  select s.* into v_session
+    from private.refresh_tokens t join private.sessions s on s.id = t.session_id
+   where t.token_hash = decode(p_token_hash, 'hex');
+  -- A bearer whose session is over keeps nobody from ending the other one.
+  if p_caller is not null and (v_session.id is null or private.credential_problem(
+       (p_caller ->> 'id')::uuid, (p_caller ->> 'session_id')::uuid, (p_caller ->> 'api_key_id')::uuid, 'account'
+     ) is null) then
+    v_user_id := private.require_user(p_caller);
+    v_session_id := (p_caller ->> 'session_id')::uuid;
+  end if;
+
   if p_all then
-    v_ended := private.end_sessions(v_user_id);
-  elsif not p_caller ? 'session_id' then
+    select coalesce(sum(private.end_sessions(a.user_id)), 0) into v_ended
+      from (select distinct u.id from unnest(array[v_user_id, v_session.user_id]) as u (id) where u.id is not null) as a (user_id);
+  elsif v_user_id is not null and v_session_id is null and v_session.id is null then
     raise sqlstate 'PT400' using message = 'NO_SESSION';
   else
-    delete from private.sessions where id = (p_caller ->> 'session_id')::uuid;
+    delete from private.sessions s where s.id in (v_session_id, v_session.id);
+    get diagnostics v_ended = row_count;
   end if;
   return jsonb_build_object('ended', v_ended);
 end
 $$;
-grant execute on function public.log_out(jsonb, boolean) to service_role;
-comment on function public.log_out(jsonb, boolean) is 'Ends the calling session, or all of the account. Returns {ended}; raises NO_SESSION for an API key.';
+grant execute on function public.log_out(jsonb, boolean, text) to service_role;
+comment on function public.log_out(jsonb, boolean, text) is
+  'Ends the session of the caller and that of a refresh token (as SHA-256 in hex), of which one may be null, or all sessions of their accounts. Returns {ended}; raises NO_SESSION for an API key alone.';
 
 -- sessions/functions/login_succeeded.sql
 
@@ -7817,6 +8319,30 @@ $$;
 grant execute on function public.get_plan(text) to authenticated;
 comment on function public.get_plan(text) is 'Returns what a tier is worth: {tier, monthly_tokens, device_limit}.';
 
+-- subscriptions/functions/get_purchase.sql
+
+create or replace function public.get_purchase(p_user_id uuid, p_subscription_id text)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: whoever has the id of a payment page that was paid sees what was bought on it, without a session.
+begin
+  return jsonb_build_object('bought', (
+    select jsonb_build_object(
+             'tier', g.tier, 'period_start', g.period_start, 'period_end', g.period_end,
+             'tokens_granted', g.granted_tokens
+           )
+      from public.subscription_grants g
+     where g.user_id = p_user_id and g.stripe_subscription_id = p_subscription_id
+     order by g.created_at, g.id
+     limit 1
+  ));
+end
+$$;
+grant execute on function public.get_purchase(uuid, text) to service_role;
+comment on function public.get_purchase(uuid, text) is
+  'Returns what the first payment of a subscription bought: {bought: {tier, period_start, period_end, tokens_granted}}, null before it has arrived here.';
+
 -- subscriptions/functions/get_return_version.sql
 
 create or replace function public.get_return_version(p_invoice_id text)
@@ -8013,7 +8539,7 @@ begin
       'tokens_owed', coalesce(v_row.tokens_owed, 0),
       'tokens_used', public.my_tokens_used(v_since),
       'tokens_left', (
-        select coalesce(sum(b.allocated - b.used - b.reserved), 0) from public.balances b where b.subject_id = v_user_id
+        select coalesce(sum(b.remaining), 0) from public.balances b where b.subject_id = v_user_id
       ),
       'devices', (select count(*) from public.devices d where d.user_id = v_user_id and d.deleted_at is null)
     )
@@ -8178,7 +8704,7 @@ begin
     perform from public.budgets where subject_kind = 'user' for update;
     perform from public.balances b where b.subject_id = p_user_id for update;
     perform private.expire_reservations(array[p_user_id]);
-    select least(v_change, b.allocated - b.used - b.reserved) into strict v_taken
+    select least(v_change, b.remaining) into strict v_taken
       from public.balances b where b.subject_id = p_user_id;
     if v_taken > 0 then
       perform private.change_allocation(p_user_id, -v_taken, 'subscription', 'system:stripe', v_reference);
@@ -8300,6 +8826,28 @@ grant execute on function public.change_user_tracker(jsonb, uuid, jsonb) to serv
 comment on function public.change_user_tracker(jsonb, uuid, jsonb) is
   'Does for an admin with any account what change_tracker does with one''s own; raises USER_NOT_FOUND.';
 
+-- tracker/functions/lock_tracker_counters.sql
+
+create or replace function private.lock_tracker_counters(p_users uuid[])
+returns void
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
+as $$
+begin
+  -- Counters are made and then locked, both in id order, so concurrent calls cannot deadlock.
+  if exists (
+    select from unnest(p_users) as u(id)
+     where (select true from public.tracker_counters c where c.user_id = u.id limit 1) is null
+  ) then
+    insert into public.tracker_counters (user_id)
+    select u.id from public.users u where u.id = any (p_users) order by u.id
+    on conflict (user_id) do nothing;
+  end if;
+  perform from public.tracker_counters c where c.user_id = any (p_users) order by c.user_id for update;
+end
+$$;
+comment on function private.lock_tracker_counters(uuid[]) is
+  'Locks the counters of accounts, and makes them where an account has none yet.';
+
 -- tracker/functions/replace_tracked.sql
 
 -- What a stranger counted cannot be told from what the account's own clients did: the account says what is right.
@@ -8336,128 +8884,125 @@ comment on function private.replace_tracked(uuid, integer, bigint) is
 
 -- tracker/functions/track_usage.sql
 
--- Items are taken per account in the order given, each gets an outcome of its own.
+-- Items are taken per account in the order given, each sees what the ones before it counted, and each gets an outcome of
+-- its own. What they counted is written at the end, for all of them at once.
 create or replace function public.track_usage(p_items jsonb)
 returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 -- Definer: the only writer of the counters and the events behind them; no API role may write them itself.
 declare
   v_most constant bigint := 9007199254740991;
   v_today constant date := (now() at time zone 'UTC')::date;
   v_tomorrow constant integer := ceil(extract(epoch from (v_today + 1)::timestamp at time zone 'UTC' - now()));
-  v_users uuid[];
   v_item record;
-  v_user uuid;
+  v_account record;
+  v_user_id uuid;
   v_prompts bigint;
   v_tokens bigint;
   v_day_prompts bigint;
   v_day_tokens bigint;
+  v_key uuid;
+  v_request_hash bigint;
+  v_first_key integer := 1;
+  v_position integer;
   v_answer jsonb;
   v_answers jsonb[] := '{}';
-  v_hash bytea;
-  v_earlier private.idempotency_keys;
-  v_keys text[] := '{}';
-  v_stored private.idempotency_keys[] := '{}';
-  v_position integer;
   v_events public.usage_events[] := '{}';
+  v_keys private.idempotency_keys[] := '{}';
+  v_key_hashes uuid[] := '{}';
 begin
-  select array_agg(distinct i.user_id) into v_users from jsonb_to_recordset(p_items) as i(user_id uuid);
-  -- Counters are made and then locked, both in id order, so concurrent calls cannot deadlock.
-  insert into public.tracker_counters (user_id)
-  select u.id from public.users u where u.id = any (v_users) order by u.id
-  on conflict (user_id) do nothing;
-  perform from public.tracker_counters c where c.user_id = any (v_users) order by c.user_id for update;
+  perform private.lock_tracker_counters(array(select (i ->> 'user_id')::uuid from jsonb_array_elements(p_items) i));
 
   for v_item in
-    select i.ord::integer as ord, i.user_id, i.usage, i.token_count, i.key, i.most_prompts, i.most_tokens,
-           c.user_id is not null as known, u.suspended_at, i.version is distinct from c.version as revoked,
-           c.prompts, c.tokens, b.period,
-           case when c.counted_on = v_today then c.day_prompts else 0 end as day_prompts,
-           case when c.counted_on = v_today then c.day_tokens else 0 end as day_tokens,
-           k.request_hash as earlier_hash, k.answer as earlier_answer
+    select i.*
       from rows from (
         jsonb_to_recordset(p_items) as (
           user_id uuid, version integer, usage integer, token_count bigint, key text, most_prompts bigint, most_tokens bigint
         )
       ) with ordinality as i(user_id, version, usage, token_count, key, most_prompts, most_tokens, ord)
-      left join public.tracker_counters c on c.user_id = i.user_id
-      left join public.users u on u.id = i.user_id
-      left join public.balances b on b.subject_id = i.user_id
-      left join private.idempotency_keys k on k.subject_id = i.user_id and k.key = i.key
      order by i.user_id, i.ord
   loop
-    if v_user is distinct from v_item.user_id then
-      v_user := v_item.user_id;
-      v_prompts := v_item.prompts;
-      v_tokens := v_item.tokens;
-      v_day_prompts := v_item.day_prompts;
-      v_day_tokens := v_item.day_tokens;
+    if v_user_id is distinct from v_item.user_id then
+      v_user_id := v_item.user_id;
+      select c.version, u.suspended_at is not null as suspended, b.period, c.prompts, c.tokens,
+             case when c.counted_on = v_today then c.day_prompts else 0 end as day_prompts,
+             case when c.counted_on = v_today then c.day_tokens else 0 end as day_tokens
+        into v_account
+        from public.tracker_counters c
+        join public.users u on u.id = c.user_id
+        join public.balances b on b.subject_id = c.user_id
+       where c.user_id = v_user_id;
+      v_prompts := v_account.prompts;
+      v_tokens := v_account.tokens;
+      v_day_prompts := v_account.day_prompts;
+      v_day_tokens := v_account.day_tokens;
+      v_first_key := cardinality(v_keys) + 1;
     end if;
 
-    v_hash := null;
+    v_key := null;
     v_answer := case
-      when not v_item.known then '{"code": "USER_NOT_FOUND"}'::jsonb
-      when v_item.revoked then '{"code": "TRACKER_TOKEN_INVALID"}'::jsonb
-      when v_item.suspended_at is not null then '{"code": "ACCOUNT_SUSPENDED"}'::jsonb
+      when v_account.version is null then '{"code": "USER_NOT_FOUND"}'::jsonb
+      when v_account.version is distinct from v_item.version then '{"code": "TRACKER_TOKEN_INVALID"}'::jsonb
+      when v_account.suspended then '{"code": "ACCOUNT_SUSPENDED"}'::jsonb
     end;
 
     -- A key seen before, in an earlier call or earlier in this one, repeats its answer.
     if v_answer is null and v_item.key is not null then
-      v_hash := sha256(convert_to(jsonb_build_array('track', v_item.usage, v_item.token_count)::text, 'UTF8'));
-      v_position := array_position(v_keys, v_user || v_item.key);
-      v_earlier := row(v_user, v_item.key, v_item.earlier_hash, v_item.earlier_answer, null);
-      if v_position is not null then
-        v_earlier := v_stored[v_position];
-      end if;
+      v_key := private.idempotency_key_hash(v_item.key);
+      v_request_hash := private.request_hash(jsonb_build_array('track', v_item.usage, v_item.token_count));
+      v_position := array_position(v_key_hashes, v_key, v_first_key);
       v_answer := case
-        when v_earlier.request_hash is null then null
-        when v_earlier.request_hash = v_hash then v_earlier.answer
+        when v_position is null then private.replayed_answer(v_user_id, v_key, v_request_hash)
+        when v_keys[v_position].request_hash = v_request_hash then v_keys[v_position].answer
         else '{"code": "IDEMPOTENCY_MISMATCH"}'::jsonb
       end;
     end if;
 
-    if v_answer is null and (v_item.usage > v_most - v_prompts or v_item.token_count > v_most - v_tokens) then
-      v_answer := '{"code": "COUNTER_FULL"}'::jsonb;
-    elsif v_answer is null and (
-      v_item.usage > v_item.most_prompts - v_day_prompts or v_item.token_count > v_item.most_tokens - v_day_tokens
-    ) then
+    if v_answer is not null then
+      v_answers[v_item.ord] := v_answer;
+      continue;
+    end if;
+
+    if v_item.usage > v_most - v_prompts or v_item.token_count > v_most - v_tokens then
+      v_answer := '{"code": "COUNTER_FULL"}';
+    elsif v_item.usage > v_item.most_prompts - v_day_prompts or v_item.token_count > v_item.most_tokens - v_day_tokens then
       v_answer := jsonb_build_object('code', 'TRACKER_DAY_LIMIT', 'retry_after', v_tomorrow);
-    elsif v_answer is null then
+    else
       v_prompts := v_prompts + v_item.usage;
       v_tokens := v_tokens + v_item.token_count;
       v_day_prompts := v_day_prompts + v_item.usage;
       v_day_tokens := v_day_tokens + v_item.token_count;
       v_events := v_events || row(
-        gen_random_uuid(), v_user, v_user, null, 'tracker', 'unknown', 'unknown', v_item.usage,
-        0, 0, v_item.token_count, 0, 'client_reported', v_item.period, null, now(), now(), null
+        gen_random_uuid(), v_user_id, v_user_id, null, 'tracker', 'unknown', 'unknown', v_item.usage,
+        0, 0, v_item.token_count, 0, 'client_reported', v_account.period, null, now(), now(), null
       )::public.usage_events;
       v_answer := jsonb_build_object('prompts', v_prompts, 'tokens', v_tokens);
       -- Only what took effect is remembered: a refused item counted nothing and may be tried again.
-      if v_hash is not null then
-        v_stored := v_stored || row(v_user, v_item.key, v_hash, v_answer, now())::private.idempotency_keys;
-        v_keys := array_append(v_keys, v_user || v_item.key);
+      if v_key is not null then
+        v_keys := v_keys || row(v_user_id, v_key, v_request_hash, v_answer, now(), null, null)::private.idempotency_keys;
+        v_key_hashes := v_key_hashes || v_key;
       end if;
     end if;
     v_answers[v_item.ord] := v_answer;
   end loop;
 
+  if cardinality(v_keys) > 0 then
+    insert into private.idempotency_keys select k.* from unnest(v_keys) k;
+  end if;
   if cardinality(v_events) > 0 then
+    update public.tracker_counters c
+       set prompts = c.prompts + tracked.prompts, tokens = c.tokens + tracked.tokens, updated_at = now(),
+           day_prompts = case when c.counted_on = v_today then c.day_prompts else 0 end + tracked.prompts,
+           day_tokens = case when c.counted_on = v_today then c.day_tokens else 0 end + tracked.tokens,
+           counted_on = v_today
+      from (
+        select e.user_id, sum(e.prompt_count) as prompts, sum(e.total_tokens) as tokens
+          from unnest(v_events) e group by e.user_id
+      ) tracked
+     where c.user_id = tracked.user_id;
     perform private.record_usage_events(v_events);
   end if;
-  if cardinality(v_stored) > 0 then
-    insert into private.idempotency_keys select k.* from unnest(v_stored) k;
-  end if;
-  update public.tracker_counters c
-     set prompts = c.prompts + tracked.prompts, tokens = c.tokens + tracked.tokens, updated_at = now(),
-         day_prompts = case when c.counted_on = v_today then c.day_prompts else 0 end + tracked.prompts,
-         day_tokens = case when c.counted_on = v_today then c.day_tokens else 0 end + tracked.tokens,
-         counted_on = v_today
-    from (
-      select e.user_id, sum(e.prompt_count) as prompts, sum(e.total_tokens) as tokens
-        from unnest(v_events) e group by e.user_id
-    ) tracked
-   where c.user_id = tracked.user_id;
   return to_jsonb(v_answers);
 end
 $$;
@@ -8517,6 +9062,19 @@ as $$
   end
 $$;
 comment on function private.account_subjects(uuid) is 'Returns an account and its devices; null, for everybody, where no account is named.';
+
+-- usage/functions/content_key.sql
+
+create or replace function private.content_key(p_content jsonb)
+returns text
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return 'content ' || encode(sha256(convert_to(p_content::text, 'UTF8')), 'hex');
+end
+$$;
+comment on function private.content_key(jsonb) is
+  'Returns the key of an observed event that was sent without one: what it says.';
 
 -- usage/functions/day_start.sql
 
@@ -8603,6 +9161,36 @@ grant execute on function public.export_usage_events(integer, timestamptz, uuid)
 comment on function public.export_usage_events(integer, timestamptz, uuid) is
   'Returns the usage events recorded for the caller, oldest first; after (time, id) to page on.';
 
+-- usage/functions/hold_usage_horizon.sql
+
+create or replace function private.hold_usage_horizon(p_items jsonb, p_retention_months integer)
+returns timestamptz
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_horizon timestamptz := date_trunc('month', now(), 'UTC');
+  v_oldest constant timestamptz := timestamptz 'epoch' + interval '1 millisecond' * (
+    select min((i ->> 'timestamp_ms')::bigint) from jsonb_array_elements(p_items) i
+  );
+begin
+  -- Nearly always: the running month is always kept.
+  if v_oldest >= v_horizon then
+    return v_horizon;
+  end if;
+  v_horizon := private.usage_horizon(p_retention_months);
+  if v_oldest < v_horizon then
+    -- No month is dropped meanwhile, so that none is brought back. What is not dropped yet still takes events, as the
+    -- rollups of a month are proved from them as long as it is there.
+    perform pg_advisory_xact_lock_shared(hashtext('public.maintain'));
+    select least(private.usage_horizon(p_retention_months), min(p.lower_bound)) into v_horizon
+      from private.usage_partitions() p;
+  end if;
+  return v_horizon;
+end
+$$;
+comment on function private.hold_usage_horizon(jsonb, integer) is
+  'Returns from when on these observed uses are kept as events; where one is older, no month is dropped until the transaction ends.';
+
 -- usage/functions/list_all_usage.sql
 
 create or replace function public.list_all_usage(
@@ -8673,155 +9261,149 @@ comment on function public.list_usage(integer, text, text, text, jsonb, text, uu
 -- a slash, and any number of them after the scheme.
 create or replace function private.plain_url(p_url text)
 returns text
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-  select nullif(
+begin
+  return nullif(
     regexp_replace(
       regexp_replace(p_url, '[?#].*$', ''), '^(\s*(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?[/\\]*)[^/\\]*@', '\1'
     ), ''
-  )
+  );
+end
 $$;
 comment on function private.plain_url(text) is 'Returns an address without user name, password, query and fragment; null for none.';
 
 -- usage/functions/record_usage.sql
 
+-- Items are taken in the order given, and each gets an outcome of its own. What they say is written at the end, for all of
+-- them at once.
 create or replace function public.record_usage(p_items jsonb, p_retention_months integer)
 returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 -- Definer: the only writer of observed events and their rollups; no API role may write them itself.
 declare
-  v_horizon timestamptz := private.usage_horizon(p_retention_months);
-  v_now_ms bigint := floor(extract(epoch from now()) * 1000);
+  v_horizon constant timestamptz := private.hold_usage_horizon(p_items, p_retention_months);
+  v_now_ms constant bigint := floor(extract(epoch from now()) * 1000);
   v_item record;
-  v_code text;
-  v_earlier jsonb;
-  v_hash bytea;
+  v_at_ms bigint;
+  v_event public.usage_events;
+  v_content jsonb;
+  v_key uuid;
+  v_request_hash bigint;
   v_position integer;
+  v_is_plain boolean;
+  v_answer jsonb;
   v_answers jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_items)]);
   v_ids uuid[] := array_fill(null::uuid, array[jsonb_array_length(p_items)]);
   v_events public.usage_events[] := '{}';
-  v_event public.usage_events;
   -- Too old to be kept as events: only counted.
   v_counted public.usage_events[] := '{}';
-  v_answer jsonb;
-  v_stored private.idempotency_keys[] := '{}';
-  v_keys text[] := '{}';
+  v_keys private.idempotency_keys[] := '{}';
+  v_known_as text[] := '{}';
   v_new_keys integer;
   v_inserted uuid[] := '{}';
 begin
-  if exists (
-    select from jsonb_to_recordset(p_items) as i (timestamp_ms bigint)
-     where timestamptz 'epoch' + i.timestamp_ms * interval '1 millisecond' < v_horizon
-  ) then
-    -- No month is dropped meanwhile, so that none is brought back. What is not dropped yet still takes events, as the
-    -- rollups of a month are proved from them as long as it is there.
-    perform pg_advisory_xact_lock_shared(hashtext('public.maintain'));
-    select least(private.usage_horizon(p_retention_months), min(p.lower_bound)) into v_horizon
-      from private.usage_partitions() p;
-  end if;
   perform private.hold_users(p_items);
+
   for v_item in
-    select i.*, c.problem, b.period, k.request_hash as earlier_hash, k.answer as earlier_answer,
-           private.usage_event_id(
-             i.user_id, i.at_ms,
-             case when i.key is null then i.content else jsonb_build_array('key', i.key) end
-           ) as event_id
-      from (
-        select q.*, timestamptz 'epoch' + q.at_ms * interval '1 millisecond' as occurred_at,
-               sha256(convert_to(q.content::text, 'UTF8')) as hash,
-               coalesce(q.key, 'content ' || encode(sha256(convert_to(q.content::text, 'UTF8')), 'hex')) as known_as
-          from (
-            select p.*,
-                   -- The clock of whoever sent it is ahead by hours: it happened now.
-                   case when p.timestamp_ms between v_now_ms + 300001 and v_now_ms + 86400000
-                     then v_now_ms else p.timestamp_ms
-                   end as at_ms,
-                   jsonb_build_array(
-                     p.provider, p.model, p.timestamp_ms, p.input_tokens, p.output_tokens, p.url
-                   ) as content
-              from (
-                select r.ord::integer as ord, r.id as user_id, r.session_id, r.api_key_id, r.provider,
-                       lower(btrim(r.model)) as model, r.input_tokens, r.output_tokens, r.total_tokens,
-                       r.timestamp_ms, private.plain_url(r.url) as url, r.key
-                  from rows from (
-                    jsonb_to_recordset(p_items) as (
-                      id uuid, session_id uuid, api_key_id uuid, provider text, model text, input_tokens bigint,
-                      output_tokens bigint, total_tokens bigint, timestamp_ms bigint, url text, key text
-                    )
-                  ) with ordinality as r(
-                    id, session_id, api_key_id, provider, model, input_tokens, output_tokens, total_tokens,
-                    timestamp_ms, url, key, ord
-                  )
-              ) p
-          ) q
-      ) i
-      left join lateral (
-        select private.credential_problem(i.user_id, i.session_id, i.api_key_id, 'usage:write') as problem
-      ) c on true
-      left join public.balances b on b.subject_id = i.user_id
-      left join private.idempotency_keys k on k.subject_id = i.user_id and k.key = i.known_as
+    select i.id as user_id, i.session_id, i.api_key_id, i.provider, lower(btrim(i.model)) as model, i.input_tokens,
+           i.output_tokens, i.total_tokens, i.timestamp_ms, i.url, i.key, i.ord
+      from rows from (
+        jsonb_to_recordset(p_items) as (
+          id uuid, session_id uuid, api_key_id uuid, provider text, model text, input_tokens bigint,
+          output_tokens bigint, total_tokens bigint, timestamp_ms bigint, url text, key text
+        )
+      ) with ordinality as i(
+        id, session_id, api_key_id, provider, model, input_tokens, output_tokens, total_tokens,
+        timestamp_ms, url, key, ord
+      )
      order by i.ord
   loop
-    v_hash := v_item.hash;
-    v_position := array_position(v_keys, v_item.user_id || v_item.known_as);
-    v_earlier := case
-      when v_item.earlier_hash is not null then v_item.earlier_answer
-      when v_position is not null then v_stored[v_position].answer
+    v_answer := jsonb_build_object(
+      'code', private.credential_problem(v_item.user_id, v_item.session_id, v_item.api_key_id, 'usage:write')
+    );
+    if v_answer ->> 'code' is null and v_item.total_tokens <> v_item.input_tokens + v_item.output_tokens then
+      v_answer := '{"code": "TOTAL_MISMATCH"}';
+    end if;
+    if v_answer ->> 'code' is not null then
+      v_answers[v_item.ord] := v_answer;
+      continue;
+    end if;
+
+    -- The clock of whoever sent it is ahead by hours: it happened now.
+    v_at_ms := case
+      when v_item.timestamp_ms between v_now_ms + 300001 and v_now_ms + 86400000 then v_now_ms
+      else v_item.timestamp_ms
     end;
-    v_code := case
-      when v_item.problem is not null then v_item.problem
-      when v_item.total_tokens <> v_item.input_tokens + v_item.output_tokens then 'TOTAL_MISMATCH'
-      when v_earlier is not null and coalesce(v_item.earlier_hash, v_stored[v_position].request_hash) <> v_hash
-        then 'IDEMPOTENCY_MISMATCH'
-      when v_earlier is not null then null
-      when v_item.at_ms > v_now_ms + 300000 then 'TIMESTAMP_OUT_OF_RANGE'
+    v_item.url := private.plain_url(v_item.url);
+    v_content := jsonb_build_array(
+      v_item.provider, v_item.model, v_item.timestamp_ms, v_item.input_tokens, v_item.output_tokens, v_item.url
+    );
+
+    -- What was sent before, in an earlier call or earlier in this one, repeats its answer.
+    v_key := private.idempotency_key_hash(coalesce(v_item.key, private.content_key(v_content)));
+    v_request_hash := private.request_hash(v_content);
+    v_position := array_position(v_known_as, v_item.user_id || '' || v_key);
+    v_answer := case
+      when v_position is null then private.replayed_answer(v_item.user_id, v_key, v_request_hash)
+      when v_keys[v_position].request_hash = v_request_hash then v_keys[v_position].answer
+      else '{"code": "IDEMPOTENCY_MISMATCH"}'::jsonb
     end;
-    if v_code is not null then
-      v_answers[v_item.ord] := jsonb_build_object('code', v_code);
-    elsif v_earlier is not null then
-      v_answers[v_item.ord] := v_earlier || '{"recorded": true, "duplicate": true}';
+    if v_answer is null and v_at_ms > v_now_ms + 300000 then
+      v_answer := '{"code": "TIMESTAMP_OUT_OF_RANGE"}';
+    elsif v_answer ? 'id' then
+      v_answer := v_answer || '{"recorded": true, "duplicate": true}';
+    end if;
+    if v_answer is not null then
+      v_answers[v_item.ord] := v_answer;
+      continue;
+    end if;
+
+    v_event := row(
+      private.usage_event_id(
+        v_item.user_id, v_at_ms,
+        case when v_item.key is null then v_content else jsonb_build_array('key', v_item.key) end
+      ),
+      v_item.user_id, v_item.user_id, null, 'extension', v_item.provider, v_item.model, 1, v_item.input_tokens,
+      v_item.output_tokens, v_item.input_tokens + v_item.output_tokens, 0, 'client_reported',
+      (select b.period from public.balances b where b.subject_id = v_item.user_id), v_item.url,
+      timestamptz 'epoch' + v_at_ms * interval '1 millisecond', now(), null
+    )::public.usage_events;
+    v_answer := jsonb_build_object('id', v_event.id);
+    v_is_plain := true;
+    if v_at_ms < v_item.timestamp_ms then
+      v_answer := v_answer || '{"adjusted": ["timestamp"]}';
+      v_is_plain := false;
+    end if;
+    if v_event.occurred_at < v_horizon then
+      v_answer := v_answer || '{"summary_only": true}';
+      v_is_plain := false;
+      v_counted := v_counted || v_event;
     else
-      v_event := row(
-        v_item.event_id, v_item.user_id, v_item.user_id, null, 'extension', v_item.provider, v_item.model, 1,
-        v_item.input_tokens, v_item.output_tokens, v_item.input_tokens + v_item.output_tokens, 0,
-        'client_reported', v_item.period, v_item.url, v_item.occurred_at, now(), null
-      )::public.usage_events;
-      v_answer := jsonb_build_object('id', v_item.event_id)
-        || case when v_item.at_ms < v_item.timestamp_ms then '{"adjusted": ["timestamp"]}' else '{}' end::jsonb
-        || case when v_item.occurred_at < v_horizon then '{"summary_only": true}' else '{}' end::jsonb;
-      if v_item.occurred_at < v_horizon then
-        v_counted := v_counted || v_event;
-      else
-        v_events := v_events || v_event;
-      end if;
-      if v_answer = jsonb_build_object('id', v_item.event_id) then
-        v_ids[v_item.ord] := v_item.event_id;
-      else
-        v_answers[v_item.ord] := v_answer || '{"recorded": true, "duplicate": false}';
-      end if;
-      -- What has a row of its own under its own time is told from others by that, all else by what is remembered here.
-      if v_item.key is not null or v_ids[v_item.ord] is null then
-        v_stored := v_stored || row(
-          v_item.user_id, v_item.known_as, v_hash, v_answer, now()
-        )::private.idempotency_keys;
-        v_keys := v_keys || (v_item.user_id || v_item.known_as);
-      end if;
+      v_events := v_events || v_event;
+    end if;
+    -- What has a row of its own under its own time is told from others by that, all else by what is remembered here.
+    if v_is_plain then
+      v_ids[v_item.ord] := v_event.id;
+    else
+      v_answers[v_item.ord] := v_answer || '{"recorded": true, "duplicate": false}';
+    end if;
+    if v_item.key is not null or not v_is_plain then
+      v_keys := v_keys || row(v_item.user_id, v_key, v_request_hash, v_answer, now(), null, null)::private.idempotency_keys;
+      v_known_as := v_known_as || (v_item.user_id || '' || v_key);
     end if;
   end loop;
 
-  if cardinality(v_stored) > 0 then
-    with stored as (
-      insert into private.idempotency_keys select s.* from unnest(v_stored) s order by s.subject_id, s.key
-      on conflict do nothing returning 1
-    )
-    select count(*) into v_new_keys from stored;
+  if cardinality(v_keys) > 0 then
+    insert into private.idempotency_keys select k.* from unnest(v_keys) k order by k.subject_id, k.key_hash
+    on conflict do nothing;
+    get diagnostics v_new_keys = row_count;
     -- Somebody used one of the keys meanwhile: the whole call is made again and then sees it.
-    if v_new_keys < cardinality(v_stored) then
+    if v_new_keys < cardinality(v_keys) then
       raise sqlstate '40001' using message = 'an idempotency key was used at the same time';
     end if;
   end if;
-
   if cardinality(v_events) > 0 then
     v_inserted := private.record_new_usage_events(v_events);
   end if;
@@ -9053,14 +9635,15 @@ comment on function private.take_out_usage(public.usage_events) is 'Takes one ev
 -- with its time (RFC 9562, version 8), so that it says where the event is kept.
 create or replace function private.usage_event_id(p_user_id uuid, p_timestamp_ms bigint, p_content jsonb)
 returns uuid
-language sql immutable set search_path = ''
+language plpgsql immutable set search_path = ''
 as $$
-  select (
-    lpad(to_hex(p_timestamp_ms), 12, '0') || '8' || substr(h.hex, 1, 3) || '8' || substr(h.hex, 4, 15)
-  )::uuid
-    from (
-      select encode(sha256(convert_to(p_user_id || p_content::text, 'UTF8')), 'hex') as hex
-    ) h
+declare
+  v_hex constant text := encode(sha256(convert_to(p_user_id || p_content::text, 'UTF8')), 'hex');
+begin
+  return (
+    lpad(to_hex(p_timestamp_ms), 12, '0') || '8' || substr(v_hex, 1, 3) || '8' || substr(v_hex, 4, 15)
+  )::uuid;
+end
 $$;
 comment on function private.usage_event_id(uuid, bigint, jsonb) is
   'Returns the id of an observed event: 48 bits of its time in milliseconds, then 72 bits of the SHA-256 of its user and content.';
@@ -9082,17 +9665,21 @@ comment on function private.usage_event_time(uuid) is 'Returns when an observed 
 -- retention may have been made longer since: its rollups stayed, and could not be proved from the events any more.
 create or replace function private.usage_horizon(p_retention_months integer)
 returns timestamptz
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select greatest(
-           (date_trunc('month', now() at time zone 'UTC') - make_interval(months => p_retention_months))
-             at time zone 'UTC',
-           (date_trunc('month', dropped.latest at time zone 'UTC') + interval '1 month') at time zone 'UTC'
-         )
-    from (
-      select max(t.bucket) as latest from public.usage_totals t
-       where t.bucket < (select min(p.lower_bound) from private.usage_partitions() p)
-    ) dropped
+begin
+  return (
+    select greatest(
+             (date_trunc('month', now() at time zone 'UTC') - make_interval(months => p_retention_months))
+               at time zone 'UTC',
+             (date_trunc('month', dropped.latest at time zone 'UTC') + interval '1 month') at time zone 'UTC'
+           )
+      from (
+        select max(t.bucket) as latest from public.usage_totals t
+         where t.bucket < (select min(p.lower_bound) from private.usage_partitions() p)
+      ) dropped
+  );
+end
 $$;
 comment on function private.usage_horizon(integer) is
   'Returns the start of the oldest month that events are kept for: what is kept, and was never dropped.';
@@ -9324,7 +9911,7 @@ begin
     select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at desc, page.id desc), '[]')
       from (
         select d.id, d.name, d.blocked, d.registrations, d.last_registered_at, d.created_at,
-               b.allocated, b.used, b.allocated - b.used - b.reserved as remaining
+               b.allocated, b.used, b.remaining
           from public.devices d join public.balances b on b.subject_id = d.id
          where d.user_id = v_user_id and d.deleted_at is null
            and (p_after_id is null or (d.created_at, d.id) < (p_after_at::timestamptz, p_after_id))
@@ -9470,7 +10057,7 @@ comment on function public.update_profile(jsonb, jsonb, text, text, text) is
 
 create or replace view public.device_overview with (security_invoker = true) as
   select d.id, d.name, u.email as user_email, b.allocated, b.used, b.reserved,
-         b.allocated - b.used - b.reserved as remaining, d.blocked, d.registrations, d.last_registered_at, d.created_at
+         b.remaining, d.blocked, d.registrations, d.last_registered_at, d.created_at
     from public.devices d
     join public.balances b on b.subject_id = d.id
     left join public.users u on u.id = d.user_id
@@ -9489,7 +10076,7 @@ comment on column public.device_overview.last_registered_at is 'When it register
 comment on column public.device_overview.created_at is 'When it registered first.';
 
 create or replace view public.user_overview with (security_invoker = true) as
-  select u.id, u.email, u.name, b.allocated, b.used, b.reserved, b.allocated - b.used - b.reserved as remaining,
+  select u.id, u.email, u.name, b.allocated, b.used, b.reserved, b.remaining,
          (select count(*) from public.devices d where d.user_id = u.id and d.deleted_at is null) as devices, u.created_at
     from public.users u
     left join public.balances b on b.subject_id = u.id;
@@ -9547,6 +10134,91 @@ comment on column public.money_by_model.total_tokens is 'Sum of language-model t
 comment on column public.money_by_model.cost is 'Sum of what was debited.';
 comment on column public.money_by_model.nano_usd is 'Sum of what is charged, in nano-dollars, as far as that is known.';
 comment on column public.money_by_model.usd is 'The same in US dollars.';
+
+-- contracts/views.sql
+
+-- The tables of the published contracts, under their names and columns, for dashboards and Studio. Invoker's rights and no
+-- grants: like the views of admins, these are for the dashboard's own role. They have a schema of their own, as `users`,
+-- `subscriptions` and `settings` mean something else in `public`, and as the Data API shows nothing of this one.
+
+create or replace view contracts.usage with (security_invoker = true) as
+  select e.id, e.user_id, e.provider, e.model, e.input_tokens, e.output_tokens, e.total_tokens,
+         (extract(epoch from e.occurred_at) * 1000)::bigint as timestamp, e.url, e.created_at, e.source, e.occurred_at
+    from public.usage_events e
+   where e.user_id is not null;
+comment on view contracts.usage is 'Contract 1''s table usage: what accounts used, a row an event.';
+comment on column contracts.usage.id is 'The event''s id.';
+comment on column contracts.usage.user_id is 'The account.';
+comment on column contracts.usage.provider is 'chatgpt, claude, gemini or another.';
+comment on column contracts.usage.model is 'The model.';
+comment on column contracts.usage.input_tokens is 'Tokens sent.';
+comment on column contracts.usage.output_tokens is 'Tokens received.';
+comment on column contracts.usage.total_tokens is 'Tokens altogether.';
+comment on column contracts.usage.timestamp is 'When it happened, in milliseconds since 1970.';
+comment on column contracts.usage.url is 'The page it happened on.';
+comment on column contracts.usage.created_at is 'When it was recorded.';
+comment on column contracts.usage.source is 'Which API recorded it; contract 1 has extension.';
+comment on column contracts.usage.occurred_at is 'When it happened; narrowed by it, a query reads those months only.';
+
+create or replace view contracts.users with (security_invoker = true) as
+  select u.id, u.email, private.display_name(u) as name, u.picture,
+         coalesce(b.allocated, 0) as total_tokens, coalesce(b.used, 0) as tokens_used,
+         coalesce(b.allocated - b.used - b.reserved, 0) as tokens_left,
+         u.created_at, greatest(u.updated_at, b.updated_at) as updated_at,
+         i.provider as oauth_provider, i.subject as oauth_id,
+         coalesce(public.effective_tier(s), 'free') as tier,
+         coalesce(c.tokens, 0) as "tokenCount", coalesce(c.prompts, 0) as "promptCount", u.created_at as "createdAt"
+    from public.users u
+    left join public.balances b on b.subject_id = u.id
+    left join public.subscriptions s on s.user_id = u.id
+    left join public.tracker_counters c on c.user_id = u.id
+    left join lateral (
+      select e.provider, e.subject from private.external_identities e where e.user_id = u.id order by e.created_at, e.provider limit 1
+    ) i on true;
+comment on view contracts.users is 'The contracts'' table users: accounts with their balance, tier and tracked counters. Passwords and keys are not in it.';
+comment on column contracts.users.id is 'The account''s id.';
+comment on column contracts.users.email is 'Its e-mail address.';
+comment on column contracts.users.name is 'Its name, or what is before the @ of its address.';
+comment on column contracts.users.picture is 'Address of a picture.';
+comment on column contracts.users.total_tokens is 'Contract 4: tokens granted.';
+comment on column contracts.users.tokens_used is 'Contract 4: tokens used.';
+comment on column contracts.users.tokens_left is 'Contract 4: tokens left, not counting those held.';
+comment on column contracts.users.created_at is 'When it was created.';
+comment on column contracts.users.updated_at is 'When its profile or balance last changed.';
+comment on column contracts.users.oauth_provider is 'Contract 5: google or github, the first it signed in with; null without one.';
+comment on column contracts.users.oauth_id is 'Contract 5: its id there.';
+comment on column contracts.users.tier is 'Contract 5: free, pro or premium, as it holds now.';
+comment on column contracts.users."tokenCount" is 'Contract 2: tokens tracked.';
+comment on column contracts.users."promptCount" is 'Contract 2: prompts tracked.';
+comment on column contracts.users."createdAt" is 'Contract 2: when it was created.';
+
+create or replace view contracts.subscriptions with (security_invoker = true) as
+  select s.user_id as id, s.user_id, s.stripe_customer_id, s.stripe_subscription_id,
+         public.effective_tier(s) as tier, s.status, s.current_period_end, s.created_at, s.updated_at
+    from public.subscriptions s;
+comment on view contracts.subscriptions is 'Contract 5''s table subscriptions: one of each account that has, or had, one.';
+comment on column contracts.subscriptions.id is 'The account''s id, as an account has one.';
+comment on column contracts.subscriptions.user_id is 'The account.';
+comment on column contracts.subscriptions.stripe_customer_id is 'Its customer at Stripe.';
+comment on column contracts.subscriptions.stripe_subscription_id is 'The subscription at Stripe.';
+comment on column contracts.subscriptions.tier is 'free, pro or premium, as it holds now.';
+comment on column contracts.subscriptions.status is 'As Stripe calls it, or none.';
+comment on column contracts.subscriptions.current_period_end is 'End of the period being billed.';
+comment on column contracts.subscriptions.created_at is 'When the row was made.';
+comment on column contracts.subscriptions.updated_at is 'When it last changed.';
+
+create or replace view contracts.settings with (security_invoker = true) as
+  select s.user_id as id, s.user_id, coalesce(v.settings, '{}') as settings, s.last_synced_at, s.created_at,
+         s.last_synced_at as updated_at
+    from public.settings s
+    left join public.settings_versions v on v.user_id = s.user_id and v.version = s.version;
+comment on view contracts.settings is 'Contract 5''s table settings: a document an account.';
+comment on column contracts.settings.id is 'The account''s id, as an account has one document.';
+comment on column contracts.settings.user_id is 'The account.';
+comment on column contracts.settings.settings is 'All settings, as one object.';
+comment on column contracts.settings.last_synced_at is 'When they last changed.';
+comment on column contracts.settings.created_at is 'When the account first had some.';
+comment on column contracts.settings.updated_at is 'The same as last_synced_at.';
 
 -- admin/triggers.sql
 
@@ -9875,9 +10547,9 @@ values ('20261127215951', 'chat_identity_and_payments')
 on conflict (version) do nothing;
 select private.record_migration('20261127215951', '57835d3419328c71d853a08d231e289d30ca4296282507cb10160531f9da6053');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261127234338', 'mail_outbox')
+values ('20261128002155', 'mails_analytics_and_speed')
 on conflict (version) do nothing;
-select private.record_migration('20261127234338', '73d2f6dc26daeb8ef84dd753ddf2acbbb3cf8a2160e16e061fdc83fa8d4918a1');
+select private.record_migration('20261128002155', '955381b091994609e711b0a580d8ee4fba8137c58efe5f3561e72f1dc5eb00a0');
 
 commit;
 
