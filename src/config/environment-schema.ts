@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Mail } from './mail.js';
+import { PoolSize } from './pool-size.js';
 
 const Secret = (description: string) => Type.Optional(Type.String({ minLength: 32, description }));
 const Key = (description: string) => Type.Optional(Type.String({ minLength: 1, description }));
@@ -101,6 +102,7 @@ const Database = {
   DATABASE_URL: Type.Optional(
     Type.String({ pattern: '^postgres(ql)?://', description: 'Use this Postgres instead of the embedded one.' }),
   ),
+  ...PoolSize,
   SUPABASE_URL: Type.Optional(
     Type.String({ pattern: '^https?://', description: "Use this Supabase project's Data API." }),
   ),

@@ -36,7 +36,7 @@ export const recordingRoutes: FastifyPluginAsyncTypebox<RecordingOptions> = asyn
     },
     async (request, reply) => {
       requireShortProperties(request.body.properties);
-      return reply.code(201).send(await recorder(getDeviceOrUser(request), request.body));
+      return reply.code(201).send(await recorder(getDeviceOrUser(request), request.body, request.raw.socket));
     },
   );
 };

@@ -105,7 +105,10 @@ const toKnownFields = ({ provider, upstreamId, fewestInput, fewestOutput }: Orig
 
 /** Builds the meter of chat requests over a database; all its calls share batches. */
 export function createChatMeter(database: Database): ChatMeter {
-  const submit = createOutcomeBatcher(database, 'meter_chat', (p_items: Item[]) => ({ p_items }));
+  const submit = createOutcomeBatcher(database, 'meter_chat', (p_items: Item[]) => ({ p_items }), {
+    // What upstream bills is written down, however long that takes.
+    canShed: ({ op }) => op === 'reserve',
+  });
   const extend = async (hold: string, outputTokens: number, progress: Progress): Promise<number> => {
     const seen = { input_seen: progress.inputTokens ?? null, output_seen: progress.outputTokens ?? null };
     const item = { op: 'extend', hold, output_tokens: outputTokens, ...seen, ...toKnownFields(progress) };

@@ -3,7 +3,8 @@ import type { CallableFunction } from './catalog.js';
 import type { Caller } from './claims.js';
 import { DataApiError } from './data-api-error.js';
 import { type Statement, sendTogether } from './flight.js';
-import { findSession, markAsPooled } from './session.js';
+import type { SentTo } from './pulse.js';
+import { findSession, markAsPooled, toSentTo } from './session.js';
 import { toHttpStatus } from './sqlstate.js';
 import { findCallStatement, READ_ONLY } from './statement.js';
 
@@ -25,12 +26,16 @@ function readMessage(error: unknown): string | null {
   return error instanceof Error ? error.message : null;
 }
 
+/** Most calls that wait for a connection; more than these would not get one in time. */
+const MOST_WAITING = 200;
+
 /**
  * Takes a connection from the pool.
- * @throws {DataApiError} 504 PGRST003 if none became free in time, 503 PGRST000 if Postgres cannot be reached
+ * @throws {DataApiError} 504 PGRST003 if none became free in time or too many wait, 503 PGRST000 if Postgres cannot be reached
  */
 async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
   try {
+    if (pool.waitingCount >= MOST_WAITING) throw new Error(NO_FREE_CONNECTION);
     return await pool.connect();
   } catch (error) {
     if (readMessage(error) === NO_FREE_CONNECTION) {
@@ -131,6 +136,7 @@ async function releaseAfterError(client: pg.PoolClient, error: unknown): Promise
  * the database's log.
  *
  * @param defaultTimeoutMs statement time-out in milliseconds, unless the function sets its own
+ * @param onSent is told which session has the call
  * @returns the answer's JSON text, `null` for a function that returns nothing
  * @throws {DataApiError} with the status and code PostgREST answers
  */
@@ -140,10 +146,12 @@ export async function callFunction(
   fn: CallableFunction,
   request: { readonly given: readonly string[]; readonly body: string },
   defaultTimeoutMs: number,
+  onSent: (session: SentTo | undefined) => void,
 ): Promise<string | null> {
   const client = await connect(pool);
   try {
     const call = { ...request, caller, fn, timeoutMs: fn.timeoutMs ?? defaultTimeoutMs };
+    onSent(toSentTo(client));
     const body = await runWithKeptStatements(client, call);
     client.release();
     return fn.returns === 'void' ? null : (body ?? 'null');

@@ -130,6 +130,11 @@ export class FunctionCatalog {
     return match;
   }
 
+  /** Has the functions read again with the next call. */
+  forget(): void {
+    this.#functions = undefined;
+  }
+
   async #match(name: string, given: readonly string[]): Promise<CallableFunction[]> {
     this.#functions ??= this.#load();
     const functions = await this.#functions;
@@ -137,7 +142,7 @@ export class FunctionCatalog {
   }
 
   async #reloadAndMatch(name: string, given: readonly string[]): Promise<CallableFunction[]> {
-    this.#functions = undefined;
+    this.forget();
     return this.#match(name, given);
   }
 

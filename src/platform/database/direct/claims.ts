@@ -12,9 +12,11 @@ export interface Caller {
   readonly claims: string;
   /** Whether the claims say no more than the role, and it is the server's own. */
   readonly isServer: boolean;
+  /** Whose turn its heavy work takes: the person's or the device's. */
+  readonly party: string;
 }
 
-const ANONYMOUS: Caller = { role: 'anon', claims: '{"role":"anon"}', isServer: false };
+const ANONYMOUS: Caller = { role: 'anon', claims: '{"role":"anon"}', isServer: false, party: '' };
 const CACHED_TOKENS = 1_000;
 /** Largest difference between the clocks of the signer and the verifier, in seconds. */
 const CLOCK_SKEW_SECONDS = 30;
@@ -27,7 +29,8 @@ function toCaller(payload: JWTPayload): Caller {
   const role = payload['role'] ?? 'anon';
   if (!isRole(role)) throw new DataApiError(403, '42501', `permission denied to set role "${String(role)}"`);
   const isServer = role === 'service_role' && Object.keys(payload).length === 1;
-  return { role, claims: JSON.stringify({ ...payload, role }), isServer };
+  const party = String(payload.sub ?? payload['device_id'] ?? '');
+  return { role, claims: JSON.stringify({ ...payload, role }), isServer, party };
 }
 
 async function verify(token: string, secret: Uint8Array): Promise<JWTPayload> {

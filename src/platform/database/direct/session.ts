@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import type pg from 'pg';
+import pg from 'pg';
+import type { SentTo } from './pulse.js';
 
 /** What a connection turned out to be. */
 export interface Session {
@@ -8,6 +9,8 @@ export interface Session {
   readonly pooled: boolean;
   /** Whether Postgres ends a statement by itself that is sent without a time-out of its own. */
   readonly bounded: boolean;
+  /** Its process number, where it is Postgres' own. */
+  readonly processId?: number;
 }
 
 /** Longest statement time-out of a role that still counts as one, in milliseconds: what hosted Supabase has by default. */
@@ -45,7 +48,8 @@ export async function prepareSession(client: pg.ClientBase, timeoutMs: number): 
   const query = { text: PREPARE, values: [processId, port, String(timeoutMs)], query_timeout: timeoutMs };
   const { rows } = await client.query<{ direct: boolean; timeout_ms: number }>(query);
   const [{ direct, timeout_ms } = { direct: false, timeout_ms: 0 }] = rows;
-  sessions.set(client, { pooled: !direct, bounded: direct || (timeout_ms > 0 && timeout_ms <= LONGEST_DEFAULT_MS) });
+  const bounded = direct || (timeout_ms > 0 && timeout_ms <= LONGEST_DEFAULT_MS);
+  sessions.set(client, { pooled: !direct, bounded, ...(direct && { processId }) });
 }
 
 /** Returns what a connection is; where that is not known, the least that may be relied on. */
@@ -56,4 +60,11 @@ export function findSession(client: pg.ClientBase): Session {
 /** Remembers that a connection is a pooler's after all. */
 export function markAsPooled(client: pg.ClientBase): void {
   sessions.set(client, { pooled: true, bounded: false });
+}
+
+/** Returns the session a connection has, as far as it is Postgres' own, and how to let go of it at once. */
+export function toSentTo(client: pg.ClientBase): SentTo | undefined {
+  const { processId } = findSession(client);
+  if (processId === undefined || !(client instanceof pg.Client)) return undefined;
+  return { processId, cutOff: () => void client.end().catch(() => {}) };
 }

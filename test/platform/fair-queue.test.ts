@@ -1,4 +1,4 @@
-import { createFairQueue } from '../../src/auth/fair-queue.js';
+import { createFairQueue } from '../../src/platform/fair-queue.js';
 import { createDeferred } from '../helpers/deferred.js';
 import t from '../helpers/run/tap.js';
 
