@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951', '20261128000126'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261128002646'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -3858,8 +3858,11 @@ begin
 
   -- Whoever shows a good token or the secret has had the device before. A sign-in takes over what is nobody's, and no more.
   select * into v_device from public.devices d
-   where d.fingerprint_hash = p_fingerprint_hash
-     and (p_user_id is null or d.first_user_id is null)
+   where (
+       (d.fingerprint_hash = p_fingerprint_hash and d.first_user_id is null)
+       -- Apart, as each of the two has an index of its own.
+       or (d.fingerprint_hash = p_fingerprint_hash and d.first_user_id is not null and p_user_id is null)
+     )
      and (
        (d.id = (p_token ->> 'id')::uuid and d.token_version = (p_token ->> 'version')::integer)
        or d.secret_hash = p_secret_hash
@@ -4790,21 +4793,47 @@ $$;
 comment on function private.prune_accounts() is
   'Removes sessions, tokens, codes, links and keys whose time is over; returns how many.';
 
--- metering/functions/change_balances.sql
+-- metering/functions/add_to_rollup.sql
 
-create or replace function private.change_balances(p_subjects uuid[], p_used bigint[], p_reserved bigint[])
+create or replace function private.add_to_rollup(p_rollup public.usage_rollups)
 returns void
-language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
+language plpgsql volatile set search_path = ''
 as $$
 begin
-  update public.balances b
-     set used = b.used + change.used, reserved = b.reserved + change.reserved, updated_at = now()
-    from unnest(p_subjects, p_used, p_reserved) as change(subject_id, used, reserved)
-   where b.subject_id = change.subject_id;
+  insert into public.usage_rollups as r values (p_rollup.*)
+  on conflict (subject_id, bucket, provider, model, source) do update
+    set events = r.events + excluded.events,
+        prompts = r.prompts + excluded.prompts,
+        input_tokens = r.input_tokens + excluded.input_tokens,
+        output_tokens = r.output_tokens + excluded.output_tokens,
+        total_tokens = r.total_tokens + excluded.total_tokens,
+        cost = r.cost + excluded.cost,
+        nano_usd = r.nano_usd + excluded.nano_usd;
 end
 $$;
-comment on function private.change_balances(uuid[], bigint[], bigint[]) is
-  'Adds to what each of these subjects, named once, has used and reserved; the balances must be locked by the caller.';
+comment on function private.add_to_rollup(public.usage_rollups) is
+  'Adds to the rollup of a quarter hour, subject, provider, model and source.';
+
+-- metering/functions/add_to_total.sql
+
+create or replace function private.add_to_total(p_total public.usage_totals)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  insert into public.usage_totals as t values (p_total.*)
+  on conflict (bucket, shard) do update
+    set events = t.events + excluded.events,
+        prompts = t.prompts + excluded.prompts,
+        input_tokens = t.input_tokens + excluded.input_tokens,
+        output_tokens = t.output_tokens + excluded.output_tokens,
+        total_tokens = t.total_tokens + excluded.total_tokens,
+        cost = t.cost + excluded.cost,
+        nano_usd = t.nano_usd + excluded.nano_usd;
+end
+$$;
+comment on function private.add_to_total(public.usage_totals) is
+  'Adds to everybody''s total of a quarter hour, in one of its shards.';
 
 -- metering/functions/earlier_answer.sql
 
@@ -4833,14 +4862,16 @@ returns void
 language plpgsql volatile set search_path = ''
 as $$
 declare
-  v_from timestamptz := date_trunc('month', p_at, 'UTC');
-  v_to timestamptz := (v_from at time zone 'UTC' + interval '1 month') at time zone 'UTC';
-  v_name text := 'usage_events_' || to_char(v_from at time zone 'UTC', 'YYYY_MM');
+  v_name constant text := 'usage_events_' || to_char(p_at at time zone 'UTC', 'YYYY_MM');
+  v_from timestamptz;
+  v_to timestamptz;
 begin
   -- May be out of date in one direction only: a month this session has not heard of yet is tried below.
   if to_regclass('private.' || v_name) is not null then
     return;
   end if;
+  v_from := date_trunc('month', p_at, 'UTC');
+  v_to := (v_from at time zone 'UTC' + interval '1 month') at time zone 'UTC';
   -- Two writers may meet at the turn of a month: the second waits until the first has committed or rolled back.
   perform pg_advisory_xact_lock(hashtext('private.ensure_usage_partition'));
   -- Creating is the second look. Looking again would not do: waiting for an advisory lock tells the catalogue cache
@@ -4948,11 +4979,20 @@ returns public.usage_events[]
 language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
+  v_event public.usage_events;
   v_position integer;
   v_is_full boolean;
 begin
   -- Nearly always: no name is new.
-  if not exists (
+  if cardinality(p_events) = 1 then
+    v_event := p_events[1];
+    perform from private.rollup_names n
+      where n.subject_id = v_event.subject_id and n.day = (v_event.occurred_at at time zone 'UTC')::date
+        and n.provider = v_event.provider and n.model = v_event.model;
+    if found then
+      return p_events;
+    end if;
+  elsif not exists (
     select from unnest(p_events) e
      where (
        select true from private.rollup_names n
@@ -5061,213 +5101,159 @@ comment on function public.list_model_costs(jsonb) is 'Returns all prices; the m
 -- metering/functions/meter_devices.sql
 
 -- Items are taken per device in the order given, each sees what the ones before it left, and each gets an outcome of its
--- own. Devices are locked in id order, so concurrent calls cannot deadlock. What the items did is written at the end, for
--- all of them at once.
+-- own. Devices are locked in id order, so concurrent calls cannot deadlock. Events and holds are written at the end, for all
+-- items at once.
 create or replace function public.meter_devices(p_items jsonb)
 returns jsonb
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off
 as $$
 -- Definer: the only writer of balances, events, rollups and holds; no API role may write them itself.
 declare
-  v_count constant integer := jsonb_array_length(p_items);
-  v_order integer[] := '{1}';
-  v_at integer;
-  v_item jsonb;
-  v_op text;
-  v_model text;
-  v_prompts integer;
-  v_reserves boolean;
-  v_device record;
-  v_device_id uuid;
+  v_item record;
+  v_device public.devices;
+  v_balance public.balances;
+  v_refusal jsonb;
   v_available bigint;
   v_reserved bigint;
   v_used bigint;
-  v_priced_model text;
-  v_price integer;
-  v_cost bigint;
   v_key uuid;
   v_request_hash bigint;
-  v_first_key integer;
-  v_position integer;
   v_hold public.reservations;
-  v_is_held boolean;
   v_released bigint;
   v_event_id uuid;
   v_answer jsonb;
-  v_answers jsonb[] := array_fill(null::jsonb, array[v_count]);
-  v_changed uuid[] := '{}';
-  v_used_changes bigint[] := '{}';
-  v_reserved_changes bigint[] := '{}';
+  v_answers jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_items)]);
   v_events public.usage_events[] := '{}';
   v_holds public.reservations[] := '{}';
   v_settled uuid[] := '{}';
   v_settled_by uuid[] := '{}';
-  v_keys private.idempotency_keys[] := '{}';
-  v_key_hashes uuid[] := '{}';
-  v_key_answers jsonb[] := '{}';
 begin
-  if p_items @? '$[*] ? (@.op == "debit" || @.reserve == true)' then
-    perform from public.balances b
-      where b.subject_id = any (array(
-        select (i ->> 'device_id')::uuid from jsonb_array_elements(p_items) i
-         where i ->> 'op' = 'debit' or (i ->> 'reserve')::boolean
-      ))
-      order by b.subject_id for update;
-  end if;
-  if v_count > 1 then
-    v_order := array(
-      select i.ord from jsonb_array_elements(p_items) with ordinality as i(item, ord)
-       order by (i.item ->> 'device_id')::uuid, i.ord
-    );
-  end if;
-
-  foreach v_at in array v_order loop
-    v_item := p_items -> v_at - 1;
-    if v_device_id is distinct from (v_item ->> 'device_id')::uuid then
-      v_device_id := v_item ->> 'device_id';
-      select d.token_version, d.blocked, d.user_id, o.suspended_at is not null as suspended, b.period, b.allocated, b.used,
-             b.reserved - e.amount as reserved, b.remaining + e.amount as remaining, e.amount > 0 as has_expired_holds
-        into v_device
-        from public.devices d
-        join public.balances b on b.subject_id = d.id
-        left join public.users o on o.id = d.user_id
-       cross join lateral (
-         select coalesce(sum(r.amount), 0)::bigint as amount from public.reservations r
-          where r.subject_id = d.id and r.status = 'held' and r.expires_at <= now()
-       ) e
-       where d.id = v_device_id;
-      if v_device.has_expired_holds then
-        perform from public.balances b where b.subject_id = v_device_id for update;
-        perform private.expire_reservations(array[v_device_id]);
-      end if;
-      v_available := v_device.remaining;
-      v_reserved := v_device.reserved;
-      v_used := v_device.used;
-      v_first_key := cardinality(v_keys) + 1;
+  for v_item in
+    select i.ord::integer as ord, i.op, i.device_id, i.token_version, lower(btrim(i.model)) as model, i.prompt_count,
+           coalesce(i.reserve, false) as reserve, i.key, i.reservation_id,
+           i.prompt_count * coalesce(
+             (select c.cost from public.model_costs c where c.model = lower(btrim(i.model))),
+             (select c.cost from public.model_costs c where c.model = '*'), 1
+           )::bigint as cost,
+           bool_or(i.op = 'debit' or i.reserve) over w as is_written,
+           row_number() over w = 1 as is_first, lead(i.ord) over w is null as is_last
+      from rows from (
+        jsonb_to_recordset(p_items) as (
+          op text, device_id uuid, token_version integer, model text, prompt_count integer,
+          reserve boolean, key text, reservation_id uuid
+        )
+      ) with ordinality as i(op, device_id, token_version, model, prompt_count, reserve, key, reservation_id, ord)
+    window w as (partition by i.device_id order by i.ord rows between unbounded preceding and unbounded following)
+  loop
+    if v_item.is_first then
+      v_balance := private.open_device_balance(v_item.device_id, v_item.is_written);
+      select d.* into v_device from public.devices d where d.id = v_item.device_id;
+      v_refusal := case
+        when v_device.id is null then '{"code": "INVALID_TOKEN"}'::jsonb
+        when v_device.blocked then '{"code": "DEVICE_BLOCKED"}'::jsonb
+        when v_device.user_id is not null and exists (
+          select from public.users u where u.id = v_device.user_id and u.suspended_at is not null
+        ) then '{"code": "ACCOUNT_SUSPENDED"}'::jsonb
+      end;
+      v_available := v_balance.remaining;
+      v_reserved := v_balance.reserved;
+      v_used := v_balance.used;
     end if;
-    v_op := v_item ->> 'op';
-    v_model := lower(btrim(v_item ->> 'model'));
-    v_prompts := v_item ->> 'prompt_count';
-    v_reserves := coalesce((v_item ->> 'reserve')::boolean, false);
 
     v_key := null;
     v_answer := case
-      when (v_device.token_version = (v_item ->> 'token_version')::integer) is not true
-        then '{"code": "INVALID_TOKEN"}'::jsonb
-      when v_device.blocked then '{"code": "DEVICE_BLOCKED"}'::jsonb
-      when v_device.suspended then '{"code": "ACCOUNT_SUSPENDED"}'::jsonb
+      when v_device.token_version is distinct from v_item.token_version then '{"code": "INVALID_TOKEN"}'::jsonb
+      else v_refusal
     end;
 
     -- A key seen before, in an earlier call or earlier in this one, repeats its answer.
-    if v_answer is null and v_item ->> 'key' is not null then
-      v_key := private.idempotency_key_hash(v_item ->> 'key');
+    if v_answer is null and v_item.key is not null then
+      v_key := private.idempotency_key_hash(v_item.key);
       v_request_hash := private.request_hash(
-        jsonb_build_array(v_op, v_reserves, v_model, v_prompts, (v_item ->> 'reservation_id')::uuid)
+        jsonb_build_array(v_item.op, v_item.reserve, v_item.model, v_item.prompt_count, v_item.reservation_id)
       );
-      v_position := array_position(v_key_hashes, v_key, v_first_key);
-      v_answer := case
-        when v_position is null then private.replayed_answer(v_device_id, v_key, v_request_hash)
-        when v_keys[v_position].request_hash = v_request_hash then v_key_answers[v_position]
-        else '{"code": "IDEMPOTENCY_MISMATCH"}'::jsonb
-      end;
+      v_answer := private.replayed_answer(v_device.id, v_key, v_request_hash);
     end if;
 
-    if v_answer is null and v_op = 'balance' then
-      v_answer := jsonb_build_object(
-        'allocated', v_device.allocated, 'used', v_used, 'reserved', v_reserved, 'remaining', v_available
-      );
-    end if;
     if v_answer is not null then
-      v_answers[v_at] := v_answer;
-      continue;
-    end if;
-
-    if v_priced_model is distinct from v_model then
-      v_priced_model := v_model;
-      v_price := private.model_cost(v_model);
-    end if;
-    v_cost := v_price::bigint * v_prompts;
-    v_hold := null;
-    v_event_id := null;
-
-    if v_op = 'check' and v_reserves and v_available >= v_cost then
+      null;
+    elsif v_item.op = 'balance' then
+      v_answer := jsonb_build_object(
+        'allocated', v_balance.allocated, 'used', v_used, 'reserved', v_reserved, 'remaining', v_available
+      );
+    elsif v_item.op = 'check' and v_item.reserve and v_available >= v_item.cost then
       v_hold := row(
-        gen_random_uuid(), v_device_id, v_cost, 'held', v_model, v_prompts, null,
+        gen_random_uuid(), v_device.id, v_item.cost, 'held', v_item.model, v_item.prompt_count, null,
         now() + interval '10 minutes', now(), null
       )::public.reservations;
       v_holds := v_holds || v_hold;
-      v_available := v_available - v_cost;
-      v_reserved := v_reserved + v_cost;
+      v_available := v_available - v_item.cost;
+      v_reserved := v_reserved + v_item.cost;
       v_answer := jsonb_build_object(
-        'can_use', true, 'tokens_needed', v_cost, 'remaining', v_available,
+        'can_use', true, 'tokens_needed', v_item.cost, 'remaining', v_available,
         'reservation_id', v_hold.id, 'expires_at', v_hold.expires_at
       );
-    elsif v_op = 'check' then
-      v_answers[v_at] := jsonb_build_object(
-        'can_use', v_available >= v_cost, 'tokens_needed', v_cost, 'remaining', v_available
+      if v_key is not null then
+        perform private.remember_answer(v_device.id, v_key, v_request_hash, v_answer);
+      end if;
+    elsif v_item.op = 'check' then
+      v_answer := jsonb_build_object(
+        'can_use', v_available >= v_item.cost, 'tokens_needed', v_item.cost, 'remaining', v_available
       );
-      continue;
-    elsif v_op = 'debit' then
-      if v_item ->> 'reservation_id' is not null then
+    elsif v_item.op = 'debit' then
+      v_hold := null;
+      v_released := 0;
+      if v_item.reservation_id is not null then
         select r.* into v_hold from public.reservations r
-         where r.id = (v_item ->> 'reservation_id')::uuid and r.subject_id = v_device_id;
+         where r.id = v_item.reservation_id and r.subject_id = v_device.id;
         if not found then
           v_answer := '{"code": "RESERVATION_NOT_FOUND"}';
         elsif v_hold.status = 'settled' or v_hold.id = any (v_settled) then
           v_answer := '{"code": "RESERVATION_SETTLED"}';
+        elsif v_hold.status = 'held' and v_hold.expires_at > now() then
+          v_released := v_hold.amount;
+        else
+          -- It guarantees nothing any more: its usage is debited like any other.
+          v_hold := null;
         end if;
       end if;
-      -- An expired hold guarantees nothing: its usage is debited like any other.
-      v_is_held := v_hold.status = 'held' and v_hold.expires_at > now();
-      v_released := case when v_is_held then v_hold.amount else 0 end;
-      if v_answer is null and v_available + v_released < v_cost then
+      if v_answer is null and v_available + v_released < v_item.cost then
         v_answer := jsonb_build_object(
-          'code', 'INSUFFICIENT_TOKENS', 'requested', v_cost, 'remaining', v_available + v_released
+          'code', 'INSUFFICIENT_TOKENS', 'requested', v_item.cost, 'remaining', v_available + v_released
         );
       end if;
-      if v_answer is not null then
-        v_answers[v_at] := v_answer;
-        continue;
+      if v_answer is null then
+        v_event_id := case
+          when v_key is null then gen_random_uuid() else private.keyed_event_id(v_device.id, v_key, now())
+        end;
+        v_events := v_events || row(
+          v_event_id, v_device.id, v_device.user_id, v_device.id, 'device', 'unknown', v_item.model, v_item.prompt_count,
+          0, 0, 0, v_item.cost, 'client_reported', v_balance.period, null, now(), now(), null
+        )::public.usage_events;
+        if v_hold.id is not null then
+          v_settled := v_settled || v_hold.id;
+          v_settled_by := v_settled_by || v_event_id;
+        end if;
+        v_available := v_available + v_released - v_item.cost;
+        v_reserved := v_reserved - v_released;
+        v_used := v_used + v_item.cost;
+        v_answer := jsonb_build_object('event_id', v_event_id, 'tokens_used', v_item.cost, 'remaining', v_available);
+        if v_key is not null then
+          insert into private.idempotency_keys (subject_id, key_hash, request_hash, tokens_used, remaining)
+          values (v_device.id, v_key, v_request_hash, v_item.cost, v_available);
+        end if;
       end if;
-      v_event_id := case
-        when v_key is null then gen_random_uuid() else private.keyed_event_id(v_device_id, v_key, now())
-      end;
-      v_events := v_events || row(
-        v_event_id, v_device_id, v_device.user_id, v_device_id, 'device', 'unknown', v_model, v_prompts,
-        0, 0, 0, v_cost, 'client_reported', v_device.period, null, now(), now(), null
-      )::public.usage_events;
-      if v_is_held then
-        v_settled := v_settled || v_hold.id;
-        v_settled_by := v_settled_by || v_event_id;
-      end if;
-      v_available := v_available + v_released - v_cost;
-      v_reserved := v_reserved - v_released;
-      v_used := v_used + v_cost;
-      v_answer := jsonb_build_object('event_id', v_event_id, 'tokens_used', v_cost, 'remaining', v_available);
     else
-      raise exception 'unknown metering operation %', v_op using errcode = '22023';
+      raise exception 'unknown metering operation %', v_item.op using errcode = '22023';
     end if;
+    v_answers[v_item.ord] := v_answer;
 
-    -- Only what took effect comes here, and is remembered: a refused write moved nothing and may be tried again.
-    v_answers[v_at] := v_answer;
-    if v_changed[cardinality(v_changed)] is distinct from v_device_id then
-      v_changed := v_changed || v_device_id;
-    end if;
-    v_used_changes[cardinality(v_changed)] := v_used - v_device.used;
-    v_reserved_changes[cardinality(v_changed)] := v_reserved - v_device.reserved;
-    if v_key is not null then
-      v_keys := v_keys || row(
-        v_device_id, v_key, v_request_hash, case when v_event_id is null then v_answer end, now(),
-        case when v_event_id is not null then v_cost end, case when v_event_id is not null then v_available end
-      )::private.idempotency_keys;
-      v_key_hashes := v_key_hashes || v_key;
-      v_key_answers := v_key_answers || v_answer;
+    if v_item.is_last and (v_used, v_reserved) <> (v_balance.used, v_balance.reserved) then
+      update public.balances b set used = v_used, reserved = v_reserved, updated_at = now()
+       where b.subject_id = v_balance.subject_id;
     end if;
   end loop;
 
-  if cardinality(v_changed) > 0 then
-    perform private.change_balances(v_changed, v_used_changes, v_reserved_changes);
-  end if;
   if cardinality(v_holds) > 0 then
     insert into public.reservations select h.* from unnest(v_holds) h;
   end if;
@@ -5276,9 +5262,6 @@ begin
        set status = 'settled', closed_at = now(), usage_event_id = s.event_id
       from unnest(v_settled, v_settled_by) as s(id, event_id)
      where r.id = s.id;
-  end if;
-  if cardinality(v_keys) > 0 then
-    insert into private.idempotency_keys select k.* from unnest(v_keys) k;
   end if;
   if cardinality(v_events) > 0 then
     perform private.record_usage_events(v_events);
@@ -5290,20 +5273,34 @@ grant execute on function public.meter_devices(jsonb) to service_role;
 comment on function public.meter_devices(jsonb) is
   'Makes balance reads, checks, holds and debits of devices in one transaction. Takes an array of {op, device_id, token_version, model, prompt_count, reserve, key, reservation_id}, returns an array of outcomes in the same order: the result, or {code, …} where the item was refused.';
 
--- metering/functions/model_cost.sql
+-- metering/functions/open_device_balance.sql
 
-create or replace function private.model_cost(p_model text)
-returns integer
-language plpgsql stable set search_path = ''
+create or replace function private.open_device_balance(p_device_id uuid, p_is_written boolean)
+returns public.balances
+language plpgsql volatile set search_path = ''
 as $$
+declare
+  v_balance public.balances;
 begin
-  return coalesce(
-    (select c.cost from public.model_costs c where c.model in (p_model, '*') order by c.model = '*' limit 1), 1
-  );
+  if p_is_written then
+    select b.* into v_balance from public.balances b where b.subject_id = p_device_id for update;
+  else
+    select b.* into v_balance from public.balances b where b.subject_id = p_device_id;
+  end if;
+  -- What expired holds keep is free again, also for those who only ask.
+  if v_balance.reserved > 0 and exists (
+    select from public.reservations r
+     where r.subject_id = p_device_id and r.status = 'held' and r.expires_at <= now()
+  ) then
+    perform from public.balances b where b.subject_id = p_device_id for update;
+    perform private.expire_reservations(array[p_device_id]);
+    select b.* into v_balance from public.balances b where b.subject_id = p_device_id;
+  end if;
+  return v_balance;
 end
 $$;
-comment on function private.model_cost(text) is
-  'Returns the tokens a prompt to a model, in lower case, debits from a device: its own price, that of *, or 1.';
+comment on function private.open_device_balance(uuid, boolean) is
+  'Returns a device''s balance, locked where it is to be written, once its expired holds are given back.';
 
 -- metering/functions/record_new_usage_events.sql
 
@@ -5336,9 +5333,17 @@ create or replace function private.record_usage_events(p_events public.usage_eve
 returns void
 language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
+declare
+  v_event public.usage_events;
 begin
-  perform private.ensure_usage_partitions(p_events);
-  insert into public.usage_events select e.* from unnest(p_events) e;
+  if cardinality(p_events) = 1 then
+    v_event := p_events[1];
+    perform private.ensure_usage_partition(v_event.occurred_at);
+    insert into public.usage_events values (v_event.*);
+  else
+    perform private.ensure_usage_partitions(p_events);
+    insert into public.usage_events select e.* from unnest(p_events) e;
+  end if;
   perform private.roll_up_usage(p_events);
 end
 $$;
@@ -5408,49 +5413,47 @@ create or replace function private.roll_up_usage(p_events public.usage_events[])
 returns void
 language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
+declare
+  v_event public.usage_events;
+  v_bucket timestamptz;
+  v_shard constant smallint := pg_backend_pid() % 8;
+  v_rollup public.usage_rollups;
+  v_total public.usage_totals;
 begin
   p_events := private.fold_names(p_events);
-  with counted as materialized (
-    select e.subject_id, date_bin('15 minutes', e.occurred_at, 'epoch') as bucket, e.provider, e.model, e.source,
-           count(*) as events, sum(e.prompt_count) as prompts, sum(e.input_tokens) as input_tokens,
-           sum(e.output_tokens) as output_tokens, sum(e.total_tokens) as total_tokens, sum(e.cost) as cost,
-           coalesce(sum(e.nano_usd), 0) as nano_usd
+  if cardinality(p_events) = 1 then
+    v_event := p_events[1];
+    v_bucket := date_bin('15 minutes', v_event.occurred_at, 'epoch');
+    perform private.add_to_rollup(row(
+      v_event.subject_id, v_bucket, v_event.provider, v_event.model, v_event.source, 1, v_event.prompt_count,
+      v_event.input_tokens, v_event.output_tokens, v_event.total_tokens, v_event.cost, coalesce(v_event.nano_usd, 0)
+    )::public.usage_rollups);
+    perform private.add_to_total(row(
+      v_bucket, v_shard, 1, v_event.prompt_count, v_event.input_tokens, v_event.output_tokens, v_event.total_tokens,
+      v_event.cost, coalesce(v_event.nano_usd, 0)
+    )::public.usage_totals);
+    return;
+  end if;
+  for v_rollup in
+    select e.subject_id, date_bin('15 minutes', e.occurred_at, 'epoch'), e.provider, e.model, e.source,
+           count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost),
+           coalesce(sum(e.nano_usd), 0)
       from unnest(p_events) e
      group by 1, 2, 3, 4, 5
-  ),
-  rolled_up as (
-    insert into public.usage_rollups as r (
-      subject_id, bucket, provider, model, source, events, prompts, input_tokens, output_tokens, total_tokens, cost, nano_usd
-    )
-    select c.* from counted c order by 1, 2, 3, 4, 5
-    on conflict (subject_id, bucket, provider, model, source) do update
-      set events = r.events + excluded.events,
-          prompts = r.prompts + excluded.prompts,
-          input_tokens = r.input_tokens + excluded.input_tokens,
-          output_tokens = r.output_tokens + excluded.output_tokens,
-          total_tokens = r.total_tokens + excluded.total_tokens,
-          cost = r.cost + excluded.cost,
-          nano_usd = r.nano_usd + excluded.nano_usd
-    returning 1
-  )
-  insert into public.usage_totals as t (
-    bucket, shard, events, prompts, input_tokens, output_tokens, total_tokens, cost, nano_usd
-  )
-  select c.bucket, pg_backend_pid() % 8, sum(c.events), sum(c.prompts), sum(c.input_tokens), sum(c.output_tokens),
-         sum(c.total_tokens), sum(c.cost), sum(c.nano_usd)
-    from counted c
-   -- Asked first, so that every rollup is written before any total: in the order of locks.
-   where (select count(*) from rolled_up) > 0
-   group by 1
-   order by 1
-  on conflict (bucket, shard) do update
-    set events = t.events + excluded.events,
-        prompts = t.prompts + excluded.prompts,
-        input_tokens = t.input_tokens + excluded.input_tokens,
-        output_tokens = t.output_tokens + excluded.output_tokens,
-        total_tokens = t.total_tokens + excluded.total_tokens,
-        cost = t.cost + excluded.cost,
-        nano_usd = t.nano_usd + excluded.nano_usd;
+     order by 1, 2, 3, 4, 5
+  loop
+    perform private.add_to_rollup(v_rollup);
+  end loop;
+  for v_total in
+    select date_bin('15 minutes', e.occurred_at, 'epoch'), v_shard,
+           count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost),
+           coalesce(sum(e.nano_usd), 0)
+      from unnest(p_events) e
+     group by 1
+     order by 1
+  loop
+    perform private.add_to_total(v_total);
+  end loop;
 end
 $$;
 comment on function private.roll_up_usage(public.usage_events[]) is 'Adds events to the quarter-hour rollups and totals.';
@@ -6447,28 +6450,35 @@ comment on function private.session_json(uuid) is 'Returns a session as a log-in
 
 create or replace function public.changed_states(p_listeners jsonb)
 returns jsonb
-language sql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
 -- Definer: asks for sessions and keys, and reads what belongs to many people.
-  select coalesce(jsonb_agg(
-           jsonb_build_object(
-             'position', l.ord - 1, 'live', l.live, 'version', coalesce(s.version, 0),
-             'allocated', coalesce(b.allocated, 0), 'used', coalesce(b.used, 0), 'reserved', coalesce(b.reserved, 0)
-           )
-         ), '[]')
-    from (
-      select r.*, private.credential_problem(r.id, r.session_id, r.api_key_id, 'settings') is null as live
-        from rows from (
-          jsonb_to_recordset(p_listeners) as (
-            id uuid, session_id uuid, api_key_id uuid, version bigint, allocated bigint, used bigint, reserved bigint
-          )
-        ) with ordinality as r(id, session_id, api_key_id, version, allocated, used, reserved, ord)
-    ) l
-    left join public.settings s on s.user_id = l.id
-    left join public.balances b on b.subject_id = l.id
-   where not l.live
-      or (coalesce(s.version, 0), coalesce(b.allocated, 0), coalesce(b.used, 0), coalesce(b.reserved, 0))
-        is distinct from (l.version, l.allocated, l.used, l.reserved)
+begin
+  return (
+    select coalesce(jsonb_agg(
+             jsonb_build_object(
+               'position', l.ord - 1, 'live', l.live, 'version', coalesce(s.version, 0),
+               'allocated', coalesce(b.allocated, 0), 'used', coalesce(b.used, 0), 'reserved', coalesce(b.reserved, 0)
+             )
+           ), '[]')
+      from (
+        select r.*, private.credential_problem(r.id, r.session_id, r.api_key_id, 'settings') is null as live
+          from rows from (
+            jsonb_to_recordset(p_listeners) as (
+              id uuid, session_id uuid, api_key_id uuid, version bigint, allocated bigint, used bigint, reserved bigint
+            )
+          ) with ordinality as r(id, session_id, api_key_id, version, allocated, used, reserved, ord)
+      ) l
+      -- A look-up for each: a join with JSON would read whole tables.
+      left join lateral (select s.version from public.settings s where s.user_id = l.id limit 1) s on true
+      left join lateral (
+        select b.allocated, b.used, b.reserved from public.balances b where b.subject_id = l.id limit 1
+      ) b on true
+     where not l.live
+        or (coalesce(s.version, 0), coalesce(b.allocated, 0), coalesce(b.used, 0), coalesce(b.reserved, 0))
+          is distinct from (l.version, l.allocated, l.used, l.reserved)
+  );
+end
 $$;
 grant execute on function public.changed_states(jsonb) to service_role;
 comment on function public.changed_states(jsonb) is
@@ -8322,7 +8332,7 @@ comment on function private.replace_tracked(uuid, integer, bigint) is
 -- its own. What they counted is written at the end, for all of them at once.
 create or replace function public.track_usage(p_items jsonb)
 returns jsonb
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off
 as $$
 -- Definer: the only writer of the counters and the events behind them; no API role may write them itself.
 declare
@@ -8713,7 +8723,7 @@ comment on function private.plain_url(text) is 'Returns an address without user 
 -- them at once.
 create or replace function public.record_usage(p_items jsonb, p_retention_months integer)
 returns jsonb
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off
 as $$
 -- Definer: the only writer of observed events and their rollups; no API role may write them itself.
 declare
@@ -9884,9 +9894,9 @@ values ('20261127215951', 'chat_identity_and_payments')
 on conflict (version) do nothing;
 select private.record_migration('20261127215951', '57835d3419328c71d853a08d231e289d30ca4296282507cb10160531f9da6053');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261128000126', 'lean_metering')
+values ('20261128002646', 'lean_metering')
 on conflict (version) do nothing;
-select private.record_migration('20261128000126', 'b2aacedbede07d2aacf9ff599739e2eda83eb52f6b8efc248a702206ad2e9bd6');
+select private.record_migration('20261128002646', '552fd997ab543681951e54c45c7de7ea28759d30bed5b04ade40110d7063c6cd');
 
 commit;
 
