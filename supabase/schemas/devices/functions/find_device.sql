@@ -17,8 +17,11 @@ begin
 
   -- Whoever shows a good token or the secret has had the device before. A sign-in takes over what is nobody's, and no more.
   select * into v_device from public.devices d
-   where d.fingerprint_hash = p_fingerprint_hash
-     and (p_user_id is null or d.first_user_id is null)
+   where (
+       (d.fingerprint_hash = p_fingerprint_hash and d.first_user_id is null)
+       -- Apart, as each of the two has an index of its own.
+       or (d.fingerprint_hash = p_fingerprint_hash and d.first_user_id is not null and p_user_id is null)
+     )
      and (
        (d.id = (p_token ->> 'id')::uuid and d.token_version = (p_token ->> 'version')::integer)
        or d.secret_hash = p_secret_hash

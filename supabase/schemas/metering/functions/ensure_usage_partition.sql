@@ -3,14 +3,16 @@ returns void
 language plpgsql volatile set search_path = ''
 as $$
 declare
-  v_from timestamptz := date_trunc('month', p_at, 'UTC');
-  v_to timestamptz := (v_from at time zone 'UTC' + interval '1 month') at time zone 'UTC';
-  v_name text := 'usage_events_' || to_char(v_from at time zone 'UTC', 'YYYY_MM');
+  v_name constant text := 'usage_events_' || to_char(p_at at time zone 'UTC', 'YYYY_MM');
+  v_from timestamptz;
+  v_to timestamptz;
 begin
   -- May be out of date in one direction only: a month this session has not heard of yet is tried below.
   if to_regclass('private.' || v_name) is not null then
     return;
   end if;
+  v_from := date_trunc('month', p_at, 'UTC');
+  v_to := (v_from at time zone 'UTC' + interval '1 month') at time zone 'UTC';
   -- Two writers may meet at the turn of a month: the second waits until the first has committed or rolled back.
   perform pg_advisory_xact_lock(hashtext('private.ensure_usage_partition'));
   -- Creating is the second look. Looking again would not do: waiting for an advisory lock tells the catalogue cache

@@ -4,11 +4,20 @@ returns public.usage_events[]
 language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
+  v_event public.usage_events;
   v_position integer;
   v_is_full boolean;
 begin
   -- Nearly always: no name is new.
-  if not exists (
+  if cardinality(p_events) = 1 then
+    v_event := p_events[1];
+    perform from private.rollup_names n
+      where n.subject_id = v_event.subject_id and n.day = (v_event.occurred_at at time zone 'UTC')::date
+        and n.provider = v_event.provider and n.model = v_event.model;
+    if found then
+      return p_events;
+    end if;
+  elsif not exists (
     select from unnest(p_events) e
      where (
        select true from private.rollup_names n

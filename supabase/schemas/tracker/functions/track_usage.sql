@@ -2,7 +2,7 @@
 -- its own. What they counted is written at the end, for all of them at once.
 create or replace function public.track_usage(p_items jsonb)
 returns jsonb
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off
 as $$
 -- Definer: the only writer of the counters and the events behind them; no API role may write them itself.
 declare

@@ -2,7 +2,7 @@
 -- them at once.
 create or replace function public.record_usage(p_items jsonb, p_retention_months integer)
 returns jsonb
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off
 as $$
 -- Definer: the only writer of observed events and their rollups; no API role may write them itself.
 declare
