@@ -10,8 +10,11 @@ as $$
   )
     from public.budgets p
     left join (
-      select subject_kind, sum(used)::bigint as used, sum(reserved)::bigint as reserved
-        from public.balances where subject_kind = p_kind group by subject_kind
+      -- Not of balances that have yet to come into a period that has begun: there they have used nothing.
+      select b.subject_kind, sum(b.used)::bigint as used, sum(b.reserved)::bigint as reserved
+        from public.balances b
+       where b.subject_kind = p_kind and (p_kind <> 'device' or b.period = (select max(n.number) from public.periods n))
+       group by b.subject_kind
     ) b using (subject_kind)
    where p.subject_kind = p_kind
 $$;

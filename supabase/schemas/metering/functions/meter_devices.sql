@@ -32,11 +32,16 @@ begin
     from jsonb_to_recordset(p_items) as i(op text, device_id uuid, reserve boolean)
    where i.op = 'debit' or i.reserve
       or exists (
+        select from public.balances b
+         where b.subject_id = i.device_id and b.period < (select max(p.number) from public.periods p)
+      )
+      or exists (
         select from public.reservations r
          where r.subject_id = i.device_id and r.status = 'held' and r.expires_at <= now()
       );
   if v_write is not null then
     perform from public.balances b where b.subject_id = any (v_write) order by b.subject_id for update;
+    perform private.enter_period(v_write);
     perform private.expire_reservations(v_write);
   end if;
 
