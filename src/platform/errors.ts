@@ -63,6 +63,7 @@ const ERRORS = {
   CHECKOUT_NOT_FOUND: [404, 'There is no such payment page of ours'],
   DEVICE_NOT_FOUND: [404, 'Device not found'],
   INVITATION_NOT_FOUND: [404, 'Invitation not found'],
+  MONTH_NOT_SEALED: [404, 'This month is not sealed: it is not over since a day, or did not add up'],
   MODEL_NOT_FOUND: [404, 'There is no such model here'],
   NOT_FOUND: [404, 'Not found'],
   RESERVATION_NOT_FOUND: [404, 'Reservation not found'],

@@ -82,6 +82,7 @@ export function adminRoutes(device: string): readonly AdminRoute[] {
     { method: 'PUT', url: '/api/admin/model-weights', payload: { model_weights: [{ model: 'a/b', input_weight: 2 }] } },
     { method: 'GET', url: '/api/admin/ledger/verify' },
     { method: 'GET', url: '/api/admin/mail' },
+    { method: 'GET', url: '/api/admin/ledger/months' },
     { method: 'GET', url: '/api/admin/audit' },
     { method: 'GET', url: '/api/admin/usage' },
     { method: 'GET', url: '/api/admin/usage.csv' },

@@ -15,6 +15,7 @@ import { auditRoutes } from './reports/audit-routes.js';
 import { dashboardRoutes } from './reports/dashboard-routes.js';
 import { ledgerRoutes } from './reports/ledger-routes.js';
 import { mailRoutes } from './reports/mail-routes.js';
+import { sealedMonthRoutes } from './reports/sealed-month-routes.js';
 import { loginRoutes } from './session/login-routes.js';
 import { ownAccountRoutes } from './session/own-account-routes.js';
 import { secondFactorRoutes } from './session/second-factor-routes.js';
@@ -50,6 +51,7 @@ export const admin: FastifyPluginAsync<AdminOptions> = async (app, { database, s
     await scope.register(dashboardRoutes, { database });
     await scope.register(ledgerRoutes, { database });
     await scope.register(mailRoutes, { database });
+    await scope.register(sealedMonthRoutes, { database });
     await scope.register(auditRoutes, { database });
     await scope.register(userRoutes, { database, defaultUserTokens: signUp.defaultTokens });
     await scope.register(accountViewRoutes, { database });

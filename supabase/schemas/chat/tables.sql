@@ -27,6 +27,7 @@ create table if not exists public.generations (
   request_price numeric check (request_price >= 0)
 ) with (fillfactor = 70);
 create index if not exists generations_subject_idx on public.generations (subject_id, created_at, id);
+create index if not exists generations_created_idx on public.generations using brin (created_at);
 create index if not exists generations_reconcile_idx on public.generations (reconcile_at) where reconcile_at is not null;
 comment on table public.generations is 'One row per chat request: what its hold was for, and what it came to. Nothing of a prompt or an answer.';
 comment on column public.generations.id is 'The request''s id: that of its hold, and of the usage event that settled it.';

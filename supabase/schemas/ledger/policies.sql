@@ -20,3 +20,8 @@ create policy ledger_entries_read_own on public.ledger_entries
 
 -- No policy and no grant: only functions with their definer's rights reach these.
 alter table private.retired_usage enable row level security;
+alter table private.sealed_months enable row level security;
+alter table private.sealed_events enable row level security;
+alter table private.sealed_rollups enable row level security;
+alter table private.sealed_totals enable row level security;
+alter table private.changed_usage enable row level security;

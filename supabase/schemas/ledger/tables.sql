@@ -35,6 +35,7 @@ create table if not exists public.ledger_entries (
 );
 create index if not exists ledger_entries_subject_idx on public.ledger_entries (subject_id, created_at);
 create index if not exists ledger_entries_transfer_idx on public.ledger_entries (reference) where kind = 'transfer';
+create index if not exists ledger_entries_correction_idx on public.ledger_entries (reference) where kind = 'correction';
 -- The last guard: one ledger entry for what was paid once.
 create unique index if not exists ledger_entries_subscription_idx
   on public.ledger_entries (reference) where kind = 'subscription';
@@ -58,3 +59,96 @@ comment on table private.retired_usage is 'What events debited that retention ha
 comment on column private.retired_usage.subject_id is 'The device or user.';
 comment on column private.retired_usage.period is 'The budget period the events belonged to.';
 comment on column private.retired_usage.cost is 'Sum of their costs.';
+
+-- Months that are over are proved once and sealed, so that proving the books again costs no more than what happened since.
+
+create table if not exists private.sealed_months (
+  month timestamptz primary key,
+  events bigint not null default 0,
+  rollups bigint not null default 0,
+  checksum numeric not null default 0,
+  sealed_at timestamptz,
+  proved_at timestamptz not null default now(),
+  retired_at timestamptz,
+  fault jsonb
+);
+comment on table private.sealed_months is 'Months whose events and rollups were proved and may be trusted since: what changes in them is noted in changed_usage.';
+comment on column private.sealed_months.month is 'The month''s start (UTC).';
+comment on column private.sealed_months.events is 'Number of its events.';
+comment on column private.sealed_months.rollups is 'Number of its rollups.';
+comment on column private.sealed_months.checksum is 'Sum of the hashes of every event and every rollup of the month. Keep a copy elsewhere to prove that nobody wrote the seals anew.';
+comment on column private.sealed_months.sealed_at is 'When it was sealed; null where it could not be, as fault says why.';
+comment on column private.sealed_months.proved_at is 'When its events and rollups were last read again.';
+comment on column private.sealed_months.retired_at is 'Since when it has rollups only, as retention has dropped its events.';
+comment on column private.sealed_months.fault is 'What was found wrong with it; null for a sound one.';
+
+create table if not exists private.sealed_events (
+  month timestamptz not null,
+  subject_id uuid not null,
+  period integer not null,
+  events bigint not null,
+  cost bigint not null,
+  checksum numeric not null,
+  primary key (month, subject_id, period)
+);
+comment on table private.sealed_events is 'What the events of sealed months add up to.';
+comment on column private.sealed_events.month is 'The month''s start (UTC).';
+comment on column private.sealed_events.subject_id is 'The device or user.';
+comment on column private.sealed_events.period is 'The budget period the events belong to.';
+comment on column private.sealed_events.events is 'Number of events.';
+comment on column private.sealed_events.cost is 'Sum of their costs.';
+comment on column private.sealed_events.checksum is 'Sum of their hashes.';
+
+create table if not exists private.sealed_rollups (
+  month timestamptz not null,
+  subject_id uuid not null,
+  rollups bigint not null,
+  tracked_prompts bigint not null,
+  tracked_tokens bigint not null,
+  checksum numeric not null,
+  primary key (month, subject_id)
+);
+comment on table private.sealed_rollups is 'What the rollups of sealed months add up to.';
+comment on column private.sealed_rollups.month is 'The month''s start (UTC).';
+comment on column private.sealed_rollups.subject_id is 'The device or user.';
+comment on column private.sealed_rollups.rollups is 'Number of rollups.';
+comment on column private.sealed_rollups.tracked_prompts is 'Prompts in those of the tracker.';
+comment on column private.sealed_rollups.tracked_tokens is 'Tokens in those of the tracker.';
+comment on column private.sealed_rollups.checksum is 'Sum of their hashes.';
+
+create table if not exists private.sealed_totals (
+  bucket timestamptz primary key,
+  events bigint not null,
+  prompts bigint not null,
+  input_tokens bigint not null,
+  output_tokens bigint not null,
+  total_tokens bigint not null,
+  cost bigint not null,
+  nano_usd bigint not null
+);
+comment on table private.sealed_totals is 'What everybody''s rollups of a quarter hour in a sealed month add up to.';
+comment on column private.sealed_totals.bucket is 'Start of the quarter hour (UTC).';
+comment on column private.sealed_totals.events is 'Number of events.';
+comment on column private.sealed_totals.prompts is 'Sum of their prompts.';
+comment on column private.sealed_totals.input_tokens is 'Sum of their input tokens.';
+comment on column private.sealed_totals.output_tokens is 'Sum of their output tokens.';
+comment on column private.sealed_totals.total_tokens is 'Sum of their tokens.';
+comment on column private.sealed_totals.cost is 'Sum of what they debited.';
+comment on column private.sealed_totals.nano_usd is 'Sum of what upstream charges for them, in nano-dollars.';
+
+-- A row of its own for each transaction: whoever changes the past waits for nobody, and a seal that is renewed takes away
+-- only what it has seen.
+create table if not exists private.changed_usage (
+  month timestamptz not null,
+  subject_id uuid not null,
+  bucket timestamptz not null,
+  changed_by xid8 not null default pg_current_xact_id(),
+  by_hand boolean not null default false,
+  primary key (month, subject_id, bucket, changed_by)
+);
+comment on table private.changed_usage is 'What changed in months that are over, since they were sealed: written by triggers, in the transaction of the change.';
+comment on column private.changed_usage.month is 'The month''s start (UTC).';
+comment on column private.changed_usage.subject_id is 'The device or user.';
+comment on column private.changed_usage.bucket is 'The quarter hour something changed in.';
+comment on column private.changed_usage.changed_by is 'The transaction.';
+comment on column private.changed_usage.by_hand is 'Whether something changed that no function of ours ever changes.';

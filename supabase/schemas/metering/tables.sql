@@ -133,6 +133,7 @@ create table if not exists public.reservations (
 create index if not exists reservations_held_idx on public.reservations (subject_id, expires_at) where status = 'held';
 create index if not exists reservations_expiry_idx on public.reservations (expires_at) where status = 'held';
 create index if not exists reservations_subject_idx on public.reservations (subject_id, created_at, id);
+create index if not exists reservations_closed_idx on public.reservations using brin (closed_at);
 comment on table public.reservations is 'Holds: tokens set aside before a prompt and settled by the usage that follows, or given back when they expire.';
 comment on column public.reservations.id is 'The hold''s id, sent back with the usage that settles it.';
 comment on column public.reservations.subject_id is 'The device or user whose tokens are held.';

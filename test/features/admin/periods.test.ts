@@ -1,6 +1,7 @@
-import { AnyResult } from '../../../src/platform/database/client/database.js';
+import { AnyResult, type Database } from '../../../src/platform/database/client/database.js';
 import { logInAsAdmin, type TestAdmin } from '../../helpers/admin.js';
-import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
+import { balanceLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
+import { openTestServer, type TestDevice, type TestServer } from '../../helpers/http/test-server.js';
 import t from '../../helpers/run/tap.js';
 
 let server: TestServer;
@@ -10,8 +11,9 @@ t.beforeEach(async (t) => {
   admin = await logInAsAdmin(server);
 });
 
-const maintain = (settings: { p_monthly_tokens?: number; p_retention_months?: number } = {}) =>
-  server.backend.database.call('maintain', settings, AnyResult);
+const call: Database['call'] = (name, args, schema, options) =>
+  server.backend.database.call(name, args, schema, options);
+const maintain = (settings: { p_monthly_tokens?: number } = {}) => call('maintain', settings, AnyResult);
 
 t.test(
   'a reset keeps the history, gives everybody the default, ends holds and leaves blocked ones blocked',
@@ -123,8 +125,84 @@ t.test('retention drops old months of events and the books still verify', async 
   await server.verifyLedger(t);
   const count = () => server.database.sql<{ n: number }>('select count(*)::integer as n from usage_events');
   t.strictSame(await count(), [{ n: 2 }]);
-  t.match(await maintain({ p_retention_months: 3 }), { ran: true });
+  t.match(await call('drop_expired_month', { p_retention_months: 3 }, AnyResult), { dropped: true });
   t.strictSame(await count(), [{ n: 1 }]);
   t.match((await server.as(device, 'GET', `/api/devices/${device.id}/tokens`)).json(), { used: 2 });
   await server.verifyLedger(t);
 });
+
+t.test('a new period begins for everybody at once, though balances come into it one by one', async (t) => {
+  const [used, idle, source, target, removed] = await Promise.all(
+    Array.from({ length: 5 }, () => server.registerDevice()),
+  );
+  if (!used || !idle || !source || !target || !removed) throw new Error('no device');
+  const debit = (device: TestDevice, more: object = {}) =>
+    server.as(device, 'POST', '/api/usage/log', { model_type: 'gpt-5', ...more });
+  for (const device of [used, idle, source]) t.equal((await debit(device, { prompt_count: 10 })).statusCode, 200);
+  const hold = await server.as(used, 'POST', '/api/devices/check-can-use', { model_type: 'gpt-5', reserve: true });
+  const { reservation_id } = hold.json<{ reservation_id: string }>();
+  await server.database.sql(`update periods set started_at = now() - interval '32 days' where closed_at is null`);
+  t.equal(await call('start_period_when_due', { p_default_tokens: 30 }, AnyResult), true);
+  t.equal(await call('start_period_when_due', { p_default_tokens: 30 }, AnyResult), false);
+  await server.verifyLedger(t);
+
+  // Nobody was touched yet: the old period has all its use, the new one its allocations.
+  const periods = async () => (await admin.as('GET', '/api/admin/periods')).json();
+  t.match(await periods(), { periods: [{ number: 2 }, { number: 1, devices: 5, used: 30 }] });
+  t.match((await admin.as('GET', '/api/admin/periods/1')).json<{ devices: object[] }>().devices.length, 5);
+  t.match((await admin.as('GET', '/api/admin/budget')).json(), { allocated: 150, used: 0, reserved: 0 });
+
+  t.match((await debit(used, { reservation_id })).json(), { tokens_used: 1, remaining: 29 }, 'from the new period');
+  t.match((await server.as(target, 'GET', `/api/devices/${target.id}/tokens`)).json(), {
+    allocated: 30,
+    remaining: 30,
+  });
+  const transfer = { device_id: target.id, from_device_id: source.id, tokens: 30 };
+  t.match((await admin.as('POST', '/api/admin/allocate', transfer)).json(), { allocated: 60, from: { allocated: 0 } });
+  t.equal((await admin.as('DELETE', `/api/admin/devices/${removed.id}`)).statusCode, 200);
+  const late = await server.registerDevice(5);
+  t.match((await debit(late)).json(), { remaining: 4 });
+  await server.verifyLedger(t);
+
+  t.equal(await call('finish_reset', {}, AnyResult), 1, 'only one is left');
+  t.equal(await call('finish_reset', {}, AnyResult), 0);
+  t.match((await server.as(idle, 'GET', `/api/devices/${idle.id}/tokens`)).json(), { allocated: 30, used: 0 });
+  t.match(await periods(), {
+    periods: [
+      { number: 2, used: 2 },
+      { number: 1, devices: 5, allocated: 250, used: 30 },
+    ],
+  });
+  await server.verifyLedger(t);
+
+  // Two resets in a row: what was not touched in between has its history of both.
+  for (const default_tokens of [20, 10]) {
+    await server.database.sql(`select private.close_period('test', null, $1)`, [default_tokens]);
+  }
+  t.match(await periods(), { periods: [{ number: 4 }, { number: 3, used: 0 }, { number: 2, used: 2 }, { number: 1 }] });
+  t.match((await server.as(idle, 'GET', `/api/devices/${idle.id}/tokens`)).json(), { allocated: 10, used: 0 });
+  await server.verifyLedger(t);
+});
+
+t.test(
+  'a use that is under way when a period ends counts for it, or for the next one, and never for both',
+  async (t) => {
+    const device = await server.registerDevice();
+    const answers = await meetAtLock(server.database, balanceLock(device.id, 2), () =>
+      Promise.all([
+        ...[1, 2].map(() => server.as(device, 'POST', '/api/usage/log', { model_type: 'gpt-5' })),
+        admin.as('POST', '/api/admin/reset-monthly', { default_tokens: 40 }),
+      ]),
+    );
+    t.strictSame(
+      answers.map(({ statusCode }) => statusCode),
+      [200, 200, 200],
+    );
+    const [row] = await server.database.sql<{ used: number }>(
+      `select (select coalesce(sum(used), 0) from period_balances)::integer + (select sum(used) from balances)::integer as used`,
+    );
+    t.equal(row?.used, 2);
+    t.match((await server.as(device, 'GET', `/api/devices/${device.id}/tokens`)).json(), { allocated: 40 });
+    await server.verifyLedger(t);
+  },
+);

@@ -1,9 +1,11 @@
+import pg from 'pg';
 import { AnyResult } from '../../../src/platform/database/client/database.js';
 import { registerUser } from '../../helpers/accounts.js';
-import { openTestServer } from '../../helpers/http/test-server.js';
+import { openTestServer, type TestServer } from '../../helpers/http/test-server.js';
 import { countEvents, createUsage, readId, recordAll, type SentUsage } from '../../helpers/observed-usage.js';
 import t from '../../helpers/run/tap.js';
 import type { Summary } from '../../helpers/summaries.js';
+import { recordUses } from '../../helpers/usage.js';
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
 
@@ -26,8 +28,17 @@ async function partitions(): Promise<string[]> {
 }
 const toPartition = (at: number) => `usage_events_${new Date(at).toISOString().slice(0, 7).replace('-', '_')}`;
 
-function maintain(months: number) {
-  return server.backend.database.call('maintain', { p_retention_months: months }, AnyResult);
+/** Drops what is older, and returns what became of each month. */
+async function drop(months: number, on: TestServer = server): Promise<unknown[]> {
+  const outcomes: unknown[] = [];
+  for (;;) {
+    const outcome = await on.backend.database.call('drop_expired_month', { p_retention_months: months }, AnyResult);
+    if (JSON.stringify(outcome).includes('null')) break;
+    outcomes.push(outcome);
+    if (JSON.stringify(outcome).includes('false')) break;
+  }
+  await on.backend.database.call('maintain', { p_retention_months: months }, AnyResult);
+  return outcomes;
 }
 
 t.test('an event in a month that retention dropped is only counted, and the month stays dropped', async (t) => {
@@ -41,7 +52,7 @@ t.test('an event in a month that retention dropped is only counted, and the mont
   const before = await partitions();
   for (const { timestamp } of dropped) t.ok(before.includes(toPartition(timestamp)));
 
-  t.match(await maintain(2), { ran: true, dropped_months: 2 });
+  t.match(await drop(2), [{ dropped: true }, { dropped: true }]);
   const after = await partitions();
   for (const { timestamp } of dropped) t.notOk(after.includes(toPartition(timestamp)));
   t.ok(after.includes(toPartition(kept.timestamp)));
@@ -79,7 +90,7 @@ t.test('what a dropped month held is not found when it is to be deleted', async 
   const fresh = await openTestServer(t, { environment: { RETENTION_MONTHS: '6' } });
   const user = await registerUser(fresh);
   const [id = ''] = await recordAll(t, user, [createUsage({ timestamp: toMiddleOfMonth(3) })]);
-  await fresh.backend.database.call('maintain', { p_retention_months: 1 }, AnyResult);
+  t.match(await drop(1, fresh), [{ dropped: true }]);
   t.equal((await user.as('DELETE', `/api/usage/${id}`)).statusCode, 404);
   await fresh.verifyLedger(t);
 });
@@ -99,6 +110,40 @@ t.test(
     await server.verifyLedger(t);
   },
 );
+
+t.test('a month somebody reads is dropped later, and meanwhile nobody waits', async (t) => {
+  const user = await registerUser(server);
+  const device = await server.registerDevice();
+  const uses = { subject: device.id, device: device.id, source: 'device' as const, cost: 1, count: 3 };
+  await recordUses(database, { ...uses, at: new Date(toMiddleOfMonth(2)).toISOString() });
+  const name = toPartition(toMiddleOfMonth(2));
+  const debit = async () => {
+    const used = await server.as(device, 'POST', '/api/usage/log', { model_type: 'gpt-5' });
+    t.equal(used.statusCode, 200);
+  };
+  const reader = new pg.Client({ connectionString: database.adminUrl });
+  await reader.connect();
+  // One who has read that month, one who has read another, and one who is about to add one.
+  const statements = [
+    `select from private.${name} limit 1`,
+    'select from usage_events where occurred_at > now() limit 1',
+    'lock table usage_events in share update exclusive mode',
+  ];
+  for (const statement of statements) {
+    await reader.query('begin');
+    await reader.query(statement);
+    t.match(await drop(1), [{ month: name.slice(-7).replace('_', '-'), dropped: false }], statement);
+    await debit();
+    t.equal((await user.as('POST', '/api/usage', createUsage({ timestamp: Date.now() }))).statusCode, 201);
+    t.ok((await partitions()).includes(name));
+    await reader.query('rollback');
+  }
+  await reader.end();
+  t.match(await drop(1), [{ dropped: true }]);
+  t.notOk((await partitions()).includes(name));
+  await debit();
+  await server.verifyLedger(t);
+});
 
 t.test('uses of features are pruned after as many months, and stay counted', async (t) => {
   const user = await registerUser(server);

@@ -123,5 +123,5 @@ export async function assertLedger(t: Test, sql: Sql): Promise<void> {
     [],
     'the ledger verifies',
   );
-  t.equal(checks.length, 11, 'every check ran');
+  t.equal(checks.length, 12, 'every check ran');
 }

@@ -101,7 +101,7 @@ export async function openTestServer(
         [],
         'the ledger verifies',
       );
-      test.equal(checks.length, 11, 'every check ran');
+      test.equal(checks.length, 12, 'every check ran');
     },
   };
 }

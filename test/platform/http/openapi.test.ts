@@ -113,6 +113,8 @@ const STATUSES: Readonly<Record<string, readonly string[]>> = {
   'get /api/admin/dashboard': ['200', '400', ...GUARDED],
   'get /api/admin/ledger/verify': ['200', ...GUARDED],
   'get /api/admin/mail': ['200', ...GUARDED],
+  'get /api/admin/ledger/months': ['200', ...GUARDED],
+  'post /api/admin/ledger/months/{month}/verify': ['200', '400', '404', '413', '415', ...GUARDED],
   'get /api/admin/audit': ['200', '400', ...GUARDED],
   'get /api/admin/users': ['200', '400', ...GUARDED],
   'get /api/users': ['200', '400', ...GUARDED],

@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { Actor } from '../../../auth/guards/admin-guard.js';
+import { finishReset } from '../../../metering/monthly-reset.js';
 import { type Database, LONG_TIMEOUT_MS } from '../../../platform/database/client/database.js';
 import { type PageRequest, paginate } from '../../../platform/http/pagination.js';
 import {
@@ -14,18 +15,22 @@ const PeriodPositionSchema = Type.Integer();
 const DevicePositionSchema = Type.String({ format: 'uuid' });
 
 /**
- * Closes the budget period and gives every device the default.
+ * Closes the budget period and gives every device the default. The new period begins for all at once, and what is used
+ * meanwhile counts for it; that every balance shows it takes a moment where there are many.
+ *
  * @param force resets even if this month has been reset already
  * @throws {DatabaseError} ALREADY_RESET, BUDGET_EXCEEDED
  */
-export function resetMonthly(
+export async function resetMonthly(
   database: Database,
   actor: Actor,
   defaultTokens: number,
   force: boolean,
 ): Promise<Static<typeof ResetSchema>> {
   const reset = { p_actor: actor, p_default_tokens: defaultTokens, p_force: force };
-  return database.call('reset_monthly', reset, ResetSchema, { timeoutMs: LONG_TIMEOUT_MS });
+  const begun = await database.call('reset_monthly', reset, ResetSchema, { timeoutMs: LONG_TIMEOUT_MS });
+  await finishReset(database);
+  return begun;
 }
 
 /** Reads a page of budget periods, newest first. */

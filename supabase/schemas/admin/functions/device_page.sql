@@ -27,9 +27,7 @@ begin
                  'id', p.id, 'name', p.name, 'user_email', p.user_email, 'allocated', p.allocated, 'used', p.used,
                  'reserved', p.reserved, 'remaining', p.remaining, 'blocked', p.blocked,
                  'registrations', p.registrations, 'created_at', p.created_at,
-                 'last_seen', greatest(p.last_registered_at, (
-                   select max(r.bucket) from public.usage_rollups r where r.subject_id = p.id
-                 )),
+                 'last_seen', greatest(p.last_registered_at, private.last_used_at(p.id)),
                  'usage_this_month', private.device_models_this_month(p.id),
                  'sort_value', p.sort_value::text
                ) order by p.sort_value %2$s, p.id %2$s

@@ -25,6 +25,7 @@ begin
   end if;
   perform from public.balances b where b.subject_id = any (v_subjects) order by b.subject_id for update;
   perform private.require_subject(p_kind, s) from unnest(v_subjects) as s;
+  perform private.enter_period(v_subjects);
   perform private.expire_reservations(v_subjects);
   v_before := jsonb_build_object('to', private.balance_json(p_subject_id), 'from', private.balance_json(p_from_id));
 

@@ -5,6 +5,8 @@ as $$
 declare
   v_unused bigint;
 begin
+  -- While it is still there: the pool has counted the new period's default for it.
+  perform private.enter_period(array[p_device_id]);
   update public.devices
      set deleted_at = now(), fingerprint_hash = null, secret_hash = null, token_version = token_version + 1
    where id = p_device_id;

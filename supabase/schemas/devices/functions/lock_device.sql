@@ -5,6 +5,7 @@ language plpgsql volatile set search_path = ''
 as $$
 begin
   perform from public.balances b where b.subject_id = p_device_id for update;
+  perform private.enter_period(array[p_device_id]);
   perform private.require_subject('device', p_device_id);
   return private.device_json(p_device_id);
 end

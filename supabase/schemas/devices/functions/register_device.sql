@@ -32,6 +32,7 @@ begin
     values (p_device_name, v_fingerprint_hash, v_user_id, v_secret_hash)
     returning * into v_device;
   else
+    perform private.enter_period(array[v_device.id]);
     update public.devices d
        set registrations = d.registrations + 1, last_registered_at = now(),
            user_id = coalesce(v_user_id, d.user_id),

@@ -3,13 +3,12 @@ create or replace function public.maintain(p_monthly_tokens bigint default null,
 returns jsonb
 language plpgsql volatile security definer set search_path = '' set statement_timeout = '15min'
 as $$
--- Definer: expires holds, resets periods, prunes keys and drops partitions, which no API role may.
+-- Definer: expires holds, resets periods and prunes keys, which no API role may.
 declare
   v_subjects uuid[];
   v_lost integer := 0;
   v_keys bigint;
   v_ended integer;
-  v_dropped integer := 0;
   v_features integer := 0;
   v_reset boolean := false;
 begin
@@ -18,7 +17,7 @@ begin
     return jsonb_build_object('ran', false);
   end if;
 
-  perform private.ensure_usage_partition(now() + make_interval(months => n)) from generate_series(0, 3) as n;
+  perform private.create_months_ahead();
   if p_monthly_tokens is not null then
     v_reset := private.reset_when_due(p_monthly_tokens);
   end if;
@@ -42,18 +41,18 @@ begin
   delete from private.login_attempts where window_ends_at < now();
   delete from private.known_addresses where last_login_at < now() - interval '180 days';
   v_ended := private.prune_accounts();
-
+  -- What names were told apart is of use as long as there are events.
+  delete from private.rollup_names n
+   where n.day < (select min(p.lower_bound) at time zone 'UTC' from private.usage_partitions() p);
   if p_retention_months is not null then
-    v_dropped := private.drop_old_usage(private.usage_horizon(p_retention_months));
     v_features := private.prune_features(p_retention_months);
   end if;
   return jsonb_build_object(
     'ran', true, 'reset', v_reset, 'expired_subjects', coalesce(cardinality(v_subjects), 0),
-    'lost_generations', v_lost, 'pruned_keys', v_keys,
-    'ended_credentials', v_ended, 'dropped_months', v_dropped, 'pruned_features', v_features
+    'lost_generations', v_lost, 'pruned_keys', v_keys, 'ended_credentials', v_ended, 'pruned_features', v_features
   );
 end
 $$;
 grant execute on function public.maintain(bigint, integer) to service_role;
 comment on function public.maintain(bigint, integer) is
-  'Creates partitions ahead, expires holds, settles chat requests whose server went away, prunes idempotency keys, log-in counters and credentials that have ended; with p_monthly_tokens resets at the month''s start, with p_retention_months drops older events. Returns what it did, ran false where another one is at it.';
+  'Creates partitions ahead, expires holds, settles chat requests whose server went away, prunes idempotency keys, log-in counters and credentials that have ended; with p_monthly_tokens resets at the month''s start, with p_retention_months drops older uses of features. Returns what it did, ran false where another one is at it.';

@@ -9,7 +9,15 @@ begin
     select coalesce(jsonb_agg(to_jsonb(page) order by page.device_id), '[]')
       from (
         select b.subject_id as device_id, d.name, b.allocated, b.used
-          from public.period_balances b join public.devices d on d.id = b.subject_id
+          from (
+                 select h.period, h.subject_id, h.allocated, h.used from public.period_balances h
+                 union all
+                 -- Balances that did not come into the next one yet.
+                 select o.period, o.subject_id, o.allocated, o.used from public.balances o
+                  where o.subject_kind = 'device' and (o.allocated > 0 or o.used > 0)
+                    and o.period < (select max(p.number) from public.periods p)
+               ) b
+          join public.devices d on d.id = b.subject_id
          where b.period = p_period and (p_after is null or b.subject_id > p_after)
          order by b.subject_id
          limit p_limit

@@ -16,7 +16,9 @@ begin
               from (
                 select allocated, used from public.period_balances where period = p.number
                 union all
-                select allocated, used from public.balances where period = p.number and subject_kind = 'device' and p.closed_at is null
+                -- Those of the one that runs, and those that did not come into it yet.
+                select allocated, used from public.balances where period = p.number and subject_kind = 'device'
+                   and p.number + 1 >= (select max(n.number) from public.periods n)
               ) b
           ) h on true
          where p_before is null or p.number < p_before

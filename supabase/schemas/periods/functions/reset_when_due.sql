@@ -7,6 +7,13 @@ declare
   v_total bigint;
   v_devices bigint;
 begin
+  -- Nearly always not; the second look is the one that counts.
+  if exists (
+    select from public.periods p
+     where p.closed_at is null and date_trunc('month', p.started_at, 'UTC') >= date_trunc('month', now(), 'UTC')
+  ) then
+    return false;
+  end if;
   select total into strict v_total from public.budgets where subject_kind = 'device' for update;
   if not exists (
     select from public.periods p

@@ -1,0 +1,13 @@
+create or replace function private.mark_changed_reservation()
+returns trigger
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  perform private.mark_changed_usage(old.subject_id, old.closed_at);
+  if new.closed_at is not null then
+    perform private.mark_changed_usage(new.subject_id, new.closed_at);
+  end if;
+  return null;
+end
+$$;
+comment on function private.mark_changed_reservation() is 'Trigger: notes that a hold that ended in a month that is over changed.';
