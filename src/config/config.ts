@@ -6,6 +6,7 @@ import { parseEnvironment } from './environment.js';
 import type { Environment } from './environment-schema.js';
 import { parseList } from './list.js';
 import { createRedirectCheck } from './redirect-uris.js';
+import { parseWorkers } from './workers.js';
 
 /** The key database tokens are signed with: a shared secret, or a private ES256 key as JSON (JWK). */
 export type TokenKey = { readonly secret: string } | { readonly jwk: string };
@@ -219,6 +220,8 @@ function toConfig(environment: Environment) {
       corsOrigins: environment.CORS_ORIGINS,
       logLevel: environment.LOG_LEVEL,
     },
+    /** Processes that answer requests; more than one have a supervisor. */
+    workers: parseWorkers(environment.WORKERS),
     limits: toLimitsConfig(environment),
     database: toDatabaseConfig(environment),
     tokens: {

@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { Workers } from './workers.js';
 
 const Secret = (description: string) => Type.Optional(Type.String({ minLength: 32, description }));
 const Key = (description: string) => Type.Optional(Type.String({ minLength: 1, description }));
@@ -325,6 +326,7 @@ const Mail = {
 /** Lists the variables by what they are for, in the order `.env.example` and docs/configuration.md show them. */
 export const ENVIRONMENT_SECTIONS = {
   HTTP: Http,
+  Processes: Workers,
   Limits: Limits,
   Database: Database,
   'Tokens and admin': Tokens,
@@ -338,6 +340,7 @@ export const ENVIRONMENT_SECTIONS = {
 /** Every environment variable the server reads. `.env.example` and docs/configuration.md are generated from it. */
 export const EnvironmentSchema = Type.Object({
   ...Http,
+  ...Workers,
   ...Limits,
   ...Database,
   ...Tokens,

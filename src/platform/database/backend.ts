@@ -25,6 +25,8 @@ export interface Backend {
   readonly jwtSecret: string;
   /** True if the server runs its own Postgres, so that it may generate missing secrets. */
   readonly embedded: boolean;
+  /** Connection string for further processes of this server, where only it knows where the database is. */
+  readonly sharedUrl?: string;
   readonly close: () => Promise<void>;
 }
 
@@ -38,10 +40,11 @@ export function openDataApi(url: string, key: string): Database {
   return createDatabase(createDatabaseClient(url, key, fetchWithTimeout(CALL_TIMEOUT_MS)));
 }
 
-/** Opens the direct Data API, as `service_role` and as its users. */
+/** Opens the direct Data API, as `service_role` and as its users. @param poolSize most connections, 10 by default */
 export async function openDirect(
   connectionString: string,
   log: BackendLog,
+  poolSize?: number,
 ): Promise<Pick<Backend, 'database' | 'callerDatabase' | 'close'>> {
   // Only this process signs and checks these database tokens, so their key never leaves it.
   const secret = randomBytes(32).toString('base64url');
@@ -49,6 +52,7 @@ export async function openDirect(
   const api = openDirectApi({
     connectionString,
     jwtSecret,
+    ...(poolSize !== undefined && { poolSize }),
     onConnectionError: (error) => log.warn({ reason: error.message }, 'a database connection broke'),
   });
   const key = await new SignJWT({ role: 'service_role' }).setProtectedHeader({ alg: 'HS256' }).sign(jwtSecret);
@@ -86,6 +90,7 @@ async function openEmbeddedBackend(dataDir: string, jwtSecret: string | undefine
       callerDatabase: direct.callerDatabase,
       jwtSecret: jwtSecret ?? postgres.secrets.jwt_secret,
       embedded: true,
+      sharedUrl: postgres.authenticatorUrl,
       close: async () => {
         await direct.close();
         await postgres.close();
