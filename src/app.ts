@@ -1,6 +1,7 @@
 import cors from '@fastify/cors';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { createGoogleAccessTokens } from './auth/google-access-tokens.js';
+import type { Counters } from './auth/limits/counters.js';
 import { getLimiter } from './auth/limits/rate-limits.js';
 import { auth, authentication } from './auth/plugin.js';
 import { deriveKeys } from './auth/tokens/crypto.js';
@@ -44,6 +45,14 @@ const BODY_LIMIT_BYTES = 64 * 1024;
 /** What the application needs of its backend. */
 export type AppBackend = Pick<Backend, 'database' | 'callerDatabase' | 'jwtSecret' | 'embedded'>;
 
+/** What the process brings along. */
+export interface AppProcess {
+  /** What `/readyz` asks; the process drains it before it stops. */
+  readonly readiness?: Readiness;
+  /** What limits are counted with, unless Redis is set; by default this process counts by itself. */
+  readonly counters?: Counters | undefined;
+}
+
 /** Creates the bare server: every option of Fastify's is here. */
 function createServer(config: Config['http'], logger: FastifyBaseLogger): FastifyInstance {
   const app = Fastify({
@@ -74,13 +83,12 @@ function createServer(config: Config['http'], logger: FastifyBaseLogger): Fastif
  * Builds the application, ready to listen or to be injected into: tests build exactly what production runs.
  *
  * @param logger pino, as {@link createLogger} makes it
- * @param readiness what `/readyz` asks; the process drains it before it stops
  */
 export async function buildApp(
   config: Config,
   backend: AppBackend,
   logger: FastifyBaseLogger,
-  readiness: Readiness = createReadiness(backend.database),
+  { readiness = createReadiness(backend.database), counters }: AppProcess = {},
 ): Promise<FastifyInstance> {
   const { database, callerDatabase } = backend;
   const secrets = parseSecretList(backend.jwtSecret);
@@ -103,7 +111,7 @@ export async function buildApp(
   await app.register(cors, corsOptions(config.http.corsOrigins));
   await app.register(requestForm);
   await app.register(jsonBody);
-  await app.register(authentication, { database, config, secrets });
+  await app.register(authentication, { database, config, secrets, counters });
   const keys = deriveKeys(secrets, 'mails');
   await app.register(mail, { database, config: config.mail, embedded: backend.embedded, keys });
 

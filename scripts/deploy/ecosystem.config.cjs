@@ -14,17 +14,18 @@ function variables() {
   }
 }
 
-const { DATABASE_URL, SUPABASE_URL } = variables();
+const { DATABASE_URL, SUPABASE_URL, WORKERS } = variables();
 const external = Boolean(DATABASE_URL || SUPABASE_URL);
+const supervises = Boolean(WORKERS) && WORKERS !== '1';
 
-// For PM2: a process for every core, or a single one where the server brings its own Postgres.
+// For PM2: a process for every core, or a single one where the server brings its own Postgres or starts workers itself.
 module.exports = {
   apps: [
     {
       name: 'tokenledger',
       cwd: root,
       script: 'dist/src/server.js',
-      ...(external ? { exec_mode: 'cluster', instances: 'max' } : { exec_mode: 'fork', instances: 1 }),
+      ...(external && !supervises ? { exec_mode: 'cluster', instances: 'max' } : { exec_mode: 'fork', instances: 1 }),
       // A new process says that it is ready before an old one is told to stop.
       wait_ready: true,
       listen_timeout: 60_000,

@@ -7,6 +7,7 @@ import type { GoogleAccessTokens } from './google-access-tokens.js';
 import adminAuthentication from './guards/admin-guard.js';
 import userAuthentication from './guards/user-authentication.js';
 import { requireUser } from './guards/user-guard.js';
+import type { Counters } from './limits/counters.js';
 import rateLimits from './limits/rate-limits.js';
 import { createAccountNotices } from './notices.js';
 import { oauth } from './oauth/plugin.js';
@@ -23,6 +24,8 @@ export interface AuthenticationOptions {
   readonly config: Pick<Config, 'http' | 'limits' | 'tokens' | 'admin' | 'passwords'>;
   /** The server's secrets: the first signs client tokens, all verify them. */
   readonly secrets: readonly string[];
+  /** What limits are counted with, unless Redis is set; by default this process counts by itself. */
+  readonly counters?: Counters | undefined;
 }
 
 /** Dependencies of the routes of signing in. */
@@ -33,8 +36,9 @@ export interface AuthOptions extends Pick<AuthenticationOptions, 'database'> {
   readonly googleAccessTokens: GoogleAccessTokens;
 }
 
-const authenticationPlugin: FastifyPluginAsync<AuthenticationOptions> = async (app, { database, config, secrets }) => {
-  await app.register(rateLimits, { database, config: config.limits, trustProxy: config.http.trustProxy });
+const authenticationPlugin: FastifyPluginAsync<AuthenticationOptions> = async (app, options) => {
+  const { database, config, secrets, counters } = options;
+  await app.register(rateLimits, { database, config: config.limits, trustProxy: config.http.trustProxy, counters });
   await app.register(clientTokens, { secrets });
   await providePasswords(app, config.passwords);
   await app.register(adminAuthentication, { secondFactor: config.admin.secondFactor });

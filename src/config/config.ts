@@ -7,7 +7,9 @@ import type { Environment } from './environment-schema.js';
 import { toHostConfig } from './host.js';
 import { parseList } from './list.js';
 import { toMailConfig } from './mail.js';
+import { toProcessPoolSize } from './pool-size.js';
 import { createRedirectCheck } from './redirect-uris.js';
+import { parseWorkers } from './workers.js';
 
 /** The key database tokens are signed with: a shared secret, or a private ES256 key as JSON (JWK). */
 export type TokenKey = { readonly secret: string } | { readonly jwk: string };
@@ -67,7 +69,7 @@ function toSigningKey({ SUPABASE_JWT_SECRET, SUPABASE_JWT_SIGNING_KEY }: Environ
 
 function toDatabaseConfig(environment: Environment): DatabaseConfig {
   const { SUPABASE_URL, SUPABASE_SECRET_KEY, SUPABASE_PUBLISHABLE_KEY, DATABASE_URL, DATA_DIR } = environment;
-  const poolSize = environment.DATABASE_POOL_SIZE;
+  const poolSize = toProcessPoolSize(environment.DATABASE_POOL_SIZE, parseWorkers(environment.WORKERS));
   if (DATABASE_URL !== undefined) return { kind: 'direct', connectionString: DATABASE_URL, poolSize };
   if (SUPABASE_URL !== undefined) {
     const signingKey = toSigningKey(environment);
@@ -223,6 +225,8 @@ function toConfig(environment: Environment, variables: Variables) {
       corsOrigins: environment.CORS_ORIGINS,
       logLevel: environment.LOG_LEVEL,
     },
+    /** Processes that answer requests; more than one have a supervisor. */
+    workers: parseWorkers(environment.WORKERS),
     limits: toLimitsConfig(environment),
     database: toDatabaseConfig(environment),
     tokens: {

@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Mail } from './mail.js';
 import { PoolSize } from './pool-size.js';
+import { Workers } from './workers.js';
 
 const Secret = (description: string) => Type.Optional(Type.String({ minLength: 32, description }));
 const Key = (description: string) => Type.Optional(Type.String({ minLength: 1, description }));
@@ -324,6 +325,7 @@ const Payments = {
 /** Lists the variables by what they are for, in the order `.env.example` and docs/configuration.md show them. */
 export const ENVIRONMENT_SECTIONS = {
   HTTP: Http,
+  Processes: Workers,
   Limits: Limits,
   Database: Database,
   'Tokens and admin': Tokens,
@@ -337,6 +339,7 @@ export const ENVIRONMENT_SECTIONS = {
 /** Every environment variable the server reads. `.env.example` and docs/configuration.md are generated from it. */
 export const EnvironmentSchema = Type.Object({
   ...Http,
+  ...Workers,
   ...Limits,
   ...Database,
   ...Tokens,

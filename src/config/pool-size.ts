@@ -12,3 +12,8 @@ export const PoolSize = {
       "Most connections to Postgres, of all processes of this machine together. Uses, readiness and long work have their own, from 5 a process on; a small Supabase project's session pooler admits 15.",
   }),
 };
+
+/** Returns how many connections one process of the server may have. @param workers as many, and a supervisor where several */
+export function toProcessPoolSize(total: number, workers: number): number {
+  return workers === 1 ? total : Math.max(1, Math.floor(total / (workers + 1)));
+}

@@ -10,7 +10,7 @@ import type { Config } from '../../config/config.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { toRateLimitKey } from './address.js';
 import { type AddressWatch, createAddressWatch } from './address-watch.js';
-import { createLocalCounters } from './counters.js';
+import { type Counters, createLocalCounters } from './counters.js';
 import { createLimiter, type Limiter, UNLIMITED } from './limiter.js';
 import { perMinute, type Subject } from './policies.js';
 import { openSharedCounters } from './shared-counters.js';
@@ -56,13 +56,16 @@ interface RateLimitsOptions {
   readonly config: Config['limits'];
   /** `TRUST_PROXY`. */
   readonly trustProxy: string;
+  /** What counts where Redis is not set; by default this process by itself. */
+  readonly counters?: Counters | undefined;
 }
 
 /** Creates the limiter; its counters are let go of with the application. */
-async function openLimiter(app: FastifyInstance, { database, config }: RateLimitsOptions): Promise<Limiter> {
+async function openLimiter(app: FastifyInstance, options: RateLimitsOptions): Promise<Limiter> {
+  const { database, config, counters: own = createLocalCounters() } = options;
   if (config === undefined) return UNLIMITED;
   const findTier = createFindTier(database);
-  if (config.redisUrl === undefined) return createLimiter(config, createLocalCounters(), findTier);
+  if (config.redisUrl === undefined) return createLimiter(config, own, findTier);
   const counters = await openSharedCounters(config.redisUrl, app.log);
   app.addHook('onClose', async () => counters.close());
   return createLimiter(config, counters, findTier);

@@ -30,6 +30,8 @@ export interface Backend {
   readonly jwtSecret: string;
   /** True if the server runs its own Postgres, so that it may generate missing secrets. */
   readonly embedded: boolean;
+  /** Connection string for further processes of this server, where only it knows where the database is. */
+  readonly sharedUrl?: string;
   readonly close: () => Promise<void>;
 }
 
@@ -111,6 +113,7 @@ async function openEmbeddedBackend(
       callerDatabase: direct.callerDatabase,
       jwtSecret: jwtSecret ?? postgres.secrets.jwt_secret,
       embedded: true,
+      sharedUrl: postgres.authenticatorUrl,
       close: async () => {
         await direct.close();
         await postgres.close();

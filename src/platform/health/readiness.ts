@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Type } from '@sinclair/typebox';
+import { StartupError } from '../../config/startup-error.js';
 import type { Database } from '../database/client/database.js';
 import { DatabaseError } from '../database/client/database-error.js';
 import { type AppliedMigration, compareMigrations } from '../database/migrations/compare.js';
@@ -55,6 +56,17 @@ export async function schemaProblem(database: Database): Promise<string | undefi
   );
   const problems = [...conflicts, ...missing];
   return problems.length === 0 ? undefined : problems.join('\n');
+}
+
+/** Makes sure that the database is the program's. @throws {StartupError} where it is not, or cannot be reached */
+export async function requireSchema(database: Database): Promise<void> {
+  const problem = await schemaProblem(database).catch((error: unknown) => {
+    if (error instanceof StartupError) throw error;
+    throw new StartupError('The database cannot be reached; check DATABASE_URL or SUPABASE_URL and its keys', {
+      cause: error,
+    });
+  });
+  if (problem !== undefined) throw new StartupError(problem);
 }
 
 /** Returns why the database takes no writes, or undefined. */

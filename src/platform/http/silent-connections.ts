@@ -4,16 +4,20 @@ import fp from 'fastify-plugin';
 
 /** How often connections are looked for that were opened while the server was closing already. */
 const POLL_INTERVAL_MS = 50;
+/** How long the first request of a connection may be on its way: one that was just opened is not ended under it. */
+const PATIENCE_MS = 2_000;
 
 const silentConnections: FastifyPluginAsync = async (app) => {
-  const open = new Set<Socket>();
+  /** When each connection was opened. */
+  const open = new Map<Socket, number>();
   app.server.on('connection', (socket: Socket) => {
-    open.add(socket);
+    open.set(socket, performance.now());
     socket.once('close', () => open.delete(socket));
   });
 
   const endSilent = () => {
-    for (const socket of open) if (socket.bytesRead === 0) socket.destroy();
+    const latest = performance.now() - PATIENCE_MS;
+    for (const [socket, openedAt] of open) if (socket.bytesRead === 0 && openedAt < latest) socket.destroy();
   };
   app.addHook('preClose', async () => {
     endSilent();

@@ -151,7 +151,7 @@ export function startServer(
     ready: () =>
       until('the server is ready', () => {
         if (exit !== undefined) throw new Error(`the server ended with ${exit.code ?? exit.signal}: ${stderr}`);
-        return /ready at (\S+)\n[\s\S]*\n\n$/.exec(stdout)?.[1];
+        return /ready at (\S+)\n[\s\S]*\n {2}curl .*\n\n/.exec(stdout)?.[1];
       }),
   };
 }

@@ -1,0 +1,91 @@
+import cluster from 'node:cluster';
+import { once } from 'node:events';
+import { type Config, parseConfig } from '../config/config.js';
+import { loadEnvironmentFile } from '../config/environment-file.js';
+import { formatFatalError } from '../config/startup-error.js';
+import { openFront } from '../front.js';
+import { type Backend, openBackend, openDirect } from '../platform/database/backend.js';
+import { requireSchema } from '../platform/health/readiness.js';
+import { createLogger } from '../platform/logging.js';
+import { type FromSupervisor, type FromWorker, readFromSupervisor } from './messages.js';
+import { createSupervisedCounters } from './supervised-counters.js';
+
+type Start = Extract<FromSupervisor, { kind: 'start' }>;
+
+/** Set for the processes a supervisor starts, as PM2's are workers of a cluster, too. */
+export const WORKER_VARIABLE = 'TOKENLEDGER_WORKER';
+
+/** Tells whether this process was started by a supervisor of ours. */
+export const isSupervised = (): boolean => cluster.isWorker && process.env[WORKER_VARIABLE] !== undefined;
+
+/** Hands a message to the supervisor. @returns false where it is gone */
+function tell(message: FromWorker, onSent = () => {}): boolean {
+  if (process.connected !== true || process.send === undefined) return false;
+  process.send(message, undefined, undefined, onSent);
+  return true;
+}
+
+/** Tells the supervisor that this process runs, and waits until it says where the database is. */
+async function askForStart(): Promise<Start> {
+  tell({ kind: 'running' });
+  for (;;) {
+    const [message]: unknown[] = await once(process, 'message');
+    const start = readFromSupervisor(message);
+    if (start?.kind === 'start') return start;
+  }
+}
+
+async function openWorkerBackend(
+  config: Config,
+  { embedded }: Start,
+  log: ReturnType<typeof createLogger>,
+): Promise<Backend> {
+  if (embedded === undefined) return openBackend(config, log);
+  const { connectionString, jwtSecret, poolSize } = embedded;
+  return { ...(await openDirect(connectionString, log, poolSize)), jwtSecret, embedded: true };
+}
+
+async function serve(): Promise<() => Promise<void>> {
+  loadEnvironmentFile();
+  const config = parseConfig(process.env);
+  const start = await askForStart();
+  const log = createLogger(config.http.logLevel).child({ worker: start.worker });
+  const backend = await openWorkerBackend(config, start, log);
+  try {
+    await requireSchema(backend.database);
+    const counters = createSupervisedCounters(tell);
+    process.on('message', (message) => {
+      const answer = readFromSupervisor(message);
+      if (answer?.kind === 'counts') counters.receive(answer);
+    });
+    const front = await openFront(config, backend, log, counters);
+    process.on('message', (message) => {
+      if (readFromSupervisor(message)?.kind === 'wake-mail') front.wakeMail?.();
+    });
+    tell({ kind: 'listening', url: front.url });
+    return async () => {
+      await front.close();
+      await backend.close();
+    };
+  } catch (error) {
+    await backend.close().catch(() => {});
+    throw error;
+  }
+}
+
+/**
+ * Answers requests as one of several processes, until it is told to stop; what only one may do, the supervisor does.
+ * @returns stops it, once its requests are answered
+ */
+export async function startWorker(): Promise<() => Promise<void>> {
+  try {
+    return await serve();
+  } catch (error) {
+    // The supervisor says it, once for all workers.
+    const isTold = await new Promise<boolean>((told) => {
+      if (!tell({ kind: 'failed', message: formatFatalError(error) }, () => told(true))) told(false);
+    });
+    if (!isTold) throw error;
+    process.exit(1);
+  }
+}
