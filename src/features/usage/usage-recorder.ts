@@ -7,6 +7,9 @@ import { type RecordedUsage, RecordedUsageSchema, type UsageEvent } from './sche
 
 type Item = Record<string, Json>;
 
+/** The model of an event whose client does not know it. */
+const UNKNOWN_MODEL = 'unknown';
+
 /** Records usage that extensions observed, by the rules of the SQL function `record_usage`. */
 export interface UsageRecorder {
   /** Records one event; those of concurrent requests share a call. @throws {ApiError} the code of a refusal */
@@ -22,7 +25,7 @@ function toItem(caller: Caller, event: UsageEvent, key: string | undefined): Ite
   return {
     ...caller,
     provider: event.provider,
-    model: event.model,
+    model: event.model ?? UNKNOWN_MODEL,
     input_tokens: event.inputTokens,
     output_tokens: event.outputTokens,
     total_tokens: event.totalTokens ?? null,
