@@ -26,7 +26,7 @@ export async function startBackgroundJobs(
     jobs.push({ name: 'correcting estimates', run: () => reconcile(database, upstream) });
     jobs.push({ name: 'weighing models', run: createModelWeighing(database, upstream, config.chat?.weightPrice) });
   }
-  jobs.push({ name: 'comparing subscriptions with Stripe', run: billing.reconcileWhenDue });
+  jobs.push({ name: 'comparing subscriptions with Stripe', run: () => billing.reconcileWhenDue(log) });
   const stop = startJobs(log, jobs);
   return () => {
     stop();
