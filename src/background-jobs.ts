@@ -28,7 +28,7 @@ export async function startBackgroundJobs(
     jobs.push({ name: 'correcting estimates', run: () => reconcile(database, upstream) });
     jobs.push({ name: 'weighing models', run: createModelWeighing(database, upstream, config.chat?.weightPrice) });
   }
-  jobs.push({ name: 'comparing subscriptions with Stripe', run: billing.reconcileWhenDue });
+  jobs.push({ name: 'comparing subscriptions with Stripe', run: () => billing.reconcileWhenDue(log) });
   if (wakeMail !== undefined) jobs.push({ name: 'waking the outbox', run: async () => wakeMail() });
   const stop = startJobs(log, jobs);
   return () => {

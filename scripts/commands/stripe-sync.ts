@@ -1,7 +1,7 @@
 import { parseStripeConfig } from '../../src/config/config.js';
 import { loadEnvironmentFile } from '../../src/config/environment-file.js';
 import { StartupError } from '../../src/config/startup-error.js';
-import { createPayments } from '../../src/features/subscriptions/payments.js';
+import { createPayments, UNKNOWN_PRICES } from '../../src/features/subscriptions/payments.js';
 import { reconcile } from '../../src/features/subscriptions/reconcile.js';
 import { openClientForCommand } from '../../src/platform/database/command.js';
 import { parseCommandLine, parseWholeNumber, runCommandLine, UsageError } from '../command-line.js';
@@ -27,10 +27,12 @@ await runCommandLine(USAGE, async (args) => {
   if (payments === undefined) throw new StartupError('STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET are not set');
   const { database, close } = await openClientForCommand();
   try {
-    const { subscriptions, changed, invoices, granted, returned } = await reconcile(database, payments, days);
+    const found = await reconcile(database, payments, days);
+    const { subscriptions, changed, invoices, granted, returned, unknownPrices } = found;
     process.stdout.write(
       `${subscriptions} subscriptions, ${changed} of them changed; ${invoices} paid invoices, ${granted} of them granted now; ${returned} whose money went or came back\n`,
     );
+    if (unknownPrices.length > 0) process.stderr.write(`${UNKNOWN_PRICES} (${unknownPrices.join(', ')})\n`);
   } finally {
     await close();
   }

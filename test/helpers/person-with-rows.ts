@@ -26,7 +26,7 @@ export async function openPersonWithRows(server: TestServer): Promise<PersonWith
   const headers = { authorization: `Bearer ${await signUp(server, user.email)}` };
   const payload = { usage: 1, tokenCount: 1, event_id: 'tracked' };
   await server.app.inject({ method: 'POST', url: '/api/trackUsage', headers, payload });
-  await user.as('POST', '/api/events', { name: `used by ${user.id}` });
+  await user.as('POST', '/api/events', { name: `used by ${user.id}`, properties: { ms: 1 } });
   await user.as('PUT', '/api/users/me/settings', { settings: { owner: user.id } });
   const changes = { ahead: { value: user.id, updated_at: Date.now() + 3_600_000 } };
   await user.as('POST', '/api/sync/push', { base_version: 1, changes, device: 'laptop' });

@@ -1,5 +1,4 @@
 import { createServer } from 'node:net';
-import t, { type Test } from 'tap';
 import {
   assertLedger,
   assertNothingLost,
@@ -10,6 +9,7 @@ import {
   startLoad,
 } from '../helpers/http/server-load.js';
 import { assertRefused, openDirectory, type ServerProcess, startServer } from '../helpers/http/server-process.js';
+import t, { type Test } from '../helpers/run/tap.js';
 import { until } from '../helpers/until.js';
 
 const environment = { WORKERS: '2', LOG_LEVEL: 'info', DEFAULT_DEVICE_TOKENS: '1000000' };

@@ -1,4 +1,9 @@
-import { AuthorizationResponseError, ClientError, ResponseBodyError } from 'openid-client';
+import {
+  AuthorizationResponseError,
+  ClientError,
+  ResponseBodyError,
+  WWWAuthenticateChallengeError,
+} from 'openid-client';
 import { ApiError } from '../../platform/errors.js';
 import type { ExternalIdentity } from './external-identity.js';
 import type { FlowSecrets } from './flow.js';
@@ -53,7 +58,18 @@ const NOT_THIS_SIGN_IN = [
   'OAUTH_JWT_TIMESTAMP_CHECK_FAILED',
 ];
 
+/**
+ * Tells whether a challenge is about this server's client (RFC 6749, §5.2: a 401 names the scheme the client used). Those of
+ * the scheme Bearer are about an access token, unless they say otherwise.
+ */
+function isClientChallenge({ cause }: WWWAuthenticateChallengeError): boolean {
+  return cause.some(
+    ({ scheme, parameters }) => scheme.toLowerCase() !== 'bearer' || BAD_CLIENT.has(parameters.error ?? ''),
+  );
+}
+
 function isMisconfigured(error: unknown): boolean {
+  if (error instanceof WWWAuthenticateChallengeError) return isClientChallenge(error);
   return (
     (error instanceof AuthorizationResponseError || error instanceof ResponseBodyError) && BAD_CLIENT.has(error.error)
   );
@@ -68,6 +84,7 @@ function isRefusal(error: unknown): boolean {
 /** Describes what went wrong, without the request or the answer, which hold codes and tokens. */
 function describeError(error: unknown): string {
   if (error instanceof ResponseBodyError) return `answered ${error.status} ${error.error}`;
+  if (error instanceof WWWAuthenticateChallengeError) return `answered ${error.status} with a challenge`;
   if (error instanceof AuthorizationResponseError) return `sent back ${error.error}`;
   if (!(error instanceof Error)) return 'failed';
   return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;

@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox';
+import { HOLD_STATUSES, OneOf, PROVENANCES } from '../../platform/http/one-of.js';
 import { NextCursor, PageQuery } from '../../platform/http/pagination.js';
 import { TimeRangeQuery } from '../../platform/http/time-range.js';
 
@@ -12,7 +13,7 @@ export const DeviceUseSchema = Type.Object(
     model: Type.String(),
     prompts: Type.Integer({ description: 'Prompts the use counted for.' }),
     cost: Type.Integer({ description: 'Tokens it cost.' }),
-    provenance: Type.String({ description: 'client_reported, provider_final or estimated.' }),
+    provenance: OneOf(PROVENANCES),
     occurred_at: Type.String({ description: 'When it happened.' }),
   },
   { title: 'DeviceUse' },
@@ -22,17 +23,17 @@ export const DeviceUsageSchema = Type.Object({ usage: Type.Array(DeviceUseSchema
 export const DeviceLedgerEntrySchema = Type.Object(
   {
     id: Type.String({ format: 'uuid' }),
-    kind: Type.String({ description: 'grant, transfer, reset, adjustment, debit or hold.' }),
+    kind: OneOf(['grant', 'transfer', 'reset', 'adjustment', 'debit', 'hold']),
     amount: Type.Integer({
       description:
         'Tokens: positive if added, negative if taken back or spent. For a hold, the tokens it sets or set aside.',
     }),
-    provenance: Type.String({
+    provenance: OneOf([...PROVENANCES, 'admin', 'system'], {
       description: 'Origin of the amount. Debits: client_reported; holds: estimated; all others: admin or system.',
     }),
     model: Type.Optional(Type.String()),
     reference: Type.Optional(Type.String({ description: 'What a change refers to.' })),
-    status: Type.Optional(Type.String({ description: 'Of a hold: held, settled or expired.' })),
+    status: Type.Optional(OneOf(HOLD_STATUSES, { description: 'Of a hold.' })),
     expires_at: Type.Optional(Type.String({ description: 'When a hold expires.' })),
     created_at: Type.String({ description: 'When it happened.' }),
   },

@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import type { Json } from '../../platform/database/client/types.js';
+import { OneOf } from '../../platform/http/one-of.js';
 
 /** The longest body that carries settings, and the longest document. */
 export const SETTINGS_LIMIT_BYTES = 256 * 1024;
@@ -105,7 +106,7 @@ export const SettingsHistorySchema = Type.Object({
     Type.Object({
       version: Type.Integer({ minimum: 1 }),
       settings: SettingsSchema,
-      action: Type.String({ description: 'The write that made it: put, push or restore.' }),
+      action: OneOf(['put', 'push', 'restore'], { description: 'The write that made it.' }),
       device: Type.Union([Type.String(), Type.Null()]),
       created_at: Type.String(),
     }),

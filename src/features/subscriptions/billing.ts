@@ -1,3 +1,4 @@
+import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from '../../config/config.js';
 import type { Caller } from '../../platform/database/client/caller.js';
 import { AnyResult, type Database } from '../../platform/database/client/database.js';
@@ -23,7 +24,7 @@ export interface Billing {
    * @returns undefined if no comparison was due, or Stripe is not set up
    * @throws {ApiError} SERVICE_UNAVAILABLE
    */
-  readonly reconcileWhenDue: () => Promise<Reconciled | undefined>;
+  readonly reconcileWhenDue: (log: Pick<FastifyBaseLogger, 'warn'>) => Promise<Reconciled | undefined>;
 }
 
 async function deleteCustomer({ stripe }: Payments, { customer_id, subscription_id }: StripeAccount): Promise<void> {
@@ -57,6 +58,6 @@ export async function createBilling(database: Database, config: Config['stripe']
   return {
     payments,
     cancel: (caller) => cancelBilling({ database, payments }, caller),
-    reconcileWhenDue: async () => payments && reconcileWhenDue(database, payments),
+    reconcileWhenDue: async (log) => payments && reconcileWhenDue(database, payments, log),
   };
 }

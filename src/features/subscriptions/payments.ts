@@ -12,6 +12,10 @@ const API_VERSION = '2026-10-28.endive';
 const TIMEOUT_MS = 10_000;
 const RETRIES = 1;
 
+/** What the log says of prices that people pay and no tier has. */
+export const UNKNOWN_PRICES =
+  'somebody pays a price that no tier has, and gets nothing for it: add it to STRIPE_PRICE_PRO or STRIPE_PRICE_PREMIUM';
+
 /** Maps tiers to Stripe's prices, and back. */
 export interface Prices {
   /** Returns the price a tier is sold at; undefined if it is not for sale. */

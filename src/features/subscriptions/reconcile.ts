@@ -1,10 +1,11 @@
 import { Type } from '@sinclair/typebox';
+import type { FastifyBaseLogger } from 'fastify';
 import type { Database } from '../../platform/database/client/database.js';
-import { applyInvoice, applySubscription, fetchInvoice } from './apply.js';
-import type { Payments } from './payments.js';
+import { applyInvoice, applySubscription, fetchInvoice, type Outcome } from './apply.js';
+import { type Payments, UNKNOWN_PRICES } from './payments.js';
 import { reconcileReturns } from './returns.js';
 import { callStripe, isMissing } from './stripe-calls.js';
-import { parsePaidInvoice, parseSubscription, type SubscriptionState } from './stripe-objects.js';
+import { findUnknownPrices, parsePaidInvoice, parseSubscription, type SubscriptionState } from './stripe-objects.js';
 
 const SubscriptionIdsSchema = Type.Array(Type.String());
 const IsDueSchema = Type.Boolean();
@@ -27,6 +28,21 @@ export interface Reconciled {
   readonly granted: number;
   /** Invoices of which money had gone back, or come back. */
   readonly returned: number;
+  /** Prices that people of ours pay and that no tier has: they get nothing for it. */
+  readonly unknownPrices: readonly string[];
+}
+
+/** Stripe beside what is here, and the prices that were found on the way which no tier has. */
+interface Comparison {
+  readonly database: Database;
+  readonly payments: Payments;
+  readonly unknownPrices: Set<string>;
+}
+
+/** Keeps the prices of something of ours that no tier has. */
+function notePrices({ payments, unknownPrices }: Comparison, object: unknown, outcome: Outcome): void {
+  if (outcome === 'unknown_customer') return;
+  for (const price of findUnknownPrices(object, payments)) unknownPrices.add(price);
 }
 
 /** Lists the subscriptions that are running according to this database, as Stripe's own list leaves out ended ones. */
@@ -54,13 +70,17 @@ async function findAtStripe(payments: Payments, id: string): Promise<Subscriptio
   }
 }
 
-async function reconcileSubscriptions(database: Database, payments: Payments): Promise<[number, number]> {
+async function reconcileSubscriptions(comparison: Comparison): Promise<[number, number]> {
+  const { database, payments } = comparison;
   const seen = new Set<string>();
   let changed = 0;
   for await (const subscription of payments.stripe.subscriptions.list({ limit: PAGE_SIZE })) {
     seen.add(subscription.id);
     const state = parseSubscription(subscription, payments);
-    if (state !== undefined && (await applySubscription(database, payments, state)) === 'applied') changed += 1;
+    if (state === undefined) continue;
+    const outcome = await applySubscription(database, payments, state);
+    notePrices(comparison, subscription, outcome);
+    if (outcome === 'applied') changed += 1;
   }
   for await (const id of listRunning(database)) {
     if (seen.has(id)) continue;
@@ -71,7 +91,8 @@ async function reconcileSubscriptions(database: Database, payments: Payments): P
   return [seen.size, changed];
 }
 
-async function reconcileInvoices(database: Database, payments: Payments, since: number): Promise<[number, number]> {
+async function reconcileInvoices(comparison: Comparison, since: number): Promise<[number, number]> {
+  const { database, payments } = comparison;
   let invoices = 0;
   let granted = 0;
   for await (const listed of payments.stripe.invoices.list({
@@ -84,7 +105,9 @@ async function reconcileInvoices(database: Database, payments: Payments, since: 
       : parsePaidInvoice(listed, payments);
     if (invoice === undefined) continue;
     invoices += 1;
-    if ((await applyInvoice(database, invoice)).outcome === 'applied') granted += 1;
+    const { outcome } = await applyInvoice(database, invoice);
+    notePrices(comparison, listed, outcome);
+    if (outcome === 'applied') granted += 1;
   }
   return [invoices, granted];
 }
@@ -98,25 +121,34 @@ async function reconcileInvoices(database: Database, payments: Payments, since: 
  */
 export async function reconcile(database: Database, payments: Payments, days: number): Promise<Reconciled> {
   const since = Math.floor(Date.now() / 1000) - days * DAY_SECONDS;
+  const comparison: Comparison = { database, payments, unknownPrices: new Set() };
   return callStripe(async () => {
     // Grants come first, as the worth of a paid period does not depend on whether the subscription is still running.
-    const [invoices, granted] = await reconcileInvoices(database, payments, since);
-    const [subscriptions, changed] = await reconcileSubscriptions(database, payments);
+    const [invoices, granted] = await reconcileInvoices(comparison, since);
+    const [subscriptions, changed] = await reconcileSubscriptions(comparison);
     const returned = await reconcileReturns(database, payments, since);
-    return { subscriptions, changed, invoices, granted, returned };
+    return { subscriptions, changed, invoices, granted, returned, unknownPrices: [...comparison.unknownPrices] };
   });
 }
 
 /**
  * Compares unless a server has done so within the last hour, or has failed to within the last minutes.
+ * @param log is told of prices that no tier has
  * @returns undefined if one has
  * @throws {ApiError} as {@link callStripe}
  */
-export async function reconcileWhenDue(database: Database, payments: Payments): Promise<Reconciled | undefined> {
+export async function reconcileWhenDue(
+  database: Database,
+  payments: Payments,
+  log: Pick<FastifyBaseLogger, 'warn'>,
+): Promise<Reconciled | undefined> {
   const isDue = await database.call('begin_stripe_sync', { p_minutes: EVERY_MINUTES }, IsDueSchema);
   if (!isDue) return undefined;
   try {
-    return await reconcile(database, payments, RECENT_DAYS);
+    const reconciled = await reconcile(database, payments, RECENT_DAYS);
+    const { unknownPrices: prices } = reconciled;
+    if (prices.length > 0) log.warn({ prices }, UNKNOWN_PRICES);
+    return reconciled;
   } catch (error) {
     await database.call('retry_stripe_sync', { p_minutes: EVERY_MINUTES - RETRY_MINUTES }, IsDueSchema);
     throw error;

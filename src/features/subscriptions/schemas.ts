@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox';
+import { OneOf } from '../../platform/http/one-of.js';
 
 export const PaidTierSchema = Type.Union([Type.Literal('pro'), Type.Literal('premium')]);
 
@@ -18,11 +19,11 @@ const Time = (description: string) => Type.Union([Type.String(), Type.Null()], {
 
 export const SubscriptionSchema = Type.Object(
   {
-    tier: Type.String({ description: 'free, pro or premium: the tier whose limits apply now.' }),
+    tier: OneOf(['free', 'pro', 'premium'], { description: 'The tier whose limits apply now.' }),
     status: Type.String({
       description: 'none, or as Stripe calls it: active, trialing, past_due, unpaid, paused, incomplete, canceled, …',
     }),
-    subscribed_tier: Type.Union([Type.String(), Type.Null()], {
+    subscribed_tier: Type.Union([OneOf(['pro', 'premium']), Type.Null()], {
       description: 'The tier last subscribed to, even if it is no longer in force.',
     }),
     current_period_start: Time('Start of the period being billed.'),

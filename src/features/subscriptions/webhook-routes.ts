@@ -1,14 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { handleEvent } from './handle-event.js';
-import { type PaymentServices, requirePayments } from './payments.js';
+import { type PaymentServices, requirePayments, UNKNOWN_PRICES } from './payments.js';
 import { ReceivedEventSchema } from './schemas.js';
 import { findUnknownPrices } from './stripe-objects.js';
 import { verifyEvent } from './webhook-event.js';
 
 const BODY_LIMIT_BYTES = 1024 * 1024;
-const UNKNOWN_PRICES =
-  'somebody pays a price that no tier has, and gets nothing for it: add it to STRIPE_PRICE_PRO or STRIPE_PRICE_PREMIUM';
 
 /** Serves `POST /subscriptions/webhook` to Stripe, in its own scope, as the signature covers the raw bytes of the body. */
 export const webhookRoutes: FastifyPluginAsyncTypebox<PaymentServices> = async (app, services) => {

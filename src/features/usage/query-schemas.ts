@@ -1,9 +1,10 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { SOURCES } from '../../platform/http/one-of.js';
 import { PageQuery } from '../../platform/http/pagination.js';
 import { TimeRangeQuery } from '../../platform/http/time-range.js';
 
 const Name = (maxLength: number) => Type.Optional(Type.String({ minLength: 1, maxLength }));
-const Source = Type.Union(['device', 'extension', 'tracker', 'chat', 'api'].map((source) => Type.Literal(source)));
+const Source = Type.Union(SOURCES.map((source) => Type.Literal(source)));
 
 /** The query parameters that narrow a list of events. */
 const FilterQuery = {

@@ -1,7 +1,5 @@
 const MAX_MODEL_LENGTH = 200;
 const MAX_URL_LENGTH = 2_048;
-/** The model of an event whose client does not know it. */
-const UNKNOWN_MODEL = 'unknown';
 const DECIMAL = /^[0-9]{1,16}(\.[0-9]*)?$/;
 
 type Members = Readonly<Record<string, unknown>>;
@@ -22,11 +20,11 @@ function readProvider(value: unknown): unknown {
   return typeof value === 'string' ? value.trim().toLowerCase() : value;
 }
 
-/** Reads a model's name, which contract 1 lets clients leave out. */
+/** Reads a model's name, which contract 1 lets clients leave out: an empty one is none. */
 function readModel(value: unknown): unknown {
-  if (value === undefined || value === null) return UNKNOWN_MODEL;
+  if (value === null) return undefined;
   if (typeof value !== 'string') return value;
-  return value.trim() === '' ? UNKNOWN_MODEL : cut(value.trim(), MAX_MODEL_LENGTH);
+  return value.trim() === '' ? undefined : cut(value.trim(), MAX_MODEL_LENGTH);
 }
 
 /** Reads a page's address, which is worth less than the event: one that is no text is none. */

@@ -1,4 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { ErrorCodeSchema } from '../../platform/http/error-schema.js';
+import { OneOf, PROVENANCES, SOURCES } from '../../platform/http/one-of.js';
 
 const MAX_TOKENS = 1_000_000_000_000;
 const Tokens = (description: string) => Type.Integer({ minimum: 0, maximum: MAX_TOKENS, description });
@@ -10,13 +12,15 @@ export const UsageEventSchema = Type.Object({
     description: 'chatgpt, claude, gemini, or another name in lower case.',
     examples: ['chatgpt'],
   }),
-  model: Type.String({
-    minLength: 1,
-    maxLength: 200,
-    pattern: '\\S',
-    examples: ['estimated'],
-    description: 'unknown without one.',
-  }),
+  model: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 200,
+      pattern: '\\S',
+      examples: ['estimated'],
+      description: 'unknown without one.',
+    }),
+  ),
   inputTokens: Tokens('Tokens sent.'),
   outputTokens: Tokens('Tokens received.'),
   totalTokens: Type.Optional(
@@ -56,7 +60,7 @@ export type RecordedUsage = Static<typeof RecordedUsageSchema>;
 const RefusedUsageSchema = Type.Object(
   {
     recorded: Type.Literal(false),
-    code: Type.String(),
+    code: ErrorCodeSchema,
     error: Type.String({ description: 'Why this event was refused.' }),
   },
   { title: 'RefusedUse' },
@@ -86,7 +90,7 @@ export const ListedUsageSchema = Type.Object(
     device_id: NullableText,
     provider: Type.String(),
     model: Type.String(),
-    source: Type.String({ description: 'device, extension, tracker, chat or api.' }),
+    source: OneOf(SOURCES, { description: 'Which API recorded it.' }),
     prompts: Count,
     input_tokens: Count,
     output_tokens: Count,
@@ -95,7 +99,7 @@ export const ListedUsageSchema = Type.Object(
     nano_usd: Type.Union([Type.Integer({ minimum: 0 }), Type.Null()], {
       description: 'What the model provider charges for it, in nano-dollars (10⁻⁹ US dollars); null where not known.',
     }),
-    provenance: Type.String({ description: 'client_reported, provider_final or estimated.' }),
+    provenance: OneOf(PROVENANCES),
     url: NullableText,
     occurred_at: Type.String(),
     created_at: Type.String(),
@@ -126,7 +130,7 @@ const GroupNames = {
     description: 'Or other, for the models beyond the first hundred of an account or device a day.',
   }),
   model: Type.String({ description: 'Or other, likewise.' }),
-  source: Type.String(),
+  source: OneOf(SOURCES),
   device: NullableText,
   user: NullableText,
   other: Type.Literal(true, {

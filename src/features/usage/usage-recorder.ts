@@ -9,6 +9,9 @@ interface Item extends Record<string, Json> {
   readonly id: string;
 }
 
+/** The model of an event whose client does not know it. */
+const UNKNOWN_MODEL = 'unknown';
+
 /** Records usage that extensions observed, by the rules of the SQL function `record_usage`. */
 export interface UsageRecorder {
   /**
@@ -33,7 +36,7 @@ function toItem(caller: Caller, event: UsageEvent, key: string | undefined): Ite
   return {
     ...caller,
     provider: event.provider,
-    model: event.model,
+    model: event.model ?? UNKNOWN_MODEL,
     input_tokens: event.inputTokens,
     output_tokens: event.outputTokens,
     total_tokens: event.totalTokens ?? null,

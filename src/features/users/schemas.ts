@@ -4,6 +4,7 @@ import { ApiKeySchema, RevokeApiKeys } from '../../auth/api-keys/schemas.js';
 import { EmailSchema } from '../../auth/email.js';
 import { PasswordSchema, TypedPasswordSchema } from '../../auth/passwords.js';
 import { DisplayNameSchema, UserSchema } from '../../auth/user-schema.js';
+import { HOLD_STATUSES, OneOf, PROVENANCES, SOURCES } from '../../platform/http/one-of.js';
 import { NextCursor } from '../../platform/http/pagination.js';
 
 export const ProfileSchema = Type.Composite(
@@ -72,20 +73,20 @@ export const BalanceSchema = Type.Object(
 export const LedgerItemSchema = Type.Object(
   {
     id: Type.String({ format: 'uuid' }),
-    kind: Type.String({ description: 'grant, transfer, reset, adjustment, subscription, correction, debit or hold.' }),
+    kind: OneOf(['grant', 'transfer', 'reset', 'adjustment', 'subscription', 'correction', 'debit', 'hold']),
     amount: Type.Integer({
       description:
         'Tokens: positive if added, negative if taken back or spent. For a hold, the tokens it sets or set aside.',
     }),
-    provenance: Type.String({
+    provenance: OneOf([...PROVENANCES, 'admin', 'system'], {
       description:
         'Origin of the amount. Debits: client_reported, provider_final or estimated; holds: estimated; all others: admin or system.',
     }),
     model: Type.Optional(Type.String()),
     provider: Type.Optional(Type.String()),
-    source: Type.Optional(Type.String({ description: 'Which API recorded a debit.' })),
+    source: Type.Optional(OneOf(SOURCES, { description: 'Which API recorded a debit.' })),
     reference: Type.Optional(Type.String({ description: 'What a change refers to.' })),
-    status: Type.Optional(Type.String({ description: 'Of a hold: held, settled, expired, released or lost.' })),
+    status: Type.Optional(OneOf(HOLD_STATUSES, { description: 'Of a hold.' })),
     expires_at: Type.Optional(Type.String({ description: 'When a hold expires.' })),
     created_at: Type.String({ description: 'When it happened.' }),
   },

@@ -2,7 +2,7 @@ import { type TSchema, Type } from '@sinclair/typebox';
 import { ERROR_CODES } from '../errors.js';
 
 /** One of the closed list of codes. */
-const ErrorCodeSchema = Type.Unsafe<string>({
+export const ErrorCodeSchema = Type.Unsafe<string>({
   title: 'ErrorCode',
   type: 'string',
   enum: ERROR_CODES,

@@ -11,7 +11,7 @@ import { PROJECT_ROOT } from '../project-root.js';
 import { describeDocument } from './document.js';
 import { toHeadersSchema } from './headers.js';
 import { completeOperations, OWN_HEADERS } from './operations.js';
-import { toRequestSchema } from './request-schema.js';
+import { toOpenSchema, toRequestSchema } from './request-schema.js';
 import { shareErrorResponses } from './shared-responses.js';
 import { shareSchemas } from './shared-schemas.js';
 
@@ -33,13 +33,13 @@ const DOCS_PAGE: FastifySwaggerUiOptions = {
 };
 
 /** Returns a route's schema as clients see it. */
-function toClientSchema(schema: FastifySchema): FastifySchema {
+function toClientSchema(schema: FastifySchema, forgivesBody: boolean): FastifySchema {
   const { takesIdempotencyKey, responseHeaders, ...standard } = schema;
   const { body, querystring } = standard;
   const headers = toHeadersSchema(schema);
   return {
     ...standard,
-    ...(body !== undefined && { body: toRequestSchema(body) }),
+    ...(body !== undefined && { body: toRequestSchema(forgivesBody ? toOpenSchema(body) : body) }),
     ...(querystring !== undefined && { querystring: toRequestSchema(querystring) }),
     ...(headers !== undefined && { headers: toRequestSchema(headers) }),
     ...(responseHeaders && { [OWN_HEADERS]: responseHeaders }),
@@ -56,7 +56,10 @@ const openapi: FastifyPluginAsync<{ config: Config['http'] }> = async (app, { co
   await app.register(swagger, {
     openapi: describeDocument(config, await readVersion()),
     stripBasePath: false,
-    transform: ({ schema, url, route }) => ({ schema: toClientSchema(schema), url: toDocumentedPath(url, route) }),
+    transform: ({ schema, url, route }) => ({
+      schema: toClientSchema(schema, route.config?.forgivesBody === true),
+      url: toDocumentedPath(url, route),
+    }),
     transformObject: (result) => {
       if (!('openapiObject' in result)) return result.swaggerObject;
       const { openapiObject } = result;

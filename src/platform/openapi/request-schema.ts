@@ -19,3 +19,14 @@ export function toRequestSchema(schema: unknown): unknown {
   const hasDefault = (name: string) => isObject(properties[name]) && 'default' in properties[name];
   return { ...Object.fromEntries(entries), required: required.filter((name) => !hasDefault(name)) };
 }
+
+/** Returns a body's schema as clients see it whose unknown members are ignored: no object of it is closed. */
+export function toOpenSchema(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(toOpenSchema);
+  if (!isObject(schema)) return schema;
+  const isClosed = isObject(schema['properties']) && schema['additionalProperties'] === false;
+  const entries = Object.entries(schema)
+    .filter(([key]) => !(isClosed && key === 'additionalProperties'))
+    .map(([key, value]) => [key, DATA.includes(key) ? value : toOpenSchema(value)]);
+  return Object.fromEntries(entries);
+}

@@ -154,6 +154,16 @@ t.test('a code GitHub refuses logs nobody in; a secret it refuses is our own fau
   }
 });
 
+t.test('so is one that it refuses with a challenge, unless that is about an access token', async (t) => {
+  const [body, challenge] = [{ status: 401, error: 'invalid_client' }, 'Basic realm="oauth"'];
+  for (const answer of [body, { ...body, challenge }, { status: 401, challenge: 'Bearer error="invalid_client"' }]) {
+    refusal = answer;
+    t.match((await signIn(server, {}, 'github')).json(), { code: 'SIGN_IN_MISCONFIGURED' }, JSON.stringify(answer));
+  }
+  refusal = { status: 401, challenge: 'Bearer error="invalid_token"' };
+  t.match((await signIn(server, {}, 'github')).json(), { code: 'SERVICE_UNAVAILABLE' });
+});
+
 t.test('a code that was granted to another sign-in does not fit this one', async (t) => {
   const [mine, stolen] = [
     await visitProvider(await beginSignIn(server, {}, 'github')),

@@ -1,3 +1,5 @@
+import { parseStripeConfig } from '../../../src/config/config.js';
+import { createBilling } from '../../../src/features/subscriptions/billing.js';
 import { createInvoice, invoiceObject, type LineFacts } from '../../helpers/fakes/stripe-invoices.js';
 import { DAY, eventObject, nowSeconds, PRICE_PRO, subscriptionObject } from '../../helpers/fakes/stripe-objects.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
@@ -67,6 +69,21 @@ t.test('a price that no tier has is named in the log, but not those of people of
   t.equal(warnings.length, 2);
   t.ok(warnings.every((line) => line.includes('price_forgotten') && line.includes('STRIPE_PRICE_PRO')));
   t.strictSame(await listGrants(server, user), []);
+  await server.verifyLedger(t);
+});
+
+t.test('so is one that no event told of, when subscriptions are compared with Stripe', async (t) => {
+  const { user, customer } = await openCustomer(server);
+  const subscription = subscriptionObject({ customer, userId: user.id, price: 'price_never_told' });
+  const strange = subscriptionObject({ customer: 'cus_stranger', price: 'price_of_another_shop' });
+  for (const one of [subscription, strange]) stripe.subscriptions.set(one.id, one);
+  const told: object[] = [];
+  const billing = await createBilling(server.backend.database, parseStripeConfig(environment));
+  t.match(await billing.reconcileWhenDue({ warn: (prices: object) => void told.push(prices) }), {
+    unknownPrices: ['price_never_told'],
+  });
+  t.match(told, [{ prices: ['price_never_told'] }]);
+  t.equal(told.length, 1);
   await server.verifyLedger(t);
 });
 

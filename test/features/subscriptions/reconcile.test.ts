@@ -169,11 +169,11 @@ t.test('servers compare on their own, once an hour among them, and forget old ev
   stripe.setTrouble(500);
   await database.sql(`update private.stripe_syncs set started_at = now() - interval '61 minutes'`);
   const { reconcileWhenDue } = await createBilling(server.backend.database, config.stripe);
-  await t.rejects(reconcileWhenDue(), { code: 'SERVICE_UNAVAILABLE' });
+  await t.rejects(reconcileWhenDue(server.app.log), { code: 'SERVICE_UNAVAILABLE' });
   stripe.setTrouble(undefined);
-  t.equal(await reconcileWhenDue(), undefined, 'not at once');
+  t.equal(await reconcileWhenDue(server.app.log), undefined, 'not at once');
   await database.sql(`update private.stripe_syncs set started_at = started_at - interval '6 minutes'`);
-  t.match(await reconcileWhenDue(), { granted: 0 }, 'but soon');
+  t.match(await reconcileWhenDue(server.app.log), { granted: 0 }, 'but soon');
   await server.verifyLedger(t);
 });
 

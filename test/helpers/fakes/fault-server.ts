@@ -23,7 +23,10 @@ export interface Asked {
   readonly authorization: string | undefined;
 }
 
-/** What is answered when all is well: JSON, or only a `status`, or an address to `redirect` to; undefined for a 404. */
+/**
+ * What is answered when all is well: JSON, or only a `status`, with a `challenge` for the header WWW-Authenticate, or an address
+ * to `redirect` to; undefined for a 404.
+ */
 export type Answers = (asked: Asked, baseUrl: string) => object | undefined;
 
 function send(response: ServerResponse, answer: object = { status: 404 }): void {
@@ -32,7 +35,8 @@ function send(response: ServerResponse, answer: object = { status: 404 }): void 
     return;
   }
   const status = 'status' in answer ? Number(answer.status) : 200;
-  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
+  const challenge = 'challenge' in answer && { 'www-authenticate': String(answer.challenge) };
+  response.writeHead(status, { 'content-type': 'application/json', ...challenge }).end(JSON.stringify(answer));
 }
 
 function misbehave(mood: Mood, response: ServerResponse): void {

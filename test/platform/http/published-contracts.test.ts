@@ -61,7 +61,9 @@ t.test(
 t.test('null still clears what it clears', async (t) => {
   const user = await registerUser(server);
   await user.as('PUT', '/api/users/me', { name: 'Ada' });
-  t.match((await user.as('PUT', '/api/users/me', { name: null, ...EXTRAS })).json(), { name: user.email.split('@')[0] });
+  t.match((await user.as('PUT', '/api/users/me', { name: null, ...EXTRAS })).json(), {
+    name: user.email.split('@')[0],
+  });
 });
 
 t.test('the same on the routes of contract 3, for devices and admins', async (t) => {

@@ -74,6 +74,46 @@ t.test('a schema refers to another only where both have a name: bodies are read 
   );
 });
 
+t.test(
+  'bodies of the published contracts are open, our own closed, and what may be left out is not required',
+  async (t) => {
+    const bodies: Record<
+      string,
+      Record<string, { requestBody?: { content: Record<string, { schema: object }> } }>
+    > = await readPaths(server);
+    const schemaOf = (path: string) => bodies[path]?.['post']?.requestBody?.content['application/json']?.schema ?? {};
+    for (const path of ['/api/auth/login', '/api/usage/log', '/api/sync/push', '/api/trackUsage', '/api/auth/logout']) {
+      t.notMatch(
+        JSON.stringify(schemaOf(path)).replace(/"patternProperties".*/, ''),
+        '"additionalProperties":false',
+        path,
+      );
+    }
+    t.match(schemaOf('/api/users/me/api-keys'), { additionalProperties: false });
+    const usage = JSON.stringify(schemaOf('/api/usage'));
+    t.match(usage, '"required":["provider","inputTokens","outputTokens","timestamp"]');
+  },
+);
+
+t.test('texts that are one of a closed list say so', async (t) => {
+  const { schemas } = document.components;
+  const fields: [string, string, string][] = [
+    ['UsageEvent', 'provenance', 'provider_final'],
+    ['UsageEvent', 'source', 'extension'],
+    ['LedgerEntry', 'kind', 'subscription'],
+    ['LedgerEntry', 'provenance', 'system'],
+    ['LedgerEntry', 'status', 'lost'],
+    ['DeviceLedgerEntry', 'kind', 'debit'],
+    ['AccountLedgerEntry', 'kind', 'correction'],
+    ['Subscription', 'tier', 'premium'],
+  ];
+  for (const [name, field, value] of fields) {
+    const { enum: values }: { enum?: string[] } = Reflect.get(Object(schemas[name]?.properties), field);
+    t.ok(values?.includes(value), `${name}.${field}`);
+  }
+  t.match(schemas['RefusedUse'], { properties: { code: { $ref: '#/components/schemas/ErrorCode' } } });
+});
+
 t.test('an Idempotency-Key is declared where one is read, and nowhere else', async (t) => {
   const keyed = operations.filter(({ parameters = [] }) =>
     parameters.some((parameter) => parameter.in === 'header' && parameter.name === 'Idempotency-Key'),

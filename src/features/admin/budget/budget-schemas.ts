@@ -1,10 +1,11 @@
 import { Type } from '@sinclair/typebox';
+import { OneOf } from '../../../platform/http/one-of.js';
 
 const PoolTokens = (description: string) => Type.Union([Type.Integer({ description }), Type.Null()]);
 const SubjectKind = Type.Union([Type.Literal('device'), Type.Literal('user')], { default: 'device' });
 
 export const BudgetSchema = Type.Object({
-  subject_kind: Type.String({ description: 'device or user' }),
+  subject_kind: OneOf(['device', 'user']),
   total: PoolTokens('Size of the pool; null is unlimited.'),
   allocated: Type.Integer(),
   used: Type.Integer(),

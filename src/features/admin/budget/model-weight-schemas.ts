@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox';
+import { OneOf } from '../../../platform/http/one-of.js';
 
 const MAX_WEIGHT = 1_000_000;
 const NullableText = Type.Union([Type.String(), Type.Null()]);
@@ -7,7 +8,7 @@ const ModelWeightSchema = Type.Object({
   model: Type.String(),
   input_weight: Type.Number(),
   output_weight: Type.Number(),
-  source: Type.String({ description: 'operator, or upstream: derived from its prices.' }),
+  source: OneOf(['operator', 'upstream'], { description: 'upstream: derived from its prices.' }),
   comment: NullableText,
   updated_at: Type.String(),
 });

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { ApiKeySchema } from '../../../auth/api-keys/schemas.js';
 import { UserSchema } from '../../../auth/user-schema.js';
+import { OneOf } from '../../../platform/http/one-of.js';
 import { NextCursor } from '../../../platform/http/pagination.js';
 
 const NullableText = Type.Union([Type.String(), Type.Null()]);
@@ -58,7 +59,7 @@ export const AccountApiKeysSchema = Type.Object({ api_keys: AccountApiKeyListSch
 const AccountLedgerEntrySchema = Type.Object(
   {
     id: Type.String({ format: 'uuid' }),
-    kind: Type.String({ description: 'grant, transfer, reset, adjustment, subscription or correction.' }),
+    kind: OneOf(['grant', 'transfer', 'reset', 'adjustment', 'subscription', 'correction']),
     amount: Type.Integer({ description: 'Tokens: positive if added, negative if taken back.' }),
     actor: Type.String({ description: 'Who did it: admin:<name> or system:<what>.' }),
     reference: NullableText,
