@@ -41,8 +41,6 @@ export interface Account {
   readonly signOut: () => Promise<void>;
   /** Who is signed in, as the server said it last; undefined for nobody. */
   readonly user: () => Promise<User | undefined>;
-  /** Whether there is a session, as far as is known here, or an API key. */
-  readonly isSignedIn: () => Promise<boolean>;
   /** Asks the server for the person, with their balance. */
   readonly profile: () => Promise<User>;
   /**
@@ -56,15 +54,15 @@ export interface Account {
 
 const MARGIN_MS = 60_000;
 
-function base64Url(bytes: ArrayBuffer | Uint8Array): string {
+function base64Url(bytes: ArrayBuffer): string {
   return btoa(String.fromCharCode(...new Uint8Array(bytes))).replace(
     /[+/=]/g,
     (sign) => ({ '+': '-', '/': '_' })[sign] ?? '',
   );
 }
 
-/** Makes up a secret of 256 bits. */
-export const createSecret = () => base64Url(crypto.getRandomValues(new Uint8Array(32)));
+/** Makes up a secret of 244 bits, in characters that fit into addresses. */
+export const createSecret = () => crypto.randomUUID() + crypto.randomUUID();
 
 async function deriveChallenge(verifier: string): Promise<string> {
   return base64Url(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(verifier)));
@@ -116,12 +114,12 @@ export function createAccount({ send, store, locks, apiKey, ...options }: Accoun
    * Gets the next tokens, once for all windows. When the answer is lost, the same refresh token brings the same ones
    * again, also after a restart; nothing is sent with a successor before it is kept.
    */
-  function refresh(worn: Session | undefined): Promise<string> {
+  function refresh(worn: Session): Promise<string> {
     return locks.request('session', async () => {
       const session = await load();
-      if (session === undefined) throw signedOut();
+      if (!session) throw signedOut();
       // Access tokens of one second are the same text.
-      if (session.refreshToken !== worn?.refreshToken) return session.token;
+      if (session.refreshToken !== worn.refreshToken) return session.token;
       try {
         const body = { refresh_token: session.refreshToken };
         return (await keep(await send('/auth/refresh', { body }, readJson<SignedIn>))).token;
@@ -138,17 +136,18 @@ export function createAccount({ send, store, locks, apiKey, ...options }: Accoun
   const isWorn = ({ expiresAt }: Session) => expiresAt - MARGIN_MS <= Date.now();
 
   async function token(): Promise<string> {
-    if (apiKey !== undefined) return apiKey;
+    if (apiKey) return apiKey;
     const session = await load();
-    return session === undefined || isWorn(session) ? refresh(session) : session.token;
+    if (!session) throw signedOut();
+    return isWorn(session) ? refresh(session) : session.token;
   }
 
   const sendAsPerson: Send = async (path, call, read) => {
-    const session = apiKey === undefined ? await load() : undefined;
+    const session = apiKey ? undefined : await load();
     try {
       return await send(path, { ...call, token: await token() }, read);
     } catch (error) {
-      const isRefused = session !== undefined && !isWorn(session) && error instanceof TokenledgerError;
+      const isRefused = session && !isWorn(session) && error instanceof TokenledgerError;
       if (!isRefused || error.status !== 401) throw error;
       return send(path, { ...call, token: await refresh(session) }, read);
     }
@@ -172,7 +171,7 @@ export function createAccount({ send, store, locks, apiKey, ...options }: Accoun
       const answer = new URL(address).searchParams;
       const flow = await store.read<Flow>('flow');
       const code = answer.get('code');
-      if (flow === undefined || answer.get('state') !== flow.state || code === null) {
+      if (!flow || answer.get('state') !== flow.state || !code) {
         const reason = answer.get('error_description') ?? 'The sign-in was not finished';
         throw new TokenledgerError('SIGN_IN_FAILED', reason, { body: { error: answer.get('error') } });
       }
@@ -184,12 +183,11 @@ export function createAccount({ send, store, locks, apiKey, ...options }: Accoun
       locks.request('session', async () => {
         const session = await load();
         await forget();
-        if (session === undefined) return;
+        if (!session) return;
         await send('/auth/logout', { body: {}, token: session.token }, readJson).catch(() => {});
       }),
-    isSignedIn: async () => apiKey !== undefined || (await load()) !== undefined,
     user: async () => (await load())?.user,
-    profile: () => sendAsPerson('/users/me', { method: 'GET' }, readJson<User>),
+    profile: () => sendAsPerson('/users/me', {}, readJson<User>),
     token,
     send: sendAsPerson,
   };

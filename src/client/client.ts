@@ -15,7 +15,7 @@ export type { Device } from './device.js';
 export { hasCode, TokenledgerError } from './errors.js';
 export type { LogResult } from './queue.js';
 export type { Resolution, SettingConflict, Settings } from './settings.js';
-export { type ClientStorage, extensionStorage, memoryStorage, secretStorage, webStorage } from './storage.js';
+export { type ClientStorage, extensionStorage, secretStorage, webStorage } from './storage.js';
 export type { CheckedUse, LoggedUsage, RegisteredDevice, Use, User, UseToLog } from './types.js';
 
 /** What a client is made of. */
@@ -38,7 +38,7 @@ export interface ClientOptions extends TransportOptions {
   readonly apiKey?: string;
   /** The most uses that wait to be sent; 1,000. */
   readonly maxQueued?: number;
-  /** Is told of a queued use that the server refuses, or that may have been charged already and is given up. */
+  /** Is told of a use that is given up: the server refused it later, or it may have been charged already. */
   readonly onRefused?: RefusalHook;
   /** Is told who is signed in after each change in this window. */
   readonly onAccountChange?: (user: User | undefined) => void;

@@ -1,29 +1,8 @@
-import { type Account, createSecret } from './account.js';
-import { hasCode, TokenledgerError } from './errors.js';
-import type { Locks } from './locks.js';
+import { TokenledgerError } from './errors.js';
 import { type LogResult, openQueue, type RefusalHook } from './queue.js';
-import type { Store } from './storage.js';
-import { type Call, readJson, type Send } from './transport.js';
-import type {
-  CheckBody,
-  CheckedUse,
-  DeviceBalance,
-  RegisterDeviceBody,
-  RegisteredDevice,
-  Use,
-  UseToLog,
-} from './types.js';
-
-/** What the server calls this installation, and what proves that it is the same one. */
-interface Installation {
-  readonly fingerprint: string;
-  readonly secret: string;
-}
-
-interface KnownDevice {
-  readonly id: string;
-  readonly token: string;
-}
+import { createRegistration, type KnownDevice, type RegistrationOptions } from './registration.js';
+import { type Call, readJson } from './transport.js';
+import type { CheckBody, CheckedUse, DeviceBalance, LoggedUsage, RegisteredDevice, Use, UseToLog } from './types.js';
 
 /** This installation of the extension. */
 export interface Device {
@@ -45,7 +24,7 @@ export interface Device {
   readonly log: (use: UseToLog) => Promise<LogResult>;
   /**
    * Holds the tokens of a use, makes it, and records it; when `work` fails nothing is charged.
-   * @throws {TokenledgerError} INSUFFICIENT_TOKENS before `work` is begun
+   * @throws {TokenledgerError} INSUFFICIENT_TOKENS before `work` is begun; what goes wrong after it goes to `onRefused`
    */
   readonly spend: <T>(use: Use, work: () => Promise<T>) => Promise<T>;
   /** Sends what waits to be sent; resolves with how many uses still do. */
@@ -54,16 +33,7 @@ export interface Device {
   readonly close: () => void;
 }
 
-export interface DeviceOptions {
-  readonly send: Send;
-  readonly account: Account;
-  readonly store: Store;
-  readonly locks: Locks;
-  /** Shown to the person and to admins. */
-  readonly name: string;
-  /** Names the machine; by default something random that is kept, as `fingerprint` is no secret and may be guessed. */
-  readonly fingerprint?: string | undefined;
-  readonly enrollmentKey?: string | undefined;
+export interface DeviceOptions extends RegistrationOptions {
   readonly maxQueued: number;
   readonly onRefused?: RefusalHook | undefined;
 }
@@ -72,70 +42,30 @@ export interface DeviceOptions {
 const [FIRST_RETRY_MS, LAST_RETRY_MS] = [5_000, 300_000];
 
 /** Creates what an installation does with its balance. */
-export function createDevice({ send, account, store, locks, ...options }: DeviceOptions): Device {
+export function createDevice(options: DeviceOptions): Device {
+  const { send, store, locks } = options;
+  const registration = createRegistration(options);
   let timer: ReturnType<typeof setTimeout> | undefined;
   let retryMs = FIRST_RETRY_MS;
   let isClosed = false;
 
-  /** The secret is kept before it is sent: one that only the server knew would shut this installation out. */
-  async function loadInstallation(): Promise<Installation> {
-    const kept = await store.read<Installation>('installation');
-    if (kept !== undefined) return kept;
-    const made = { fingerprint: options.fingerprint ?? crypto.randomUUID(), secret: createSecret() };
-    await store.write('installation', made);
-    return made;
-  }
-
-  const keepToken = (id: string, token: string) => store.write('device', { id, token } satisfies KnownDevice);
-
-  async function enroll(): Promise<RegisteredDevice> {
-    const { fingerprint, secret } = await loadInstallation();
-    const known = await store.read<KnownDevice>('device');
-    const body: RegisterDeviceBody = {
-      device_name: options.name,
-      hardware_fingerprint: fingerprint,
-      device_secret: secret,
-      ...(known && { device_token: known.token }),
-      ...(options.enrollmentKey !== undefined && { enrollment_key: options.enrollmentKey }),
-    };
-    const registerWith = (sender: Send) => sender('/devices/register', { body }, readJson<RegisteredDevice>);
-    const device = (await account.isSignedIn())
-      ? await registerWith(account.send).catch((error: unknown) => {
-          // The session has ended, or the key may do no more than chat: the device is nobody's, as before.
-          if (hasCode(error, 'SIGNED_OUT', 'INSUFFICIENT_SCOPE')) return registerWith(send);
-          throw error;
-        })
-      : await registerWith(send);
-    await keepToken(device.device_id, device.device_token);
-    return device;
-  }
-
-  /** Returns the device, registered again where `worn` is still its token; once for all windows. */
-  const load = async (worn?: string): Promise<KnownDevice> => {
-    const known = await store.read<KnownDevice>('device');
-    if (known !== undefined && known.token !== worn) return known;
-    return locks.request('device', async () => {
-      const current = await store.read<KnownDevice>('device');
-      if (current !== undefined && current.token !== worn) return current;
-      const { device_id: id, device_token: token } = await enroll();
-      return { id, token };
-    });
-  };
-
-  /** Sends a request as the device, and keeps the token that an answer may bring in the last months of the old one. */
-  async function sendAsDevice<T>(toPath: (id: string) => string, call: Call): Promise<T> {
+  /**
+   * Sends a request as the present device, or as an earlier one, and keeps the token that an answer may bring in the last
+   * months of the old one.
+   */
+  async function sendAsDevice<T>(toPath: (id: string) => string, call: Call, earlierId?: string): Promise<T> {
     const sendWith = ({ id, token }: KnownDevice) =>
       send(toPath(id), { ...call, token }, async (response) => {
         const next = response.headers.get('x-device-token');
-        if (next !== null) await keepToken(id, next).catch(() => {});
+        if (next) await registration.keepToken({ id, token: next }).catch(() => {});
         return readJson<T>(response);
       });
-    const device = await load();
+    const device = await registration.load(earlierId);
     try {
       return await sendWith(device);
     } catch (error) {
       if (!(error instanceof TokenledgerError && error.status === 401)) throw error;
-      return sendWith(await load(device.token));
+      return sendWith(await registration.load(earlierId, device.token));
     }
   }
 
@@ -147,7 +77,9 @@ export function createDevice({ send, account, store, locks, ...options }: Device
   const queue = openQueue({
     store,
     locks,
-    sendUse: (body) => sendAsDevice(() => '/usage/log', { body }),
+    device: async () => (await registration.load()).id,
+    knownDevice: registration.findId,
+    sendUse: (body, id) => sendAsDevice<LoggedUsage>(() => '/usage/log', { body }, id),
     maxLength: options.maxQueued,
     onRefused: options.onRefused,
     onBlocked: (retryAfter = 0) => {
@@ -167,8 +99,8 @@ export function createDevice({ send, account, store, locks, ...options }: Device
   const log = (use: UseToLog) => queue.log({ ...use, event_id: use.event_id ?? crypto.randomUUID() });
 
   return {
-    register: () => locks.request('device', enroll),
-    balance: () => sendAsDevice((id) => `/devices/${id}/tokens`, { method: 'GET' }),
+    register: registration.register,
+    balance: () => sendAsDevice((id) => `/devices/${id}/tokens`, {}),
     check,
     hold,
     log,
@@ -179,7 +111,10 @@ export function createDevice({ send, account, store, locks, ...options }: Device
         throw new TokenledgerError('INSUFFICIENT_TOKENS', 'Insufficient tokens', { status: 403, body });
       }
       const result = await work();
-      await log({ ...use, ...(reservation_id !== undefined && { reservation_id }) });
+      // What was done is done: its result is not lost where it cannot be counted.
+      await log({ ...use, ...(reservation_id && { reservation_id }) }).catch((error) =>
+        options.onRefused?.(use, error),
+      );
       return result;
     },
     flush,

@@ -12,8 +12,8 @@ interface Lease {
   readonly until: number;
 }
 
-/** How long a lease lasts that its owner, who may be gone, does not renew. */
-const LEASE_MS = 10_000;
+/** How long a lease lasts whose owner is gone: as long as a request may take. */
+const LEASE_MS = 30_000;
 /** How long others get to overwrite a lease before it counts. */
 const SETTLE_MS = 15;
 const POLL_MS = 50;
@@ -27,20 +27,18 @@ export function findWebLocks(): Locks | undefined {
 
 /**
  * Makes locks of a storage that several processes share, as windows of VS Code do: who writes their name and still finds
- * it a moment later has it. Nothing is written in one step with reading, so that it may fail once in a long while; what
- * then happens twice has the same idempotency key.
+ * it a moment later has it. Nothing is written in one step with reading, so that it may fail once in a long while, and a
+ * lease may end before the work does; what then happens twice has the same idempotency key.
  */
 export function createStorageLocks(store: Store): Locks {
   const owner = crypto.randomUUID();
   const queues = new Map<string, Promise<unknown>>();
 
-  const write = (name: string) => store.write(name, { owner, until: Date.now() + LEASE_MS } satisfies Lease);
-
   async function acquire(name: string): Promise<void> {
     for (;;) {
       const lease = await store.read<Lease>(name);
       if (lease === undefined || lease.owner === owner || lease.until < Date.now()) {
-        await write(name);
+        await store.write(name, { owner, until: Date.now() + LEASE_MS } satisfies Lease);
         await sleep(SETTLE_MS);
         if ((await store.read<Lease>(name))?.owner === owner) return;
       }
@@ -48,18 +46,11 @@ export function createStorageLocks(store: Store): Locks {
     }
   }
 
-  /** Lengthens a lease, unless another took it over meanwhile, as after a computer was asleep. */
-  async function renew(name: string): Promise<void> {
-    if ((await store.read<Lease>(name))?.owner === owner) await write(name);
-  }
-
   async function hold<T>(name: string, work: () => Promise<T>): Promise<T> {
     await acquire(name);
-    const renewal = setInterval(() => void renew(name).catch(() => {}), LEASE_MS / 3);
     try {
       return await work();
     } finally {
-      clearInterval(renewal);
       await store.remove(name).catch(() => {});
     }
   }

@@ -9,6 +9,8 @@ export type KeyedUse = UseToLog & { readonly event_id: string };
 /** A use that waits to be sent. */
 interface Entry {
   readonly use: KeyedUse;
+  /** Whose use it is: the next person on this machine has another device. Unset before the first registration. */
+  readonly device?: string | undefined;
   /** When it was sent first, in milliseconds since 1970; unset while it certainly was not. */
   readonly sentAt?: number;
 }
@@ -26,7 +28,12 @@ export type RefusalHook = (use: UseToLog, error: TokenledgerError) => void;
 export interface QueueOptions {
   readonly store: Store;
   readonly locks: Locks;
-  readonly sendUse: (use: KeyedUse) => Promise<LoggedUsage>;
+  /** Sends a use of a device, or of the present one. */
+  readonly sendUse: (use: KeyedUse, device?: string) => Promise<LoggedUsage>;
+  /** The present device, where there is one already. */
+  readonly knownDevice: () => Promise<string | undefined>;
+  /** The present device; it is registered where there is none. */
+  readonly device: () => Promise<string>;
   /** The most uses that wait; more are refused with QUEUE_FULL. */
   readonly maxLength: number;
   /** Is told of those that were refused when nobody waited for them any more. */
@@ -53,6 +60,7 @@ const REFUSALS = [
   'IDEMPOTENCY_MISMATCH',
   'RESERVATION_NOT_FOUND',
   'RESERVATION_SETTLED',
+  'DEVICE_NOT_FOUND',
 ] as const;
 
 /** A use whose caller waits for what becomes of it. */
@@ -65,7 +73,15 @@ interface Awaiting {
 const toNavigator = (): { navigator?: { onLine?: boolean } } => Object(globalThis);
 
 /** Opens the queue that is kept in a storage. */
-export function openQueue({ store, locks, sendUse, maxLength, onRefused, onBlocked }: QueueOptions): UsageQueue {
+export function openQueue({
+  store,
+  locks,
+  sendUse,
+  maxLength,
+  onRefused,
+  onBlocked,
+  ...options
+}: QueueOptions): UsageQueue {
   const read = async () => (await store.read<readonly Entry[]>('queue')) ?? [];
 
   /** Changes the queue in one step; nobody else does meanwhile. */
@@ -77,33 +93,40 @@ export function openQueue({ store, locks, sendUse, maxLength, onRefused, onBlock
       return next;
     });
 
-  const append = (use: KeyedUse) =>
-    edit((entries) => {
+  async function append(use: KeyedUse) {
+    const device = await options.knownDevice();
+    return edit((entries) => {
       if (entries.some((entry) => entry.use.event_id === use.event_id)) return entries;
       if (entries.length >= maxLength) throw new TokenledgerError('QUEUE_FULL', 'Too many uses wait');
-      return [...entries, { use }];
+      return [...entries, { use, device }];
     });
+  }
 
   const drop = ({ use }: Entry) => edit((entries) => entries.filter((entry) => entry.use.event_id !== use.event_id));
 
-  /** Takes the first one, and notes that it is being sent before it is: from then on it may have been charged. */
+  /** Takes the first one, and notes that it is being sent, and for whom, before it is: it may be charged from then on. */
   async function takeFirst(): Promise<{ entry: Entry; wasSent: boolean } | undefined> {
+    if ((await read()).length === 0) return undefined;
+    const device = await options.device();
     let wasSent = false;
     const [entry] = await edit((entries) => {
       const [first, ...rest] = entries;
       wasSent = first?.sentAt !== undefined;
-      return first === undefined || wasSent ? entries : [{ ...first, sentAt: Date.now() }, ...rest];
+      return !first || wasSent ? entries : [{ device, ...first, sentAt: Date.now() }, ...rest];
     });
     return entry && { entry, wasSent };
   }
 
   /** Sends one use. @throws {TokenledgerError} when it has to wait */
-  async function settle({ use, sentAt = 0 }: Entry, wasSent: boolean): Promise<NonNullable<Awaiting['outcome']>> {
+  async function settle(
+    { use, device, sentAt = 0 }: Entry,
+    wasSent: boolean,
+  ): Promise<NonNullable<Awaiting['outcome']>> {
     if (wasSent && Date.now() - sentAt > KEY_MEMORY_MS) {
       return { error: new TokenledgerError('UNCERTAIN', 'This use may have been charged before') };
     }
     try {
-      return { answer: await sendUse(use) };
+      return { answer: await sendUse(use, device) };
     } catch (error) {
       // Its hold was settled by it, when the answer was lost and the key was forgotten meanwhile.
       if (wasSent && hasCode(error, 'RESERVATION_SETTLED')) return {};
@@ -119,11 +142,11 @@ export function openQueue({ store, locks, sendUse, maxLength, onRefused, onBlock
         if (toNavigator().navigator?.onLine === false && (await read()).length > 0)
           throw new TokenledgerError('NETWORK_ERROR', 'The server did not answer');
         const first = await takeFirst();
-        if (first === undefined) return;
+        if (!first) return;
         const outcome = await settle(first.entry, first.wasSent);
         const { use } = first.entry;
         if (use.event_id === own?.id) own.outcome = outcome;
-        else if (outcome.error !== undefined) onRefused?.(use, outcome.error);
+        else if (outcome.error) onRefused?.(use, outcome.error);
         await drop(first.entry);
       }
     });

@@ -1,4 +1,4 @@
-import { type Account, createSecret } from './account.js';
+import type { Account } from './account.js';
 import type { Locks } from './locks.js';
 import type { Store } from './storage.js';
 import { readJson } from './transport.js';
@@ -67,7 +67,7 @@ function apply(values: SettingValues, changes: Readonly<Record<string, SettingCh
 export function createSettings({ account, store, locks, clockSkew, ...hooks }: SettingsOptions): Settings {
   /** Each person has their own: what was not sent yet must not reach the next one who signs in. */
   const toName = async () => `settings.${(await account.user())?.id ?? ''}`;
-  const empty = (): State => ({ device: createSecret().slice(0, 12), version: 0, values: {}, pending: {} });
+  const empty = (): State => ({ device: crypto.randomUUID(), version: 0, values: {}, pending: {} });
   const read = async () => (await store.read<State>(await toName())) ?? empty();
   const current = ({ values, pending }: State) => apply(values, pending);
 
@@ -98,7 +98,7 @@ export function createSettings({ account, store, locks, clockSkew, ...hooks }: S
   async function resolve(theirs: Readonly<Record<string, StandingSetting>>, mine: State['pending']): Promise<void> {
     for (const [name, standing] of Object.entries(theirs)) {
       const own = mine[name];
-      if (own === undefined || toText(own) === toText(standing)) continue;
+      if (!own || toText(own) === toText(standing)) continue;
       const resolution = (await hooks.onConflict?.({ name, mine: own, theirs: standing })) ?? 'newest';
       const later = { updated_at: Math.max(Date.now(), standing.updated_at - clockSkew() + 1) };
       if (resolution === 'mine') await change(name, { ...own, ...later });
@@ -109,8 +109,7 @@ export function createSettings({ account, store, locks, clockSkew, ...hooks }: S
 
   async function pull(): Promise<void> {
     const { version: since, pending } = await read();
-    const call = { method: 'GET' } as const;
-    const pulled = await account.send(`/sync/pull?since=${since}`, call, readJson<PulledSettings>);
+    const pulled = await account.send(`/sync/pull?since=${since}`, {}, readJson<PulledSettings>);
     await resolve(pulled.changes, pending);
     const { full, changes, version } = pulled;
     await settle({}, ({ values }) => ({ version, values: apply(full ? {} : values, changes) }));

@@ -9,16 +9,6 @@ export interface ClientStorage {
   readonly remove: (name: string) => Eventually<unknown>;
 }
 
-/** Keeps everything until the process ends; for tests. */
-export function memoryStorage(): ClientStorage {
-  const values = new Map<string, string>();
-  return {
-    get: (name) => values.get(name),
-    set: (name, value) => values.set(name, value),
-    remove: (name) => values.delete(name),
-  };
-}
-
 /** Uses `localStorage` of a web page. Workers do not have it. */
 export function webStorage(area: {
   getItem(name: string): string | null;

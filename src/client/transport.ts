@@ -18,6 +18,7 @@ export interface TransportOptions {
 
 /** A request, and when it may be sent again without the caller. */
 export interface Call {
+  /** By default POST where there is a body, and GET where there is none. */
   readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Sent as JSON. */
   readonly body?: object;
@@ -82,7 +83,7 @@ export function createTransport(options: TransportOptions): Transport {
     skew = Math.abs(ahead) >= 2_000 ? ahead : 0;
   };
 
-  const attempt: Send = async (path, { method = 'POST', body, token, idempotencyKey, signal }, read) => {
+  const attempt: Send = async (path, { body, method = body ? 'POST' : 'GET', token, idempotencyKey, signal }, read) => {
     const silence = new AbortController();
     const timer = setTimeout(() => silence.abort(), timeout);
     try {
@@ -90,12 +91,12 @@ export function createTransport(options: TransportOptions): Transport {
         method,
         headers: {
           ...(body && { 'content-type': 'application/json' }),
-          ...(token !== undefined && { authorization: `Bearer ${token}` }),
-          ...(idempotencyKey !== undefined && { 'idempotency-key': idempotencyKey }),
+          ...(token && { authorization: `Bearer ${token}` }),
+          ...(idempotencyKey && { 'idempotency-key': idempotencyKey }),
         },
         ...(body && { body: JSON.stringify(body) }),
         credentials: 'omit',
-        signal: signal === undefined ? silence.signal : AbortSignal.any([signal, silence.signal]),
+        signal: signal ? AbortSignal.any([signal, silence.signal]) : silence.signal,
       });
       readClock(response);
       if (!response.ok) throw await readError(response);

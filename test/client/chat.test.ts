@@ -1,7 +1,7 @@
-import { type Chat, type ChatEvent, type Client, memoryStorage } from '../../src/client/client.js';
+import type { Chat, ChatEvent, Client } from '../../src/client/client.js';
 import { createApiKey } from '../helpers/accounts.js';
 import { openChatServer, readBalance, userWith } from '../helpers/chat.js';
-import { openClient, openNetwork } from '../helpers/client.js';
+import { memoryStorage, openClient, openNetwork } from '../helpers/client.js';
 import { startStream, streaming, textChunk, usualStream, whole } from '../helpers/fakes/openrouter.js';
 import t from '../helpers/run/tap.js';
 import { untilTrue } from '../helpers/until.js';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { memoryStorage, type User } from '../../src/client/client.js';
+import type { User } from '../../src/client/client.js';
 import { registerUser } from '../helpers/accounts.js';
-import { brittleStorage, openClient, openNetwork } from '../helpers/client.js';
+import { brittleStorage, memoryStorage, openClient, openNetwork } from '../helpers/client.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 import t from '../helpers/run/tap.js';
 import { followSignIn, openGoogle, REDIRECT_URI } from '../helpers/sign-in.js';

@@ -1,6 +1,6 @@
-import { type ClientOptions, memoryStorage, type Resolution, type SettingConflict } from '../../src/client/client.js';
+import type { ClientOptions, Resolution, SettingConflict } from '../../src/client/client.js';
 import { registerUser } from '../helpers/accounts.js';
-import { openClient, openNetwork } from '../helpers/client.js';
+import { memoryStorage, openClient, openNetwork } from '../helpers/client.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 import t from '../helpers/run/tap.js';
 

@@ -1,5 +1,8 @@
-import { memoryStorage, type TokenledgerError } from '../../src/client/client.js';
-import { brittleStorage, openClient, openNetwork } from '../helpers/client.js';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { TokenledgerError } from '../../src/client/client.js';
+import { registerUser, type TestUser } from '../helpers/accounts.js';
+import { brittleStorage, memoryStorage, openClient, openNetwork } from '../helpers/client.js';
 import { openTestServer, setBalance } from '../helpers/http/test-server.js';
 import t from '../helpers/run/tap.js';
 
@@ -50,6 +53,22 @@ t.test('tokens are held, used and logged, and what is not affordable is not begu
   t.match(await device.balance(), { used: 9, reserved: 0, remaining: 1 });
   t.equal(await device.flush(), 0, 'what was refused does not wait');
   await server.verifyLedger(t);
+});
+
+t.test('work that was done is not lost where it cannot be counted', async (t) => {
+  const told: string[] = [];
+  const { device } = openClient(t, url, { onRefused: ({ model_type }, { code }) => told.push(model_type, code) });
+  const { device_id: id } = await device.register();
+  const work = async () => {
+    await server.database.sql("update reservations set expires_at = now() - interval '1 s' where subject_id = $1", [
+      id,
+    ]);
+    await setBalance(server.database, id, 3);
+    await device.log({ ...USE, prompt_count: 3 });
+    return 'the answer';
+  };
+  t.equal(await device.spend(USE, work), 'the answer');
+  t.strictSame(told, ['gpt-5', 'INSUFFICIENT_TOKENS']);
 });
 
 t.test('a hold whose answer was lost is one hold', async (t) => {
@@ -216,8 +235,74 @@ t.test('a token that comes with an answer is used from then on', async (t) => {
     return new Response(await response.text(), { status: response.status, headers });
   };
   const { device } = openClient(t, url, { storage, fetch: renewing });
+  const { device_id: id } = await device.register();
   await device.balance();
-  t.match(JSON.parse(String(await storage.get('tokenledger.device'))), { token: 'the next one' });
+  t.match(JSON.parse(String(await storage.get('tokenledger.device'))), { tokens: { [id]: 'the next one' } });
+});
+
+t.test('what one person used is charged to their device, whoever signs in next', async (t) => {
+  const [storage, network] = [memoryStorage(), openNetwork()];
+  const client = openClient(t, url, { storage, network });
+  const [ada, bob] = [await registerUser(server), await registerUser(server)];
+  const signIn = async ({ email, password }: TestUser) => {
+    await client.account.signIn(email, password);
+    return (await client.device.register()).device_id;
+  };
+  const first = await signIn(ada);
+  network.state = 'loses';
+  await client.device.log(USE);
+  await client.device.log(USE);
+  network.state = 'works';
+  const second = await signIn(bob);
+  t.not(second, first);
+  t.equal(await client.device.flush(), 0);
+  t.strictSame([await countEvents(first), await countEvents(second)], [2, 0]);
+  await client.device.log(USE);
+  t.equal(await countEvents(second), 1);
+  await server.verifyLedger(t);
+});
+
+t.test('a use that waits for a device that was taken away is given up', async (t) => {
+  const [storage, network] = [memoryStorage(), openNetwork()];
+  const told: string[] = [];
+  const client = openClient(t, url, { storage, network, onRefused: (_use, { code }) => told.push(code) });
+  const [before, after] = [await registerUser(server), await registerUser(server)];
+  await client.account.signIn(before.email, before.password);
+  const { device_id: id } = await client.device.register();
+  network.state = 'is down';
+  await client.device.log(USE);
+  network.state = 'works';
+  await client.account.signIn(after.email, after.password);
+  await client.device.register();
+  await server.database.sql('update devices set token_version = token_version + 1 where id = $1', [id]);
+  t.equal(await client.device.flush(), 0);
+  t.strictSame(told, ['DEVICE_NOT_FOUND']);
+});
+
+t.test('without locks windows may send the same at once, and it is charged once', async (t) => {
+  const locks = { request: <T>(_name: string, work: () => Promise<T>) => work() };
+  const [storage, network] = [memoryStorage(), openNetwork()];
+  const windows = [1, 2, 3].map(() => openClient(t, url, { storage, network, locks }));
+  const { device_id: id } = await openClient(t, url, { storage, network, locks }).device.register();
+  network.state = 'is down';
+  for (const { device } of windows) await device.log(USE);
+  network.state = 'works';
+  network.requests.length = 0;
+  await Promise.all(windows.map(({ device }) => device.flush()));
+  t.ok(network.requests.length > 3, 'they were not in turn');
+  t.equal(await countEvents(id), 3);
+  await server.verifyLedger(t);
+});
+
+t.test('a server that nobody listens for, or that never answers, is told as such', async (t) => {
+  const log = (baseUrl: string) => openClient(t, baseUrl, { timeout: 50 }).device.log(USE);
+  t.match(await log('http://127.0.0.1:1'), { state: 'queued', reason: { code: 'NETWORK_ERROR', status: 0 } });
+  const silent = createServer(() => {});
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  t.after(() => silent.closeAllConnections());
+  t.after(() => silent.close());
+  const { port }: AddressInfo = Object(silent.address());
+  t.match(await log(`http://127.0.0.1:${port}`), { state: 'queued', reason: { code: 'NETWORK_ERROR' } });
 });
 
 t.test('requests are sent again as the server says it', async (t) => {

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
-import { browserMissing } from '../helpers/http/browser.js';
+import { extensionsMissing } from '../helpers/http/browser.js';
 import { openExtensionBrowser } from '../helpers/http/browser-extension.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 import t, { type Test } from '../helpers/run/tap.js';
@@ -32,63 +32,67 @@ async function openChatPage(t: Test): Promise<string> {
   return `http://127.0.0.1:${port}/`;
 }
 
-t.test('the sample for Chrome counts a page, signs in and survives restarts', { skip: browserMissing }, async (t) => {
-  const google = await openGoogle(t);
-  const environment = {
-    ...google.environment,
-    PUBLIC_URL: `${SERVER}/`,
-    OAUTH_REDIRECT_URIS: `https://${ID}.chromiumapp.org/`,
-    DEFAULT_DEVICE_TOKENS: '20',
-  };
-  const server = await openTestServer(t, { environment });
-  const { port } = new URL(await server.listen());
-  const folder = t.testdir();
-  const script = join(PROJECT_ROOT, 'examples/chrome-extension/build.js');
-  await run(process.execPath, [script, '--server', SERVER, '--out', folder]);
-  const hosts = [`MAP tokens.example.com:80 127.0.0.1:${port}`, 'MAP localhost 127.0.0.1'];
-  const browser = await openExtensionBrowser(t, folder, hosts);
-  t.equal(browser.id, ID, 'its address is the one the server knows');
+t.test(
+  'the sample for Chrome counts a page, signs in and survives restarts',
+  { skip: extensionsMissing },
+  async (t) => {
+    const google = await openGoogle(t);
+    const environment = {
+      ...google.environment,
+      PUBLIC_URL: `${SERVER}/`,
+      OAUTH_REDIRECT_URIS: `https://${ID}.chromiumapp.org/`,
+      DEFAULT_DEVICE_TOKENS: '20',
+    };
+    const server = await openTestServer(t, { environment });
+    const { port } = new URL(await server.listen());
+    const folder = t.testdir();
+    const script = join(PROJECT_ROOT, 'examples/chrome-extension/build.js');
+    await run(process.execPath, [script, '--server', SERVER, '--out', folder]);
+    const hosts = [`MAP tokens.example.com:80 127.0.0.1:${port}`, 'MAP localhost 127.0.0.1'];
+    const browser = await openExtensionBrowser(t, folder, hosts);
+    t.equal(browser.id, ID, 'its address is the one the server knows');
 
-  const readBalance = async () =>
-    (await server.database.sql('select used::int, user_id from balances join devices on id = subject_id'))[0];
-  const isUsed = (used: number) =>
-    until(`${used} are used`, async () => (await readBalance())?.['used'] === used || undefined);
-  const badge = async () => (await browser.worker()).evaluate('chrome.action.getBadgeText({})');
-  await until('the device is registered', readBalance);
+    const readBalance = async () =>
+      (await server.database.sql('select used::int, user_id from balances join devices on id = subject_id'))[0];
+    const isUsed = (used: number) =>
+      until(`${used} are used`, async () => (await readBalance())?.['used'] === used || undefined);
+    const badge = async () => (await browser.worker()).evaluate('chrome.action.getBadgeText({})');
+    await until('the device is registered', readBalance);
 
-  const chat = await browser.openPage(await openChatPage(t));
-  const send = async () => {
-    await chat.fill('textarea', 'Hello!');
-    await chat.click('button');
-  };
-  await send();
-  await isUsed(3);
-  await until('the badge shows it', async () => (await badge()) === '17' || undefined);
+    const chat = await browser.openPage(await openChatPage(t));
+    const send = async () => {
+      await chat.fill('textarea', 'Hello!');
+      await chat.click('button');
+    };
+    await send();
+    await isUsed(3);
+    await until('the badge shows it', async () => (await badge()) === '17' || undefined);
 
-  const popup = await browser.openPage(`chrome-extension://${ID}/popup.html`);
-  const complaints: string[] = [];
-  popup.on('pageerror', ({ message }) => complaints.push(message));
-  popup.on('console', (entry) => {
-    // The browser's own line for a refusal: the token of the device ends when it becomes hers.
-    if (!entry.text().startsWith('Failed to load resource: the server responded')) complaints.push(entry.text());
-  });
-  await popup.getByText('17 tokens left').waitFor();
-  await popup.getByText('Nobody is signed in').waitFor();
+    const popup = await browser.openPage(`chrome-extension://${ID}/popup.html`);
+    const complaints: string[] = [];
+    popup.on('pageerror', ({ message }) => complaints.push(message));
+    popup.on('console', (entry) => {
+      // The browser's own line for a refusal: the token of the device ends when it becomes hers.
+      if (!entry.text().startsWith('Failed to load resource: the server responded')) complaints.push(entry.text());
+    });
+    await popup.getByText('17 tokens left').waitFor();
+    await popup.getByText('Nobody is signed in').waitFor();
 
-  await popup.getByRole('button', { name: 'Sign in with Google' }).click();
-  await popup.getByText('ada@example.com: 1,000,000 tokens left').waitFor();
-  t.match(await readBalance(), { user_id: /-/ }, 'the device is hers');
+    await popup.getByRole('button', { name: 'Sign in with Google' }).click();
+    await popup.getByText('ada@example.com: 1,000,000 tokens left').waitFor();
+    t.match(await readBalance(), { user_id: /-/ }, 'the device is hers');
 
-  await browser.endWorker();
-  await send();
-  await isUsed(6);
-  await popup.reload();
-  await popup.getByText('14 tokens left').waitFor();
+    await browser.endWorker();
+    await send();
+    await isUsed(6);
+    await popup.reload();
+    await popup.getByText('14 tokens left').waitFor();
 
-  await popup.getByRole('button', { name: 'Sign out' }).click();
-  await popup.getByText('Nobody is signed in').waitFor();
-  t.strictSame(complaints, []);
-  await server.verifyLedger(t);
-});
+    await popup.getByRole('button', { name: 'Sign out' }).click();
+    await popup.getByText('Nobody is signed in').waitFor();
+    t.strictSame(complaints, []);
+    await server.verifyLedger(t);
+  },
+);
 
 t.end();

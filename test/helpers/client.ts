@@ -1,11 +1,5 @@
 import type { Test } from 'tap';
-import {
-  type Client,
-  type ClientOptions,
-  type ClientStorage,
-  createClient,
-  memoryStorage,
-} from '../../src/client/client.js';
+import { type Client, type ClientOptions, type ClientStorage, createClient } from '../../src/client/client.js';
 
 /** A network between clients and a server that can be bad. */
 export interface Network {
@@ -31,6 +25,16 @@ export function openNetwork(): Network {
     },
   };
   return network;
+}
+
+/** Keeps everything until the test ends. */
+export function memoryStorage(): ClientStorage {
+  const values = new Map<string, string>();
+  return {
+    get: (name) => values.get(name),
+    set: (name, value) => values.set(name, value),
+    remove: (name) => values.delete(name),
+  };
 }
 
 /** A storage that can stop working. */

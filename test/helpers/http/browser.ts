@@ -25,6 +25,11 @@ const executablePath = findChromium();
 /** Why tests in a browser are skipped here, or false where there is one. */
 export const browserMissing = executablePath === undefined && 'there is no Chromium on PATH or at CHROMIUM_PATH';
 
+/** Why tests with an extension are skipped here, or false where they can be run. */
+export const extensionsMissing =
+  browserMissing ||
+  (executablePath?.includes('google-chrome') === true && 'Google Chrome loads no unpacked extensions');
+
 /** Which Chromium is started, and how. */
 export const LAUNCH_OPTIONS = {
   ...(executablePath !== undefined && { executablePath }),
