@@ -54,7 +54,6 @@ export async function startBenchServer(): Promise<BenchServer> {
       LOG_LEVEL: 'silent',
       RATE_LIMIT: 'off',
       DEFAULT_USER_TOKENS: '1000000000000',
-      SIGNUP: 'open',
       OPENROUTER_API_KEY: 'bench',
       OPENROUTER_BASE_URL: upstream.url,
     },
