@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { parseConfig } from '../../../src/config/config.js';
 import { createChatMeter, type Hold, type Progress } from '../../../src/features/chat/metering/chat-meter.js';
 import { maintain } from '../../../src/jobs/maintenance.js';
+import type { Database } from '../../../src/platform/database/client/database.js';
 import { openChatServer, QUESTION, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { balanceLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openUpstream, startStream, textChunk } from '../../helpers/fakes/openrouter.js';
@@ -123,6 +124,41 @@ t.test('what a late server only estimates, upstream can still correct', async (t
   t.match(await readGenerations(server, user), [{ provenance: 'estimated', output_tokens: 40, reconcile_at: /^2/ }]);
   await server.verifyLedger(t);
 });
+
+t.test(
+  'a note nobody waits for goes along with the next call, and not at all once its stream is settled',
+  async (t) => {
+    const calls: unknown[] = [];
+    const database: Database = {
+      ...server.backend.database,
+      call: (name, args, schema, options) => {
+        calls.push(Object(args).p_items);
+        return server.backend.database.call(name, args, schema, options);
+      },
+    };
+    const observed = createChatMeter(database);
+    const [one, other, third] = [await withHold(), await withHold(), await withHold()];
+    const noted = [
+      observed.note(one.hold.id, { inputTokens: 10, outputTokens: 1 }),
+      observed.note(one.hold.id, { inputTokens: 10, outputTokens: 2, upstreamId: 'gen-2' }),
+      observed.note(other.hold.id, { outputTokens: 3 }),
+    ];
+    const report = { inputTokens: 10, outputTokens: 5, provenance: 'provider_final' } as const;
+    await Promise.all([observed.settle(other.hold.id, report), ...noted]);
+    t.match(calls, [
+      [
+        { op: 'extend', hold: one.hold.id, output_seen: 2, upstream_id: 'gen-2' },
+        { op: 'settle', hold: other.hold.id },
+      ],
+    ]);
+    t.equal(Object(calls[0]).length, 2);
+    t.match(await readGenerations(server, one.user), [{ output_seen: 2, upstream_id: 'gen-2' }]);
+    await observed.note(third.hold.id, { outputTokens: 4 });
+    t.match(calls.at(-1), [{ op: 'extend', hold: third.hold.id, output_seen: 4 }], 'or soon by itself');
+    for (const { hold } of [one, third]) await meter.settle(hold.id, report);
+    await server.verifyLedger(t);
+  },
+);
 
 t.test('kill -9 in a stream costs about what had come of it', async (t) => {
   const upstream = await openUpstream(t);

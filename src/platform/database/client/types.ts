@@ -258,6 +258,10 @@ export type Database = {
         }
         Returns: Json
       }
+      drop_expired_month: {
+        Args: { p_retention_months: number }
+        Returns: Json
+      }
       effective_tier: { Args: { p_subscription: unknown }; Returns: string }
       end_account_sessions: {
         Args: { p_actor: Json; p_api_keys: boolean; p_user_id: string }
@@ -332,6 +336,7 @@ export type Database = {
         }
         Returns: Json
       }
+      finish_reset: { Args: { p_limit?: number }; Returns: number }
       finish_user_login: {
         Args: {
           p_address: string
@@ -365,6 +370,7 @@ export type Database = {
         }
         Returns: boolean
       }
+      keep_seals: { Args: Record<PropertyKey, never>; Returns: Json }
       list_account_api_keys: {
         Args: { p_actor: Json; p_user_id: string }
         Returns: Json
@@ -418,6 +424,8 @@ export type Database = {
         }
         Returns: Json
       }
+      list_ledger_months: { Args: Record<PropertyKey, never>; Returns: Json }
+      list_ledger_months_as: { Args: { p_actor: Json }; Returns: Json }
       list_model_costs: { Args: { p_actor: Json }; Returns: Json }
       list_model_weights: { Args: { p_actor: Json }; Returns: Json }
       list_period_devices: {
@@ -647,6 +655,10 @@ export type Database = {
         }
         Returns: Json
       }
+      start_period_when_due: {
+        Args: { p_default_tokens: number }
+        Returns: boolean
+      }
       summarize_all_features: {
         Args: {
           p_actor: Json
@@ -765,7 +777,7 @@ export type Database = {
         Returns: Json
       }
       verify_ledger: {
-        Args: Record<PropertyKey, never>
+        Args: { p_full?: boolean }
         Returns: {
           checked: number
           discrepancies: Json
@@ -774,6 +786,11 @@ export type Database = {
         }[]
       }
       verify_ledger_as: { Args: { p_actor: Json }; Returns: Json }
+      verify_month: { Args: { p_month: string }; Returns: Json }
+      verify_month_as: {
+        Args: { p_actor: Json; p_month: string }
+        Returns: Json
+      }
       verify_user: {
         Args: { p_actor: Json; p_default_tokens: number; p_user_id: string }
         Returns: Json
