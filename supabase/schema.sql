@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951', '20261128004023'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261128004150'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -11799,9 +11799,9 @@ values ('20261127215951', 'chat_identity_and_payments')
 on conflict (version) do nothing;
 select private.record_migration('20261127215951', '57835d3419328c71d853a08d231e289d30ca4296282507cb10160531f9da6053');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261128004023', 'mails_analytics_and_speed')
+values ('20261128004150', 'mails_analytics_and_speed')
 on conflict (version) do nothing;
-select private.record_migration('20261128004023', '4ff757b5f181f7441339ec84b7d6093dc6c808255137e30da8045c2ea0e877fc');
+select private.record_migration('20261128004150', '3f9ee799491886c7405cdb32ae1899e93652a3b10632fad33d049c8d9d12afed');
 
 commit;
 

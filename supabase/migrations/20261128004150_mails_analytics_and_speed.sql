@@ -52,6 +52,38 @@ comment on column public.feature_events.user_id is 'Whose it is, and goes with; 
 alter table public.feature_events drop constraint if exists feature_events_somebodys;
 alter table public.feature_events add constraint feature_events_somebodys check (num_nonnulls(user_id, device_id) > 0);
 
+-- What remains of a balance is a column of it. Both tables are written anew: a million rows take about a second.
+alter table public.balances
+  add column if not exists remaining bigint not null generated always as (allocated - used - reserved) stored;
+alter table public.balances drop constraint if exists balances_never_overspent;
+alter table public.balances add constraint balances_never_overspent check (remaining >= 0);
+comment on table public.balances is 'What each device or user may spend. Written only by the metering functions.';
+comment on column public.balances.remaining is 'Tokens that may still be spent: allocated - used - reserved, worked out here and nowhere else.';
+
+-- Keys and requests are kept by the beginnings of their hashes; answers that were given stay as they are.
+do $$
+begin
+  if to_regclass('private.idempotency_keys_created_at_idx') is not null then
+    drop index private.idempotency_keys_created_at_idx;
+    alter table private.idempotency_keys drop constraint idempotency_keys_key_check;
+    alter table private.idempotency_keys
+      alter column key type uuid using encode(substr(sha256(convert_to(key, 'UTF8')), 1, 16), 'hex')::uuid,
+      alter column request_hash type bigint using ('x' || encode(substr(request_hash, 1, 8), 'hex'))::bit(64)::bigint,
+      alter column answer drop not null,
+      add column tokens_used bigint,
+      add column remaining bigint;
+    alter table private.idempotency_keys rename column key to key_hash;
+  end if;
+end
+$$;
+create index if not exists idempotency_keys_hour_idx on private.idempotency_keys (date_bin('1 hour', created_at, 'epoch'));
+comment on column private.idempotency_keys.key_hash is 'The first 128 bits of the SHA-256 of the caller''s key.';
+comment on column private.idempotency_keys.request_hash is 'The first 64 bits of the SHA-256 of what was asked: the same key with another request is refused.';
+comment on column private.idempotency_keys.answer is 'The original answer; null for a device''s debit, whose answer is made of the other columns.';
+comment on column private.idempotency_keys.created_at is 'When it was first used; kept for at least 48 hours.';
+comment on column private.idempotency_keys.tokens_used is 'What a device''s debit took; its event is that of keyed_event_id.';
+comment on column private.idempotency_keys.remaining is 'What a device''s debit left.';
+
 -- Months that are over are proved once and sealed, so that proving the books again costs no more than what happened since.
 
 create table if not exists private.sealed_months (
@@ -154,38 +186,6 @@ alter table private.sealed_events enable row level security;
 alter table private.sealed_rollups enable row level security;
 alter table private.sealed_totals enable row level security;
 alter table private.changed_usage enable row level security;
-
--- What remains of a balance is a column of it. Both tables are written anew: a million rows take about a second.
-alter table public.balances
-  add column if not exists remaining bigint not null generated always as (allocated - used - reserved) stored;
-alter table public.balances drop constraint if exists balances_never_overspent;
-alter table public.balances add constraint balances_never_overspent check (remaining >= 0);
-comment on table public.balances is 'What each device or user may spend. Written only by the metering functions.';
-comment on column public.balances.remaining is 'Tokens that may still be spent: allocated - used - reserved, worked out here and nowhere else.';
-
--- Keys and requests are kept by the beginnings of their hashes; answers that were given stay as they are.
-do $$
-begin
-  if to_regclass('private.idempotency_keys_created_at_idx') is not null then
-    drop index private.idempotency_keys_created_at_idx;
-    alter table private.idempotency_keys drop constraint idempotency_keys_key_check;
-    alter table private.idempotency_keys
-      alter column key type uuid using encode(substr(sha256(convert_to(key, 'UTF8')), 1, 16), 'hex')::uuid,
-      alter column request_hash type bigint using ('x' || encode(substr(request_hash, 1, 8), 'hex'))::bit(64)::bigint,
-      alter column answer drop not null,
-      add column tokens_used bigint,
-      add column remaining bigint;
-    alter table private.idempotency_keys rename column key to key_hash;
-  end if;
-end
-$$;
-create index if not exists idempotency_keys_hour_idx on private.idempotency_keys (date_bin('1 hour', created_at, 'epoch'));
-comment on column private.idempotency_keys.key_hash is 'The first 128 bits of the SHA-256 of the caller''s key.';
-comment on column private.idempotency_keys.request_hash is 'The first 64 bits of the SHA-256 of what was asked: the same key with another request is refused.';
-comment on column private.idempotency_keys.answer is 'The original answer; null for a device''s debit, whose answer is made of the other columns.';
-comment on column private.idempotency_keys.created_at is 'When it was first used; kept for at least 48 hours.';
-comment on column private.idempotency_keys.tokens_used is 'What a device''s debit took; its event is that of keyed_event_id.';
-comment on column private.idempotency_keys.remaining is 'What a device''s debit left.';
 
 
 set check_function_bodies = off;
@@ -5033,4 +5033,4 @@ create or replace trigger mark_changed_corrections
   execute function private.mark_changed_correction();
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261128004023', '4ff757b5f181f7441339ec84b7d6093dc6c808255137e30da8045c2ea0e877fc');
+select private.record_migration('20261128004150', '3f9ee799491886c7405cdb32ae1899e93652a3b10632fad33d049c8d9d12afed');
