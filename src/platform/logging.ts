@@ -45,8 +45,8 @@ function openTerminal(): DestinationStream {
 export function createLogger(level: string, destination?: DestinationStream): Logger {
   const options = toLoggerOptions(level);
   const output = destination ?? (process.stdout.isTTY ? openTerminal() : undefined);
-  // Not one write to the system a line: those that come while one is under way go together.
-  return pino(options, output ?? pino.destination({ sync: false }));
+  // Not one write to the system a line: those of a tenth of a second go together, also at the end.
+  return pino(options, output ?? pino.destination({ sync: false, minLength: 4_096, periodicFlush: 100 }));
 }
 
 const ACCEPTABLE_ID = /^[\w.:-]{1,128}$/;
