@@ -17,7 +17,7 @@ export interface BenchOptions {
   readonly connections: readonly number[] | undefined;
   /** Where the result is kept, and the last one is looked for. */
   readonly json: string;
-  /** Whether to fail where a ratio is worse than in the last result. */
+  /** Whether to compare with the result that is kept, which stays, and to fail where a ratio is worse. */
   readonly check: boolean;
   readonly long: boolean;
 }

@@ -82,7 +82,14 @@ export async function startServer(directory: string, environment: NodeJS.Process
   const start = performance.now();
   const server = spawn(process.execPath, [join(PROJECT_ROOT, 'dist/src/server.js')], {
     cwd: directory,
-    env: { ...Object.fromEntries(passedOn), PORT: String(port), RATE_LIMIT: 'off', ...environment },
+    env: {
+      ...Object.fromEntries(passedOn),
+      PORT: String(port),
+      RATE_LIMIT: 'off',
+      // As npm would have it: where the benchmark is killed, the server stops, and its Postgres with it.
+      npm_lifecycle_event: 'bench',
+      ...environment,
+    },
     stdio: ['ignore', nowhere?.fd ?? 'ignore', 'inherit', 'ipc'],
   });
   const ended = once(server, 'exit');
