@@ -33,10 +33,10 @@ export interface Account {
   readonly beginSignIn: (provider: 'google' | 'github', redirectUri: string) => Promise<string>;
   /**
    * Finishes what {@link beginSignIn} began.
-   * @param address what the browser came back to
+   * @param address what the browser came back to; undefined where it did not, as `launchWebAuthFlow` may have it
    * @throws {TokenledgerError} SIGN_IN_FAILED, INVALID_GRANT
    */
-  readonly finishSignIn: (address: string) => Promise<User>;
+  readonly finishSignIn: (address: string | undefined) => Promise<User>;
   /** Forgets the session here, and ends it at the server; without an answer of the server it is forgotten all the same. */
   readonly signOut: () => Promise<void>;
   /** Who is signed in, as the server said it last; undefined for nobody. */
@@ -168,7 +168,7 @@ export function createAccount({ send, store, locks, apiKey, ...options }: Accoun
       return `${options.baseUrl.replace(/\/+$/, '')}/auth/oauth/${provider}?${query}`;
     },
     finishSignIn: async (address) => {
-      const answer = new URL(address).searchParams;
+      const answer = new URL(address ?? 'about:').searchParams;
       const flow = await store.read<Flow>('flow');
       const code = answer.get('code');
       if (!flow || answer.get('state') !== flow.state || !code) {

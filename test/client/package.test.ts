@@ -68,7 +68,27 @@ const known: [Body<'registerDevice'>, Body<'checkUse'>, Body<'logUsage'>, Body<'
 export default known;
 `;
 
-t.test('its types are those of the OpenAPI document', async (t) => {
+/** What the examples of the page take for granted. */
+const SURROUNDINGS = `
+import { type Client, type ClientOptions, createClient } from 'tokenledger/client';
+declare const client: Client;
+declare const options: ClientOptions;
+declare function askTheModel(): Promise<string>;
+declare function show(text: unknown): void;
+export { client, options, createClient, askTheModel, show };
+`;
+
+/** Returns the examples of the page as modules, each in a function of its own. */
+function toModules(page: string): string[] {
+  const examples = [...page.matchAll(/^```typescript\n(.*?)^```$/gms)].map(([, code = '']) => code);
+  return examples.map((code) => {
+    const [imports, body] = [code.match(/^import .*$/gm)?.join('\n'), code.replace(/^import .*$/gm, '')];
+    const taken = imports === undefined ? 'client, options, createClient, ' : '';
+    return `${imports ?? ''}\nimport { ${taken}askTheModel, show } from './surroundings.js';\nexport async function example() {\n${body}\n}`;
+  });
+}
+
+t.test('its types are those of the OpenAPI document, and the examples of its page compile', async (t) => {
   const server = await openTestServer(t);
   await mkdir(join(PROJECT_ROOT, 'dist'), { recursive: true });
   const folder = await mkdtemp(join(PROJECT_ROOT, 'dist', 'client-types-'));
@@ -76,7 +96,20 @@ t.test('its types are those of the OpenAPI document', async (t) => {
   const document = (await server.app.inject({ url: '/openapi.json' })).payload;
   await writeFile(join(folder, 'api.ts'), astToString(await openapiTypescript(document)));
   await writeFile(join(folder, 'comparisons.ts'), COMPARISONS);
-  const compilerOptions = { noEmit: true, incremental: false, rootDir: PROJECT_ROOT, noUnusedLocals: false };
+  await writeFile(join(folder, 'surroundings.ts'), SURROUNDINGS);
+  const modules = toModules(await readFile(join(PROJECT_ROOT, 'docs/client.md'), 'utf8'));
+  t.equal(modules.length, 4);
+  await Promise.all(modules.map((module, index) => writeFile(join(folder, `example-${index}.ts`), module)));
+  const compilerOptions = {
+    noEmit: true,
+    incremental: false,
+    rootDir: PROJECT_ROOT,
+    noUnusedLocals: false,
+    noUnusedParameters: false,
+    types: ['chrome'],
+    typeRoots: [join(PROJECT_ROOT, 'node_modules/@types')],
+    paths: { 'tokenledger/client': [join(PROJECT_ROOT, 'src/client/client.ts')] },
+  };
   const configuration = { extends: join(PROJECT_ROOT, 'src/client/tsconfig.json'), compilerOptions, include: ['.'] };
   await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(configuration));
   const compiler = join(PROJECT_ROOT, 'node_modules/typescript/bin/tsc');

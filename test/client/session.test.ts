@@ -114,6 +114,7 @@ t.test('Google signs people in, although the worker that began it is gone', asyn
   const forged = new URL(back);
   forged.searchParams.set('state', 'of somebody else');
   await t.rejects(account.finishSignIn(forged.href), { code: 'SIGN_IN_FAILED' });
+  await t.rejects(account.finishSignIn(undefined), { code: 'SIGN_IN_FAILED' });
   const refused = new URL(REDIRECT_URI);
   refused.search = new URLSearchParams({ error: 'access_denied', error_description: 'No new accounts' }).toString();
   await t.rejects(account.finishSignIn(refused.href), { code: 'SIGN_IN_FAILED', message: 'No new accounts' });

@@ -30,7 +30,7 @@ async function count(model_type: string): Promise<void> {
 async function signIn(): Promise<void> {
   const url = await client.account.beginSignIn('google', chrome.identity.getRedirectURL('signed-in'));
   const address = await chrome.identity.launchWebAuthFlow({ url, interactive: true });
-  await client.account.finishSignIn(address ?? '');
+  await client.account.finishSignIn(address);
   await client.device.register();
 }
 
