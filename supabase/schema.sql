@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951', '20261128004202'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261128005538'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -692,19 +692,19 @@ comment on column public.model_costs.updated_at is 'When the price last changed.
 
 create table if not exists private.idempotency_keys (
   subject_id uuid not null,
-  key_hash uuid not null,
+  key uuid not null,
   request_hash bigint not null,
   answer jsonb,
   created_at timestamptz not null default now(),
   tokens_used bigint,
   remaining bigint,
-  primary key (subject_id, key_hash)
+  primary key (subject_id, key)
 );
 -- By the hour, as equal entries are stored once: what is pruned is older than two days.
 create index if not exists idempotency_keys_hour_idx on private.idempotency_keys (date_bin('1 hour', created_at, 'epoch'));
 comment on table private.idempotency_keys is 'The answers to writes that carried an idempotency key, so that a retry gets the same one and is charged once.';
 comment on column private.idempotency_keys.subject_id is 'Keys are private to a device or user.';
-comment on column private.idempotency_keys.key_hash is 'The first 128 bits of the SHA-256 of the caller''s key.';
+comment on column private.idempotency_keys.key is 'The first 128 bits of the SHA-256 of the caller''s key.';
 comment on column private.idempotency_keys.request_hash is 'The first 64 bits of the SHA-256 of what was asked: the same key with another request is refused.';
 comment on column private.idempotency_keys.answer is 'The original answer; null for a device''s debit, whose answer is made of the other columns.';
 comment on column private.idempotency_keys.created_at is 'When it was first used; kept for at least 48 hours.';
@@ -3390,12 +3390,12 @@ begin
         )
       end;
       if v_answer is null and v_item.idempotency_key is not null then
-        insert into private.idempotency_keys (subject_id, key_hash, request_hash, answer)
+        insert into private.idempotency_keys (subject_id, key, request_hash, answer)
         values (
           v_item.user_id, private.idempotency_key_hash(v_item.idempotency_key),
           ('x' || left(v_item.request_hash, 16))::bit(64)::bigint, jsonb_build_object('hold', v_item.hold)
         )
-        on conflict (subject_id, key_hash) do nothing;
+        on conflict (subject_id, key) do nothing;
         if not found then
           -- The answer was not kept, so it cannot be given again; it must not be paid for again either.
           select jsonb_build_object('code', case
@@ -3405,7 +3405,7 @@ begin
             into strict v_answer
             from private.idempotency_keys k
            where k.subject_id = v_item.user_id
-             and k.key_hash = private.idempotency_key_hash(v_item.idempotency_key);
+             and k.key = private.idempotency_key_hash(v_item.idempotency_key);
         end if;
       end if;
       if v_answer is null then
@@ -5242,7 +5242,7 @@ begin
         v_used := v_used + v_item.cost;
         v_answer := jsonb_build_object('event_id', v_event_id, 'tokens_used', v_item.cost, 'remaining', v_available);
         if v_key is not null then
-          insert into private.idempotency_keys (subject_id, key_hash, request_hash, tokens_used, remaining)
+          insert into private.idempotency_keys (subject_id, key, request_hash, tokens_used, remaining)
           values (v_device.id, v_key, v_request_hash, v_item.cost, v_available);
         end if;
       end if;
@@ -5368,7 +5368,7 @@ returns void
 language plpgsql volatile set search_path = ''
 as $$
 begin
-  insert into private.idempotency_keys (subject_id, key_hash, request_hash, answer)
+  insert into private.idempotency_keys (subject_id, key, request_hash, answer)
   values (p_subject_id, p_key_hash, p_request_hash, p_answer);
 end
 $$;
@@ -5386,7 +5386,7 @@ declare
   v_earlier private.idempotency_keys;
 begin
   select k.* into v_earlier
-    from private.idempotency_keys k where k.subject_id = p_subject_id and k.key_hash = p_key_hash;
+    from private.idempotency_keys k where k.subject_id = p_subject_id and k.key = p_key_hash;
   if not found then
     return null;
   elsif v_earlier.request_hash <> p_request_hash then
@@ -8854,7 +8854,7 @@ begin
   end loop;
 
   if cardinality(v_keys) > 0 then
-    insert into private.idempotency_keys select k.* from unnest(v_keys) k order by k.subject_id, k.key_hash
+    insert into private.idempotency_keys select k.* from unnest(v_keys) k order by k.subject_id, k.key
     on conflict do nothing;
     get diagnostics v_new_keys = row_count;
     -- Somebody used one of the keys meanwhile: the whole call is made again and then sees it.
@@ -9908,9 +9908,9 @@ values ('20261127215951', 'chat_identity_and_payments')
 on conflict (version) do nothing;
 select private.record_migration('20261127215951', '57835d3419328c71d853a08d231e289d30ca4296282507cb10160531f9da6053');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261128004202', 'lean_metering')
+values ('20261128005538', 'lean_metering')
 on conflict (version) do nothing;
-select private.record_migration('20261128004202', '6cf8255861c18374f59e8ac190aa0b1cbe954f7bfcd9015fa2c93d61b4ee08ee');
+select private.record_migration('20261128005538', 'cff5bdf3d53d781fb09ff0a41e47f0ef6dd3c01fc38c937059f16da0722f0245');
 
 commit;
 

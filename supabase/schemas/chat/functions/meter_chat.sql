@@ -94,12 +94,12 @@ begin
         )
       end;
       if v_answer is null and v_item.idempotency_key is not null then
-        insert into private.idempotency_keys (subject_id, key_hash, request_hash, answer)
+        insert into private.idempotency_keys (subject_id, key, request_hash, answer)
         values (
           v_item.user_id, private.idempotency_key_hash(v_item.idempotency_key),
           ('x' || left(v_item.request_hash, 16))::bit(64)::bigint, jsonb_build_object('hold', v_item.hold)
         )
-        on conflict (subject_id, key_hash) do nothing;
+        on conflict (subject_id, key) do nothing;
         if not found then
           -- The answer was not kept, so it cannot be given again; it must not be paid for again either.
           select jsonb_build_object('code', case
@@ -109,7 +109,7 @@ begin
             into strict v_answer
             from private.idempotency_keys k
            where k.subject_id = v_item.user_id
-             and k.key_hash = private.idempotency_key_hash(v_item.idempotency_key);
+             and k.key = private.idempotency_key_hash(v_item.idempotency_key);
         end if;
       end if;
       if v_answer is null then

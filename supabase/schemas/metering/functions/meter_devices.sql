@@ -140,7 +140,7 @@ begin
         v_used := v_used + v_item.cost;
         v_answer := jsonb_build_object('event_id', v_event_id, 'tokens_used', v_item.cost, 'remaining', v_available);
         if v_key is not null then
-          insert into private.idempotency_keys (subject_id, key_hash, request_hash, tokens_used, remaining)
+          insert into private.idempotency_keys (subject_id, key, request_hash, tokens_used, remaining)
           values (v_device.id, v_key, v_request_hash, v_item.cost, v_available);
         end if;
       end if;

@@ -11,8 +11,10 @@ comment on column public.balances.remaining is 'Tokens that may still be spent: 
 -- Keys and requests are kept by the beginnings of their hashes; answers that were given stay as they are.
 do $$
 begin
-  if to_regclass('private.idempotency_keys_created_at_idx') is not null then
-    drop index private.idempotency_keys_created_at_idx;
+  if (
+    select a.atttypid = 'text'::regtype from pg_catalog.pg_attribute a
+     where a.attrelid = 'private.idempotency_keys'::regclass and a.attname = 'key'
+  ) then
     alter table private.idempotency_keys drop constraint idempotency_keys_key_check;
     alter table private.idempotency_keys
       alter column key type uuid using encode(substr(sha256(convert_to(key, 'UTF8')), 1, 16), 'hex')::uuid,
@@ -20,12 +22,12 @@ begin
       alter column answer drop not null,
       add column tokens_used bigint,
       add column remaining bigint;
-    alter table private.idempotency_keys rename column key to key_hash;
   end if;
 end
 $$;
+drop index if exists private.idempotency_keys_created_at_idx;
 create index if not exists idempotency_keys_hour_idx on private.idempotency_keys (date_bin('1 hour', created_at, 'epoch'));
-comment on column private.idempotency_keys.key_hash is 'The first 128 bits of the SHA-256 of the caller''s key.';
+comment on column private.idempotency_keys.key is 'The first 128 bits of the SHA-256 of the caller''s key.';
 comment on column private.idempotency_keys.request_hash is 'The first 64 bits of the SHA-256 of what was asked: the same key with another request is refused.';
 comment on column private.idempotency_keys.answer is 'The original answer; null for a device''s debit, whose answer is made of the other columns.';
 comment on column private.idempotency_keys.created_at is 'When it was first used; kept for at least 48 hours.';
@@ -762,7 +764,7 @@ returns void
 language plpgsql volatile set search_path = ''
 as $$
 begin
-  insert into private.idempotency_keys (subject_id, key_hash, request_hash, answer)
+  insert into private.idempotency_keys (subject_id, key, request_hash, answer)
   values (p_subject_id, p_key_hash, p_request_hash, p_answer);
 end
 $$;
@@ -778,7 +780,7 @@ declare
   v_earlier private.idempotency_keys;
 begin
   select k.* into v_earlier
-    from private.idempotency_keys k where k.subject_id = p_subject_id and k.key_hash = p_key_hash;
+    from private.idempotency_keys k where k.subject_id = p_subject_id and k.key = p_key_hash;
   if not found then
     return null;
   elsif v_earlier.request_hash <> p_request_hash then
@@ -1269,12 +1271,12 @@ begin
         )
       end;
       if v_answer is null and v_item.idempotency_key is not null then
-        insert into private.idempotency_keys (subject_id, key_hash, request_hash, answer)
+        insert into private.idempotency_keys (subject_id, key, request_hash, answer)
         values (
           v_item.user_id, private.idempotency_key_hash(v_item.idempotency_key),
           ('x' || left(v_item.request_hash, 16))::bit(64)::bigint, jsonb_build_object('hold', v_item.hold)
         )
-        on conflict (subject_id, key_hash) do nothing;
+        on conflict (subject_id, key) do nothing;
         if not found then
           -- The answer was not kept, so it cannot be given again; it must not be paid for again either.
           select jsonb_build_object('code', case
@@ -1284,7 +1286,7 @@ begin
             into strict v_answer
             from private.idempotency_keys k
            where k.subject_id = v_item.user_id
-             and k.key_hash = private.idempotency_key_hash(v_item.idempotency_key);
+             and k.key = private.idempotency_key_hash(v_item.idempotency_key);
         end if;
       end if;
       if v_answer is null then
@@ -1538,7 +1540,7 @@ begin
         v_used := v_used + v_item.cost;
         v_answer := jsonb_build_object('event_id', v_event_id, 'tokens_used', v_item.cost, 'remaining', v_available);
         if v_key is not null then
-          insert into private.idempotency_keys (subject_id, key_hash, request_hash, tokens_used, remaining)
+          insert into private.idempotency_keys (subject_id, key, request_hash, tokens_used, remaining)
           values (v_device.id, v_key, v_request_hash, v_item.cost, v_available);
         end if;
       end if;
@@ -1788,7 +1790,7 @@ begin
   end loop;
 
   if cardinality(v_keys) > 0 then
-    insert into private.idempotency_keys select k.* from unnest(v_keys) k order by k.subject_id, k.key_hash
+    insert into private.idempotency_keys select k.* from unnest(v_keys) k order by k.subject_id, k.key
     on conflict do nothing;
     get diagnostics v_new_keys = row_count;
     -- Somebody used one of the keys meanwhile: the whole call is made again and then sees it.
@@ -2053,4 +2055,4 @@ comment on column public.user_overview.created_at is 'When it was created.';
 reset check_function_bodies;
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261128004202', '6cf8255861c18374f59e8ac190aa0b1cbe954f7bfcd9015fa2c93d61b4ee08ee');
+select private.record_migration('20261128005538', 'cff5bdf3d53d781fb09ff0a41e47f0ef6dd3c01fc38c937059f16da0722f0245');
