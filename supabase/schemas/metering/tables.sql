@@ -158,19 +158,19 @@ comment on column public.model_costs.updated_at is 'When the price last changed.
 
 create table if not exists private.idempotency_keys (
   subject_id uuid not null,
-  key_hash uuid not null,
+  key uuid not null,
   request_hash bigint not null,
   answer jsonb,
   created_at timestamptz not null default now(),
   tokens_used bigint,
   remaining bigint,
-  primary key (subject_id, key_hash)
+  primary key (subject_id, key)
 );
 -- By the hour, as equal entries are stored once: what is pruned is older than two days.
 create index if not exists idempotency_keys_hour_idx on private.idempotency_keys (date_bin('1 hour', created_at, 'epoch'));
 comment on table private.idempotency_keys is 'The answers to writes that carried an idempotency key, so that a retry gets the same one and is charged once.';
 comment on column private.idempotency_keys.subject_id is 'Keys are private to a device or user.';
-comment on column private.idempotency_keys.key_hash is 'The first 128 bits of the SHA-256 of the caller''s key.';
+comment on column private.idempotency_keys.key is 'The first 128 bits of the SHA-256 of the caller''s key.';
 comment on column private.idempotency_keys.request_hash is 'The first 64 bits of the SHA-256 of what was asked: the same key with another request is refused.';
 comment on column private.idempotency_keys.answer is 'The original answer; null for a device''s debit, whose answer is made of the other columns.';
 comment on column private.idempotency_keys.created_at is 'When it was first used; kept for at least 48 hours.';

@@ -52,7 +52,7 @@ const STATEMENTS = [
   `insert into generations (id, subject_id, source, model, input_estimate, provenance, input_tokens, output_tokens, created_at)
    select r.id, r.subject_id, 'chat', 'gpt-5', 1, 'provider_final', 1, 1, '2001-01-01'
      from reservations r where r.subject_id in (select id from users)`,
-  `insert into private.idempotency_keys (subject_id, key_hash, request_hash, answer)
+  `insert into private.idempotency_keys (subject_id, key, request_hash, answer)
    select id, gen_random_uuid(), 1, '{}'::jsonb from users union all select id, gen_random_uuid(), 1, '{}' from devices`,
   `insert into audit_log (actor, action, target) select 'test', 'test', 'user:' || id from users`,
   // In parts, as each subject and day with a new model takes a lock.

@@ -1,5 +1,5 @@
 -- Items are taken per device in the order given, each sees what the ones before it left, and each gets an outcome of its
--- own. Devices are locked in id order, so concurrent calls cannot deadlock. Events and holds are written at the end, for all
+-- own. Devices are locked in id order, so concurrent calls cannot deadlock. What they did is written at the end, for all
 -- items at once.
 create or replace function public.meter_devices(p_items jsonb)
 returns jsonb
@@ -23,6 +23,9 @@ declare
   v_answers jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_items)]);
   v_events public.usage_events[] := '{}';
   v_holds public.reservations[] := '{}';
+  v_changed uuid[] := '{}';
+  v_changed_used bigint[] := '{}';
+  v_changed_reserved bigint[] := '{}';
   v_settled uuid[] := '{}';
   v_settled_by uuid[] := '{}';
 begin
@@ -137,7 +140,7 @@ begin
         v_used := v_used + v_item.cost;
         v_answer := jsonb_build_object('event_id', v_event_id, 'tokens_used', v_item.cost, 'remaining', v_available);
         if v_key is not null then
-          insert into private.idempotency_keys (subject_id, key_hash, request_hash, tokens_used, remaining)
+          insert into private.idempotency_keys (subject_id, key, request_hash, tokens_used, remaining)
           values (v_device.id, v_key, v_request_hash, v_item.cost, v_available);
         end if;
       end if;
@@ -147,11 +150,17 @@ begin
     v_answers[v_item.ord] := v_answer;
 
     if v_item.is_last and (v_used, v_reserved) <> (v_balance.used, v_balance.reserved) then
-      update public.balances b set used = v_used, reserved = v_reserved, updated_at = now()
-       where b.subject_id = v_balance.subject_id;
+      v_changed := v_changed || v_balance.subject_id;
+      v_changed_used := v_changed_used || v_used;
+      v_changed_reserved := v_changed_reserved || v_reserved;
     end if;
   end loop;
 
+  if cardinality(v_changed) > 0 then
+    update public.balances b set used = c.used, reserved = c.reserved, updated_at = now()
+      from unnest(v_changed, v_changed_used, v_changed_reserved) as c(subject_id, used, reserved)
+     where b.subject_id = c.subject_id;
+  end if;
   if cardinality(v_holds) > 0 then
     insert into public.reservations select h.* from unnest(v_holds) h;
   end if;

@@ -5,7 +5,7 @@ returns void
 language plpgsql volatile set search_path = ''
 as $$
 begin
-  insert into private.idempotency_keys (subject_id, key_hash, request_hash, answer)
+  insert into private.idempotency_keys (subject_id, key, request_hash, answer)
   values (p_subject_id, p_key_hash, p_request_hash, p_answer);
 end
 $$;

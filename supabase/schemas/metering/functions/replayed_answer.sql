@@ -7,7 +7,7 @@ declare
   v_earlier private.idempotency_keys;
 begin
   select k.* into v_earlier
-    from private.idempotency_keys k where k.subject_id = p_subject_id and k.key_hash = p_key_hash;
+    from private.idempotency_keys k where k.subject_id = p_subject_id and k.key = p_key_hash;
   if not found then
     return null;
   elsif v_earlier.request_hash <> p_request_hash then

@@ -119,7 +119,7 @@ begin
   end loop;
 
   if cardinality(v_keys) > 0 then
-    insert into private.idempotency_keys select k.* from unnest(v_keys) k order by k.subject_id, k.key_hash
+    insert into private.idempotency_keys select k.* from unnest(v_keys) k order by k.subject_id, k.key
     on conflict do nothing;
     get diagnostics v_new_keys = row_count;
     -- Somebody used one of the keys meanwhile: the whole call is made again and then sees it.
