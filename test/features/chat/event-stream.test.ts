@@ -1,5 +1,6 @@
 import t from 'tap';
-import { createEventScanner, type StreamEvent } from '../../../src/features/chat/stream/sse.js';
+import { createEventScanner } from '../../../src/features/chat/stream/sse.js';
+import type { StreamEvent } from '../../../src/features/chat/stream/stream-event.js';
 
 const STREAM = [
   ': OPENROUTER PROCESSING\n\n',
