@@ -1,4 +1,5 @@
-import { createEventScanner, type StreamEvent } from '../../../src/features/chat/stream/sse.js';
+import { createEventScanner } from '../../../src/features/chat/stream/sse.js';
+import type { StreamEvent } from '../../../src/features/chat/stream/stream-event.js';
 import t from '../../helpers/run/tap.js';
 
 const STREAM = [

@@ -114,7 +114,7 @@ export function createChatMeter(database: Database): ChatMeter {
     const item = { op: 'extend', hold, output_tokens: outputTokens, ...seen, ...toKnownFields(progress) };
     return decodeExtension(await submit(item)).output_tokens;
   };
-  const notes = createWaitingNotes((holdId, progress) => extend(holdId, 0, progress));
+  const notes = createWaitingNotes<Progress>((holdId, progress) => extend(holdId, 0, progress));
   return {
     note: notes.add,
     reserve: async (payer, reservation) => {

@@ -1,17 +1,15 @@
-import type { Progress } from './chat-meter.js';
-
 /** Longest a note waits for a call that is made anyway. */
 const LONGEST_WAIT_MS = 250;
 
-interface Note {
-  readonly progress: Progress;
+interface Waiting<Note> {
+  readonly note: Note;
   readonly resolve: () => void;
 }
 
 /** Notes of running streams that nobody waits for, and that need no call of their own. */
-export interface WaitingNotes {
+export interface WaitingNotes<Note> {
   /** Has a note sent with the next call, or soon; a newer one of the same hold takes its place. Resolves when it has left. */
-  readonly add: (holdId: string, progress: Progress) => Promise<void>;
+  readonly add: (holdId: string, note: Note) => Promise<void>;
   /** Forgets the note of a hold, as something newer is said of it. */
   readonly drop: (holdId: string) => void;
   /** Sends all of them now: to be called right before another call, which they then share. */
@@ -19,28 +17,28 @@ export interface WaitingNotes {
 }
 
 /** Builds the notes that wait. @param send sends one; where that fails, the next note makes up for it */
-export function createWaitingNotes(send: (holdId: string, progress: Progress) => Promise<unknown>): WaitingNotes {
-  const waiting = new Map<string, Note>();
+export function createWaitingNotes<Note>(send: (holdId: string, note: Note) => Promise<unknown>): WaitingNotes<Note> {
+  const waiting = new Map<string, Waiting<Note>>();
   let timer: NodeJS.Timeout | undefined;
 
-  const take = (holdId: string): Note | undefined => {
-    const note = waiting.get(holdId);
+  const take = (holdId: string): Waiting<Note> | undefined => {
+    const found = waiting.get(holdId);
     waiting.delete(holdId);
-    return note;
+    return found;
   };
   const sendAll = () => {
     clearTimeout(timer);
     timer = undefined;
     for (const holdId of [...waiting.keys()]) {
-      const note = take(holdId);
-      if (note !== undefined) void send(holdId, note.progress).then(note.resolve, note.resolve);
+      const found = take(holdId);
+      if (found !== undefined) void send(holdId, found.note).then(found.resolve, found.resolve);
     }
   };
   return {
-    add: (holdId, progress) => {
+    add: (holdId, note) => {
       take(holdId)?.resolve();
       timer ??= setTimeout(sendAll, LONGEST_WAIT_MS).unref();
-      return new Promise((resolve) => waiting.set(holdId, { progress, resolve }));
+      return new Promise((resolve) => waiting.set(holdId, { note, resolve }));
     },
     drop: (holdId) => take(holdId)?.resolve(),
     send: () => {

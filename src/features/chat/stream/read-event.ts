@@ -5,7 +5,8 @@ import type { Chunk } from '../metering/usage-accumulator.js';
 import { toErrorInBody } from '../openrouter/upstream-error.js';
 import { KEEP_ALIVE } from './client-stream.js';
 import type { ReadData } from './read-data.js';
-import { formatData, PINGS, type StreamEvent } from './sse.js';
+import { formatData, PINGS } from './sse.js';
+import type { StreamEvent } from './stream-event.js';
 
 /** What an event of upstream's turned out to be. */
 export type EventReading =

@@ -14,7 +14,8 @@ import { createPieces, type Pieces } from './pieces.js';
 import { createDataReader, type ReadData } from './read-data.js';
 import { readEvent } from './read-event.js';
 import { type ReadingLimits, type ReadingWatch, watchReading } from './reading-limits.js';
-import { createEventScanner, type StreamEvent } from './sse.js';
+import { createEventScanner } from './sse.js';
+import type { StreamEvent } from './stream-event.js';
 
 /** An answer upstream has begun, and what settling it takes. */
 export interface Answer {

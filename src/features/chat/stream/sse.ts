@@ -1,19 +1,5 @@
 import { CR, createLineScanner, LF } from './line-scanner.js';
-import { readPlainEvent } from './plain-event.js';
-
-/** One event of a `text/event-stream`, with the bytes it came in. */
-export interface StreamEvent {
-  /** All its bytes, including the blank line at its end, which is supplied where upstream forgot it. */
-  readonly raw: Buffer;
-  /** Its `data` lines; undefined where it has none, as in comments that only keep the connection open. */
-  readonly data: string | undefined;
-  /** Its `event` field; undefined where it has none. */
-  readonly name: string | undefined;
-  /** Whether it consists of `data` lines only, without a byte order mark. */
-  readonly isPlain: boolean;
-  /** Whether it has lines that are no part of an event stream, such as those of an HTML page. */
-  readonly isForeign: boolean;
-}
+import { readPlainEvent, type StreamEvent } from './stream-event.js';
 
 /** Cuts a stream of bytes into events. */
 export interface EventScanner {

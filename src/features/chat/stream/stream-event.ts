@@ -1,5 +1,18 @@
 import { LF } from './line-scanner.js';
-import type { StreamEvent } from './sse.js';
+
+/** One event of a `text/event-stream`, with the bytes it came in. */
+export interface StreamEvent {
+  /** All its bytes, including the blank line at its end, which is supplied where upstream forgot it. */
+  readonly raw: Buffer;
+  /** Its `data` lines; undefined where it has none, as in comments that only keep the connection open. */
+  readonly data: string | undefined;
+  /** Its `event` field; undefined where it has none. */
+  readonly name: string | undefined;
+  /** Whether it consists of `data` lines only, without a byte order mark. */
+  readonly isPlain: boolean;
+  /** Whether it has lines that are no part of an event stream, such as those of an HTML page. */
+  readonly isForeign: boolean;
+}
 
 const FIRST_OF_EVENT = 'e'.charCodeAt(0);
 /** One line of data, perhaps one with a name before it, and a blank line. A CR, or a line with anything else, is no match. */
