@@ -1,4 +1,5 @@
 const { readFileSync } = require('node:fs');
+const { availableParallelism } = require('node:os');
 const { join } = require('node:path');
 const { parseEnv } = require('node:util');
 
@@ -14,8 +15,11 @@ function variables() {
   }
 }
 
-const { DATABASE_URL, SUPABASE_URL } = variables();
+const { DATABASE_URL, DATABASE_POOL_SIZE, SUPABASE_URL } = variables();
 const external = Boolean(DATABASE_URL || SUPABASE_URL);
+const instances = external ? availableParallelism() : 1;
+// The connections of the machine; each process has its share.
+const connections = Math.max(1, Math.floor(Number(DATABASE_POOL_SIZE ?? 12) / instances));
 
 // For PM2: a process for every core, or a single one where the server brings its own Postgres.
 module.exports = {
@@ -24,7 +28,9 @@ module.exports = {
       name: 'tokenledger',
       cwd: root,
       script: 'dist/src/server.js',
-      ...(external ? { exec_mode: 'cluster', instances: 'max' } : { exec_mode: 'fork', instances: 1 }),
+      exec_mode: external ? 'cluster' : 'fork',
+      instances,
+      env: { DATABASE_POOL_SIZE: String(connections) },
       // A new process says that it is ready before an old one is told to stop.
       wait_ready: true,
       listen_timeout: 60_000,
