@@ -38,6 +38,29 @@ exception when duplicate_object or unique_violation then null;
 end
 $$;
 
+-- The server's own calls need no `set role`, where Postgres can say so of one role by itself (from 16 on): the login role may
+-- become service_role anyway. And no statement of it runs for ever. A hosted Supabase has its own settings of these.
+do $$
+begin
+  if exists (select from pg_catalog.pg_roles where rolname = 'supabase_admin') then
+    return;
+  end if;
+  if current_setting('server_version_num')::integer >= 160000
+     and not pg_has_role('authenticator', 'service_role', 'usage') then
+    execute 'grant service_role to authenticator with inherit true';
+  end if;
+  if not exists (
+    select from pg_catalog.pg_db_role_setting s
+      join pg_catalog.pg_roles r on r.oid = s.setrole and r.rolname = 'authenticator'
+     where array_to_string(s.setconfig, ',') like '%statement_timeout=%'
+  ) then
+    alter role authenticator set statement_timeout = '10s';
+  end if;
+-- Another database of the cluster may do so at the same moment; and not every owner of a database may change roles.
+exception when insufficient_privilege or internal_error then null;
+end
+$$;
+
 create schema if not exists auth;
 create schema if not exists extensions;
 grant usage on schema auth, extensions to anon, authenticated, service_role;

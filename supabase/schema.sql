@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261127235856'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -4234,6 +4234,22 @@ begin
 end
 $$;
 comment on function private.refuse_change() is 'Trigger: keeps a table append-only, for its owner too.';
+
+-- foundation/functions/write_problem.sql
+
+create or replace function public.write_problem()
+returns jsonb
+language sql stable set search_path = ''
+as $$
+  select jsonb_build_object('problem', case
+    when pg_is_in_recovery() then 'The database is a standby, which takes no writes'
+    -- What a transaction begins with, as the one that asks reads only. Supabase sets it where the disk is full.
+    when current_setting('default_transaction_read_only')::boolean then 'The database is read-only'
+  end)
+$$;
+grant execute on function public.write_problem() to service_role;
+comment on function public.write_problem() is
+  'Returns {problem}: why the database takes no writes, as a sentence, or null where it does. The server asks it on /readyz.';
 
 -- ledger/functions/balance_json.sql
 
@@ -9628,6 +9644,10 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261127215951', 'chat_identity_and_payments')
 on conflict (version) do nothing;
 select private.record_migration('20261127215951', '57835d3419328c71d853a08d231e289d30ca4296282507cb10160531f9da6053');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261127235856', 'transport')
+on conflict (version) do nothing;
+select private.record_migration('20261127235856', '87c8e3a77761336a7828f38726c1928a896778aed4854ad957cdb3fe8b930c89');
 
 commit;
 

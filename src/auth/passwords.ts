@@ -3,8 +3,8 @@ import { Type } from '@sinclair/typebox';
 import argon2 from 'argon2';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../config/config.js';
+import { createFairQueue } from '../platform/fair-queue.js';
 import { openBreachedPasswords } from './breached-passwords.js';
-import { createFairQueue } from './fair-queue.js';
 import { MIN_PASSWORD_LENGTH, requireGoodPassword } from './password-policy.js';
 import { sha256Hex } from './tokens/crypto.js';
 

@@ -13,8 +13,8 @@ export type TokenKey = { readonly secret: string } | { readonly jwk: string };
 
 /** Where the database is: one of the three set-ups. */
 export type DatabaseConfig =
-  | { readonly kind: 'embedded'; readonly dataDir: string }
-  | { readonly kind: 'direct'; readonly connectionString: string }
+  | { readonly kind: 'embedded'; readonly dataDir: string; readonly poolSize: number }
+  | { readonly kind: 'direct'; readonly connectionString: string; readonly poolSize: number }
   | {
       readonly kind: 'supabase';
       readonly url: string;
@@ -62,7 +62,8 @@ function toSigningKey({ SUPABASE_JWT_SECRET, SUPABASE_JWT_SIGNING_KEY }: Environ
 
 function toDatabaseConfig(environment: Environment): DatabaseConfig {
   const { SUPABASE_URL, SUPABASE_SECRET_KEY, SUPABASE_PUBLISHABLE_KEY, DATABASE_URL, DATA_DIR } = environment;
-  if (DATABASE_URL !== undefined) return { kind: 'direct', connectionString: DATABASE_URL };
+  const poolSize = environment.DATABASE_POOL_SIZE;
+  if (DATABASE_URL !== undefined) return { kind: 'direct', connectionString: DATABASE_URL, poolSize };
   if (SUPABASE_URL !== undefined) {
     const signingKey = toSigningKey(environment);
     return {
@@ -73,7 +74,7 @@ function toDatabaseConfig(environment: Environment): DatabaseConfig {
       ...(signingKey !== undefined && { signingKey }),
     };
   }
-  return { kind: 'embedded', dataDir: DATA_DIR };
+  return { kind: 'embedded', dataDir: DATA_DIR, poolSize };
 }
 
 function toOAuthClient(clientId: string | undefined, clientSecret: string | undefined): OAuthClient | undefined {

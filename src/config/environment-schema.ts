@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { PoolSize } from './pool-size.js';
 import { Workers } from './workers.js';
 
 const Secret = (description: string) => Type.Optional(Type.String({ minLength: 32, description }));
@@ -95,6 +96,7 @@ const Database = {
   DATABASE_URL: Type.Optional(
     Type.String({ pattern: '^postgres(ql)?://', description: 'Use this Postgres instead of the embedded one.' }),
   ),
+  ...PoolSize,
   SUPABASE_URL: Type.Optional(
     Type.String({ pattern: '^https?://', description: "Use this Supabase project's Data API." }),
   ),

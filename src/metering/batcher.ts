@@ -1,14 +1,22 @@
-import DataLoader from 'dataloader';
 import { DatabaseError } from '../platform/database/client/database-error.js';
+import { createLane, type LaneBounds, MAX_BATCH, type SendBatch, type Sender } from './lane.js';
 
-/** Most items of one call. */
-const MAX_BATCH = 256;
+/** How a batcher treats its items. */
+export interface BatcherOptions<Item> {
+  /** How many batches may be under way at once, each of other subjects; 1 by default. */
+  readonly lanes?: number;
+  /** Returns whom an item is about: calls of one subject never overtake each other. */
+  readonly toSubject?: (item: Item) => string;
+  /** Returns whether an item may be refused rather than wait; by default every one may. */
+  readonly canShed?: (item: Item) => boolean;
+  readonly bounds?: Partial<LaneBounds>;
+}
 
-/**
- * Makes one call for many items; returns an outcome for each, in their order. A rejection means that the call is not known
- * to have committed anything.
- */
-export type SendBatch<Item, Outcome> = (items: readonly Item[]) => Promise<readonly Outcome[]>;
+/** Submits an item and resolves to its outcome. @param sender whose item it is, where somebody waits for the outcome */
+export type Submit<Item, Outcome> = (item: Item, sender?: Sender) => Promise<Outcome>;
+
+/** What may wait, where nothing else is said. */
+const BOUNDS: LaneBounds = { length: 8 * MAX_BATCH, longestWaitMs: 3_000 };
 
 /**
  * Sends a batch so that an item Postgres rejects fails alone: such a call has committed nothing, so its halves are sent
@@ -19,7 +27,9 @@ async function sendIsolating<Item, Outcome>(
   items: readonly Item[],
 ): Promise<(Outcome | Error)[]> {
   try {
-    return [...(await send(items))];
+    const outcomes = await send(items);
+    if (outcomes.length === items.length) return [...outcomes];
+    return items.map(() => DatabaseError.unexpected('unexpected number of outcomes'));
   } catch (error) {
     const failure = error instanceof Error ? error : new Error('batch failed', { cause: error });
     if (items.length === 1 || !(failure instanceof DatabaseError && failure.isInvalidInput))
@@ -30,41 +40,33 @@ async function sendIsolating<Item, Outcome>(
   }
 }
 
+/** Returns a number that is the same for the same text, and spreads texts evenly. */
+function hash(text: string): number {
+  let value = 0;
+  for (let position = 0; position < text.length; position += 1) {
+    value = Math.imul(value ^ text.charCodeAt(position), 16_777_619) >>> 0;
+  }
+  return value;
+}
+
 /**
  * Builds a batcher, which coalesces concurrent calls. When idle it sends a call at once, together with those of the same
- * turn of the event loop; while a batch is in flight, later calls collect, at most {@link MAX_BATCH} a batch. Batches are
- * sent one after the other and keep the order of their items, so that the calls of one subject never overtake each other.
+ * turn of the event loop; while a batch is in flight, later calls collect, at most {@link MAX_BATCH} a batch. The batches
+ * of a lane are sent one after the other and keep the order of their items, and a subject has one lane, so that its calls
+ * never overtake each other.
  *
- * @returns a function that submits one item and resolves to its outcome
+ * @returns a function that submits one item and resolves to its outcome; it rejects with SERVICE_UNAVAILABLE, before
+ *   anything is sent, what would wait too long
  */
-export function createBatcher<Item, Outcome>(send: SendBatch<Item, Outcome>): (item: Item) => Promise<Outcome> {
-  const waiting: (() => void)[] = [];
-  let busy = false;
-
-  const dispatchNext = () => {
-    const dispatch = waiting.shift();
-    busy = dispatch !== undefined;
-    dispatch?.();
-  };
-
-  const loader = new DataLoader<Item, Outcome>(
-    async (items) => {
-      try {
-        return await sendIsolating(send, items);
-      } finally {
-        dispatchNext();
-      }
-    },
-    {
-      cache: false,
-      maxBatchSize: MAX_BATCH,
-      batchScheduleFn: (dispatch) => {
-        waiting.push(dispatch);
-        if (busy) return;
-        busy = true;
-        setImmediate(dispatchNext);
-      },
-    },
-  );
-  return (item) => loader.load(item);
+export function createBatcher<Item, Outcome>(
+  send: SendBatch<Item, Outcome>,
+  options: BatcherOptions<Item> = {},
+): Submit<Item, Outcome> {
+  const { lanes: count = 1, toSubject, canShed = () => true } = options;
+  const bounds = { ...BOUNDS, ...options.bounds };
+  const isolating: SendBatch<Item, Outcome | Error> = (items) => sendIsolating(send, items);
+  const first = createLane(isolating, canShed, bounds);
+  if (count === 1 || toSubject === undefined) return first;
+  const lanes = [first, ...Array.from({ length: count - 1 }, () => createLane(isolating, canShed, bounds))];
+  return (item, sender) => (lanes[hash(toSubject(item)) % count] ?? first)(item, sender);
 }

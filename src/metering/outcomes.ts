@@ -1,10 +1,10 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
-import type { Arguments, Database, FunctionName } from '../platform/database/client/database.js';
+import type { Arguments, CallOptions, Database, FunctionName } from '../platform/database/client/database.js';
 import { DatabaseError } from '../platform/database/client/database-error.js';
 import { createDecoder } from '../platform/database/client/decoder.js';
 import { ApiError, isErrorCode } from '../platform/errors.js';
-import { createBatcher } from './batcher.js';
+import { type BatcherOptions, createBatcher, type Submit } from './batcher.js';
 
 const OutcomesSchema = Type.Array(Type.Unknown());
 const RefusalSchema = Type.Object({ code: Type.String() }, { additionalProperties: true });
@@ -19,8 +19,9 @@ export async function callForOutcomes<Name extends FunctionName>(
   name: Name,
   args: Arguments<Name>,
   count: number,
+  options: CallOptions = {},
 ): Promise<unknown[]> {
-  const outcomes = await database.call(name, args, OutcomesSchema);
+  const outcomes = await database.call(name, args, OutcomesSchema, options);
   if (outcomes.length === count) return outcomes;
   throw DatabaseError.unexpected('unexpected number of outcomes');
 }
@@ -29,15 +30,18 @@ export async function callForOutcomes<Name extends FunctionName>(
  * Builds a batching caller of a set-based SQL function: the items of concurrent requests share a call.
  *
  * @param toArguments builds the function's arguments from the items of a batch
+ * @param options whom an item is about, and whether it may be refused where too many wait
  * @returns a function that submits one item and resolves to its outcome
  */
 export function createOutcomeBatcher<Item, Name extends FunctionName>(
   database: Database,
   name: Name,
   toArguments: (items: Item[]) => Arguments<Name>,
-): (item: Item) => Promise<unknown> {
-  return createBatcher<Item, unknown>((items) =>
-    callForOutcomes(database, name, toArguments([...items]), items.length),
+  options: Omit<BatcherOptions<Item>, 'lanes'> = {},
+): Submit<Item, unknown> {
+  return createBatcher<Item, unknown>(
+    (items) => callForOutcomes(database, name, toArguments([...items]), items.length),
+    { ...options, lanes: database.batchLanes ?? 1 },
   );
 }
 

@@ -168,3 +168,95 @@ t.test('an answer with a missing outcome is an error for its callers, and the ne
   );
   t.equal(await submit(5), 5);
 });
+
+t.test('what would wait too long is refused at once, and nothing of it is sent', async (t) => {
+  const { batches, send, letGo } = gatedSend();
+  const submit = createBatcher(send, { bounds: { length: 300 } });
+  const first = submit(0);
+  await nextTurn();
+  const waiting = Promise.all(range(1, 300).map((item) => submit(item)));
+  await t.rejects(submit(301), { code: 'SERVICE_UNAVAILABLE' });
+  for (let call = 0; call < 3; call += 1) await letGo();
+  t.equal(await first, 0);
+  t.equal((await waiting).length, 300);
+  t.strictSame(batches.flat(), range(0, 301));
+  t.strictSame(await Promise.all([submit(302), letGo(), nextTurn().then(letGo)]).then(([outcome]) => outcome), 3_020);
+});
+
+t.test('what has waited too long is refused while a call is still under way', async (t) => {
+  const { batches, send, letGo } = gatedSend();
+  const submit = createBatcher(send, { bounds: { longestWaitMs: 40 } });
+  const first = submit(0);
+  await nextTurn();
+  await t.rejects(submit(1), { code: 'SERVICE_UNAVAILABLE' });
+  await letGo();
+  t.equal(await first, 0);
+  t.strictSame(batches, [[0]]);
+});
+
+t.test('nothing is sent for whom nobody waits any more', async (t) => {
+  const { batches, send, letGo } = gatedSend();
+  const submit = createBatcher(send);
+  const sender = { destroyed: false };
+  const first = submit(0, sender);
+  await nextTurn();
+  const [gone, stays] = [submit(1, sender), submit(2, { destroyed: false })];
+  sender.destroyed = true;
+  const refused = t.rejects(gone, { code: 'SERVICE_UNAVAILABLE' });
+  await letGo();
+  await letGo();
+  await refused;
+  t.strictSame([await first, await stays], [0, 20], 'what was sent before is answered all the same');
+  t.strictSame(batches, [[0], [2]]);
+});
+
+t.test('what must not be lost waits however long it takes', async (t) => {
+  const { batches, send, letGo } = gatedSend();
+  const submit = createBatcher(send, { canShed: (item) => item < 100, bounds: { length: 1, longestWaitMs: 20 } });
+  const first = submit(0);
+  await nextTurn();
+  const kept = Promise.all(range(100, 5).map((item) => submit(item, { destroyed: true })));
+  await t.rejects(submit(1), { code: 'SERVICE_UNAVAILABLE' }, 'there is no room for more');
+  await letGo();
+  await letGo();
+  t.equal(await first, 0);
+  t.strictSame(
+    await kept,
+    range(100, 5).map((item) => item * 10),
+  );
+  t.strictSame(batches, [[0], range(100, 5)]);
+});
+
+t.test('with several lanes batches of different subjects are under way together, those of one never', async (t) => {
+  const underWay = new Set<number>();
+  let most = 0;
+  const arrived = new Map<number, number[]>();
+  const submit = createBatcher(
+    async (items: readonly { subject: number; n: number }[]) => {
+      const subjects = new Set(items.map(({ subject }) => subject));
+      for (const subject of subjects) {
+        t.notOk(underWay.has(subject), `subject ${subject} is in one batch at a time`);
+        underWay.add(subject);
+      }
+      most = Math.max(most, underWay.size);
+      await nextTurn();
+      for (const { subject, n } of items) arrived.set(subject, [...(arrived.get(subject) ?? []), n]);
+      for (const subject of subjects) underWay.delete(subject);
+      return items.map(({ n }) => n);
+    },
+    { lanes: 3, toSubject: ({ subject }) => `subject ${subject}` },
+  );
+  const calls: Promise<number>[] = [];
+  for (const n of range(0, 200)) {
+    calls.push(submit({ subject: n % 9, n }));
+    if (n % 20 === 0) await nextTurn();
+  }
+  t.strictSame(await Promise.all(calls), range(0, 200));
+  for (const order of arrived.values())
+    t.strictSame(
+      order,
+      [...order].sort((a, b) => a - b),
+    );
+  t.equal(arrived.size, 9);
+  t.ok(most > 1);
+});

@@ -32,6 +32,7 @@ function toUse(request: FastifyRequest, body: Pick<LogUsage, 'model_type' | 'pro
     model: body.model_type,
     promptCount: body.prompt_count,
     idempotencyKey: parseIdempotencyKey(request, body.event_id),
+    sender: request.raw.socket,
   };
 }
 
@@ -50,7 +51,7 @@ export const balanceRoutes: FastifyPluginAsyncTypebox<{ meter: DeviceMeter }> = 
       },
     },
     async (request) => {
-      const balance = await meter.balance(requireOwnId(request, request.params.id));
+      const balance = await meter.balance(requireOwnId(request, request.params.id), request.raw.socket);
       return { ...balance, can_use_tokens: balance.remaining > 0 };
     },
   );

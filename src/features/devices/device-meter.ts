@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { Limiter } from '../../auth/limits/limiter.js';
 import type { DeviceIdentity } from '../../auth/tokens/device-tokens.js';
+import type { Sender } from '../../metering/lane.js';
 import { createOutcomeBatcher, createOutcomeDecoder } from '../../metering/outcomes.js';
 import type { Database } from '../../platform/database/client/database.js';
 import type { Json } from '../../platform/database/client/types.js';
@@ -28,18 +29,22 @@ export interface Use {
   readonly model: string;
   readonly promptCount: number;
   readonly idempotencyKey: string | undefined;
+  /** Who waits for the answer: once that is gone, a use that has not been sent is dropped. */
+  readonly sender?: Sender;
 }
 
 /** Reads and changes device balances, by the rules of the SQL function `meter_devices`. */
 export interface DeviceMeter {
-  readonly balance: (device: DeviceIdentity) => Promise<Balance>;
+  readonly balance: (device: DeviceIdentity, sender: Sender) => Promise<Balance>;
   /** Prices a use; with `reserve`, sets its tokens aside where they suffice. */
   readonly check: (device: DeviceIdentity, use: Use, reserve: boolean) => Promise<Check>;
   /** Records a use and debits it, from the hold first where one is named. */
   readonly debit: (device: DeviceIdentity, use: Use, reservationId: string | undefined) => Promise<Debit>;
 }
 
-type Item = Record<string, Json>;
+interface Item extends Record<string, Json> {
+  readonly device_id: string;
+}
 
 /** Converts the expiry to UTC, as Postgres writes times with its session's offset. */
 function toUtc(check: Check): Check {
@@ -63,13 +68,15 @@ function toItem(op: string, device: DeviceIdentity, use?: Use): Item {
 
 /** Creates the meter of devices over a database; all its calls share batches. */
 export function createDeviceMeter(database: Database): DeviceMeter {
-  const submit = createOutcomeBatcher(database, 'meter_devices', (p_items: Item[]) => ({ p_items }));
+  const submit = createOutcomeBatcher(database, 'meter_devices', (p_items: Item[]) => ({ p_items }), {
+    toSubject: ({ device_id }) => device_id,
+  });
   return {
-    balance: async (device) => decodeBalance(await submit(toItem('balance', device))),
+    balance: async (device, sender) => decodeBalance(await submit(toItem('balance', device), sender)),
     check: async (device, use, reserve) =>
-      toUtc(decodeCheck(await submit({ ...toItem('check', device, use), reserve }))),
+      toUtc(decodeCheck(await submit({ ...toItem('check', device, use), reserve }, use.sender))),
     debit: async (device, use, reservationId) =>
-      decodeDebit(await submit({ ...toItem('debit', device, use), reservation_id: reservationId ?? null })),
+      decodeDebit(await submit({ ...toItem('debit', device, use), reservation_id: reservationId ?? null }, use.sender)),
   };
 }
 

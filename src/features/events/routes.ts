@@ -47,7 +47,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<EventRoutesOptions> = async 
     },
     async (request, reply) => {
       requireShortProperties(request.body.properties);
-      return reply.code(201).send(await recorder(getUser(request), request.body));
+      return reply.code(201).send(await recorder(getUser(request), request.body, request.raw.socket));
     },
   );
 

@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { VersionedSubject } from '../../auth/tokens/claims.js';
 import type { Config } from '../../config/config.js';
+import type { Sender } from '../../metering/lane.js';
 import { createOutcomeBatcher, createOutcomeDecoder } from '../../metering/outcomes.js';
 import type { Database } from '../../platform/database/client/database.js';
 import type { Json } from '../../platform/database/client/types.js';
@@ -18,6 +19,12 @@ export interface TrackedUse {
   readonly usage: number;
   readonly tokenCount: number;
   readonly idempotencyKey: string | undefined;
+  /** Who waits for the answer: once that is gone, a count that has not been sent is dropped. */
+  readonly sender?: Sender;
+}
+
+interface Item extends Record<string, Json> {
+  readonly user_id: string;
 }
 
 /** What may be counted, as whoever knows an address may count for it. */
@@ -41,14 +48,16 @@ function requireWithin({ usage, tokenCount }: TrackedUse, { call }: TrackerBound
 
 /** Creates the meter of trackers over a database; all its calls share batches. */
 export function createTrackerMeter(database: Database, bounds: TrackerBounds): TrackerMeter {
-  const submit = createOutcomeBatcher(database, 'track_usage', (p_items: Record<string, Json>[]) => ({ p_items }));
+  const submit = createOutcomeBatcher(database, 'track_usage', (p_items: Item[]) => ({ p_items }), {
+    toSubject: ({ user_id }) => user_id,
+  });
   const perDay = { most_prompts: bounds.day.prompts, most_tokens: bounds.day.tokens };
   return {
     track: async ({ id: user_id, version }, use) => {
       requireWithin(use, bounds);
-      const { usage, tokenCount: token_count, idempotencyKey } = use;
+      const { usage, tokenCount: token_count, idempotencyKey, sender } = use;
       const item = { user_id, version, usage, token_count, key: idempotencyKey ?? null, ...perDay };
-      return decodeCounters(await submit(item));
+      return decodeCounters(await submit(item, sender));
     },
   };
 }

@@ -47,7 +47,7 @@ export const trackingRoutes: FastifyPluginAsyncTypebox<TrackingOptions> = async 
         throw new ApiError('VALIDATION_FAILED', { sentence: 'Send usage, tokenCount or both' });
       }
       const idempotencyKey = parseIdempotencyKey(request, event_id);
-      const use = { usage: usage ?? 0, tokenCount: tokenCount ?? 0, idempotencyKey };
+      const use = { usage: usage ?? 0, tokenCount: tokenCount ?? 0, idempotencyKey, sender: request.raw.socket };
       const { prompts, tokens } = await meter.track(getTrackedAccount(request), use);
       return {
         message: 'Usage tracked successfully' as const,

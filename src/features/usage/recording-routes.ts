@@ -67,7 +67,7 @@ export const recordingRoutes: FastifyPluginAsyncTypebox<RecordingOptions> = asyn
         return recordBatch(recorder, getUser(request), body.events);
       }
       const key = parseIdempotencyKey(request, body.event_id);
-      const recorded = await recorder.record(getUser(request), body, key);
+      const recorded = await recorder.record(getUser(request), body, key, request.raw.socket);
       return reply.code(recorded.duplicate ? 200 : 201).send(recorded);
     },
   );

@@ -1,16 +1,27 @@
-import { createBatcher } from '../../metering/batcher.js';
-import { callForOutcomes, createOutcomeDecoder } from '../../metering/outcomes.js';
+import type { Sender } from '../../metering/lane.js';
+import { callForOutcomes, createOutcomeBatcher, createOutcomeDecoder } from '../../metering/outcomes.js';
 import type { Caller } from '../../platform/database/client/caller.js';
 import type { Database } from '../../platform/database/client/database.js';
 import type { Json } from '../../platform/database/client/types.js';
 import { type RecordedUsage, RecordedUsageSchema, type UsageEvent } from './schemas.js';
 
-type Item = Record<string, Json>;
+interface Item extends Record<string, Json> {
+  readonly id: string;
+}
 
 /** Records usage that extensions observed, by the rules of the SQL function `record_usage`. */
 export interface UsageRecorder {
-  /** Records one event; those of concurrent requests share a call. @throws {ApiError} the code of a refusal */
-  readonly record: (caller: Caller, event: UsageEvent, key: string | undefined) => Promise<RecordedUsage>;
+  /**
+   * Records one event; those of concurrent requests share a call.
+   * @param sender who waits for the answer: once that is gone, an event that has not been sent is dropped
+   * @throws {ApiError} the code of a refusal
+   */
+  readonly record: (
+    caller: Caller,
+    event: UsageEvent,
+    key: string | undefined,
+    sender: Sender,
+  ) => Promise<RecordedUsage>;
   /** Records many events of one caller in one call; returns an outcome each, for {@link decodeRecorded}. */
   readonly recordAll: (caller: Caller, events: readonly UsageEvent[]) => Promise<readonly unknown[]>;
 }
@@ -37,13 +48,13 @@ function toItem(caller: Caller, event: UsageEvent, key: string | undefined): Ite
  * @param retentionMonths how many full months are kept: older events count in summaries only
  */
 export function createUsageRecorder(database: Database, retentionMonths: number): UsageRecorder {
-  const send = (items: readonly Item[]) => {
-    const args = { p_items: [...items], p_retention_months: retentionMonths };
-    return callForOutcomes(database, 'record_usage', args, items.length);
-  };
-  const submit = createBatcher<Item, unknown>(send);
+  const toArguments = (p_items: Item[]) => ({ p_items, p_retention_months: retentionMonths });
+  const submit = createOutcomeBatcher(database, 'record_usage', toArguments, { toSubject: ({ id }) => id });
   return {
-    record: async (caller, event, key) => decodeRecorded(await submit(toItem(caller, event, key))),
-    recordAll: (caller, events) => send(events.map((event) => toItem(caller, event, event.event_id))),
+    record: async (caller, event, key, sender) => decodeRecorded(await submit(toItem(caller, event, key), sender)),
+    recordAll: (caller, events) => {
+      const items = events.map((event) => toItem(caller, event, event.event_id));
+      return callForOutcomes(database, 'record_usage', toArguments(items), items.length, { heavyFor: caller.id });
+    },
   };
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Type } from '@sinclair/typebox';
 import { StartupError } from '../../config/startup-error.js';
 import type { Database } from '../database/client/database.js';
@@ -19,6 +20,9 @@ export interface Readiness {
   readonly onDrain: (listener: () => void) => void;
 }
 
+/** Longest wait for the database, in milliseconds: whoever watches the server gives it few seconds. */
+const LONGEST_LOOK_MS = 2_000;
+const WriteProblemSchema = Type.Object({ problem: Type.Union([Type.String(), Type.Null()]) });
 const AppliedMigrationsSchema = Type.Array(Type.Object({ version: Type.String(), sha256: Type.String() }));
 const UPDATE = 'run "npm run migrate" (or "supabase db push")';
 /** The Data API's code for a function that does not exist. */
@@ -65,11 +69,32 @@ export async function requireSchema(database: Database): Promise<void> {
   if (problem !== undefined) throw new StartupError(problem);
 }
 
+/** Returns why the database takes no writes, or undefined. */
+async function writeProblem(database: Database): Promise<string | undefined> {
+  if (database.refusesWrites?.() === true) return 'The database refused to write: it is read-only, or its disk is full';
+  const { problem } = await database.call('write_problem', {}, WriteProblemSchema);
+  return problem ?? undefined;
+}
+
+/** Looks for what stands in the way; whoever asks meanwhile is given the same answer, and nobody waits for long. */
+function createLook(database: Database): () => Promise<string | undefined> {
+  let underWay: Promise<string | undefined> | undefined;
+  const look = async () => (await schemaProblem(database)) ?? (await writeProblem(database));
+  return () => {
+    underWay ??= look().finally(() => {
+      underWay = undefined;
+    });
+    const silence = delay(LONGEST_LOOK_MS, 'The database does not answer', { ref: false });
+    return Promise.race([underWay, silence]);
+  };
+}
+
 export function createReadiness(database: Database): Readiness {
   let draining = false;
   const listeners: (() => void)[] = [];
+  const look = createLook(database);
   return {
-    problem: async () => (draining ? 'shutting down' : schemaProblem(database)),
+    problem: async () => (draining ? 'shutting down' : look()),
     isDraining: () => draining,
     drain: () => {
       draining = true;

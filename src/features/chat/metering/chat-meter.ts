@@ -102,7 +102,10 @@ const toKnownFields = ({ provider, upstreamId, fewestInput, fewestOutput }: Orig
 
 /** Builds the meter of chat requests over a database; all its calls share batches. */
 export function createChatMeter(database: Database): ChatMeter {
-  const submit = createOutcomeBatcher(database, 'meter_chat', (p_items: Item[]) => ({ p_items }));
+  const submit = createOutcomeBatcher(database, 'meter_chat', (p_items: Item[]) => ({ p_items }), {
+    // What upstream bills is written down, however long that takes.
+    canShed: ({ op }) => op === 'reserve',
+  });
   return {
     reserve: async (payer, reservation) => {
       const id = randomUUID();

@@ -35,12 +35,21 @@ export class DatabaseError extends Error {
     return /^2[23]/.test(this.code);
   }
 
-  /** Tells whether the database cannot be reached or did not finish in time; what it did may be unknown. */
+  /** Tells whether the database takes no writes: it is read-only, or its disk is full. */
+  get refusesWrites(): boolean {
+    return this.code === '25006' || this.code === '53100';
+  }
+
+  /**
+   * Tells whether the database cannot do it now: it cannot be reached, did not finish in time, is short of something, takes
+   * no writes, or lacks the function for a moment. What it did may be unknown.
+   */
   get isUnavailable(): boolean {
     return (
       this.code === '' ||
       this.isTransient ||
-      /^(08|53|57|PGRST00)/.test(this.code) ||
+      this.refusesWrites ||
+      /^(08|53|57|58|55P03|PGRST00|PGRST202)/.test(this.code) ||
       [0, 502, 503, 504].includes(this.status)
     );
   }

@@ -16,7 +16,12 @@ export interface CallOptions {
   readonly timeoutMs?: number;
   /** Acts with this token instead of the client's own. */
   readonly token?: string;
+  /** Whom heavy work is for: it waits for its turn, and others' for no more than one turn of each. */
+  readonly heavyFor?: string;
 }
+
+/** Header that tells the direct Data API whom heavy work is for; others do not know it. */
+export const HEAVY_HEADER = 'x-heavy-for';
 
 /** Accepts any answer, for calls whose answer nobody reads. */
 export const AnyResult = Type.Unknown();
@@ -26,6 +31,10 @@ export const LONG_TIMEOUT_MS = 15 * 60_000;
 
 /** The database as one role: every SQL function by its name, checked in and out. */
 export interface Database {
+  /** How many batches of one metering function are worth sending at once; 1 where it does not say. */
+  readonly batchLanes?: number;
+  /** Tells whether the database refused to write a moment ago. */
+  readonly refusesWrites?: () => boolean;
   /**
    * Calls a SQL function and returns what it answered, checked against a schema. Serialization failures and deadlocks
    * are tried again three times; nothing else is, as a call whose answer was lost may have committed.
@@ -42,6 +51,8 @@ export interface Database {
 }
 
 const ATTEMPTS = 4;
+/** How long a refusal to write is remembered, in milliseconds: balancers ask every few seconds. */
+const REFUSAL_REMEMBERED_MS = 10_000;
 
 const decoders = new WeakMap<TSchema, Decoder<TSchema>>();
 
@@ -59,26 +70,31 @@ async function attempt<Name extends FunctionName>(
   client: DatabaseClient,
   name: Name,
   args: Arguments<Name>,
-  { timeoutMs, token }: CallOptions,
+  { timeoutMs, token, heavyFor }: CallOptions,
 ): Promise<unknown> {
   const call = client.rpc(name, args);
   if (timeoutMs !== undefined) call.abortSignal(AbortSignal.timeout(timeoutMs));
   if (token !== undefined) call.setHeader('Authorization', `Bearer ${token}`);
+  if (heavyFor !== undefined) call.setHeader(HEAVY_HEADER, heavyFor);
   const { data, error, status } = await call;
   if (error !== null) throw new DatabaseError({ ...error, status });
   if (data === null) throw DatabaseError.unexpected('empty answer');
   return data;
 }
 
-/** Builds the typed calls over a client of the Data API. */
-export function createDatabase(client: DatabaseClient): Database {
+/** Builds the typed calls over a client of the Data API. @param batchLanes see {@link Database.batchLanes} */
+export function createDatabase(client: DatabaseClient, batchLanes = 1): Database {
+  let refusedAt = Number.NEGATIVE_INFINITY;
   return {
+    batchLanes,
+    refusesWrites: () => performance.now() - refusedAt < REFUSAL_REMEMBERED_MS,
     call: async (name, args, schema, options = {}) => {
       const decode = findDecoder(schema);
       for (let count = 1; ; count += 1) {
         try {
           return decode(await attempt(client, name, args, options));
         } catch (error) {
+          if (error instanceof DatabaseError && error.refusesWrites) refusedAt = performance.now();
           if (!(error instanceof DatabaseError && error.isTransient) || count === ATTEMPTS) throw error;
         }
       }

@@ -726,6 +726,7 @@ export type Database = {
         Args: { p_actor: Json; p_default_tokens: number; p_user_id: string }
         Returns: Json
       }
+      write_problem: { Args: Record<PropertyKey, never>; Returns: Json }
     }
     Enums: {
       [_ in never]: never

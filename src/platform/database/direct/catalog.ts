@@ -16,6 +16,11 @@ export interface CallableFunction {
   readonly readOnly: boolean;
   /** Statement time-out the function sets for itself, in milliseconds. */
   readonly timeoutMs: number | undefined;
+  /**
+   * Whether the server's own calls may be made just so, without a role and claims: a definer function with a search path
+   * of its own is the same whoever calls it, where both that role and the connection's may.
+   */
+  readonly callableBare: boolean;
   /** Shape of the answer. `scalar`: one value; `row`: one object; `values`, `rows`: a list of them; `void`: nothing. */
   readonly returns: 'scalar' | 'row' | 'values' | 'rows' | 'void';
 }
@@ -30,6 +35,9 @@ const FUNCTIONS_SQL = `
          p.provolatile <> 'v' as read_only,
          (select extract(epoch from split_part(c, '=', 2)::interval)::integer * 1000
             from unnest(p.proconfig) c where c like 'statement\\_timeout=%') as timeout_ms,
+         p.prosecdef and exists (select from unnest(p.proconfig) c where c like 'search\\_path=%')
+           and has_function_privilege('service_role', p.oid, 'execute')
+           and has_function_privilege(p.oid, 'execute') as callable_bare,
          p.proretset as set_returning,
          p.prorettype = 'void'::regtype as returns_void,
          t.typtype = 'c' or coalesce(p.proargmodes && '{o,b,t}', false) as composite,
@@ -53,6 +61,7 @@ interface FunctionRow {
   name: string;
   read_only: boolean;
   timeout_ms: number | null;
+  callable_bare: boolean;
   set_returning: boolean;
   returns_void: boolean;
   composite: boolean;
@@ -71,6 +80,7 @@ function toCallable(row: FunctionRow): CallableFunction {
     arguments: row.arguments,
     readOnly: row.read_only,
     timeoutMs: row.timeout_ms ?? undefined,
+    callableBare: row.callable_bare,
     returns: toReturnKind(row),
   };
 }
@@ -120,6 +130,11 @@ export class FunctionCatalog {
     return match;
   }
 
+  /** Has the functions read again with the next call. */
+  forget(): void {
+    this.#functions = undefined;
+  }
+
   async #match(name: string, given: readonly string[]): Promise<CallableFunction[]> {
     this.#functions ??= this.#load();
     const functions = await this.#functions;
@@ -127,7 +142,7 @@ export class FunctionCatalog {
   }
 
   async #reloadAndMatch(name: string, given: readonly string[]): Promise<CallableFunction[]> {
-    this.#functions = undefined;
+    this.forget();
     return this.#match(name, given);
   }
 

@@ -10,9 +10,13 @@ export type Role = (typeof ROLES)[number];
 export interface Caller {
   readonly role: Role;
   readonly claims: string;
+  /** Whether the claims say no more than the role, and it is the server's own. */
+  readonly isServer: boolean;
+  /** Whose turn its heavy work takes: the person's or the device's. */
+  readonly party: string;
 }
 
-const ANONYMOUS: Caller = { role: 'anon', claims: '{"role":"anon"}' };
+const ANONYMOUS: Caller = { role: 'anon', claims: '{"role":"anon"}', isServer: false, party: '' };
 const CACHED_TOKENS = 1_000;
 /** Largest difference between the clocks of the signer and the verifier, in seconds. */
 const CLOCK_SKEW_SECONDS = 30;
@@ -24,7 +28,9 @@ function isRole(value: unknown): value is Role {
 function toCaller(payload: JWTPayload): Caller {
   const role = payload['role'] ?? 'anon';
   if (!isRole(role)) throw new DataApiError(403, '42501', `permission denied to set role "${String(role)}"`);
-  return { role, claims: JSON.stringify({ ...payload, role }) };
+  const isServer = role === 'service_role' && Object.keys(payload).length === 1;
+  const party = String(payload.sub ?? payload['device_id'] ?? '');
+  return { role, claims: JSON.stringify({ ...payload, role }), isServer, party };
 }
 
 async function verify(token: string, secret: Uint8Array): Promise<JWTPayload> {

@@ -1,23 +1,17 @@
-import pg from 'pg';
-import { callFunction, RESPONSE_MARGIN_MS } from './call.js';
+import { HEAVY_HEADER } from '../client/database.js';
+import { callFunction } from './call.js';
 import { FunctionCatalog } from './catalog.js';
 import { createCallerCheck } from './claims.js';
 import { DataApiError } from './data-api-error.js';
+import { findLane } from './lanes.js';
+import { openPools, type PoolOptions } from './pools.js';
+import { createPulse } from './pulse.js';
+import { createTurns } from './turns.js';
 
 /** How to reach Postgres, and how long to wait for it. */
-export interface DirectApiOptions {
-  /** Postgres connection string; its role must be a member of anon, authenticated and service_role. */
-  readonly connectionString: string;
+export interface DirectApiOptions extends PoolOptions {
   /** Key database tokens are signed with (HS256). */
   readonly jwtSecret: Uint8Array;
-  /** Most connections to Postgres; 10 by default. */
-  readonly poolSize?: number;
-  /** Statement time-out in milliseconds; 10,000 by default. */
-  readonly statementTimeoutMs?: number;
-  /** Longest wait for a connection in milliseconds; 5,000 by default. */
-  readonly connectionTimeoutMs?: number;
-  /** Called for each connection that breaks while idle. */
-  readonly onConnectionError?: (error: Error) => void;
 }
 
 /** The direct Data API, as supabase-js takes it. */
@@ -26,6 +20,8 @@ export interface DirectApi {
   readonly close: () => Promise<void>;
 }
 
+/** SQLSTATE of a call of a function that does not exist. */
+const UNDEFINED_FUNCTION = '42883';
 const RPC_PATH = /^\/rest\/v1\/rpc\/([a-z_][a-z0-9_]*)$/;
 
 /** Parses the name of the called function from the URL; rejects every other request. */
@@ -78,22 +74,20 @@ function parseArguments(body: unknown): { given: string[]; body: string } {
  */
 export function openDirectApi(options: DirectApiOptions): DirectApi {
   const statementTimeoutMs = options.statementTimeoutMs ?? 10_000;
-  const pool = new pg.Pool({
-    connectionString: options.connectionString,
-    max: options.poolSize ?? 10,
-    connectionTimeoutMillis: options.connectionTimeoutMs ?? 5_000,
-    query_timeout: statementTimeoutMs + RESPONSE_MARGIN_MS,
-    keepAlive: true,
-    // Idle connections must not keep the process alive.
-    allowExitOnIdle: true,
-    application_name: 'tokenledger',
-  });
-  // Without a listener, a connection that breaks while idle would crash the process.
-  pool.on('error', (error) => options.onConnectionError?.(error));
-  // The same holds for a connection in use, where the pool does not listen; the call in progress reports the error.
-  pool.on('connect', (client) => client.on('error', () => {}));
-  const catalog = new FunctionCatalog(pool);
+  const pools = openPools({ ...options, statementTimeoutMs });
+  const catalog = new FunctionCatalog(pools.of('general'));
   const authenticate = createCallerCheck(options.jwtSecret);
+  const pulse = createPulse(options.connectionString);
+  const takeTurns = createTurns(pools.of('heavy').options.max);
+
+  /** Says so where a function is gone, or is another now, since the catalogue was read. */
+  const explain = async (error: unknown, name: string, given: readonly string[]): Promise<never> => {
+    if (error instanceof DataApiError && error.code === UNDEFINED_FUNCTION) {
+      catalog.forget();
+      await catalog.resolve(name, given);
+    }
+    throw error;
+  };
 
   const answer: typeof globalThis.fetch = async (input, init) => {
     const name = parseFunctionName(input, init?.method);
@@ -101,8 +95,14 @@ export function openDirectApi(options: DirectApiOptions): DirectApi {
     const caller = await authenticate(headers.get('authorization'));
     rejectUnsupported(headers);
     const request = parseArguments(init?.body);
-    const fn = await catalog.resolve(name, request.given);
-    const body = await callFunction(pool, caller, fn, request, statementTimeoutMs);
+    const fn = await pulse.watch(() => catalog.resolve(name, request.given));
+    const heavyFor = headers.get(HEAVY_HEADER);
+    const lane = heavyFor === null ? findLane(name, fn.timeoutMs) : 'heavy';
+    const call = () =>
+      pulse.watch((onSent) => callFunction(pools.of(lane), caller, fn, request, statementTimeoutMs, onSent));
+    const body = await (lane === 'heavy' ? takeTurns(heavyFor ?? caller.party, call) : call()).catch((error) =>
+      explain(error, name, request.given),
+    );
     if (body === null) return new Response(null, { status: 204 });
     return new Response(body, { headers: { 'content-type': 'application/json; charset=utf-8' } });
   };
@@ -116,6 +116,9 @@ export function openDirectApi(options: DirectApiOptions): DirectApi {
         throw error;
       }
     },
-    close: () => pool.end(),
+    close: async () => {
+      await pools.end();
+      await pulse.close();
+    },
   };
 }

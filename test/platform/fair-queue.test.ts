@@ -1,5 +1,5 @@
 import t from 'tap';
-import { createFairQueue } from '../../src/auth/fair-queue.js';
+import { createFairQueue } from '../../src/platform/fair-queue.js';
 import { createDeferred } from '../helpers/deferred.js';
 
 const BOUNDS = { running: 1, waiting: 6, waitingOfOne: 3 };

@@ -1,4 +1,4 @@
-import { ApiError } from '../platform/errors.js';
+import { ApiError } from './errors.js';
 
 /** How much work runs at once, and how much may wait. */
 export interface QueueBounds {
@@ -6,6 +6,8 @@ export interface QueueBounds {
   readonly waiting: number;
   /** How much of it may be of one party. */
   readonly waitingOfOne: number;
+  /** How long it may wait, in milliseconds; for ever where it is not said. */
+  readonly longestWaitMs?: number;
 }
 
 /** How soon to try again where too much of one party waits, in seconds. */
@@ -15,7 +17,7 @@ const RETRY_AFTER_SECONDS = 2;
  * Creates a queue in which parties take turns: however much of one waits, another waits for one turn of each only.
  *
  * @returns a function that does a party's work when it is its turn and resolves to its result; it throws RATE_LIMITED
- *   where too much of that party waits already, SERVICE_UNAVAILABLE where too much does altogether
+ *   where too much of that party waits already, SERVICE_UNAVAILABLE where too much does altogether, or it waited too long
  */
 export function createFairQueue(bounds: QueueBounds): <T>(party: string, work: () => Promise<T>) => Promise<T> {
   // The order of the keys is the order of the turns.
@@ -47,9 +49,18 @@ export function createFairQueue(bounds: QueueBounds): <T>(party: string, work: (
     }
     if (waitingCount >= bounds.waiting) throw new ApiError('SERVICE_UNAVAILABLE');
     waitingCount += 1;
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       starts.push(resolve);
       waiting.set(party, starts);
+      if (bounds.longestWaitMs === undefined) return;
+      const timer = setTimeout(() => {
+        const place = starts.indexOf(resolve);
+        if (place === -1) return;
+        starts.splice(place, 1);
+        waitingCount -= 1;
+        reject(new ApiError('SERVICE_UNAVAILABLE'));
+      }, bounds.longestWaitMs);
+      timer.unref();
     });
   };
 

@@ -1,0 +1,77 @@
+import pg from 'pg';
+import { RESPONSE_MARGIN_MS } from './call.js';
+import { LANES, type Lane, type Shares } from './lanes.js';
+import { prepareSession } from './session.js';
+
+/** How connections are made, and how many. */
+export interface PoolOptions {
+  /** Postgres connection string; its role must be a member of anon, authenticated and service_role. */
+  readonly connectionString: string;
+  /** Most connections to Postgres where all calls share them; 10 by default. */
+  readonly poolSize?: number;
+  /** Connections of each lane; without it all calls share them. */
+  readonly shares?: Shares;
+  /** Statement time-out in milliseconds; 10,000 by default. */
+  readonly statementTimeoutMs?: number;
+  /** Longest wait for a connection in milliseconds; 5,000 by default. */
+  readonly connectionTimeoutMs?: number;
+  /** Called for each connection that breaks while idle. */
+  readonly onConnectionError?: (error: Error) => void;
+}
+
+/** The connections of the lanes. */
+export interface Pools {
+  readonly of: (lane: Lane) => pg.Pool;
+  readonly end: () => Promise<void>;
+}
+
+/** Has every lane share the connections of one. */
+const shareAll = (general: number): Shares => ({
+  metering: 'general',
+  readiness: 'general',
+  heavy: 'general',
+  long: 'general',
+  general,
+});
+
+function openPool(options: PoolOptions & { readonly statementTimeoutMs: number }, max: number): pg.Pool {
+  const connectionTimeoutMillis = options.connectionTimeoutMs ?? 5_000;
+  const pool = new pg.Pool({
+    connectionString: options.connectionString,
+    max,
+    connectionTimeoutMillis,
+    query_timeout: options.statementTimeoutMs + RESPONSE_MARGIN_MS,
+    keepAlive: true,
+    // Idle connections must not keep the process alive.
+    allowExitOnIdle: true,
+    application_name: 'tokenledger',
+    // The pool waits for it before it gives the connection to anybody.
+    onConnect: (client) => prepareSession(client, options.statementTimeoutMs),
+  });
+  // Without a listener, a connection that breaks while idle would crash the process.
+  pool.on('error', (error) => options.onConnectionError?.(error));
+  // The same holds for a connection in use, where the pool does not listen; the call in progress reports the error.
+  pool.on('connect', (client) => client.on('error', () => {}));
+  return pool;
+}
+
+/** Opens the pools of the lanes; a connection is made with the first call that needs it. */
+export function openPools(options: PoolOptions & { readonly statementTimeoutMs: number }): Pools {
+  const shares = options.shares ?? shareAll(options.poolSize ?? 10);
+  const pools = new Map<Lane, pg.Pool>();
+  const open = (lane: Lane): pg.Pool => {
+    const known = pools.get(lane);
+    if (known !== undefined) return known;
+    const share = shares[lane];
+    const pool = typeof share === 'number' ? openPool(options, share) : open(share);
+    pools.set(lane, pool);
+    return pool;
+  };
+  for (const lane of LANES) open(lane);
+  return {
+    of: open,
+    end: async () => {
+      await Promise.all([...new Set(pools.values())].map((pool) => pool.end()));
+    },
+  };
+}
