@@ -1,4 +1,5 @@
 const { readFileSync } = require('node:fs');
+const { availableParallelism } = require('node:os');
 const { join } = require('node:path');
 const { parseEnv } = require('node:util');
 
@@ -14,9 +15,13 @@ function variables() {
   }
 }
 
-const { DATABASE_URL, SUPABASE_URL, WORKERS } = variables();
-const external = Boolean(DATABASE_URL || SUPABASE_URL);
+const { DATABASE_URL, DATABASE_POOL_SIZE, SUPABASE_URL, WORKERS } = variables();
+// A server that starts workers itself is one process for PM2, and shares the connections out itself.
 const supervises = Boolean(WORKERS) && WORKERS !== '1';
+const clusters = Boolean(DATABASE_URL || SUPABASE_URL) && !supervises;
+const instances = clusters ? availableParallelism() : 1;
+// The connections of the machine; each process has its share.
+const connections = Math.max(1, Math.floor(Number(DATABASE_POOL_SIZE ?? 12) / instances));
 
 // For PM2: a process for every core, or a single one where the server brings its own Postgres or starts workers itself.
 module.exports = {
@@ -25,7 +30,9 @@ module.exports = {
       name: 'tokenledger',
       cwd: root,
       script: 'dist/src/server.js',
-      ...(external && !supervises ? { exec_mode: 'cluster', instances: 'max' } : { exec_mode: 'fork', instances: 1 }),
+      exec_mode: clusters ? 'cluster' : 'fork',
+      instances,
+      env: { DATABASE_POOL_SIZE: String(connections) },
       // A new process says that it is ready before an old one is told to stop.
       wait_ready: true,
       listen_timeout: 60_000,

@@ -16,7 +16,7 @@ export interface BatcherOptions<Item> {
 export type Submit<Item, Outcome> = (item: Item, sender?: Sender) => Promise<Outcome>;
 
 /** What may wait, where nothing else is said. */
-const BOUNDS: LaneBounds = { length: 8 * MAX_BATCH, longestWaitMs: 3_000 };
+const BOUNDS: LaneBounds = { length: 8 * MAX_BATCH, longestWaitMs: 5_000 };
 
 /**
  * Sends a batch so that an item Postgres rejects fails alone: such a call has committed nothing, so its halves are sent

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
+import { createLogger } from '../../src/platform/logging.js';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
 
 const run = promisify(execFile);
@@ -25,4 +26,24 @@ t.test('people at a terminal get a line they can read, without secrets', async (
 t.test('elsewhere the log is JSON', async (t) => {
   const line = await logOnce(false);
   t.match(JSON.parse(line), { level: 30, msg: 'answered', token: '[redacted]', route: '/usage' });
+});
+
+t.test('credentials are left out however deep they are, and everything else is logged as it is', async (t) => {
+  const lines: string[] = [];
+  const log = createLogger('info', { write: (line) => lines.push(line) });
+  const detailed = Object.assign(new Error('refused'), { code: '23505', details: 'Key (email)=(a@example.org)' });
+  const logged = {
+    request: { headers: [{ cookie: 'secret-1', host: 'x' }], body: { user: { password: 'secret-2' } } },
+  };
+  log.info({ ...logged, count: 3, empty: null }, 'deep');
+  log.error({ err: detailed }, 'failed');
+  log.child({ token: 'secret-3' }).info('child');
+  const [deep, failed, child] = lines.map((line): unknown => JSON.parse(line));
+  t.match(deep, { request: { headers: [{ cookie: '[redacted]', host: 'x' }] }, count: 3, empty: null, msg: 'deep' });
+  t.match(failed, {
+    err: { type: 'Error', message: 'refused', code: '23505', details: '[redacted]', stack: /refused/ },
+  });
+  t.match(child, { token: '[redacted]', msg: 'child' });
+  t.notMatch(lines.join(), /secret-|example\.org/);
+  t.equal(logged.request.body.user.password, 'secret-2', 'what is logged is not changed');
 });

@@ -90,7 +90,7 @@ t.test('with nothing set the database is the embedded one and every default hold
     admin: { username: 'admin' },
     devices: { defaultTokens: 50, enrollment: 'open' },
   });
-  t.strictSame(config.database, { kind: 'embedded', dataDir: './data' });
+  t.strictSame(config.database, { kind: 'embedded', dataDir: './data', poolSize: 12 });
   t.equal(config.tokens.secret, undefined);
   t.equal(config.admin.password, undefined);
 });
@@ -154,6 +154,7 @@ t.test('what is set decides where the database is', async (t) => {
   t.strictSame(parseConfig({ DATABASE_URL: connectionString, JWT_SECRET: SECRET }).database, {
     kind: 'direct',
     connectionString,
+    poolSize: 12,
   });
   const url = 'https://project.supabase.example';
   t.strictSame(parseConfig({ SUPABASE_URL: url, SUPABASE_SECRET_KEY: 'key', JWT_SECRET: SECRET }).database, {
@@ -161,7 +162,11 @@ t.test('what is set decides where the database is', async (t) => {
     url,
     secretKey: 'key',
   });
-  t.strictSame(parseConfig({ DATA_DIR: '/srv/ledger' }).database, { kind: 'embedded', dataDir: '/srv/ledger' });
+  t.strictSame(parseConfig({ DATA_DIR: '/srv/ledger' }).database, {
+    kind: 'embedded',
+    dataDir: '/srv/ledger',
+    poolSize: 12,
+  });
 });
 
 t.test('durations are read as seconds, and the public address ends without a slash', async (t) => {

@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import pg from 'pg';
 import t, { type Test } from 'tap';
+import { logInAsAdmin } from '../helpers/admin.js';
 import { openTestCluster } from '../helpers/db/test-database.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 import { untilTrue } from '../helpers/until.js';
@@ -137,6 +138,23 @@ t.test('a use whose sender has left before it was sent is not charged', async (t
     keys.map(({ key }) => key),
     ['after', 'first'],
   );
+});
+
+t.test('the proof of the books is made once for an admin who asks for it again and again', async (t) => {
+  const admin = await logInAsAdmin(server);
+  const holder = new pg.Client({ connectionString: database.adminUrl });
+  await holder.connect();
+  await holder.query('begin');
+  await holder.query('lock table balances in access exclusive mode');
+  const proofs = Array.from({ length: 5 }, () => admin.as('GET', '/api/admin/ledger/verify'));
+  for (const proof of proofs) proof.then(() => {}, t.fail);
+  const running = () =>
+    database.sql(`select from pg_stat_activity where wait_event_type = 'Lock' and query like '%verify_ledger_as%'`);
+  await untilTrue(async () => (await running()).length > 0);
+  t.equal((await running()).length, 1);
+  t.equal((await server.app.inject('/readyz')).statusCode, 200, 'and readiness does not wait for it');
+  await holder.end();
+  for (const proof of await Promise.all(proofs)) t.equal(proof.statusCode, 200);
 });
 
 t.test('and the books add up', async (t) => {

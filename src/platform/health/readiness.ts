@@ -5,6 +5,7 @@ import type { Database } from '../database/client/database.js';
 import { DatabaseError } from '../database/client/database-error.js';
 import { type AppliedMigration, compareMigrations } from '../database/migrations/compare.js';
 import { expectedMigrations } from '../database/migrations/migration-files.js';
+import { createSingleFlight } from '../single-flight.js';
 
 /** Whether the server can do its work. */
 export interface Readiness {
@@ -78,15 +79,10 @@ async function writeProblem(database: Database): Promise<string | undefined> {
 
 /** Looks for what stands in the way; whoever asks meanwhile is given the same answer, and nobody waits for long. */
 function createLook(database: Database): () => Promise<string | undefined> {
-  let underWay: Promise<string | undefined> | undefined;
+  const once = createSingleFlight<string | undefined>();
   const look = async () => (await schemaProblem(database)) ?? (await writeProblem(database));
-  return () => {
-    underWay ??= look().finally(() => {
-      underWay = undefined;
-    });
-    const silence = delay(LONGEST_LOOK_MS, 'The database does not answer', { ref: false });
-    return Promise.race([underWay, silence]);
-  };
+  return () =>
+    Promise.race([once('look', look), delay(LONGEST_LOOK_MS, 'The database does not answer', { ref: false })]);
 }
 
 export function createReadiness(database: Database): Readiness {

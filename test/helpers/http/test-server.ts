@@ -51,6 +51,8 @@ export function testEnvironment(
     JWT_SECRET: randomBytes(32).toString('base64url'),
     LOG_LEVEL: 'silent',
     RATE_LIMIT: 'off',
+    // Many calls of every kind meet at a lock.
+    DATABASE_POOL_SIZE: '20',
     // With chat or payments on, most tests are about people who have their tokens.
     SIGNUP: 'open',
     ...overrides,

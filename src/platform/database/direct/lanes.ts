@@ -34,6 +34,6 @@ export function shareConnections(total: number): Shares {
   if (total === 3) return { metering: 1, readiness: 1, heavy: 'general', long: 'general', general: 1 };
   if (total === 4) return { metering: 1, readiness: 1, heavy: 1, long: 'heavy', general: 1 };
   const small = Math.max(1, Math.floor(total / 6));
-  const metering = Math.max(1, Math.floor(total / 3));
+  const metering = Math.max(1, Math.floor(total / 4));
   return { metering, readiness: 1, heavy: small, long: small, general: total - 1 - 2 * small - metering };
 }

@@ -97,12 +97,12 @@ export function createPulse(connectionString: string): Pulse {
     askedAt = performance.now();
     const idle = await inquiry.ask(late.flatMap(({ session }) => session?.processId ?? []));
     isFrozen = idle === undefined;
-    for (const { reject, session } of isFrozen ? running : late) {
-      if (isFrozen) reject(createSilence());
-      else if (session !== undefined && idle?.includes(session.processId)) {
-        reject(createSilence());
-        session.cutOff();
-      }
+    // Others have ended meanwhile, and their sessions may be at work for somebody else.
+    const watched = isFrozen ? [...running] : late.filter((call) => running.has(call));
+    for (const { reject, session } of watched) {
+      const isSilent = session !== undefined && idle?.includes(session.processId) === true;
+      if (isFrozen || isSilent) reject(createSilence());
+      if (isSilent) session.cutOff();
     }
     return true;
   };
