@@ -6,6 +6,7 @@ import { listVariableNotices } from './config/aliases.js';
 import { type Config, parseConfig } from './config/config.js';
 import { loadEnvironmentFile } from './config/environment-file.js';
 import { listPlatformNotices } from './config/host.js';
+import { SUPERVISOR_CONNECTIONS } from './config/pool-size.js';
 import { formatFatalError } from './config/startup-error.js';
 import { ensureFirstAdmin } from './features/admin/first-admin.js';
 import { type Front, openFront } from './front.js';
@@ -66,7 +67,8 @@ async function start(): Promise<() => Promise<void>> {
   for (const notice of listVariableNotices(process.env)) log.warn(notice);
   // Workers read the file themselves, those that replace others as it is by then.
   if (config.workers > 1) unload();
-  const backend = await openBackend(config, log);
+  const isSupervisor = config.workers > 1 && !cluster.isWorker;
+  const backend = await openBackend(config, log, isSupervisor ? SUPERVISOR_CONNECTIONS : undefined);
   try {
     return await serve(config, backend, log);
   } catch (error) {

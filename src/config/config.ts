@@ -7,7 +7,6 @@ import type { Environment } from './environment-schema.js';
 import { toHostConfig } from './host.js';
 import { parseList } from './list.js';
 import { toMailConfig } from './mail.js';
-import { toProcessPoolSize } from './pool-size.js';
 import { createRedirectCheck } from './redirect-uris.js';
 import { parseWorkers } from './workers.js';
 
@@ -69,7 +68,7 @@ function toSigningKey({ SUPABASE_JWT_SECRET, SUPABASE_JWT_SIGNING_KEY }: Environ
 
 function toDatabaseConfig(environment: Environment): DatabaseConfig {
   const { SUPABASE_URL, SUPABASE_SECRET_KEY, SUPABASE_PUBLISHABLE_KEY, DATABASE_URL, DATA_DIR } = environment;
-  const poolSize = toProcessPoolSize(environment.DATABASE_POOL_SIZE, parseWorkers(environment.WORKERS));
+  const poolSize = environment.DATABASE_POOL_SIZE;
   if (DATABASE_URL !== undefined) return { kind: 'direct', connectionString: DATABASE_URL, poolSize };
   if (SUPABASE_URL !== undefined) {
     const signingKey = toSigningKey(environment);

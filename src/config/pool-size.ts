@@ -13,7 +13,10 @@ export const PoolSize = {
   }),
 };
 
-/** Returns how many connections one process of the server may have. @param workers as many, and a supervisor where several */
-export function toProcessPoolSize(total: number, workers: number): number {
-  return workers === 1 ? total : Math.max(1, Math.floor(total / (workers + 1)));
+/** Connections of a supervisor of workers, whose jobs are done one after the other. */
+export const SUPERVISOR_CONNECTIONS = 1;
+
+/** Returns the connections each worker may have of those of the machine. */
+export function toWorkerPoolSize(total: number, workers: number): number {
+  return Math.max(1, Math.floor((total - SUPERVISOR_CONNECTIONS) / workers));
 }

@@ -45,8 +45,12 @@ function openTerminal(): DestinationStream {
 export function createLogger(level: string, destination?: DestinationStream): Logger {
   const options = toLoggerOptions(level);
   const output = destination ?? (process.stdout.isTTY ? openTerminal() : undefined);
-  // Not one write to the system a line: those of a tenth of a second go together, also at the end.
-  return pino(options, output ?? pino.destination({ sync: false, minLength: 4_096, periodicFlush: 100 }));
+  // Not one write to the system a line: those of a tenth of a second go together, also at the end. What is written at once
+  // is no longer than what a pipe takes in one piece, as workers share theirs.
+  return pino(
+    options,
+    output ?? pino.destination({ sync: false, minLength: 2_048, maxWrite: 4_096, periodicFlush: 100 }),
+  );
 }
 
 const ACCEPTABLE_ID = /^[\w.:-]{1,128}$/;

@@ -25,9 +25,7 @@ const FromSupervisorSchema = Type.Union([
     /** Which of the workers it is, from 1. */
     worker: Type.Integer(),
     /** The embedded database, which only the supervisor knows; never in a variable, which others may read. */
-    embedded: Type.Optional(
-      Type.Object({ connectionString: Type.String(), jwtSecret: Type.String(), poolSize: Type.Integer() }),
-    ),
+    embedded: Type.Optional(Type.Object({ connectionString: Type.String(), jwtSecret: Type.String() })),
   }),
   Type.Object({ kind: Type.Literal('wake-mail') }),
   /** What stands under the keys of each call's charges. */

@@ -17,21 +17,11 @@ const LONGEST_PAUSE_MS = 10_000;
 const SOUND_MS = 60_000;
 /** When workers that do not stop are killed, so that Postgres is still stopped within the server's own limit. */
 const STOP_LIMIT_MS = 43_000;
-/** Connections of the embedded Postgres that workers share; it has 60, the rest is for the supervisor and commands. */
-const EMBEDDED_CONNECTIONS = 44;
-const MOST_CONNECTIONS = 10;
 
 /** Several processes that answer requests. */
 export interface Workers extends Front {
   /** Replaces the workers one by one, each once its successor listens. A failure is logged, and leaves the rest as they are. */
   readonly reload: () => Promise<void>;
-}
-
-/** Returns what workers need to know of an embedded database. */
-function toEmbedded({ sharedUrl, jwtSecret }: Backend, workers: number) {
-  if (sharedUrl === undefined) return undefined;
-  const poolSize = Math.max(1, Math.min(MOST_CONNECTIONS, Math.floor(EMBEDDED_CONNECTIONS / workers)));
-  return { connectionString: sharedUrl, jwtSecret, poolSize };
 }
 
 /**
@@ -43,7 +33,8 @@ function toEmbedded({ sharedUrl, jwtSecret }: Backend, workers: number) {
  */
 export async function superviseWorkers(config: Config, backend: Backend, log: Logger): Promise<Workers> {
   const counters = createLocalCounters();
-  const embedded = toEmbedded(backend, config.workers);
+  const { sharedUrl, jwtSecret } = backend;
+  const embedded = sharedUrl === undefined ? undefined : { connectionString: sharedUrl, jwtSecret };
   const stopping = new AbortController();
   const running = new Map<number, WorkerProcess>();
   const alive = new Set<WorkerProcess>();

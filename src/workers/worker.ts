@@ -2,6 +2,7 @@ import cluster from 'node:cluster';
 import { once } from 'node:events';
 import { type Config, parseConfig } from '../config/config.js';
 import { loadEnvironmentFile } from '../config/environment-file.js';
+import { toWorkerPoolSize } from '../config/pool-size.js';
 import { formatFatalError } from '../config/startup-error.js';
 import { openFront } from '../front.js';
 import { type Backend, openBackend, openDirect } from '../platform/database/backend.js';
@@ -40,8 +41,10 @@ async function openWorkerBackend(
   { embedded }: Start,
   log: ReturnType<typeof createLogger>,
 ): Promise<Backend> {
-  if (embedded === undefined) return openBackend(config, log);
-  const { connectionString, jwtSecret, poolSize } = embedded;
+  const most = config.database.kind === 'supabase' ? undefined : config.database.poolSize;
+  const poolSize = most && toWorkerPoolSize(most, config.workers);
+  if (embedded === undefined) return openBackend(config, log, poolSize);
+  const { connectionString, jwtSecret } = embedded;
   return { ...(await openDirect(connectionString, log, poolSize)), jwtSecret, embedded: true };
 }
 

@@ -99,7 +99,8 @@ async function setPassword(adminUrl: string, password: string): Promise<void> {
 }
 
 async function openEmbeddedBackend(
-  { dataDir, poolSize }: Extract<Config['database'], { kind: 'embedded' }>,
+  dataDir: string,
+  poolSize: number,
   jwtSecret: string | undefined,
   log: BackendLog,
 ): Promise<Backend> {
@@ -128,16 +129,19 @@ async function openEmbeddedBackend(
 /**
  * Opens the database the configuration names: the embedded Postgres, a Postgres by its URL, or a Supabase
  * project's Data API.
+ * @param poolSize most connections of this process; by default all that the machine may have
  * @throws {StartupError} when the embedded Postgres cannot be used
  */
-export async function openBackend(config: Config, log: BackendLog): Promise<Backend> {
+export async function openBackend(config: Config, log: BackendLog, poolSize?: number): Promise<Backend> {
   const jwtSecret = config.tokens.secret ?? '';
   switch (config.database.kind) {
-    case 'embedded':
-      return openEmbeddedBackend(config.database, config.tokens.secret, log);
+    case 'embedded': {
+      const { dataDir, poolSize: most } = config.database;
+      return openEmbeddedBackend(dataDir, poolSize ?? most, config.tokens.secret, log);
+    }
     case 'direct': {
-      const { connectionString, poolSize } = config.database;
-      return { ...(await openDirect(connectionString, log, poolSize, false)), jwtSecret, embedded: false };
+      const { connectionString, poolSize: most } = config.database;
+      return { ...(await openDirect(connectionString, log, poolSize ?? most, false)), jwtSecret, embedded: false };
     }
     case 'supabase':
       return { ...(await openSupabase(config.database)), jwtSecret, embedded: false };
