@@ -71,7 +71,12 @@ t.test('asking again tells nobody who has an account or has proved it, and mails
 
 t.test('at most three mails in 15 minutes go to one address, and the last link stays good', async (t) => {
   const user = await registerUser(server);
-  for (let n = 0; n < 5; n += 1) t.equal((await resend(server, user.email)).statusCode, 202);
+  await mailedLink(smtp, user.email);
+  for (let n = 0; n < 5; n += 1) {
+    t.equal((await resend(server, user.email)).statusCode, 202);
+    // A newer link takes the place of one that waits.
+    if (n < 3) await mailedLink(smtp, user.email, n + 2);
+  }
   const token = await mailedLink(smtp, user.email, 4);
   const links = smtp.mails.filter(({ to }) => to.includes(user.email));
   t.equal(links.length, 4, 'the one of the registration, and three more');
@@ -80,18 +85,22 @@ t.test('at most three mails in 15 minutes go to one address, and the last link s
 
 t.test('registering and deleting mails an address no more than that', async (t) => {
   const email = `${randomUUID()}@example.com`;
+  const countLinks = () => smtp.mails.filter(({ to, text }) => to.includes(email) && text.includes('#token=')).length;
   for (let n = 0; n < 5; n += 1) {
+    // What waits is dropped with the account, and makes way for a newer link: each is let through first.
+    const arrives = (mails: number) => untilTrue(() => n >= 3 || countLinks() === 3 * n + mails);
     const user = await registerUser(server, { email });
+    await arrives(1);
     await resend(server, email);
+    await arrives(2);
     await askForLink(server.app, email);
+    await arrives(3);
     t.equal((await user.as('DELETE', '/api/users/me')).statusCode, 200);
   }
   for (let n = 0; n < 5; n += 1) {
     const other = await registerUser(server);
     t.equal((await other.as('PUT', '/api/users/me', { email })).statusCode, 429);
   }
-  const countLinks = () => smtp.mails.filter(({ to, text }) => to.includes(email) && text.includes('#token=')).length;
-  await untilTrue(() => countLinks() >= 9);
   await mailedLink(smtp, (await registerUser(server)).email);
   t.equal(countLinks(), 9, 'three of each kind');
 });

@@ -25,7 +25,7 @@ async function openPerson() {
 const [ada, bob] = [await openPerson(), await openPerson()];
 
 t.test('each person reads their own rows, and none of the other', async (t) => {
-  t.equal(tables.length, 4);
+  t.equal(tables.length, 5);
   for (const [me, other] of [
     [ada, bob],
     [bob, ada],
