@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951', '20261128010333'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261128011751'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -4442,7 +4442,7 @@ comment on function private.prune_features(integer) is
 
 create or replace function public.record_features(p_items jsonb, p_retention_months integer)
 returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off
 as $$
 -- Definer: the only writer of feature events and their rollups.
 declare
@@ -11813,9 +11813,9 @@ values ('20261127215951', 'chat_identity_and_payments')
 on conflict (version) do nothing;
 select private.record_migration('20261127215951', '57835d3419328c71d853a08d231e289d30ca4296282507cb10160531f9da6053');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261128010333', 'mails_analytics_and_speed')
+values ('20261128011751', 'mails_analytics_and_speed')
 on conflict (version) do nothing;
-select private.record_migration('20261128010333', '52e4a2938063f75b0e51e66577f941dfc97fd1cbc2e7bb9e9b17c4318d3ec795');
+select private.record_migration('20261128011751', 'e78184f5f760a37e890973b9ce068ab6e0c9d53f5935d6f50448c87778ee0b3e');
 
 commit;
 

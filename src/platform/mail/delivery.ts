@@ -120,6 +120,8 @@ export function createDelivery(options: DeliveryOptions): Delivery {
       .catch((error: unknown) => log.warn({ err: error }, 'the outbox could not be read; mail waits'))
       .finally(() => {
         round = undefined;
+        // Woken while the round ended, which by then did not look any more.
+        if (isWoken) wake();
       });
   };
 

@@ -1,6 +1,6 @@
 create or replace function public.record_features(p_items jsonb, p_retention_months integer)
 returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off
 as $$
 -- Definer: the only writer of feature events and their rollups.
 declare

@@ -3880,7 +3880,7 @@ comment on function public.my_subscription() is
 
 create or replace function public.record_features(p_items jsonb, p_retention_months integer)
 returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off
 as $$
 -- Definer: the only writer of feature events and their rollups.
 declare
@@ -5049,4 +5049,4 @@ create or replace trigger mark_changed_corrections
   execute function private.mark_changed_correction();
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261128010333', '52e4a2938063f75b0e51e66577f941dfc97fd1cbc2e7bb9e9b17c4318d3ec795');
+select private.record_migration('20261128011751', 'e78184f5f760a37e890973b9ce068ab6e0c9d53f5935d6f50448c87778ee0b3e');
