@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951', '20261128011751'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261128012105'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -4219,7 +4219,7 @@ begin
      from public.devices d where d.first_user_id = p_user_id and d.deleted_at is null order by d.id;
   -- What they sent before they were linked.
   delete from public.feature_events e
-   where e.user_id is null and e.device_id in (select d.id from public.devices d where d.first_user_id = p_user_id);
+   where e.user_id is null and e.device_id = any (array(select d.id from public.devices d where d.first_user_id = p_user_id));
   -- Those an admin removed before have a name, too.
   update public.devices set name = 'Deleted device', user_id = null, first_user_id = null where first_user_id = p_user_id;
 end
@@ -11813,9 +11813,9 @@ values ('20261127215951', 'chat_identity_and_payments')
 on conflict (version) do nothing;
 select private.record_migration('20261127215951', '57835d3419328c71d853a08d231e289d30ca4296282507cb10160531f9da6053');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261128011751', 'mails_analytics_and_speed')
+values ('20261128012105', 'mails_analytics_and_speed')
 on conflict (version) do nothing;
-select private.record_migration('20261128011751', 'e78184f5f760a37e890973b9ce068ab6e0c9d53f5935d6f50448c87778ee0b3e');
+select private.record_migration('20261128012105', 'ff8a9f123df228efa74c9e31a03c1d27b557859cfe54840ed0e1bbf0cf34ce82');
 
 commit;
 

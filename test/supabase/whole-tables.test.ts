@@ -52,6 +52,7 @@ const ABOUT_EVERYBODY = new Set([
   'post /api/admin/reset-monthly',
   'get /api/admin/periods',
   'get /api/admin/dashboard',
+  'get /api/admin/events/summary',
   'get /api/admin/ledger/verify',
   'get /api/admin/users',
   'get /api/users',

@@ -12,7 +12,7 @@ begin
      from public.devices d where d.first_user_id = p_user_id and d.deleted_at is null order by d.id;
   -- What they sent before they were linked.
   delete from public.feature_events e
-   where e.user_id is null and e.device_id in (select d.id from public.devices d where d.first_user_id = p_user_id);
+   where e.user_id is null and e.device_id = any (array(select d.id from public.devices d where d.first_user_id = p_user_id));
   -- Those an admin removed before have a name, too.
   update public.devices set name = 'Deleted device', user_id = null, first_user_id = null where first_user_id = p_user_id;
 end

@@ -1121,7 +1121,7 @@ begin
      from public.devices d where d.first_user_id = p_user_id and d.deleted_at is null order by d.id;
   -- What they sent before they were linked.
   delete from public.feature_events e
-   where e.user_id is null and e.device_id in (select d.id from public.devices d where d.first_user_id = p_user_id);
+   where e.user_id is null and e.device_id = any (array(select d.id from public.devices d where d.first_user_id = p_user_id));
   -- Those an admin removed before have a name, too.
   update public.devices set name = 'Deleted device', user_id = null, first_user_id = null where first_user_id = p_user_id;
 end
@@ -5049,4 +5049,4 @@ create or replace trigger mark_changed_corrections
   execute function private.mark_changed_correction();
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261128011751', 'e78184f5f760a37e890973b9ce068ab6e0c9d53f5935d6f50448c87778ee0b3e');
+select private.record_migration('20261128012105', 'ff8a9f123df228efa74c9e31a03c1d27b557859cfe54840ed0e1bbf0cf34ce82');
