@@ -184,7 +184,8 @@ export function createAccount({ send, store, locks, apiKey, ...options }: Accoun
         const session = await load();
         await forget();
         if (!session) return;
-        await send('/auth/logout', { body: {}, token: session.token }, readJson).catch(() => {});
+        // The access token may be over; this one ends its session however old it is.
+        await send('/auth/logout', { body: { refresh_token: session.refreshToken } }, readJson).catch(() => {});
       }),
     user: async () => (await load())?.user,
     profile: () => sendAsPerson('/users/me', {}, readJson<User>),

@@ -38,6 +38,14 @@ t.test('people sign up, sign in and out, and are told what is wrong', async (t) 
   t.strictSame(told, [email, undefined, email]);
 });
 
+t.test('a session ends at the server as well when its access token is over', async (t) => {
+  const { storage, user } = await signUp();
+  const session = JSON.parse(String(await storage.get('tokenledger.session')));
+  await storage.set('tokenledger.session', JSON.stringify({ ...session, token: `${session.token}x`, expiresAt: 0 }));
+  await openClient(t, url, { storage }).account.signOut();
+  t.strictSame(await server.database.sql('select id from private.sessions where user_id = $1', [user.id]), []);
+});
+
 t.test('windows whose tokens end at once refresh them once', async (t) => {
   const { storage, user, wear } = await signUp();
   await wear();
