@@ -11861,7 +11861,7 @@ select private.record_migration('20261128004150', '3f9ee799491886c7405cdb32ae189
 insert into supabase_migrations.schema_migrations (version, name)
 values ('20261128011130', 'bounded_events')
 on conflict (version) do nothing;
-select private.record_migration('20261128011130', 'ea4c2f1108d738d307860e3e984c4aa6611daca38c4025a9ff42000875bf6e92');
+select private.record_migration('20261128011130', '0c07b7fbc4a09754c52a8356bbb78b08e301b445881b07d7918c02ade88e7f24');
 
 commit;
 

@@ -128,4 +128,4 @@ comment on function public.record_features(jsonb, integer) is
 reset check_function_bodies;
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261128011130', 'ea4c2f1108d738d307860e3e984c4aa6611daca38c4025a9ff42000875bf6e92');
+select private.record_migration('20261128011130', '0c07b7fbc4a09754c52a8356bbb78b08e301b445881b07d7918c02ade88e7f24');
