@@ -171,8 +171,10 @@ export function createAccount({ send, store, locks, apiKey, ...options }: Accoun
       const answer = new URL(address ?? 'about:').searchParams;
       const flow = await store.read<Flow>('flow');
       const code = answer.get('code');
-      if (!flow || answer.get('state') !== flow.state || !code) {
-        const reason = answer.get('error_description') ?? 'The sign-in was not finished';
+      // Anybody can make a browser open such an address: what stands in one that was not asked for is not shown.
+      const isAsked = flow && answer.get('state') === flow.state;
+      if (!isAsked || !code) {
+        const reason = (isAsked && answer.get('error_description')) || 'The sign-in was not finished';
         throw new TokenledgerError('SIGN_IN_FAILED', reason, { body: { error: answer.get('error') } });
       }
       await store.remove('flow');

@@ -124,8 +124,16 @@ t.test('Google signs people in, although the worker that began it is gone', asyn
   await t.rejects(account.finishSignIn(forged.href), { code: 'SIGN_IN_FAILED' });
   await t.rejects(account.finishSignIn(undefined), { code: 'SIGN_IN_FAILED' });
   const refused = new URL(REDIRECT_URI);
-  refused.search = new URLSearchParams({ error: 'access_denied', error_description: 'No new accounts' }).toString();
+  const state = String(new URL(address).searchParams.get('state'));
+  refused.search = new URLSearchParams({
+    error: 'access_denied',
+    error_description: 'No new accounts',
+    state,
+  }).toString();
   await t.rejects(account.finishSignIn(refused.href), { code: 'SIGN_IN_FAILED', message: 'No new accounts' });
+  refused.searchParams.set('state', 'of somebody else');
+  // Anybody can make a browser open such an address: people are told nothing that stands in it.
+  await t.rejects(account.finishSignIn(refused.href), { message: 'The sign-in was not finished' });
   t.match(await account.finishSignIn(back), { email: 'ada@example.com', name: 'Ada Lovelace' });
   await t.rejects(account.finishSignIn(back), { code: 'SIGN_IN_FAILED' }, 'it works once');
 });
