@@ -171,8 +171,10 @@ export function createAccount({ send, store, locks, apiKey, ...options }: Accoun
       const answer = new URL(address ?? 'about:').searchParams;
       const flow = await store.read<Flow>('flow');
       const code = answer.get('code');
-      if (!flow || answer.get('state') !== flow.state || !code) {
-        const reason = answer.get('error_description') ?? 'The sign-in was not finished';
+      // Anybody can make a browser open such an address: what stands in one that was not asked for is not shown.
+      const isAsked = flow && answer.get('state') === flow.state;
+      if (!isAsked || !code) {
+        const reason = (isAsked && answer.get('error_description')) || 'The sign-in was not finished';
         throw new TokenledgerError('SIGN_IN_FAILED', reason, { body: { error: answer.get('error') } });
       }
       await store.remove('flow');
@@ -184,7 +186,8 @@ export function createAccount({ send, store, locks, apiKey, ...options }: Accoun
         const session = await load();
         await forget();
         if (!session) return;
-        await send('/auth/logout', { body: {}, token: session.token }, readJson).catch(() => {});
+        // The access token may be over; this one ends its session however old it is.
+        await send('/auth/logout', { body: { refresh_token: session.refreshToken } }, readJson).catch(() => {});
       }),
     user: async () => (await load())?.user,
     profile: () => sendAsPerson('/users/me', {}, readJson<User>),

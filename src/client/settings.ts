@@ -53,6 +53,10 @@ const ROUNDS = 3;
 
 const toText = (setting: SettingChange | StandingSetting) => JSON.stringify('value' in setting ? setting.value : null);
 
+/** Returns a record's own member: names are the person's, and may be those of what all objects inherit. */
+const own = <T>(record: Readonly<Record<string, T>>, name: string) =>
+  Object.hasOwn(record, name) ? record[name] : undefined;
+
 /** Returns settings with changes applied. */
 function apply(values: SettingValues, changes: Readonly<Record<string, SettingChange | StandingSetting>>) {
   const next = new Map(Object.entries(values));
@@ -81,7 +85,7 @@ export function createSettings({ account, store, locks, clockSkew, ...hooks }: S
 
   const change = async (name: string, made: SettingChange) => {
     await edit((state) => {
-      const updated_at = Math.max(made.updated_at, (state.pending[name]?.updated_at ?? 0) + 1);
+      const updated_at = Math.max(made.updated_at, (own(state.pending, name)?.updated_at ?? 0) + 1);
       return { ...state, pending: { ...state.pending, [name]: { ...made, updated_at } } };
     });
   };
@@ -89,7 +93,7 @@ export function createSettings({ account, store, locks, clockSkew, ...hooks }: S
   /** Drops pending changes, unless they were made anew meanwhile, and takes over what the server has. */
   const settle = (settled: State['pending'], toServer: (state: State) => Partial<State> = () => ({})) =>
     edit((state) => {
-      const isOpen = ([name, { updated_at }]: [string, SettingChange]) => settled[name]?.updated_at !== updated_at;
+      const isOpen = ([name, { updated_at }]: [string, SettingChange]) => own(settled, name)?.updated_at !== updated_at;
       const pending = Object.fromEntries(Object.entries(state.pending).filter(isOpen));
       return { ...state, ...toServer(state), pending };
     });
@@ -97,13 +101,13 @@ export function createSettings({ account, store, locks, clockSkew, ...hooks }: S
   /** Asks about each setting that was changed on both sides. */
   async function resolve(theirs: Readonly<Record<string, StandingSetting>>, mine: State['pending']): Promise<void> {
     for (const [name, standing] of Object.entries(theirs)) {
-      const own = mine[name];
-      if (!own || toText(own) === toText(standing)) continue;
-      const resolution = (await hooks.onConflict?.({ name, mine: own, theirs: standing })) ?? 'newest';
+      const made = own(mine, name);
+      if (!made || toText(made) === toText(standing)) continue;
+      const resolution = (await hooks.onConflict?.({ name, mine: made, theirs: standing })) ?? 'newest';
       const later = { updated_at: Math.max(Date.now(), standing.updated_at - clockSkew() + 1) };
-      if (resolution === 'mine') await change(name, { ...own, ...later });
+      if (resolution === 'mine') await change(name, { ...made, ...later });
       else if (typeof resolution === 'object') await change(name, { value: resolution.value, ...later });
-      else if (resolution === 'theirs') await settle({ [name]: own });
+      else if (resolution === 'theirs') await settle({ [name]: made });
     }
   }
 
@@ -130,7 +134,7 @@ export function createSettings({ account, store, locks, clockSkew, ...hooks }: S
   }
 
   return {
-    get: async (name) => current(await read())[name],
+    get: async (name) => own(current(await read()), name),
     all: async () => current(await read()),
     set: (name, value) => change(name, { value, updated_at: Date.now() }),
     remove: (name) => change(name, { deleted: true, updated_at: Date.now() }),

@@ -38,6 +38,14 @@ t.test('people sign up, sign in and out, and are told what is wrong', async (t) 
   t.strictSame(told, [email, undefined, email]);
 });
 
+t.test('a session ends at the server as well when its access token is over', async (t) => {
+  const { storage, user } = await signUp();
+  const session = JSON.parse(String(await storage.get('tokenledger.session')));
+  await storage.set('tokenledger.session', JSON.stringify({ ...session, token: `${session.token}x`, expiresAt: 0 }));
+  await openClient(t, url, { storage }).account.signOut();
+  t.strictSame(await server.database.sql('select id from private.sessions where user_id = $1', [user.id]), []);
+});
+
 t.test('windows whose tokens end at once refresh them once', async (t) => {
   const { storage, user, wear } = await signUp();
   await wear();
@@ -116,8 +124,16 @@ t.test('Google signs people in, although the worker that began it is gone', asyn
   await t.rejects(account.finishSignIn(forged.href), { code: 'SIGN_IN_FAILED' });
   await t.rejects(account.finishSignIn(undefined), { code: 'SIGN_IN_FAILED' });
   const refused = new URL(REDIRECT_URI);
-  refused.search = new URLSearchParams({ error: 'access_denied', error_description: 'No new accounts' }).toString();
+  const state = String(new URL(address).searchParams.get('state'));
+  refused.search = new URLSearchParams({
+    error: 'access_denied',
+    error_description: 'No new accounts',
+    state,
+  }).toString();
   await t.rejects(account.finishSignIn(refused.href), { code: 'SIGN_IN_FAILED', message: 'No new accounts' });
+  refused.searchParams.set('state', 'of somebody else');
+  // Anybody can make a browser open such an address: people are told nothing that stands in it.
+  await t.rejects(account.finishSignIn(refused.href), { message: 'The sign-in was not finished' });
   t.match(await account.finishSignIn(back), { email: 'ada@example.com', name: 'Ada Lovelace' });
   await t.rejects(account.finishSignIn(back), { code: 'SIGN_IN_FAILED' }, 'it works once');
 });

@@ -49,6 +49,25 @@ t.test('changes without a network are kept, also for the next start, and told to
   t.strictSame(told, [{ theme: 'dark' }]);
 });
 
+t.test('a setting may have any name, also one that all objects have', async (t) => {
+  const machine = await openMachines();
+  const conflicts: string[] = [];
+  const onConflict = ({ name }: SettingConflict): Resolution => {
+    conflicts.push(name);
+    return 'mine';
+  };
+  const [laptop, desktop] = [await machine(), await machine({ onConflict })];
+  t.equal(await laptop.get('constructor'), undefined);
+  await laptop.set('toString', 'x');
+  await laptop.set('valueOf', null);
+  await laptop.sync();
+  const expected = { toString: 'x', valueOf: null };
+  t.strictSame(Object.entries(await desktop.sync()).sort(), Object.entries(expected).sort());
+  t.strictSame(conflicts, []);
+  await desktop.remove('toString');
+  t.equal(await desktop.get('toString'), undefined);
+});
+
 t.test('without a decision the newest change wins', async (t) => {
   const machine = await openMachines();
   const [laptop, desktop] = [await machine(), await machine()];

@@ -68,6 +68,18 @@ t.test(
     await isUsed(3);
     await until('the badge shows it', async () => (await badge()) === '17' || undefined);
 
+    // What a page that took over its renderer can do: act as the content script there.
+    const session = await browser.context.newCDPSession(chat);
+    const scripts: number[] = [];
+    session.on('Runtime.executionContextCreated', ({ context }) => {
+      if (context.origin === `chrome-extension://${ID}`) scripts.push(context.id);
+    });
+    await session.send('Runtime.enable');
+    const contextId = await until('the content script is there', () => scripts[0]);
+    const expression = "chrome.storage.local.get().then((kept) => Object.keys(kept).join(), () => 'refused')";
+    const stolen = await session.send('Runtime.evaluate', { expression, contextId, awaitPromise: true });
+    t.equal(stolen.result.value, 'refused', 'pages get at no token');
+
     const popup = await browser.openPage(`chrome-extension://${ID}/popup.html`);
     const complaints: string[] = [];
     popup.on('pageerror', ({ message }) => complaints.push(message));

@@ -50,6 +50,9 @@ async function begin(): Promise<void> {
 /** Leaves a failure to the next event: the server may be down, and nothing is lost. */
 const later = (work: Promise<unknown>) => void work.catch(() => {});
 
+// Content scripts live in the pages' processes: the tokens are none of their business.
+later(chrome.storage.local.setAccessLevel({ accessLevel: 'TRUSTED_CONTEXTS' }));
+
 chrome.runtime.onInstalled.addListener(() => later(begin()));
 chrome.runtime.onStartup.addListener(() => later(begin()));
 chrome.alarms.onAlarm.addListener(({ name }) => {

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Caller } from '../../platform/database/client/caller.js';
+import { ApiError } from '../../platform/errors.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import type { ApiKeyScope } from '../api-keys/scopes.js';
 import type { Subject } from '../limits/policies.js';
@@ -8,6 +9,7 @@ import { parseTokenOrKey, requireBearer } from './bearer.js';
 import { authenticateUser } from './user-authentication.js';
 
 const USER = 'authenticatedUser';
+const REFUSAL = 'refusedBearer';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -24,6 +26,11 @@ export function getUser(request: FastifyRequest): Caller {
 /** Returns the person a request comes from where its scope accepts one; undefined for a request without a bearer token. */
 export function getOptionalUser(request: FastifyRequest): Caller | undefined {
   return request.getDecorator<Caller | undefined>(USER);
+}
+
+/** Returns why the bearer token of a request was refused that its scope lets pass all the same; undefined for any other. */
+export function getRefusal(request: FastifyRequest): ApiError | undefined {
+  return request.getDecorator<ApiError | undefined>(REFUSAL);
 }
 
 /** Returns whose limits a person's request counts against: the account's, and those of an API key. */
@@ -57,17 +64,30 @@ const authenticate = (
   parseToken?: (request: FastifyRequest) => string,
 ): Promise<Caller> => authenticateUser(scope, request, request.routeOptions.config.apiKeyScope, parseToken);
 
+/** Keeps why a bearer token is none; throws everything else. */
+function keepRefusal(request: FastifyRequest, error: unknown): undefined {
+  if (!(error instanceof ApiError && error.code === 'INVALID_TOKEN')) throw error;
+  request.setDecorator<ApiError>(REFUSAL, error);
+}
+
 /**
  * Lets anonymous requests pass; a bearer token that is there has to be a user's, before the body is read.
  * @param apiKeyScope what API keys need, unless a route's `config` says otherwise; without it they open nothing
+ * @param options.judgesLater whether one that is over passes as anonymous: its routes see `getRefusal`, and what is in
+ * the body may count instead
  */
-export function acceptUser(scope: FastifyInstance, apiKeyScope?: ApiKeyScope): void {
+export function acceptUser(scope: FastifyInstance, apiKeyScope?: ApiKeyScope, { judgesLater = false } = {}): void {
   declareApiKeyScope(scope, apiKeyScope, { isOptional: true });
   describeRoutes(scope, {});
   scope.decorateRequest(USER);
+  scope.decorateRequest(REFUSAL);
   scope.addHook('onRequest', async (request, reply) => {
     if (request.headers.authorization === undefined) return;
-    const caller = await authenticate(scope, request);
+    const authenticated = authenticate(scope, request);
+    const caller = await (judgesLater
+      ? authenticated.catch((error: unknown) => keepRefusal(request, error))
+      : authenticated);
+    if (caller === undefined) return;
     await admit(request, reply, toSubjects(caller));
     request.setDecorator<Caller>(USER, caller);
   });

@@ -25,7 +25,8 @@ export const sessionPlugin: FastifyPluginAsync<SessionOptions> = async (app, opt
     options.publicUrl,
   );
   await app.register(async (scope) => {
-    acceptUser(scope, 'account');
+    // Clients send the access token with every request, also once it is over.
+    acceptUser(scope, 'account', { judgesLater: true });
     await scope.register(logoutRoutes, { database: options.database });
   });
   await app.register(async (scope) => {

@@ -81,8 +81,24 @@ t.test('a refresh token of another session ends that one as well, whoever it bel
   const ended = await logOut(stranger.token, { refresh_token: third.refresh_token });
   t.strictSame([ended.statusCode, ended.json()], [200, { ended: 1 }], 'the bearer may have ended before');
   t.equal(await requestStatus(third.token), 401);
-  t.equal((await logOut('not.a.token', { refresh_token: third.refresh_token })).statusCode, 401);
 });
+
+t.test(
+  'a bearer that is over keeps no refresh token from ending its session, and is no good without one',
+  async (t) => {
+    const user = await registerUser(server);
+    const device = await server.registerDevice();
+    // What clients put before every request: the token of a session that is to end has often ended itself.
+    for (const bearer of ['not.a.token', device.token]) {
+      const other = await logInAgain(user);
+      t.equal((await logOut(bearer, { all: true })).statusCode, 401);
+      t.equal((await logOut(bearer)).statusCode, 401);
+      t.strictSame((await logOut(bearer, { refresh_token: other.refresh_token })).json(), { ended: 1 });
+      t.equal(await requestStatus(other.token), 401);
+    }
+    t.equal(await requestStatus(user.token), 200, 'the other session goes on');
+  },
+);
 
 t.test('all sessions end with a refresh token too; a key needs none of them to end one', async (t) => {
   const user = await registerUser(server);

@@ -89,4 +89,78 @@ t.test("an admin's summary is by day as well, and bounded however many names the
   await server.verifyLedger(t);
 });
 
+t.test(
+  "a day holds 5,000 uses of a person, whichever device sends them, or of a device that is nobody's",
+  async (t) => {
+    const user = await registerUser(server);
+    const [linked, anonymous, other] = [
+      await server.registerDevice(),
+      await server.registerDevice(),
+      await server.registerDevice(),
+    ];
+    await server.database.sql('update devices set user_id = $2, first_user_id = $2 where id = $1', [
+      linked.id,
+      user.id,
+    ]);
+    for (const device of [linked, anonymous]) await server.as(device, 'POST', '/api/events', { name: 'opened' });
+    const count = (subjects: readonly string[], attempts: number) =>
+      server.database.sql(
+        "update private.login_attempts set attempts = $2 where scope = 'events' and key = any ($1) returning key",
+        [subjects, attempts],
+      );
+    t.equal((await count([user.id, anonymous.id], 4_998)).length, 2);
+    const send = () => [
+      user.as('POST', '/api/events', { name: 'opened' }),
+      server.as(linked, 'POST', '/api/events', { name: 'opened' }),
+      server.as(linked, 'POST', '/api/events', { name: 'opened' }),
+    ];
+    const answers = await Promise.all(send());
+    t.strictSame(answers.map(({ statusCode }) => statusCode).sort(), [201, 201, 429]);
+    const refused = answers.find(({ statusCode }) => statusCode === 429);
+    t.match(refused?.json(), { code: 'RATE_LIMITED', limit: 'events', retry_after: Number });
+    t.ok(Number(refused?.headers['retry-after']) > 86_000);
+    t.equal((await server.as(anonymous, 'POST', '/api/events', { name: 'opened' })).statusCode, 201);
+    t.equal((await server.as(anonymous, 'POST', '/api/events', { name: 'opened' })).statusCode, 201);
+    t.equal((await server.as(anonymous, 'POST', '/api/events', { name: 'opened' })).statusCode, 429);
+    t.equal((await server.as(other, 'POST', '/api/events', { name: 'opened' })).statusCode, 201, 'others go on');
+    t.match((await user.as('GET', '/api/events/summary')).json(), { totals: { events: 3 } });
+
+    await server.database.sql('update private.login_attempts set window_ends_at = now() where key = $1', [user.id]);
+    t.equal(
+      (await server.as(linked, 'POST', '/api/events', { name: 'opened' })).statusCode,
+      201,
+      'the next day begins',
+    );
+    t.match(await server.database.sql('select attempts from private.login_attempts where key = $1', [user.id]), [
+      { attempts: 1 },
+    ]);
+  },
+);
+
+t.test('of a person and day a hundred names are counted apart, and what comes beyond as other', async (t) => {
+  const user = await registerUser(server);
+  const day = new Date(Date.now() - 86_400_000).toISOString().slice(0, 10);
+  const timestamp = Date.parse(`${day}T12:00Z`);
+  await server.database.sql(
+    `insert into feature_rollups (user_id, bucket, name, events)
+     select $1, $2::timestamptz + n % 4 * interval '15 minutes', 'name-' || n, 1 from generate_series(1, 98) n`,
+    [user.id, `${day}T00:00Z`],
+  );
+  for (const name of ['name-1', 'new-1', 'new-2', 'new-3', 'new-3', 'new-1', 'name-98']) {
+    t.equal((await user.as('POST', '/api/events', { name, timestamp })).statusCode, 201);
+  }
+  await Promise.all(['a', 'b', 'a'].map((name) => user.as('POST', '/api/events', { name, timestamp })));
+  const { totals, series } = (await user.as('GET', `/api/events/summary?from=${day}&to=${day}`)).json<Summary>();
+  t.equal(totals.events, 108);
+  t.equal(series.length, 101);
+  t.strictSame(series.slice(0, 4), [
+    { name: 'other', events: 5 },
+    { name: 'name-1', events: 2 },
+    { name: 'name-98', events: 2 },
+    { name: 'new-1', events: 2 },
+  ]);
+  const apart = await server.database.sql('select distinct name from feature_events where user_id = $1', [user.id]);
+  t.equal(apart.length, 7, 'the events themselves keep their names');
+});
+
 t.end();
