@@ -1,19 +1,17 @@
--- Demo data for development, never for a server others can reach: the fingerprints below are no secret.
+-- Demo data for development: refused where there are people or devices already, unless tokenledger.seed_anyway is on.
 -- Run by "npm run seed" and by "supabase db reset". All or nothing, and a second run changes nothing.
 --
 -- 8 people, 20 devices and what they used in the last 30 days: mostly on weekdays, in working hours (UTC).
--- The devices have the fingerprints demo-device-01 to demo-device-20. demo-device-19 is linked to nobody, so that whoever
--- registers with its fingerprint becomes it; the others are given out to the people they are linked to:
+-- The devices' fingerprints are random, so that nobody can register as one of them. That of the device linked to nobody is
+-- said when it is made: whoever registers with it becomes it.
 --
---   curl -X POST http://127.0.0.1:3000/api/devices/register -H 'content-type: application/json' \
---     -d '{"device_name": "Mine", "hardware_fingerprint": "demo-device-19"}'
---
--- demo-device-17 got the last tokens of demo-device-18, which has none left. demo-device-20 is blocked.
+-- "Hugo, laptop" got the last tokens of "Hugo, old laptop", which has none left. "Lost laptop" is blocked.
 
 do $seed$
 declare
   v_today constant timestamptz := date_trunc('day', now(), 'UTC');
   v_period constant integer := (select max(number) from public.periods);
+  v_fingerprint constant text := 'demo-' || gen_random_uuid();
   v_devices uuid[];
   v_events public.usage_events[];
 begin
@@ -21,6 +19,11 @@ begin
   if exists (select from public.users where email like '%.demo@example.com') then
     raise info 'Already seeded, nothing changed.';
     return;
+  end if;
+  if coalesce(current_setting('tokenledger.seed_anyway', true), '') <> 'on'
+     and (exists (select from public.users) or exists (select from public.devices)) then
+    raise exception 'This database has people or devices already: demo data does not belong among them'
+      using errcode = 'PT409', hint = 'npm run seed -- --anyway adds it all the same';
   end if;
   -- The same shape every time: who used how much when, counted back from today.
   perform setseed(0.42);
@@ -36,30 +39,30 @@ begin
     ) as person(email, name, days_ago)
     cross join lateral (select v_today - person.days_ago * interval '24 hours' + interval '9 hours') as joined(at);
 
-  -- Somebody may have registered with one of the fingerprints before: that device is left as it is.
   with inserted as (
     insert into public.devices
       (name, fingerprint_hash, user_id, blocked, registrations, created_at, last_registered_at)
-    select device.name, sha256(convert_to(device.fingerprint, 'UTF8')), u.id, device.fingerprint = 'demo-device-20',
+    select device.name,
+           sha256(convert_to(case when device.owner is null then v_fingerprint else gen_random_uuid()::text end, 'UTF8')),
+           u.id, device.name = 'Lost laptop',
            10 + floor(random() * 40)::integer,
            v_today - interval '24 hours' * (31 + floor(random() * 4)) + interval '10 hours',
-           v_today - interval '24 hours' * (case when device.fingerprint = 'demo-device-20' then 8 else 1 end)
+           v_today - interval '24 hours' * (case when device.name = 'Lost laptop' then 8 else 1 end)
       from (
         values
-          ('demo-device-01', 'Amina, laptop', 'amina'), ('demo-device-02', 'Amina, workstation', 'amina'),
-          ('demo-device-03', 'Amina, browser', 'amina'), ('demo-device-04', 'Ben, laptop', 'ben'),
-          ('demo-device-05', 'Ben, browser', 'ben'), ('demo-device-06', 'Chiara, laptop', 'chiara'),
-          ('demo-device-07', 'Chiara, workstation', 'chiara'), ('demo-device-08', 'Chiara, browser', 'chiara'),
-          ('demo-device-09', 'Deniz, laptop', 'deniz'), ('demo-device-10', 'Deniz, workstation', 'deniz'),
-          ('demo-device-11', 'Elena, laptop', 'elena'), ('demo-device-12', 'Elena, browser', 'elena'),
-          ('demo-device-13', 'Farid, laptop', 'farid'), ('demo-device-14', 'Farid, workstation', 'farid'),
-          ('demo-device-15', 'Grace, laptop', 'grace'), ('demo-device-16', 'Grace, browser', 'grace'),
-          ('demo-device-17', 'Hugo, laptop', 'hugo'), ('demo-device-18', 'Hugo, old laptop', 'hugo'),
-          ('demo-device-19', 'Meeting room', null), ('demo-device-20', 'Lost laptop', 'elena')
-      ) as device(fingerprint, name, owner)
+          (1, 'Amina, laptop', 'amina'), (2, 'Amina, workstation', 'amina'),
+          (3, 'Amina, browser', 'amina'), (4, 'Ben, laptop', 'ben'),
+          (5, 'Ben, browser', 'ben'), (6, 'Chiara, laptop', 'chiara'),
+          (7, 'Chiara, workstation', 'chiara'), (8, 'Chiara, browser', 'chiara'),
+          (9, 'Deniz, laptop', 'deniz'), (10, 'Deniz, workstation', 'deniz'),
+          (11, 'Elena, laptop', 'elena'), (12, 'Elena, browser', 'elena'),
+          (13, 'Farid, laptop', 'farid'), (14, 'Farid, workstation', 'farid'),
+          (15, 'Grace, laptop', 'grace'), (16, 'Grace, browser', 'grace'),
+          (17, 'Hugo, laptop', 'hugo'), (18, 'Hugo, old laptop', 'hugo'),
+          (19, 'Meeting room', null), (20, 'Lost laptop', 'elena')
+      ) as device(place, name, owner)
       left join public.users u on u.email = device.owner || '.demo@example.com'
-     order by device.fingerprint
-    on conflict do nothing
+     order by device.place
     returning id
   )
   select array_agg(id) into v_devices from inserted;
@@ -68,7 +71,7 @@ begin
   with subjects as materialized (
     select id as subject_id, user_id, id as device_id, 'device' as source, 2 + 7 * random() as per_day,
            case when blocked then 8 else 0 end as last_day
-      from (select * from public.devices where id = any (v_devices) order by fingerprint_hash) d
+      from (select * from public.devices where id = any (v_devices) order by name) d
     union all
     select id, id, null, 'extension', 2 + 4 * random(), 0
       from (select * from public.users where email like '%.demo@example.com' order by email) u
@@ -143,8 +146,8 @@ begin
     select giver.subject_id as giver, taker.id as taker, giver.allocated - giver.used as amount
       from public.devices d
       join public.balances giver on giver.subject_id = d.id
-      join public.devices taker on taker.fingerprint_hash = sha256(convert_to('demo-device-17', 'UTF8'))
-     where d.fingerprint_hash = sha256(convert_to('demo-device-18', 'UTF8'))
+      join public.devices taker on taker.name = 'Hugo, laptop'
+     where d.name = 'Hugo, old laptop'
        and d.id = any (v_devices) and taker.id = any (v_devices)
   ),
   legs as (
@@ -165,5 +168,6 @@ begin
 
   raise info 'Seeded 8 people, % devices and % uses of the last 30 days.',
     cardinality(v_devices), cardinality(v_events);
+  raise info 'Register with hardware_fingerprint % to act as a demo device.', v_fingerprint;
 end
 $seed$;

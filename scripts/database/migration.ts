@@ -1,10 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { StartupError } from '../../src/config/startup-error.js';
-import { runCommand } from '../../src/platform/database/command.js';
 import { readMigrations, SUPABASE_DIRECTORY } from '../../src/platform/database/migrations/migration-files.js';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
+import { parseCommandLine, runCommandLine, UsageError } from '../command-line.js';
 import { createMigratedDatabase, withThrowawayCluster } from './databases.js';
 import { generateTypes, TYPES_FILE } from './generate-types.js';
 import {
@@ -20,20 +18,11 @@ import { renderSchemaSql, SCHEMA_FILE } from './schema-sql.js';
 const USAGE = 'Usage: npm run migration -- <name>, or npm run migration -- --seal';
 
 /** Reads the command line: a name, or --seal. */
-function readArguments(): string | undefined {
-  try {
-    const { values, positionals } = parseArgs({
-      options: { seal: { type: 'boolean', default: false } },
-      allowPositionals: true,
-      strict: true,
-    });
-    const [name, ...others] = positionals;
-    if (others.length > 0 || values.seal !== (name === undefined)) throw new StartupError(USAGE);
-    return name === undefined ? undefined : requireName(name);
-  } catch (error) {
-    if (error instanceof StartupError) throw error;
-    throw new StartupError(`${error instanceof Error ? error.message : error}\n${USAGE}`, { cause: error });
-  }
+function readArguments(args: readonly string[]): string | undefined {
+  const { values, positionals } = parseCommandLine(args, { seal: { type: 'boolean', default: false } }, 1);
+  const [name] = positionals;
+  if (values.seal !== (name === undefined)) throw new UsageError('Give the migration a name, or say --seal');
+  return name === undefined ? undefined : requireName(name);
 }
 
 /** Writes what is generated from the migrations and the schema anew. */
@@ -51,8 +40,8 @@ function report({ file, isSealed }: WrittenMigration): string {
 }
 
 // npm run migration -- <name>: writes the next migration from what was changed in supabase/schemas.
-await runCommand(async () => {
-  const name = readArguments();
+await runCommandLine(USAGE, async (args) => {
+  const name = readArguments(args);
   await withThrowawayCluster(async (adminUrl) => {
     const work = { directory: SUPABASE_DIRECTORY, adminUrl };
     const written = name === undefined ? await sealUnfinished(work) : await createMigration(work, name);

@@ -1,9 +1,11 @@
 import { parseDatabaseConfig } from '../../config/config.js';
-import { loadEnvironmentFile } from '../../config/environment-file.js';
-import { formatFatalError, StartupError } from '../../config/startup-error.js';
+import { StartupError } from '../../config/startup-error.js';
 import { type Backend, openDataApi, openDirect } from './backend.js';
-import { openEmbedded } from './embedded/embedded.js';
+import { openEmbedded, superviseEmbedded } from './embedded/embedded.js';
 import { migrate } from './migrations/migrations.js';
+
+const NEEDS_POSTGRES =
+  'This command needs a Postgres connection: unset SUPABASE_URL and set DATABASE_URL to the project’s';
 
 /** Database an operator's command works on, with its migrations applied. */
 export interface CommandDatabase {
@@ -21,9 +23,7 @@ export interface CommandDatabase {
 export async function openForCommand(): Promise<CommandDatabase> {
   const database = parseDatabaseConfig(process.env);
   if (database.kind === 'supabase') {
-    throw new StartupError(
-      'This command needs a Postgres connection: unset SUPABASE_URL and set DATABASE_URL to the project’s',
-    );
+    throw new StartupError(NEEDS_POSTGRES);
   }
   if (database.kind === 'direct') {
     const adminUrl = database.connectionString;
@@ -32,6 +32,31 @@ export async function openForCommand(): Promise<CommandDatabase> {
   const embedded = await openEmbedded(database.dataDir);
   const { adminUrl } = embedded.cluster;
   return { adminUrl, applied: await migrate(adminUrl), close: embedded.close };
+}
+
+/** The server's database as it is, not migrated. */
+export interface PlainDatabase {
+  /** Connection string of a role with all privileges. */
+  readonly adminUrl: string;
+  /** Where the database is embedded: its directory, and the secret that tokens are signed with. */
+  readonly embedded: { readonly dataDir: string; readonly jwtSecret: string } | undefined;
+  readonly close: () => Promise<void>;
+}
+
+/**
+ * Opens the database the server would use, without migrating it.
+ * @param alone keeps embedded servers from running beside the command
+ * @throws {StartupError} if only SUPABASE_URL is set, or an embedded server runs that must not
+ */
+export async function openPlain(alone: boolean): Promise<PlainDatabase> {
+  const database = parseDatabaseConfig(process.env);
+  if (database.kind === 'supabase') throw new StartupError(NEEDS_POSTGRES);
+  if (database.kind === 'direct') {
+    return { adminUrl: database.connectionString, embedded: undefined, close: async () => {} };
+  }
+  const { dataDir } = database;
+  const { cluster, secrets, close } = await (alone ? superviseEmbedded(dataDir, () => {}) : openEmbedded(dataDir));
+  return { adminUrl: cluster.adminUrl, embedded: { dataDir, jwtSecret: secrets.jwt_secret }, close };
 }
 
 /** Opens the server's database in any set-up, for commands that only call its functions. */
@@ -49,15 +74,4 @@ export async function openClientForCommand(): Promise<Pick<Backend, 'database' |
       await opened.close();
     },
   };
-}
-
-/** Runs a command's body with `.env` read; prints an error as one line where an operator can act on it, and exits with 1. */
-export async function runCommand(body: () => Promise<void>): Promise<void> {
-  try {
-    loadEnvironmentFile();
-    await body();
-  } catch (error) {
-    process.exitCode = 1;
-    process.stderr.write(`${formatFatalError(error)}\n`);
-  }
 }

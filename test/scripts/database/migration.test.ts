@@ -133,18 +133,22 @@ t.test('without migrations the first one is the whole schema', async (t) => {
 t.test('a wrong command line is refused with a sentence, and nothing is written', async (t) => {
   const before = await readMigrations();
   const cases = [
-    [[], /^Usage: npm run migration -- <name>/],
-    [['two', 'names'], /^Usage: /],
-    [['name', '--seal'], /^Usage: /],
-    [['--sael'], /^Unknown option '--sael'/],
-    [['Bad-Name'], /^A migration's name has lowercase letters and underscores only, at most 60, unlike "Bad-Name"\n$/],
-    [['../escape'], /^A migration's name has lowercase letters/],
-    [['a'.repeat(61)], /^A migration's name has lowercase letters/],
+    [[], 2, /^Give the migration a name, or say --seal\nUsage: npm run migration -- <name>/],
+    [['two', 'names'], 2, /^Unexpected argument 'names'\nUsage: /],
+    [['name', '--seal'], 2, /\nUsage: /],
+    [['--sael'], 2, /^Unknown option '--sael'/],
+    [
+      ['Bad-Name'],
+      1,
+      /^A migration's name has lowercase letters and underscores only, at most 60, unlike "Bad-Name"\n$/,
+    ],
+    [['../escape'], 1, /^A migration's name has lowercase letters/],
+    [['a'.repeat(61)], 1, /^A migration's name has lowercase letters/],
   ] as const;
   const results = await Promise.all(cases.map(([args]) => runScript(t, 'database/migration', args)));
-  for (const [position, [args, sentence]] of cases.entries()) {
+  for (const [position, [args, expected, sentence]] of cases.entries()) {
     const { code, stdout, stderr = '' } = results[position] ?? {};
-    t.strictSame({ code, stdout }, { code: 1, stdout: '' }, args.join(' '));
+    t.strictSame({ code, stdout }, { code: expected, stdout: '' }, args.join(' '));
     t.match(stderr, sentence);
     t.notMatch(stderr, /^\s+at /m, 'there is no stack');
   }

@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
@@ -65,5 +65,18 @@ export async function loadSecrets(dataDir: string): Promise<EmbeddedSecrets> {
     const code = toSystemCode(error);
     if (code === undefined) throw error;
     throw new StartupError(`DATA_DIR ${dataDir} cannot be read and written (${code})`, { cause: error });
+  }
+}
+
+/** Gives a data directory another secret that tokens are signed with, such as that of a restored backup. */
+export async function replaceJwtSecret(dataDir: string, secret: string): Promise<void> {
+  const file = join(dataDir, 'secrets.json');
+  const draft = `${file}.${randomUUID()}`;
+  const secrets = { ...(await loadSecrets(dataDir)), jwt_secret: secret };
+  try {
+    await writeFile(draft, JSON.stringify(secrets), { mode: 0o600, flush: true });
+    await rename(draft, file);
+  } finally {
+    await rm(draft, { force: true });
   }
 }

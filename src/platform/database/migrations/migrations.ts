@@ -6,7 +6,7 @@ import { type AppliedMigration, compareMigrations } from './compare.js';
 import { type Migration, readMigrations, SUPABASE_DIRECTORY } from './migration-files.js';
 
 /** Lists what is recorded, also by versions before the first release, which kept no checksums. */
-async function readApplied(client: pg.Client): Promise<AppliedMigration[]> {
+export async function readApplied(client: pg.Client): Promise<AppliedMigration[]> {
   const { rows: tables } = await client.query<{ versions: string | null; checksums: string | null }>(
     `select to_regclass('supabase_migrations.schema_migrations') as versions,
             to_regclass('private.migration_checksums') as checksums`,
@@ -56,12 +56,18 @@ async function providePlatform(client: pg.Client): Promise<void> {
  *
  * @param connectionString a role that may create schemas (postgres on Supabase)
  * @param directory holds the folder `migrations` and its manifest
+ * @param newest leaves out migrations after this version
  * @returns the versions applied now
  * @throws {StartupError} where a migration's file is not as the manifest says, the database has other ones, or the role
  *   may not do this
  */
-export async function migrate(connectionString: string, directory = SUPABASE_DIRECTORY): Promise<string[]> {
-  const migrations = await readMigrations(directory);
+export async function migrate(
+  connectionString: string,
+  directory = SUPABASE_DIRECTORY,
+  newest?: string,
+): Promise<string[]> {
+  const all = await readMigrations(directory);
+  const migrations = newest === undefined ? all : all.filter(({ version }) => version <= newest);
   const client = new pg.Client({ connectionString });
   await client.connect();
   try {
