@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951', '20261128012159'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261128012404'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -11869,9 +11869,9 @@ values ('20261127215951', 'chat_identity_and_payments')
 on conflict (version) do nothing;
 select private.record_migration('20261127215951', '57835d3419328c71d853a08d231e289d30ca4296282507cb10160531f9da6053');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261128012159', 'mails_analytics_and_speed')
+values ('20261128012404', 'mails_analytics_and_speed')
 on conflict (version) do nothing;
-select private.record_migration('20261128012159', 'ab5e52a5ab247034bb51522e672f0018902d3b184ef58739d052550ff726e9d2');
+select private.record_migration('20261128012404', 'ab5e52a5ab247034bb51522e672f0018902d3b184ef58739d052550ff726e9d2');
 
 commit;
 

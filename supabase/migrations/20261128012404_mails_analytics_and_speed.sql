@@ -5105,4 +5105,4 @@ create or replace trigger mark_changed_corrections
   execute function private.mark_changed_correction();
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261128012159', 'ab5e52a5ab247034bb51522e672f0018902d3b184ef58739d052550ff726e9d2');
+select private.record_migration('20261128012404', 'ab5e52a5ab247034bb51522e672f0018902d3b184ef58739d052550ff726e9d2');
