@@ -48,6 +48,11 @@ function parseJson(text: string): unknown {
   }
 }
 
+/** Whether an outage says when to ask again, or that it is of no use. */
+function saysWhatToDo(headers: Readonly<Record<string, unknown>>): boolean {
+  return headers['retry-after'] !== undefined || headers['x-should-retry'] === 'false';
+}
+
 /**
  * Opens a client of several servers.
  * @param deadline returns the time (`Date.now()`) after which nobody is asked again
@@ -72,7 +77,7 @@ export function openClient(urls: readonly string[], journal: Journal, random: Ra
       });
       const received = await answer.body.text();
       const reply = { status: answer.statusCode, text: received, json: parseJson(received) };
-      if (reply.status === 503 && answer.headers['retry-after'] === undefined) {
+      if (reply.status === 503 && !saysWhatToDo(answer.headers)) {
         journal.violate(`${method} ${path}: 503 without Retry-After: ${received}`);
       } else if (reply.status >= 500 && reply.status !== 503) {
         journal.violate(`${method} ${path}: ${reply.status} ${received}`);

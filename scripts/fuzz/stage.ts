@@ -7,6 +7,7 @@ import { Value } from '@sinclair/typebox/value';
 import type { FastifyInstance } from 'fastify';
 import { buildApp } from '../../src/app.js';
 import { parseConfig } from '../../src/config/config.js';
+import { ensureFirstAdmin } from '../../src/features/admin/first-admin.js';
 import { openBackend } from '../../src/platform/database/backend.js';
 import { LONG_TIMEOUT_MS } from '../../src/platform/database/client/database.js';
 import { migrate } from '../../src/platform/database/migrations/migrations.js';
@@ -71,6 +72,7 @@ export async function withFuzzStage<T>(body: (stage: FuzzStage) => Promise<T>): 
       });
       const log = createLogger(config.http.logLevel);
       const backend = await openBackend(config, log);
+      await ensureFirstAdmin(config, backend);
       const app = await buildApp(config, backend, log);
       try {
         const url = await app.listen({ host: '127.0.0.1', port: 0 });

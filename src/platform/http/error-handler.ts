@@ -8,6 +8,8 @@ import { ApiError, type ErrorCode, toApiError } from '../errors.js';
 import { createNoRouteError } from './allowed-methods.js';
 
 const RETRY_AFTER_SECONDS = 1;
+/** What passes by itself, soon. */
+const PASSING: ReadonlySet<ErrorCode> = new Set(['SERVICE_UNAVAILABLE', 'SERVER_STOPPING', 'UPSTREAM_UNAVAILABLE']);
 
 /** Maps Fastify's own refusals, by its error codes. */
 const FRAMEWORK_ERRORS: Readonly<Record<string, ErrorCode>> = {
@@ -48,8 +50,8 @@ export function answerError(
   const apiError = normalizeError(error);
   if (isFault(apiError)) request.log.error({ err: apiError.cause ?? apiError }, 'request failed');
   else if (apiError.isReported) request.log.warn({ err: apiError.cause }, 'request refused elsewhere');
-  const retryAfter =
-    apiError.extras['retry_after'] ?? (apiError.code === 'SERVICE_UNAVAILABLE' ? RETRY_AFTER_SECONDS : undefined);
+  const isPassing = PASSING.has(apiError.code) && !apiError.isFinal;
+  const retryAfter = apiError.extras['retry_after'] ?? (isPassing ? RETRY_AFTER_SECONDS : undefined);
   if (typeof retryAfter === 'number') reply.header('retry-after', retryAfter);
   // Clients made for OpenAI's API would otherwise send it again up to three times.
   if (apiError.isFinal) reply.header('x-should-retry', 'false');

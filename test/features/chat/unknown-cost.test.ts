@@ -139,6 +139,7 @@ t.test('a connection that never came about is free, whatever kept it from it', a
       const response = await user.as('POST', '/api/chat/stream', { ...ASKED, stream });
       t.match([response.statusCode, response.json().code], [503, 'UPSTREAM_UNAVAILABLE'], OPENROUTER_BASE_URL);
       t.notOk(response.headers['x-should-retry']);
+      t.equal(response.headers['retry-after'], '1');
       t.match(await readBalance(lonely, user), { used: 0, reserved: 0 });
     }
     await lonely.verifyLedger(t);
