@@ -27,6 +27,7 @@ const SchemaSchema = Type.Unsafe<JsonSchema>(Type.Object({}));
 const ContentSchema = Type.Record(Type.String(), Type.Object({ schema: Type.Optional(SchemaSchema) }));
 const OperationSchema = Type.Object({
   operationId: Type.String(),
+  security: Type.Optional(Type.Array(Type.Record(Type.String(), Type.Unknown()))),
   parameters: Type.Optional(
     Type.Array(
       Type.Object({

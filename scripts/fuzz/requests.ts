@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { Operation } from './operations.js';
-import type { Party } from './parties.js';
+import { PARTIES, type Party } from './parties.js';
 import { valuesOf } from './values.js';
 
 /** A request that was made up. */
@@ -16,18 +16,34 @@ const toText = (value: unknown) => (typeof value === 'string' ? value : JSON.str
 /** Lone surrogates cannot stand in a URL. */
 const encode = (value: unknown) => encodeURIComponent(toText(value).toWellFormed());
 
+/** Whose token each security scheme of the document is. */
+const OWNERS: Readonly<Record<string, Party>> = {
+  deviceToken: 'device',
+  userToken: 'user',
+  apiKey: 'api key',
+  trackerToken: 'tracker',
+  adminToken: 'admin',
+};
+
+/** Returns who calls a route: most often those who may. */
+function partyOf({ security = [] }: Operation): fc.Arbitrary<Party> {
+  const schemes = security.flatMap((way) => Object.keys(way));
+  const entitled = schemes.flatMap((scheme) => OWNERS[scheme] ?? []);
+  const likely = entitled.length > 0 ? entitled : PARTIES;
+  return fc.oneof(
+    { arbitrary: fc.constantFrom(...likely), weight: 4 },
+    { arbitrary: fc.constantFrom(...PARTIES), weight: 1 },
+  );
+}
+
 /** Returns requests of a route: by everybody, most of them nearly right. */
-export function requestOf(
-  operation: Operation,
-  parties: readonly Party[],
-  ids: readonly string[],
-): fc.Arbitrary<MadeUp> {
+export function requestOf(operation: Operation, ids: readonly string[]): fc.Arbitrary<MadeUp> {
   const inPath = (operation.parameters ?? []).filter((parameter) => parameter.in === 'path');
   const inQuery = (operation.parameters ?? []).filter((parameter) => parameter.in === 'query');
   const schema = operation.requestBody?.content['application/json']?.schema;
   return fc
     .record({
-      party: fc.constantFrom(...parties),
+      party: partyOf(operation),
       path: fc.record(Object.fromEntries(inPath.map(({ name, schema }) => [name, valuesOf(schema, ids)]))),
       query: fc.record(Object.fromEntries(inQuery.map(({ name, schema }) => [name, valuesOf(schema, ids)])), {
         requiredKeys: [],

@@ -4,7 +4,7 @@ import { UsageError } from '../command-line.js';
 import { type Answer, createJudge } from './judge.js';
 import { listOperations, type Operation } from './operations.js';
 import type { FuzzOptions } from './options.js';
-import { createParties, PARTIES, type Parties } from './parties.js';
+import { createParties, type Parties } from './parties.js';
 import { type MadeUp, requestOf } from './requests.js';
 import type { FuzzStage } from './stage.js';
 
@@ -73,7 +73,7 @@ export async function runFuzz(stage: FuzzStage, options: FuzzOptions, tell: (lin
   const fuzz = async (operation: Operation, parties: Parties): Promise<string> => {
     const statuses = new Map<number, number>();
     let current: Parties | undefined = parties;
-    const property = fc.asyncProperty(requestOf(operation, PARTIES, parties.ids), async (asked) => {
+    const property = fc.asyncProperty(requestOf(operation, parties.ids), async (asked) => {
       current ??= await openParties();
       const answer = await send(stage.url, agent, operation, asked, current.tokens[asked.party]);
       statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
