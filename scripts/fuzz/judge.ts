@@ -14,14 +14,22 @@ export interface Answer {
 /** Statuses that say the upstream of chat failed, which the stand-in does for requests that make no sense. */
 const UPSTREAM_FAILED = [502, 529];
 
+/** What is not set up on the server that is tried, such as payments, says so. */
+const NOT_SET_UP = /"code":"[A-Z_]+_DISABLED"/;
+
+/** Tells whether a status of 500 or more is somebody else's fault, or nobody's. */
+function isExcused({ responses }: Operation, { status, text }: Answer): boolean {
+  if (status === 503) return NOT_SET_UP.test(text);
+  return UPSTREAM_FAILED.includes(status) && String(status) in responses;
+}
+
 /** Creates what says what is wrong with an answer; undefined where nothing is. */
 export function createJudge(): (operation: Operation, request: MadeUp, answer: Answer) => string | undefined {
   const ajv = new Ajv2020({ strict: false, allErrors: false });
   formats.default(ajv);
-  return (operation, { party }, { status, type, text }) => {
-    if (status >= 500 && !(UPSTREAM_FAILED.includes(status) && String(status) in operation.responses)) {
-      return `an answer of ${status}`;
-    }
+  return (operation, { party }, answer) => {
+    const { status, type, text } = answer;
+    if (status >= 500 && !isExcused(operation, answer)) return `an answer of ${status}`;
     const declared = operation.responses[String(status)];
     if (declared === undefined) return `${status}, which is not declared`;
     if (party !== 'admin' && text.includes(CANARY)) return 'data of somebody else';

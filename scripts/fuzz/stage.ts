@@ -67,6 +67,10 @@ export async function withFuzzStage<T>(body: (stage: FuzzStage) => Promise<T>): 
         RATE_LIMIT: 'off',
         SIGNUP: 'open',
         EMAIL_ONLY_SIGNUP: 'on',
+        // Nobody listens there: mail waits.
+        SMTP_URL: 'smtp://127.0.0.1:9',
+        FROM_EMAIL: 'fuzz@example.com',
+        PUBLIC_URL: 'https://example.com',
         OPENROUTER_API_KEY: 'fuzz',
         OPENROUTER_BASE_URL: upstream.url,
       });
