@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { openCluster } from '../../src/platform/database/embedded/cluster.js';
 import { migrate } from '../../src/platform/database/migrations/migrations.js';
+import { readProcessorTimes } from '../bench/measure/processes.js';
 
 const run = promisify(execFile);
 const DISK_MEGABYTES = 640;
@@ -41,6 +42,10 @@ function exists(pid: number): boolean {
 
 /** Lists a process and those it started. */
 async function listFamily(parent: number): Promise<number[]> {
+  const processes = await readProcessorTimes();
+  if (processes !== undefined) {
+    return [parent, ...[...processes].flatMap(([pid, process]) => (process.parent === parent ? [pid] : []))];
+  }
   const { stdout } = await run('ps', ['-A', '-o', 'pid=,ppid=']);
   const pairs = stdout.split('\n').map((line) => line.trim().split(/\s+/).map(Number));
   return [parent, ...pairs.flatMap(([pid = 0, of]) => (of === parent ? [pid] : []))];

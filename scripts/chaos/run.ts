@@ -7,6 +7,7 @@ import type { Fault } from './faults.js';
 import type { Actor } from './load/actor.js';
 import { openAdmin } from './load/admin.js';
 import { openDevices } from './load/devices.js';
+import { openNewcomers } from './load/newcomers.js';
 import { openPayments } from './load/payments.js';
 import { openPeople } from './load/people.js';
 import type { ChaosOptions } from './options.js';
@@ -31,7 +32,7 @@ async function openActors(stage: Stage, random: Random): Promise<Actor[]> {
   const people = await openPeople(stage, PEOPLE);
   const admin = await openAdmin(stage, devices.ids);
   const payments = await openPayments(stage, people.tokens, random.fork('payments'));
-  return [devices.actor, people.actor, admin, payments];
+  return [devices.actor, people.actor, openNewcomers(stage), admin, payments];
 }
 
 /** Has everybody act until it is over. */

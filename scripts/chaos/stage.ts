@@ -6,6 +6,7 @@ import { startProgram } from '../bench/server.js';
 import { type BadNetwork, openProxy } from './bad-network.js';
 import { type Client, openClient } from './client.js';
 import { type Journal, openJournal } from './journal.js';
+import { type MailStandIn, openMail } from './mail.js';
 import { openPostgres, type Postgres } from './postgres.js';
 import type { Random } from './random.js';
 import { type ChaosServer, createChaosServer } from './server.js';
@@ -23,6 +24,7 @@ export interface Stage {
   /** Between the clients and each server. */
   readonly clientProxies: readonly BadNetwork[];
   readonly stripe: StripeStandIn;
+  readonly mail: MailStandIn;
   readonly client: Client;
   readonly journal: Journal;
   readonly adminPassword: string;
@@ -39,6 +41,7 @@ export async function openStage(random: Random, needsDisk: boolean): Promise<Sta
   const directory = await mkdtemp(join(tmpdir(), 'tokenledger-chaos-logs-'));
   const postgres = await openPostgres(needsDisk);
   const [stripe, upstream] = [await openStripe(), await startProgram('upstream.js')];
+  const mail = await openMail(random.fork('mail'));
   const databaseProxy = await openProxy(() => postgres.port);
   const databaseUrl = new URL(postgres.adminUrl);
   databaseUrl.port = String(databaseProxy.port);
@@ -55,6 +58,7 @@ export async function openStage(random: Random, needsDisk: boolean): Promise<Sta
     OPENROUTER_API_KEY: 'chaos',
     OPENROUTER_BASE_URL: `${upstream.url}/api/v1`,
     ...stripe.environment,
+    ...mail.environment,
   };
   const servers = ['first', 'second'].map((name) => createChaosServer(name, directory, environment));
   for (const server of servers) await server.start();
@@ -64,7 +68,7 @@ export async function openStage(random: Random, needsDisk: boolean): Promise<Sta
   let deadline = Number.POSITIVE_INFINITY;
   const client = openClient(urls, journal, random.fork('client'), () => deadline);
   return {
-    ...{ postgres, servers, databaseProxy, clientProxies, stripe, client, journal, adminPassword, directory },
+    ...{ postgres, servers, databaseProxy, clientProxies, stripe, mail, client, journal, adminPassword, directory },
     setDeadline: (time) => {
       deadline = time;
     },
@@ -72,7 +76,7 @@ export async function openStage(random: Random, needsDisk: boolean): Promise<Sta
       await client.close();
       await Promise.all(servers.map((server) => server.end('SIGKILL')));
       await Promise.all([databaseProxy, ...clientProxies].map((proxy) => proxy.close()));
-      await Promise.all([stripe.close(), postgres.close()]);
+      await Promise.all([stripe.close(), mail.close(), postgres.close()]);
       upstream.process.disconnect();
       if (!keepsLogs) await rm(directory, { recursive: true, force: true });
     },
