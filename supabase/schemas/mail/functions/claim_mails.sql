@@ -31,7 +31,8 @@ begin
   return jsonb_build_object(
     'mails', v_mails, 'expired', v_expired,
     'next_seconds', (
-      select greatest(ceil(extract(epoch from min(m.due_at) - now())), 0)::integer from private.mails m where m.recipient is not null
+      select greatest(ceil(extract(epoch from min(m.due_at) - now())), 0)::integer from private.mails m
+       where m.recipient is not null having count(*) > 0
     )
   );
 end
