@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
-import t from 'tap';
 import { parseConfig } from '../../src/config/config.js';
+import t from '../helpers/run/tap.js';
 
 t.test('WORKERS is one process by default, a number of them, or one a core', async (t) => {
   t.equal(parseConfig({}).workers, 1);
