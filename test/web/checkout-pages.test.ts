@@ -65,6 +65,23 @@ async function testInBrowser(t: Test) {
   const url = await server.listen();
   const browser = await openBrowser(t);
 
+  t.test('amounts are those that were charged, whatever units Stripe counts a currency in', async (t) => {
+    const { user, subscription } = await openSubscriber(server, stripe);
+    const { page } = await openPage(t, browser, { locale: 'en-GB' });
+    for (const [currency, amount_total, shown] of [
+      ['jpy', 1_500, /¥1,500$/],
+      ['isk', 150_000, /^ISK\s1,500$/],
+      ['all', 150_000, /^ALL\s1,500$/],
+      ['kwd', 1_500, /^KWD\s1\.500$/],
+    ] as const) {
+      const id = addCheckout({ client_reference_id: user.id, subscription: subscription.id, currency, amount_total });
+      await page.goto(`${url}/checkout-success?${currency}#${id}`);
+      await page.getByRole('heading', { name: 'Your payment has arrived' }).waitFor();
+      const amount = await page.locator('#amount').innerText();
+      t.match(amount, shown);
+    }
+  });
+
   t.test('the page waits for the payment, and then says plan, amount, period and tokens', async (t) => {
     const { user, subscription } = await openSubscriber(server, stripe);
     const id = addCheckout({ client_reference_id: user.id, subscription: subscription.id });

@@ -15,10 +15,16 @@ function takeCheckoutId(): string {
   return id;
 }
 
-/** Returns an amount as people write it: Stripe counts in the currency's smallest unit. */
+/** How many digits of an amount are behind the point, as Stripe counts (https://docs.stripe.com/currencies); two in all others. */
+const STRIPE_DIGITS: ReadonlyMap<string, number> = new Map([
+  ...'bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf'.split(' ').map((code) => [code, 0] as const),
+  ...'bhd jod kwd omr tnd'.split(' ').map((code) => [code, 3] as const),
+]);
+
+/** Returns an amount as people write it. They may count a currency in other units than Stripe does, such as the Icelandic króna. */
 function formatMoney(amount: number, currency: string): string {
   const format = new Intl.NumberFormat(undefined, { style: 'currency', currency });
-  return format.format(amount / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2));
+  return format.format(amount / 10 ** (STRIPE_DIGITS.get(currency) ?? 2));
 }
 
 const formatDay = (time: string) => new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' }).format(new Date(time));
