@@ -109,6 +109,24 @@ t.test('nothing of it differs, new rows get ids of their own, and --keep removes
   await assertLedger(t, toSql(client));
 });
 
+t.test('a role that owns the database and is no superuser, as on Supabase, can restore', async (t) => {
+  const { path } = await backup(t);
+  const { adminUrl, client } = await createEmpty(t);
+  const owner = new URL(adminUrl);
+  owner.username = `owner_${randomUUID().replaceAll('-', '')}`;
+  await client.query(`create role ${owner.username} login password '${owner.password}'`);
+  t.after(async () => {
+    await client.query(`reassign owned by ${owner.username} to postgres; drop owned by ${owner.username}`);
+    await client.query(`drop role ${owner.username}`);
+  });
+  await client.query(`alter database ${owner.pathname.slice(1)} owner to ${owner.username}`);
+  const { code, stderr } = await runScript(t, 'restore', [path], at(owner.href));
+  t.equal(code, 0, stderr);
+  t.strictSame(await digest(adminUrl), await digest(server.database.adminUrl));
+  await t.rejects(client.query('truncate audit_log'), /append-only/, 'triggers are back');
+  await assertLedger(t, toSql(client));
+});
+
 t.test('an archive that was cut short, damaged or changed is refused before anything is written', async (t) => {
   const { path } = await backup(t);
   const whole = await readFile(path);
