@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951', '20261128012404'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261128012450'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -6103,7 +6103,8 @@ begin
   return jsonb_build_object(
     'mails', v_mails, 'expired', v_expired,
     'next_seconds', (
-      select greatest(ceil(extract(epoch from min(m.due_at) - now())), 0)::integer from private.mails m where m.recipient is not null
+      select greatest(ceil(extract(epoch from min(m.due_at) - now())), 0)::integer from private.mails m
+       where m.recipient is not null having count(*) > 0
     )
   );
 end
@@ -11869,9 +11870,9 @@ values ('20261127215951', 'chat_identity_and_payments')
 on conflict (version) do nothing;
 select private.record_migration('20261127215951', '57835d3419328c71d853a08d231e289d30ca4296282507cb10160531f9da6053');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261128012404', 'mails_analytics_and_speed')
+values ('20261128012450', 'mails_analytics_and_speed')
 on conflict (version) do nothing;
-select private.record_migration('20261128012404', 'ab5e52a5ab247034bb51522e672f0018902d3b184ef58739d052550ff726e9d2');
+select private.record_migration('20261128012450', 'd3973888d06c765f09193e52c342791668bcad5423b6447e189ebc4880339529');
 
 commit;
 

@@ -2950,7 +2950,8 @@ begin
   return jsonb_build_object(
     'mails', v_mails, 'expired', v_expired,
     'next_seconds', (
-      select greatest(ceil(extract(epoch from min(m.due_at) - now())), 0)::integer from private.mails m where m.recipient is not null
+      select greatest(ceil(extract(epoch from min(m.due_at) - now())), 0)::integer from private.mails m
+       where m.recipient is not null having count(*) > 0
     )
   );
 end
@@ -5105,4 +5106,4 @@ create or replace trigger mark_changed_corrections
   execute function private.mark_changed_correction();
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261128012404', 'ab5e52a5ab247034bb51522e672f0018902d3b184ef58739d052550ff726e9d2');
+select private.record_migration('20261128012450', 'd3973888d06c765f09193e52c342791668bcad5423b6447e189ebc4880339529');
