@@ -65,9 +65,6 @@ function numberOf({ type, minimum = -10, maximum = 1_000_000 }: JsonSchema) {
 function objectOf(schema: JsonSchema, ids: readonly string[], depth: number): fc.Arbitrary<unknown> {
   const { properties = {}, patternProperties = {}, required = [] } = schema;
   const fields = Object.entries(properties).map(([name, field]) => [name, valuesOf(field, ids, depth + 1)] as const);
-<<<<<<< HEAD
-  const known = fc.record(Object.fromEntries(fields), { requiredKeys: [...required] });
-=======
   const all = fc.record(Object.fromEntries(fields), { requiredKeys: [...required] });
   // Of many fields one does not fit, or does not go with another: half have hardly more than they need.
   const optional = fields.map(([name]) => name).filter((name) => !required.includes(name));
@@ -76,7 +73,6 @@ function objectOf(schema: JsonSchema, ids: readonly string[], depth: number): fc
     return fc.record(Object.fromEntries(chosen));
   });
   const known = fc.oneof(few, all);
->>>>>>> chaos
   const extra = Object.entries(patternProperties)[0];
   if (extra === undefined) return known;
   const [pattern, value] = extra;
