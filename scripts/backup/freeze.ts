@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { StartupError } from '../../src/config/startup-error.js';
 
+const INSUFFICIENT_PRIVILEGE = '42501';
 const LONGEST_WAIT_MS = 10_000;
 
 /** Ends other sessions that could still write, and counts them; an embedded server's own lock is none. */
@@ -21,10 +22,15 @@ async function setReadOnly(client: pg.Client, setting: 'set' | 'reset'): Promise
 /**
  * Makes a database read-only for everybody, also after this session, and waits until nobody writes any more: whatever was
  * acknowledged is committed then, and nothing is acknowledged from there on.
- * @throws {StartupError} where somebody's session does not end
+ * @throws {StartupError} where the role may not do this, or somebody's session does not end
  */
 export async function freezeDatabase(client: pg.Client): Promise<void> {
-  await setReadOnly(client, 'set');
+  await setReadOnly(client, 'set').catch((error: unknown) => {
+    if (!(error instanceof pg.DatabaseError) || error.code !== INSUFFICIENT_PRIVILEGE) throw error;
+    throw new StartupError('Only the owner of the database can make it read-only, as a move needs it', {
+      cause: error,
+    });
+  });
   for (const deadline = Date.now() + LONGEST_WAIT_MS; ; await delay(50)) {
     const { rows } = await client.query<{ ended: number }>(END_WRITERS);
     if (rows[0]?.ended === 0) return;

@@ -70,7 +70,8 @@ async function withFrozen<T>(source: pg.Client, copy: () => Promise<T>): Promise
     return await copy();
   } catch (error) {
     await source.query('rollback');
-    await thawDatabase(source);
+    // Where it could not be frozen, the reason is what matters.
+    await thawDatabase(source).catch(() => {});
     throw error;
   }
 }

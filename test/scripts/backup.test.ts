@@ -202,6 +202,8 @@ t.test('a move under load loses nothing acknowledged, and leaves the old databas
   await assertLedger(t, toSql(client));
   t.strictSame(await digest(adminUrl), await digest(server.database.adminUrl));
   await server.verifyLedger(t);
+  const late = await runScript(t, 'database/migrate', [], here);
+  t.match(late, { code: 1, stderr: /^The database is read-only: it was moved with "npm run move".*\n$/ });
 });
 
 t.end();

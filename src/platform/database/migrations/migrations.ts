@@ -36,11 +36,18 @@ async function apply(client: pg.Client, migration: Migration): Promise<void> {
 }
 
 const INSUFFICIENT_PRIVILEGE = '42501';
+const READ_ONLY = '25006';
 
 /** Makes what Supabase brings and this database lacks. @throws {StartupError} where the role may not */
 async function providePlatform(client: pg.Client): Promise<void> {
   const sql = await readFile(join(SUPABASE_DIRECTORY, 'platform.sql'), 'utf8');
   await client.query(sql).catch((error: unknown) => {
+    if (error instanceof pg.DatabaseError && error.code === READ_ONLY) {
+      throw new StartupError(
+        'The database is read-only: it was moved with "npm run move", its disk is full, or it is a standby',
+        { cause: error },
+      );
+    }
     if (!(error instanceof pg.DatabaseError) || error.code !== INSUFFICIENT_PRIVILEGE) throw error;
     throw new StartupError(
       `The user of DATABASE_URL may not make the roles and schemas this server needs (${error.message}): migrate as one who may`,
