@@ -42,7 +42,10 @@ t.test('two tabs of a browser share a device, a session and what waits', { skip:
   await tabs[0]?.evaluate(`
     localStorage['tokenledger.session'] = JSON.stringify({ ...JSON.parse(localStorage['tokenledger.session']), expiresAt: 0 })`);
   t.match(await inBoth('client.account.profile()'), [{ id: person.id }, { id: person.id }]);
-  t.equal(count('/api/auth/refresh'), 1, 'one tab refreshed the tokens of both');
+  // A browser tells a tab a moment later what another one stored: a second refresh is given the same successor.
+  t.ok([1, 2].includes(count('/api/auth/refresh')), 'a tab refreshed the tokens of both');
+  const kept = await inBoth("JSON.parse(localStorage['tokenledger.session']).refreshToken");
+  t.equal(kept[0], kept[1], 'and both go on with the same ones');
 
   await context.setOffline(true);
   const log = "client.device.log({ model_type: 'gpt-5' }).then(({ state }) => state)";

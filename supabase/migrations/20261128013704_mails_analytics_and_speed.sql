@@ -419,16 +419,16 @@ declare
   -- The first 64 bits of what the server has hashed.
   v_request constant bigint := ('x' || left(p_item ->> 'request_hash', 16))::bit(64)::bigint;
 begin
-  insert into private.idempotency_keys (subject_id, key_hash, request_hash, answer)
+  insert into private.idempotency_keys (subject_id, key, request_hash, answer)
   values (p_user_id, v_key, v_request, jsonb_build_object('hold', p_item ->> 'hold'))
-  on conflict (subject_id, key_hash) do nothing;
+  on conflict (subject_id, key) do nothing;
   if found then
     return null;
   end if;
   return (
     select case when k.request_hash = v_request then 'ALREADY_ANSWERED' else 'IDEMPOTENCY_MISMATCH' end
       from private.idempotency_keys k
-     where k.subject_id = p_user_id and k.key_hash = v_key
+     where k.subject_id = p_user_id and k.key = v_key
   );
 end
 $$;
@@ -5106,4 +5106,4 @@ create or replace trigger mark_changed_corrections
   execute function private.mark_changed_correction();
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261128012450', 'd3973888d06c765f09193e52c342791668bcad5423b6447e189ebc4880339529');
+select private.record_migration('20261128013704', 'f3c4989b9f0f8c853d1debabfac9658cf61b79fe8b52c25819af721cea133054');
