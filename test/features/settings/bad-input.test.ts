@@ -25,7 +25,7 @@ const ENDPOINTS: readonly Endpoint[] = [
     documented: `/api${path}`,
     guarded: true,
     body: { settings: { a: 1 } },
-    fields: { version: 'nullable count' as const, device: 'nullable text' as const },
+    fields: { version: 'nullable whole number' as const, device: 'nullable text' as const },
     ignoresUnknown: true,
   })),
   {
@@ -34,7 +34,7 @@ const ENDPOINTS: readonly Endpoint[] = [
     documented: '/api/sync/push',
     guarded: true,
     body: { base_version: 0, changes: {}, device: 'laptop' },
-    fields: { base_version: 'quantity', device: 'nullable text' },
+    fields: { base_version: 'counter', device: 'nullable text' },
     ignoresUnknown: true,
   },
   {
