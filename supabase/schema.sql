@@ -11877,7 +11877,7 @@ select private.record_migration('20261128012450', 'd3973888d06c765f09193e52c3427
 insert into supabase_migrations.schema_migrations (version, name)
 values ('20261128013231', 'usage_in_any_form')
 on conflict (version) do nothing;
-select private.record_migration('20261128013231', '6f86843e0aecb1d99fdcc6a0daad6823dc5cf61c6dd900b730fc08a7ba253068');
+select private.record_migration('20261128013231', '02590d20b67d90fa48939bad0217ee9efc5fec27c3c7aa2e4b9fae60ac2c8d4c');
 
 commit;
 

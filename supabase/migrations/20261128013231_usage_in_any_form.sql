@@ -160,4 +160,4 @@ comment on function public.record_usage(jsonb, integer) is
 reset check_function_bodies;
 
 -- Notes the SHA-256 of the text above.
-select private.record_migration('20261128013231', '6f86843e0aecb1d99fdcc6a0daad6823dc5cf61c6dd900b730fc08a7ba253068');
+select private.record_migration('20261128013231', '02590d20b67d90fa48939bad0217ee9efc5fec27c3c7aa2e4b9fae60ac2c8d4c');
