@@ -19,7 +19,6 @@ const ERRORS = {
   REDIRECT_NOT_ALLOWED: [400, 'redirect_uri is not on the list of allowed addresses'],
   RANGE_NOT_VALID: [400, 'from and to must be days, or times on whole quarter hours, at most 1,100 days apart'],
   TIMESTAMP_OUT_OF_RANGE: [400, 'timestamp is in the future or older than what is kept'],
-  TOTAL_MISMATCH: [400, 'totalTokens is not the sum of inputTokens and outputTokens'],
   VALIDATION_FAILED: [400, 'The request is not valid'],
   ALLOCATION_TOO_LARGE: [400, 'A balance cannot hold that many tokens'],
   COUNTER_FULL: [400, 'A counter cannot go that high'],

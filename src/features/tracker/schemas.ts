@@ -19,7 +19,7 @@ export const SignedUpSchema = Type.Object({
   }),
 });
 
-/** One of the two counters is enough; numbers may be text, see `readCounts`. */
+/** One of the two counters is enough. */
 export const TrackUsageSchema = Type.Object(
   {
     usage: Type.Optional(

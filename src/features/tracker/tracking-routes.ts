@@ -1,5 +1,4 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import type { FastifyRequest } from 'fastify';
 import { getTrackedAccount } from '../../auth/guards/tracker-guard.js';
 import { parseIdempotencyKey } from '../../metering/idempotency-key.js';
 import { ApiError } from '../../platform/errors.js';
@@ -7,17 +6,6 @@ import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { TrackedUsageSchema, TrackUsageSchema } from './schemas.js';
 import type { TrackerMeter } from './tracker-meter.js';
-
-/** Has counters that are sent as text count as numbers, as other JSON libraries and forms write them. */
-async function readCounts(request: FastifyRequest): Promise<void> {
-  const { body } = request;
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) return;
-  const members = Object.entries(body).map(([name, value]) => {
-    const isCount = name !== 'event_id' && typeof value === 'string' && /^\s*[0-9]{1,15}\s*$/.test(value);
-    return [name, isCount ? Number(value) : value];
-  });
-  request.body = Object.fromEntries(members);
-}
 
 interface TrackingOptions {
   readonly meter: TrackerMeter;
@@ -32,7 +20,6 @@ export const trackingRoutes: FastifyPluginAsyncTypebox<TrackingOptions> = async 
   app.post(
     '/trackUsage',
     {
-      preValidation: readCounts,
       schema: {
         operationId: 'trackUsage',
         takesIdempotencyKey: true,

@@ -48,7 +48,7 @@ export async function recordBatch(
   caller: Caller,
   sent: readonly unknown[],
 ): Promise<RecordedBatch> {
-  const read = sent.map((event) => readEvent(event, { keepsMismatch: false }));
+  const read = sent.map(readEvent);
   const valid: UsageEvent[] = read.filter((event) => events.Check(event));
   const outcomes = valid.length > 0 ? await recorder.recordAll(caller, valid) : [];
   let next = 0;

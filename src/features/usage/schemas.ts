@@ -24,14 +24,16 @@ export const UsageEventSchema = Type.Object({
   inputTokens: Tokens('Tokens sent.'),
   outputTokens: Tokens('Tokens received.'),
   totalTokens: Type.Optional(
-    Type.Integer({ minimum: 0, maximum: 2 * MAX_TOKENS, description: 'The sum of both, if given.' }),
+    Type.Integer({ minimum: 0, maximum: 2 * MAX_TOKENS, description: 'The sum of both, which counts in any case.' }),
   ),
-  timestamp: Type.Integer({
-    minimum: 0,
-    maximum: 253_402_300_799_999,
-    description: 'When it happened, in milliseconds since 1970; up to a day ahead counts as now.',
-    examples: [1_730_000_000_000],
-  }),
+  timestamp: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 253_402_300_799_999,
+      description: 'When it happened, in milliseconds since 1970: now without it, or where it is up to a day ahead.',
+      examples: [1_730_000_000_000],
+    }),
+  ),
   url: Type.Optional(
     Type.String({ maxLength: 2_048, description: 'The page; kept without query, fragment and credentials.' }),
   ),

@@ -39,8 +39,7 @@ function toItem(caller: Caller, event: UsageEvent, key: string | undefined): Ite
     model: event.model ?? UNKNOWN_MODEL,
     input_tokens: event.inputTokens,
     output_tokens: event.outputTokens,
-    total_tokens: event.totalTokens ?? null,
-    timestamp_ms: event.timestamp,
+    timestamp_ms: event.timestamp ?? null,
     url: event.url ?? null,
     key: key ?? null,
   };

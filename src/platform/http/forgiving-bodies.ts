@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { readWholeNumber } from './plain-numbers.js';
 
 /** What is read of a JSON schema. */
 interface Schema {
@@ -86,12 +87,19 @@ function createObjectPruning(objects: readonly Schema[]): (value: Members) => un
   };
 }
 
+/** Returns whether a schema takes no value but whole numbers, and perhaps null. */
+function isWholeNumber(alternatives: readonly Schema[]): boolean {
+  const types = alternatives.map(({ type }) => type);
+  return types.includes('integer') && types.every((type) => type === 'integer' || type === 'null');
+}
+
 /**
  * Builds the function that leaves out of a value, at any depth, what its schema does not know, and optional members that
- * are null.
+ * are null, and that reads whole numbers written as text.
  */
 function createPruning(schema: Schema): Prune {
   const alternatives = listAlternatives(schema);
+  if (isWholeNumber(alternatives)) return readWholeNumber;
   const objects = alternatives.filter(({ properties, patternProperties }) => properties ?? patternProperties);
   const items = alternatives.flatMap((alternative) => alternative.items ?? []);
   const pruneObject = objects.length > 0 ? createObjectPruning(objects) : (value: unknown) => value;
@@ -104,8 +112,8 @@ function createPruning(schema: Schema): Prune {
 
 /**
  * Has routes registered in a scope after this call forgive what their clients, which are not ours to change, send
- * besides: unknown members of a body, at any depth, are ignored, and null means absent for optional ones. All others stay
- * strict.
+ * besides or otherwise: unknown members of a body, at any depth, are ignored, null means absent for optional ones, and a
+ * whole number may be text. All others stay strict.
  *
  * @param routes method and path of each, such as `POST /auth/login`
  */
@@ -125,7 +133,7 @@ export function forgiveBodies(scope: FastifyInstance, routes: ReadonlySet<string
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Whether the body may hold more than its schema knows, and null for what is optional. */
+    /** Whether the body may hold more than its schema knows, null for what is optional, and whole numbers as text. */
     forgivesBody?: boolean;
   }
 }

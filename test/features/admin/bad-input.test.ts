@@ -38,7 +38,7 @@ const ENDPOINTS: readonly Endpoint[] = [
     'POST',
     '/admin/reset-monthly',
     { default_tokens: 50 },
-    { default_tokens: 'quantity', force: 'nullable flag' },
+    { default_tokens: 'counter', force: 'nullable flag' },
   ),
   endpoint('PUT', '/admin/model-costs', { model_costs: [{ model: 'gpt-5', cost: 1 }] }, { model_costs: 'list' }),
   endpoint(

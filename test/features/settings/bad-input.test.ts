@@ -25,7 +25,7 @@ const ENDPOINTS: readonly Endpoint[] = [
     documented: `/api${path}`,
     guarded: true,
     body: { settings: { a: 1 } },
-    fields: { version: 'nullable count' as const, device: 'nullable text' as const },
+    fields: { version: 'nullable whole number' as const, device: 'nullable text' as const },
     ignoresUnknown: true,
   })),
   {
@@ -34,7 +34,7 @@ const ENDPOINTS: readonly Endpoint[] = [
     documented: '/api/sync/push',
     guarded: true,
     body: { base_version: 0, changes: {}, device: 'laptop' },
-    fields: { base_version: 'quantity', device: 'nullable text' },
+    fields: { base_version: 'counter', device: 'nullable text' },
     ignoresUnknown: true,
   },
   {
@@ -77,7 +77,7 @@ const BAD_CHANGES = [
     '{"deleted":false,"updated_at":1}',
   ],
   ...['{"value":1,"deleted":true,"updated_at":1}', '{"value":1,"updated_at":-1}'],
-  ...['{"value":1,"updated_at":1.5}', '{"value":1,"updated_at":"1"}', '{"value":1,"updated_at":null}'],
+  ...['{"value":1,"updated_at":1.5}', '{"value":1,"updated_at":"1.5"}', '{"value":1,"updated_at":null}'],
   ...['{"value":1,"updated_at":253402300800000}', '{"value":1,"updated_at":1e400}', '{"value":1e400,"updated_at":1}'],
   ...['{"deleted":1,"updated_at":1}', '{"value":{"__proto__":1},"updated_at":1}', '{"value":"\\u0000","updated_at":1}'],
   `{"value":${nested(30)},"updated_at":1}`,

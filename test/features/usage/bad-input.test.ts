@@ -35,18 +35,15 @@ const BEYOND = [
   { ...event, timestamp: 253_402_300_800_000 },
   { ...event, inputTokens: -1 },
   { ...event, outputTokens: null },
-  { ...event, totalTokens: 'x' },
-  { ...event, timestamp: '' },
   { ...event, timestamp: true },
   { ...event, inputTokens: '1e400' },
   { ...event, inputTokens: '0x10' },
-  { ...event, model: 1 },
   { ...event, event_id: 'x'.repeat(256) },
   ...['', 'chat gpt', '-x', 'ü', 'x'.repeat(51)].map((provider) => ({
     ...event,
     provider,
   })),
-  ...['provider', 'inputTokens', 'outputTokens', 'timestamp'].map((name) => ({ ...event, [name]: undefined })),
+  ...['provider', 'inputTokens', 'outputTokens'].map((name) => ({ ...event, [name]: undefined })),
   ...[null, {}, [], 1, true, 'text', { length: 1 }].map((events) => ({ events })),
 ];
 
@@ -98,7 +95,7 @@ t.test('the refusal says which field is wrong', async (t) => {
   const wrong: [object, RegExp][] = [
     [{ ...event, inputTokens: 'x' }, /^inputTokens /],
     [{ ...event, provider: 'Chat GPT' }, /^provider /],
-    [{ ...event, model: 1 }, /^model /],
+    [{ ...event, timestamp: 'yesterday' }, /^timestamp /],
   ];
   for (const [body, sentence] of wrong) {
     t.match((await record('/api', JSON.stringify(body))).json(), { error: sentence });

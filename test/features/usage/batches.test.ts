@@ -63,7 +63,7 @@ t.test(
         { recorded: false, code: 'IDEMPOTENCY_MISMATCH' },
       ],
       [
-        { ...good, event_id: 'refused', totalTokens: 'some' },
+        { ...good, event_id: 'refused', outputTokens: 'some' },
         { recorded: false, code: 'VALIDATION_FAILED' },
       ],
       [

@@ -115,7 +115,8 @@ t.test('in a batch, only what cannot be read at all is refused', async (t) => {
   const user = await registerUser(server);
   const event = createUsage();
   const mismatch = { ...event, totalTokens: 1 };
-  t.match((await user.as('POST', '/api/usage', mismatch)).json(), { code: 'TOTAL_MISMATCH' }, 'alone it is refused');
+  const alone = await user.as('POST', '/api/usage', { ...mismatch, timestamp: event.timestamp - 1 });
+  t.match(await readStored(readId(alone)), { total: 222 }, 'alone as in a batch the sum counts');
   const unreadable = [null, 1, [], {}, { ...event, inputTokens: 'many' }, { ...event, provider: '' }];
   const sent = [mismatch, ...unreadable, { ...event, inputTokens: -1 }, { ...event, timestamp: '2024' }];
   const answer = (await user.as('POST', '/api/usage', { events: sent })).json<BatchAnswer>();
@@ -124,6 +125,116 @@ t.test('in a batch, only what cannot be read at all is refused', async (t) => {
     [true, ...unreadable.map(() => false), false, true],
   );
   t.match(await readStored(answer.results[0]?.id ?? ''), { total: 222 }, 'the sum counts');
+  await server.verifyLedger(t);
+});
+
+t.test('a number is read in any form that means one, and counts as the same event in each', async (t) => {
+  const user = await registerUser(server);
+  const event = createUsage({ inputTokens: 1_000, outputTokens: 5, model: '5' });
+  const first = await user.as('POST', '/api/usage', event);
+  t.equal(first.statusCode, 201);
+  const forms = [
+    { inputTokens: '1000', outputTokens: '5', totalTokens: '1005' },
+    { inputTokens: '1e3', outputTokens: '5.0' },
+    { inputTokens: ' 1E+3 ', outputTokens: '005' },
+    { totalTokens: 7 },
+    { totalTokens: 'many' },
+    { totalTokens: [1_005] },
+    { model: 5 },
+    { timestamp: String(event.timestamp) },
+    { timestamp: event.timestamp / 1_000 },
+    { timestamp: new Date(event.timestamp).toISOString() },
+  ].map((form) => ({ ...event, ...form }));
+  for (const form of forms) {
+    const again = await user.as('POST', '/api/usage', form);
+    t.match(again.json(), { id: readId(first), duplicate: true }, JSON.stringify(form));
+  }
+  t.match((await user.as('POST', '/api/usage', { events: forms })).json(), { recorded: 0, duplicates: forms.length });
+  for (const inputTokens of ['', ' ', '-5', '1,000', '1 000', '1_000', '0x10', '1e999', 'NaN', true, [5], {}, -0.6]) {
+    const refused = await user.as('POST', '/api/usage', { ...event, inputTokens });
+    t.match(refused.json(), { code: 'VALIDATION_FAILED', error: /^inputTokens / }, JSON.stringify(inputTokens));
+  }
+  t.equal(await countEvents(server, user.id), 1);
+  await server.verifyLedger(t);
+});
+
+t.test('a model of any type loses no event', async (t) => {
+  const user = await registerUser(server);
+  const models = { '4.1': 4.1, unknown: true, '0': 0 };
+  for (const [stored, model] of Object.entries(models)) {
+    const { model: _, ...event } = createUsage();
+    const response = await user.as('POST', '/api/usage', { ...event, model });
+    t.match(await readStored(readId(response)), { model: stored });
+  }
+  const unnamed = [[], ['gpt-5'], { id: 'gpt-5' }].map((model, n) => ({
+    ...createUsage({ inputTokens: 1 + n }),
+    model,
+  }));
+  t.match((await user.as('POST', '/api/usage', { events: unnamed })).json(), { recorded: unnamed.length, refused: 0 });
+});
+
+t.test('a time is read in the forms clients write it in', async (t) => {
+  const user = await registerUser(server);
+  const minute = Math.floor(Date.now() / 60_000) * 60_000 - HOUR_MS;
+  const iso = new Date(minute).toISOString();
+  const east = new Date(minute + 2 * HOUR_MS).toISOString().slice(0, 16);
+  const forms: [sent: unknown, at: number][] = [
+    [minute / 1_000, minute],
+    [String(minute / 1_000), minute],
+    [`${minute / 1_000}.25`, minute + 250],
+    [minute / 1_000 + 0.5, minute + 500],
+    [iso, minute],
+    [` ${iso.toLowerCase()} `, minute],
+    [`${iso.slice(0, 19)}.123456`, minute + 123],
+    [iso.slice(0, 16).replace('T', ' '), minute],
+    [`${east}+02:00`, minute],
+    [`${east}:00+0200`, minute],
+    [`${east}+02`, minute],
+    [iso.slice(0, 10), Math.floor(minute / 86_400_000) * 86_400_000],
+    [new Date(minute).toUTCString(), minute],
+    [new Date(minute).toString(), minute],
+  ];
+  for (const [n, [timestamp, at]] of forms.entries()) {
+    const response = await user.as('POST', '/api/usage', { ...createUsage({ inputTokens: n }), timestamp });
+    t.equal(response.statusCode, 201, String(timestamp));
+    t.match(await readStored(readId(response)), { occurred_at: new Date(at) }, String(timestamp));
+  }
+  const unreadable = ['yesterday', '10/27/2024, 10:00:00 AM', '2024-02-30', '2024-13-01', '2024-10-27T25:00', true, {}];
+  for (const timestamp of [...unreadable, [minute], -1, '-1', '1e14e', '31 Feb 2024 10:00:00 GMT']) {
+    const refused = await user.as('POST', '/api/usage', { ...createUsage(), timestamp });
+    t.match(refused.json(), { code: 'VALIDATION_FAILED', error: /^timestamp / }, JSON.stringify(timestamp));
+  }
+  await server.verifyLedger(t);
+});
+
+t.test('without a time it happened now: each by itself, and once for its key', async (t) => {
+  const user = await registerUser(server);
+  const { timestamp: _, ...untimed } = createUsage();
+  const before = Date.now();
+  const times = [{}, { timestamp: null }, { timestamp: '' }, { timestamp: ' ' }];
+  const ids: string[] = [];
+  for (const time of times) {
+    const response = await user.as('POST', '/api/usage', { ...untimed, ...time });
+    t.equal(response.statusCode, 201, JSON.stringify(time));
+    t.strictSame(response.json(), { id: readId(response), recorded: true, duplicate: false });
+    ids.push(readId(response));
+  }
+  const stored = await readStored(ids[0] ?? '');
+  const at = stored !== undefined && 'occurred_at' in stored ? Number(stored.occurred_at) : 0;
+  t.ok(at >= before - 1_000 && at <= Date.now() + 1_000);
+  t.match((await user.as('POST', '/api/usage', { events: [untimed, untimed] })).json(), { recorded: 2, refused: 0 });
+
+  const keyed = { ...untimed, event_id: 'untimed' };
+  const first = await user.as('POST', '/api/usage', keyed);
+  t.equal(first.statusCode, 201);
+  t.match((await user.as('POST', '/api/usage', { ...keyed, timestamp: null })).json(), {
+    id: readId(first),
+    duplicate: true,
+  });
+  t.match((await user.as('POST', '/api/usage', { events: [keyed, keyed] })).json(), { recorded: 0, duplicates: 2 });
+  t.equal((await user.as('POST', '/api/usage', { ...keyed, timestamp: before })).statusCode, 422);
+  t.equal(await countEvents(server, user.id), times.length + 3);
+  t.equal((await user.as('DELETE', `/api/usage/${ids[0]}`)).statusCode, 200, 'its id says where it is kept');
   await server.verifyLedger(t);
 });
 

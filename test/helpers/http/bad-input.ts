@@ -17,7 +17,7 @@ const errorBodies = TypeCompiler.Compile(
 /** Where the API is served, with the same handlers. */
 export const PREFIXES = ['/api', ''] as const;
 
-type Kind = 'text' | 'secret' | 'count' | 'flag' | 'id' | 'change' | 'quantity' | 'counter' | 'limit' | 'list';
+type Kind = 'text' | 'secret' | 'count' | 'whole number' | 'flag' | 'id' | 'change' | 'counter' | 'limit' | 'list';
 type FieldType = Kind | `nullable ${Kind}`;
 
 /** A route of the API, with a body it accepts and the kinds of its fields. */
@@ -33,7 +33,7 @@ export interface Endpoint {
   readonly ignoresUnknown?: boolean;
 }
 
-const use = { model_type: 'text', prompt_count: 'nullable count', event_id: 'nullable text' } as const;
+const use = { model_type: 'text', prompt_count: 'nullable whole number', event_id: 'nullable text' } as const;
 
 /** Every route of the device API, as a device would use it. */
 export function listEndpoints(device: TestDevice): readonly Endpoint[] {
@@ -110,8 +110,16 @@ const WRONG: Readonly<Record<Kind, readonly string[]>> = {
   secret: [...WRONG_FOR_ALL, ...NUMBERS, 'true', ...TEXTS.filter((text) => text !== '"1"' && text !== '""')],
   count: [...WRONG_FOR_ALL, ...NUMBERS, 'true', 'false', ...TEXTS],
   flag: [...WRONG_FOR_ALL, ...NUMBERS, '"true"', ...TEXTS],
-  change: [...WRONG_FOR_ALL, '0', '1.5', '9007199254740992', '-9007199254740992', 'true', ...TEXTS],
-  quantity: [...WRONG_FOR_ALL, '-1', '1.5', '9007199254740992', 'true', ...TEXTS],
+  'whole number': [...WRONG_FOR_ALL, ...NUMBERS, 'true', 'false', ...TEXTS.filter((text) => text !== '"1"')],
+  change: [
+    ...WRONG_FOR_ALL,
+    '0',
+    '1.5',
+    '9007199254740992',
+    '-9007199254740992',
+    'true',
+    ...TEXTS.filter((text) => text !== '"1"'),
+  ],
   counter: [...WRONG_FOR_ALL, '-1', '1.5', '9007199254740992', 'true', ...TEXTS.filter((text) => text !== '"1"')],
   limit: [...WRONG_FOR_ALL.filter((value) => value !== 'null'), '-1', '1.5', '9007199254740992', 'true', ...TEXTS],
   list: [...WRONG_FOR_ALL, '1', 'true', '[{}]', '[{"model":"","cost":1}]', '[{"model":"x","cost":-1}]', ...TEXTS],

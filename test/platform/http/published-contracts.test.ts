@@ -86,6 +86,59 @@ t.test('the same on the routes of contract 3, for devices and admins', async (t)
   await server.verifyLedger(t);
 });
 
+t.test('a whole number may be text where it is plainly one, and is the same request', async (t) => {
+  const device = await server.registerDevice(50);
+  const use = { model_type: 'gpt-5', prompt_count: 5 };
+  const check = (body: object) => server.as(device, 'POST', '/api/devices/check-can-use', body);
+  t.match((await check({ ...use, prompt_count: '5' })).json(), { can_use: true, tokens_needed: 5 });
+  for (const url of ['/api/usage/log', `/api/devices/${device.id}/usage`]) {
+    const log = (prompt_count: unknown) =>
+      server.as(device, 'POST', url, { ...use, prompt_count }, { 'idempotency-key': url });
+    const first = await log('5');
+    t.match(first.json(), { tokens_used: 5 });
+    for (const form of [5, ' 5 ', '05']) t.equal((await log(form)).payload, first.payload, JSON.stringify(form));
+  }
+  const { allocated } = (await server.as(device, 'GET', `/api/devices/${device.id}/tokens`)).json<{
+    allocated: number;
+  }>();
+  const allocate = (tokens: unknown, key?: string) =>
+    admin.as('POST', '/api/admin/allocate', { device_id: device.id, tokens }, key ? { 'idempotency-key': key } : {});
+  for (const form of ['5', 5, ' 5']) t.match((await allocate(form, 'k')).json(), { allocated: allocated + 5 });
+  t.match((await allocate('-5')).json(), { allocated });
+  t.equal((await admin.as('POST', '/api/admin/reset-monthly', { default_tokens: '50', force: true })).statusCode, 200);
+
+  const unclear = [
+    '',
+    ' ',
+    '5.0',
+    '5.5',
+    '1e1',
+    '+5',
+    '1,000',
+    '1 0',
+    '0x5',
+    '٥',
+    'five',
+    '9007199254740993',
+    5.5,
+    true,
+  ];
+  for (const form of [...unclear, [5], ['5'], { value: 5 }]) {
+    for (const response of [
+      await allocate(form),
+      await check({ ...use, prompt_count: form }),
+      await server.as(device, 'POST', '/api/usage/log', { ...use, prompt_count: form }),
+    ]) {
+      t.match(response.json(), { code: 'VALIDATION_FAILED', error: /^(tokens|prompt_count) must be a/ });
+      t.equal(response.statusCode, 400, JSON.stringify(form));
+    }
+  }
+  t.equal((await check({ ...use, prompt_count: '-5' })).statusCode, 400);
+  const strict = await admin.as('PUT', '/api/admin/budget', { total: '5' });
+  t.equal(strict.statusCode, 400, 'our own routes stay strict');
+  await server.verifyLedger(t);
+});
+
 t.test("contract 2's counters may come alone, or as text", async (t) => {
   const user = await registerUser(server);
   const token = await signUp(server, user.email);
