@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951', '20261128013704'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261128014225'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -10541,31 +10541,28 @@ begin
 
   for v_item in
     select i.id as user_id, i.session_id, i.api_key_id, i.provider, lower(btrim(i.model)) as model, i.input_tokens,
-           i.output_tokens, i.total_tokens, i.timestamp_ms, i.url, i.key, i.ord
+           i.output_tokens, i.timestamp_ms, i.url, i.key, i.ord
       from rows from (
         jsonb_to_recordset(p_items) as (
           id uuid, session_id uuid, api_key_id uuid, provider text, model text, input_tokens bigint,
-          output_tokens bigint, total_tokens bigint, timestamp_ms bigint, url text, key text
+          output_tokens bigint, timestamp_ms bigint, url text, key text
         )
       ) with ordinality as i(
-        id, session_id, api_key_id, provider, model, input_tokens, output_tokens, total_tokens,
-        timestamp_ms, url, key, ord
+        id, session_id, api_key_id, provider, model, input_tokens, output_tokens, timestamp_ms, url, key, ord
       )
      order by i.ord
   loop
     v_answer := jsonb_build_object(
       'code', private.credential_problem(v_item.user_id, v_item.session_id, v_item.api_key_id, 'usage:write')
     );
-    if v_answer ->> 'code' is null and v_item.total_tokens <> v_item.input_tokens + v_item.output_tokens then
-      v_answer := '{"code": "TOTAL_MISMATCH"}';
-    end if;
     if v_answer ->> 'code' is not null then
       v_answers[v_item.ord] := v_answer;
       continue;
     end if;
 
-    -- The clock of whoever sent it is ahead by hours: it happened now.
+    -- It has no time, or the clock of whoever sent it is ahead by hours: it happened now.
     v_at_ms := case
+      when v_item.timestamp_ms is null then v_now_ms
       when v_item.timestamp_ms between v_now_ms + 300001 and v_now_ms + 86400000 then v_now_ms
       else v_item.timestamp_ms
     end;
@@ -10573,6 +10570,10 @@ begin
     v_content := jsonb_build_array(
       v_item.provider, v_item.model, v_item.timestamp_ms, v_item.input_tokens, v_item.output_tokens, v_item.url
     );
+    -- With neither a time nor a key, nothing tells an event sent again from another one that is like it.
+    if v_item.timestamp_ms is null and v_item.key is null then
+      v_content := v_content || to_jsonb(gen_random_uuid());
+    end if;
 
     -- What was sent before, in an earlier call or earlier in this one, repeats its answer.
     v_key := private.idempotency_key_hash(coalesce(v_item.key, private.content_key(v_content)));
@@ -10659,7 +10660,7 @@ end
 $$;
 grant execute on function public.record_usage(jsonb, integer) to service_role;
 comment on function public.record_usage(jsonb, integer) is
-  'Records what extensions observed. Takes an array of {id, session_id | api_key_id, provider, model, input_tokens, output_tokens, total_tokens, timestamp_ms, url, key}, returns an array in the same order: {id, recorded, duplicate}, with adjusted where a clock was ahead and summary_only where the event is too old to be kept, or {code} where the event was refused.';
+  'Records what extensions observed. Takes an array of {id, session_id | api_key_id, provider, model, input_tokens, output_tokens, timestamp_ms, url, key}, returns an array in the same order: {id, recorded, duplicate}, with adjusted where a clock was ahead and summary_only where the event is too old to be kept, or {code} where the event was refused. Without timestamp_ms it happened now.';
 
 -- usage/functions/summarize_all_usage.sql
 
@@ -11870,9 +11871,9 @@ values ('20261127215951', 'chat_identity_and_payments')
 on conflict (version) do nothing;
 select private.record_migration('20261127215951', '57835d3419328c71d853a08d231e289d30ca4296282507cb10160531f9da6053');
 insert into supabase_migrations.schema_migrations (version, name)
-values ('20261128013704', 'mails_analytics_and_speed')
+values ('20261128014225', 'mails_analytics_and_speed')
 on conflict (version) do nothing;
-select private.record_migration('20261128013704', 'f3c4989b9f0f8c853d1debabfac9658cf61b79fe8b52c25819af721cea133054');
+select private.record_migration('20261128014225', 'c2ad8fde43f05370acb492fd92df9a5d2e038b61e590aebf46db8a5574168f5f');
 
 commit;
 
