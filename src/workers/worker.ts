@@ -4,7 +4,7 @@ import { type Config, parseConfig } from '../config/config.js';
 import { loadEnvironmentFile } from '../config/environment-file.js';
 import { toWorkerPoolSize } from '../config/pool-size.js';
 import { formatFatalError } from '../config/startup-error.js';
-import { openFront } from '../front.js';
+import { type Front, openFront } from '../front.js';
 import { type Backend, openBackend, openDirect } from '../platform/database/backend.js';
 import { requireSchema } from '../platform/health/readiness.js';
 import { createLogger } from '../platform/logging.js';
@@ -57,17 +57,17 @@ async function serve(): Promise<() => Promise<void>> {
   try {
     await requireSchema(backend.database);
     const counters = createSupervisedCounters(tell);
-    process.on('message', (message) => {
-      const answer = readFromSupervisor(message);
-      if (answer?.kind === 'counts') counters.receive(answer);
+    let front: Front | undefined;
+    process.on('message', (received) => {
+      const message = readFromSupervisor(received);
+      if (message?.kind === 'counts') counters.receive(message);
+      else if (message?.kind === 'wake-mail') front?.wakeMail?.();
     });
-    const front = await openFront(config, backend, log, counters);
-    process.on('message', (message) => {
-      if (readFromSupervisor(message)?.kind === 'wake-mail') front.wakeMail?.();
-    });
-    tell({ kind: 'listening', url: front.url });
+    const opened = await openFront(config, backend, log, counters);
+    front = opened;
+    tell({ kind: 'listening', url: opened.url });
     return async () => {
-      await front.close();
+      await opened.close();
       await backend.close();
     };
   } catch (error) {
