@@ -3,8 +3,8 @@
 FROM node:24-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# The compiler needs neither install scripts nor the platform packages that are optional.
-RUN npm ci --omit=optional --ignore-scripts
+# Nothing needs install scripts; what bundles the pages is one of the optional packages.
+RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY scripts scripts
 COPY src src

@@ -1,5 +1,6 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { formatFatalError } from '../src/config/startup-error.js';
+import { describeFailure } from '../src/platform/database/describe-failure.js';
 
 /** Arguments that make no sense: reported with the usage line and exit code 2. */
 export class UsageError extends Error {}
@@ -45,7 +46,8 @@ export async function runCommandLine(usage: string, body: (args: readonly string
     else await body(args);
   } catch (error) {
     const misused = error instanceof UsageError;
-    process.stderr.write(misused ? `${error.message}\n${usage}\n` : `${formatFatalError(error)}\n`);
+    const reason = misused ? `${error.message}\n${usage}` : (describeFailure(error) ?? formatFatalError(error));
+    process.stderr.write(`${reason}\n`);
     process.exitCode = misused ? 2 : 1;
   }
 }

@@ -8,7 +8,9 @@ import { deriveKeys } from './auth/tokens/crypto.js';
 import type { Config } from './config/config.js';
 import { parseSecretList } from './config/secret-list.js';
 import { parseTrustedProxies } from './config/trusted-proxies.js';
+import { bulkChanges } from './features/admin/bulk/carry-on.js';
 import { admin } from './features/admin/plugin.js';
+import { alerts } from './features/alerts/plugin.js';
 import { answerClientError } from './features/chat/formats/client-errors.js';
 import { isOpenAiPath } from './features/chat/formats/openai/errors.js';
 import { chat } from './features/chat/plugin.js';
@@ -20,22 +22,29 @@ import { subscriptions } from './features/subscriptions/plugin.js';
 import { tracker } from './features/tracker/plugin.js';
 import { usage } from './features/usage/plugin.js';
 import { users } from './features/users/plugin.js';
+import { webhookDelivery, webhooks } from './features/webhooks/plugin.js';
 import type { Backend } from './platform/database/backend.js';
+import { createPrimaryReads, type ReadDatabase } from './platform/database/replica/read-database.js';
 import { createReadiness, type Readiness } from './platform/health/readiness.js';
 import { healthRoutes } from './platform/health/routes.js';
 import allowedMethods from './platform/http/allowed-methods.js';
 import { markAsApi, rejectApiPrefix, toRoutedUrl } from './platform/http/api-prefix.js';
 import { corsOptions } from './platform/http/cors.js';
 import errorHandler, { answerError, answerMalformed } from './platform/http/error-handler.js';
+import { createFiles } from './platform/http/files.js';
 import { forgiveBodies } from './platform/http/forgiving-bodies.js';
 import jsonBody from './platform/http/json-body.js';
+import overload from './platform/http/overload.js';
+import readLag from './platform/http/read-lag.js';
 import requestForm from './platform/http/request-form.js';
 import securityHeaders from './platform/http/security-headers.js';
 import { buildSerializer } from './platform/http/serialization.js';
 import silentConnections from './platform/http/silent-connections.js';
+import stalledReaders from './platform/http/stalled-readers.js';
 import { validatorCompiler } from './platform/http/validation.js';
 import logging, { toRequestId } from './platform/logging.js';
 import mail from './platform/mail/outbox.js';
+import measuring, { metricsRoutes } from './platform/metrics/plugin.js';
 import openapi from './platform/openapi/plugin.js';
 import { PUBLISHED_ROUTES } from './published-routes.js';
 import { pageRoutes } from './web/plugin.js';
@@ -51,6 +60,8 @@ export interface AppProcess {
   readonly readiness?: Readiness;
   /** What limits are counted with, unless Redis is set; by default this process counts by itself. */
   readonly counters?: Counters | undefined;
+  /** What reports are read with; the process closes it. By default the backend's own database. */
+  readonly reads?: ReadDatabase | undefined;
 }
 
 /** Creates the bare server: every option of Fastify's is here. */
@@ -88,7 +99,7 @@ export async function buildApp(
   config: Config,
   backend: AppBackend,
   logger: FastifyBaseLogger,
-  { readiness = createReadiness(backend.database), counters }: AppProcess = {},
+  { readiness = createReadiness(backend.database), counters, reads = createPrimaryReads(backend) }: AppProcess = {},
 ): Promise<FastifyInstance> {
   const { database, callerDatabase } = backend;
   const secrets = parseSecretList(backend.jwtSecret);
@@ -98,22 +109,32 @@ export async function buildApp(
   const { signUp } = config;
   const googleAccessTokens = createGoogleAccessTokens(config.signIn.googleAccessTokens);
   const billing = await createBilling(database, config.stripe);
+  const files = createFiles();
   const app = createServer(config.http, logger);
 
-  app.addHook('onSend', async (_request, reply) => {
+  app.addHook('onSend', (_request, reply, _payload, done) => {
     if (readiness.isDraining()) reply.header('connection', 'close');
+    done();
   });
   await app.register(silentConnections);
+  await app.register(stalledReaders);
   await app.register(logging);
+  await app.register(measuring);
   await app.register(allowedMethods);
   await app.register(errorHandler);
+  await app.register(overload, { maxEventLoopDelay: config.http.maxEventLoopDelay });
   await app.register(securityHeaders, { publicUrl: config.http.publicUrl });
   await app.register(cors, corsOptions(config.http.corsOrigins));
+  await app.register(readLag, { reads });
   await app.register(requestForm);
   await app.register(jsonBody);
   await app.register(authentication, { database, config, secrets, counters });
   const keys = deriveKeys(secrets, 'mails');
   await app.register(mail, { database, config: config.mail, embedded: backend.embedded, keys });
+
+  const webhookOptions = { database, config: config.webhooks, keys: deriveKeys(secrets, 'webhooks') };
+  await app.register(webhookDelivery, webhookOptions);
+  await app.register(bulkChanges, { database });
 
   await app.register(openapi, { config: config.http });
 
@@ -124,22 +145,34 @@ export async function buildApp(
     await api.register(users, {
       database,
       callerDatabase,
+      reads,
+      files,
       cancelBilling: billing.cancel,
       publicUrl: config.http.publicUrl,
     });
     await api.register(settings, { database, callerDatabase, onDrain: readiness.onDrain });
-    await api.register(devices, { database, callerDatabase, config: config.devices });
+    await api.register(devices, { database, reads, config: config.devices });
     await api.register(tracker, { database, config: config.tracker });
-    await api.register(usage, { database, callerDatabase, retentionMonths });
-    await api.register(events, { database, callerDatabase, retentionMonths });
+    await api.register(usage, { database, reads, files, retentionMonths });
+    await api.register(events, { database, reads, retentionMonths });
     await api.register(chat, { database, config: config.chat, signUp, googleAccessTokens });
     await api.register(subscriptions, { database, callerDatabase, payments: billing.payments });
-    await api.register(admin, { database, signUp, publicUrl: config.http.publicUrl, config: config.admin });
+    await api.register(admin, {
+      database,
+      reads,
+      signUp,
+      publicUrl: config.http.publicUrl,
+      config: config.admin,
+      overview: config.overview,
+    });
+    await api.register(alerts, { database });
+    await api.register(webhooks, webhookOptions);
   });
   await app.register(async (root) => {
     rejectApiPrefix(root);
     await root.register(pageRoutes);
-    await root.register(healthRoutes, { readiness, findNotice: getLimiter(app).findProblem });
+    await root.register(healthRoutes, { readiness, findNotice: getLimiter(app).findProblem, findSource: reads.source });
+    await root.register(metricsRoutes, { database, config: config.metrics });
   });
   return app;
 }

@@ -7,12 +7,15 @@ import { type Config, parseConfig } from './config/config.js';
 import { loadEnvironmentFile } from './config/environment-file.js';
 import { listPlatformNotices } from './config/host.js';
 import { SUPERVISOR_CONNECTIONS } from './config/pool-size.js';
-import { formatFatalError } from './config/startup-error.js';
+import { formatFatalError, StartupError } from './config/startup-error.js';
 import { ensureFirstAdmin } from './features/admin/first-admin.js';
 import { type Front, openFront } from './front.js';
 import { adminNotice, proxyNotice, welcome } from './platform/banner.js';
 import { type Backend, openBackend } from './platform/database/backend.js';
+import { describeFailure } from './platform/database/describe-failure.js';
+import { closeErrorReports, openErrorReports, reportError } from './platform/error-reports.js';
 import { requireSchema } from './platform/health/readiness.js';
+import { waitForDatabase } from './platform/health/wait-for-database.js';
 import { createLogger } from './platform/logging.js';
 import { shutdownSignal } from './platform/shutdown.js';
 import { superviseWorkers } from './workers/supervisor.js';
@@ -34,7 +37,14 @@ async function openFronts(config: Config, backend: Backend, log: Logger): Promis
  * Serves until it is told to stop.
  * @returns stops serving: no new work, running requests finish, then the database is let go
  */
-async function serve(config: Config, backend: Backend, log: Logger): Promise<() => Promise<void>> {
+async function serve(
+  config: Config,
+  backend: Backend,
+  log: Logger,
+  stopping: Promise<void>,
+): Promise<() => Promise<void>> {
+  // Our own has been started by now.
+  if (!backend.embedded && !(await waitForDatabase(backend.database, log, stopping))) return () => backend.close();
   await requireSchema(backend.database);
   const password = await ensureFirstAdmin(config, backend);
   if (password !== undefined) process.stdout.write(adminNotice(config.admin.username, password));
@@ -45,7 +55,7 @@ async function serve(config: Config, backend: Backend, log: Logger): Promise<() 
   ];
   for (const notice of notices) log.warn(notice);
   const front = await openFronts(config, backend, log);
-  const stopJobs = await startBackgroundJobs(backend.database, config, log, front.wakeMail);
+  const stopJobs = await startBackgroundJobs(backend.database, config, log, front.wake);
   const notice = proxyNotice(config.http);
   const url = config.http.isPublicUrlSet ? config.http.publicUrl : front.url;
   process.stdout.write(welcome(url, notice ? [notice] : []));
@@ -60,17 +70,18 @@ async function serve(config: Config, backend: Backend, log: Logger): Promise<() 
   };
 }
 
-async function start(): Promise<() => Promise<void>> {
+async function start(stopping: Promise<void>): Promise<() => Promise<void>> {
   const unload = loadEnvironmentFile();
   const config = parseConfig(process.env);
   const log = createLogger(config.http.logLevel);
+  await openErrorReports(config.sentryDsn);
   for (const notice of listVariableNotices(process.env)) log.warn(notice);
   // Workers read the file themselves, those that replace others as it is by then.
   if (config.workers > 1) unload();
   const isSupervisor = config.workers > 1 && !cluster.isWorker;
   const backend = await openBackend(config, log, isSupervisor ? SUPERVISOR_CONNECTIONS : undefined);
   try {
-    return await serve(config, backend, log);
+    return await serve(config, backend, log, stopping);
   } catch (error) {
     await backend.close().catch(() => {});
     throw error;
@@ -82,16 +93,19 @@ async function main(): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   // Heard from the beginning: a start that is interrupted finishes and then stops, and leaves no Postgres behind.
   const stopping = shutdownSignal();
-  const stop = await (isSupervised() ? startWorker() : start());
+  const stop = await (isSupervised() ? startWorker() : start(stopping));
   await stopping;
   await stop();
+  await closeErrorReports();
 }
 
 main().then(
   () => process.exit(0),
-  (error: unknown) => {
-    process.stderr.write(`${formatFatalError(error)}
+  async (error: unknown) => {
+    process.stderr.write(`${describeFailure(error) ?? formatFatalError(error)}
 `);
+    if (!(error instanceof StartupError)) reportError(error, { kind: 'process' });
+    await closeErrorReports();
     process.exit(1);
   },
 );

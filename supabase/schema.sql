@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951', '20261128014225'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261128014225', '20261128044855', '20261128074837', '20261128102608'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -27,6 +27,9 @@ $guard$;
 -- foundation/schemas.sql
 
 -- Nothing is callable or readable unless it is granted by name.
+
+-- As in every function: names are qualified, and rows that come with the schema are not changed by hand.
+set search_path = '';
 
 -- Functions may call each other, so they are created unchecked; "npm run migration" and the tests check them all.
 set check_function_bodies = off;
@@ -299,6 +302,61 @@ comment on column private.oauth_codes.redirect_uri is 'Where the code was sent.'
 comment on column private.oauth_codes.code_challenge is 'PKCE challenge (S256) whose verifier must come with the code.';
 comment on column private.oauth_codes.expires_at is 'Until when it may be exchanged.';
 
+-- second_factor/tables.sql
+
+-- Second factors of people: time-based one-time passwords (RFC 6238), and the sign-ins that wait for a code of one.
+
+create table if not exists private.user_second_factors (
+  user_id uuid primary key references public.users (id) on delete cascade,
+  id uuid not null default gen_random_uuid(),
+  secret text not null check (length(secret) between 16 and 128),
+  created_at timestamptz not null default now(),
+  confirmed_at timestamptz,
+  last_step bigint not null default 0
+);
+comment on table private.user_second_factors is 'Second factors of people: time-based one-time passwords (RFC 6238).';
+comment on column private.user_second_factors.user_id is 'The account.';
+comment on column private.user_second_factors.id is 'Changes with the secret: a code that was checked against another one proves nothing.';
+comment on column private.user_second_factors.secret is 'The shared secret in base32.';
+comment on column private.user_second_factors.created_at is 'When it was made.';
+comment on column private.user_second_factors.confirmed_at is 'When a first code was shown; null while it is being set up and asks nobody for a code.';
+comment on column private.user_second_factors.last_step is 'The time step of the newest code that was used: neither it nor an earlier one is good again.';
+
+create table if not exists private.user_recovery_codes (
+  user_id uuid not null references private.user_second_factors (user_id) on delete cascade,
+  code_hash bytea not null check (length(code_hash) = 32),
+  primary key (user_id, code_hash)
+);
+comment on table private.user_recovery_codes is 'Codes that stand in for a lost second factor of a person. Using one deletes its row.';
+comment on column private.user_recovery_codes.user_id is 'The account.';
+comment on column private.user_recovery_codes.code_hash is 'SHA-256 of the code, which has 80 random bits and was shown once.';
+
+create table if not exists private.sign_in_challenges (
+  challenge_hash bytea primary key check (length(challenge_hash) = 32),
+  user_id uuid not null references private.user_second_factors (user_id) on delete cascade,
+  attempts smallint not null default 0 check (attempts between 0 and 5),
+  expires_at timestamptz not null default now() + interval '5 minutes'
+);
+create index if not exists sign_in_challenges_user_idx on private.sign_in_challenges (user_id);
+create index if not exists sign_in_challenges_expiry_idx on private.sign_in_challenges (expires_at);
+comment on table private.sign_in_challenges is 'Sign-ins that showed a password or a provider''s word and wait for the code of the second factor. Each opens one session.';
+comment on column private.sign_in_challenges.challenge_hash is 'SHA-256 of the 256 random bits the client was given.';
+comment on column private.sign_in_challenges.user_id is 'The account.';
+comment on column private.sign_in_challenges.attempts is 'Codes that were sent with it; after five it is over.';
+comment on column private.sign_in_challenges.expires_at is 'When it is over in any case.';
+
+create table if not exists private.proved_google_tokens (
+  token_hash bytea primary key check (length(token_hash) = 32),
+  user_id uuid not null references private.user_second_factors (user_id) on delete cascade,
+  expires_at timestamptz not null default now() + interval '1 hour'
+);
+create index if not exists proved_google_tokens_user_idx on private.proved_google_tokens (user_id);
+create index if not exists proved_google_tokens_expiry_idx on private.proved_google_tokens (expires_at);
+comment on table private.proved_google_tokens is 'Google''s access tokens that came with a code of the second factor: they open the account until they end.';
+comment on column private.proved_google_tokens.token_hash is 'SHA-256 of the access token.';
+comment on column private.proved_google_tokens.user_id is 'The account.';
+comment on column private.proved_google_tokens.expires_at is 'When a code is needed again; Google''s tokens live no longer than an hour.';
+
 -- signup/tables.sql
 
 -- Who may have an account, and what proves an address: mailed links, invitations, and the memory of paid grants.
@@ -408,6 +466,8 @@ create unique index if not exists devices_owner_fingerprint_idx on public.device
 create unique index if not exists devices_anonymous_fingerprint_idx on public.devices (fingerprint_hash, (secret_hash is null))
   where first_user_id is null;
 create index if not exists devices_created_at_idx on public.devices (created_at, id) where deleted_at is null;
+create index if not exists devices_blocked_idx on public.devices (created_at, id) where blocked and deleted_at is null;
+create index if not exists devices_name_idx on public.devices (name, id) where deleted_at is null;
 create index if not exists devices_user_id_idx on public.devices (user_id);
 comment on table public.devices is 'Installations of an extension. Each has one balance of tokens and a bearer token of its own.';
 comment on column public.devices.id is 'The device''s id, also the subject id of its balance.';
@@ -433,13 +493,20 @@ create table if not exists public.balances (
   subject_id uuid primary key,
   subject_kind text not null check (subject_kind in ('device', 'user')),
   allocated bigint not null default 0 check (allocated between 0 and 9007199254740991),
-  used bigint not null default 0 check (used >= 0),
-  reserved bigint not null default 0 check (reserved >= 0),
-  period integer not null default 1 check (period > 0),
+  used bigint not null default 0,
+  reserved bigint not null default 0,
+  period integer not null default 1,
   updated_at timestamptz not null default now(),
-  debt bigint not null default 0 check (debt >= 0),
+  debt bigint not null default 0,
   remaining bigint not null generated always as (allocated - used - reserved) stored,
-  constraint balances_never_overspent check (remaining >= 0)
+  alert_at bigint,
+  alert_base bigint,
+  alert_period integer,
+  alert_allocated bigint,
+  alerted smallint,
+  exhausted boolean,
+  constraint balances_never_overspent check (remaining >= 0),
+  constraint balances_amounts_check check (least(used, reserved, debt, period - 1) >= 0)
 ) with (fillfactor = 50);
 comment on table public.balances is 'What each device or user may spend. Written only by the metering functions.';
 comment on column public.balances.subject_id is 'The device or user the balance belongs to.';
@@ -451,6 +518,12 @@ comment on column public.balances.period is 'The budget period `used` counts for
 comment on column public.balances.updated_at is 'When the balance last changed.';
 comment on column public.balances.debt is 'Tokens spent beyond what was left, because a provider billed more than its hold; paid by the next tokens that come in. Usage events cost used + debt.';
 comment on column public.balances.remaining is 'Tokens that may still be spent: allocated - used - reserved, worked out here and nowhere else.';
+comment on column public.balances.alert_at is 'Tokens used from which on a debit looks at the thresholds again; null where that is with the next one.';
+comment on column public.balances.alert_base is 'Tokens used when the measuring of thresholds began.';
+comment on column public.balances.alert_period is 'The budget period alert_at was worked out in.';
+comment on column public.balances.alert_allocated is 'The allocation alert_at was worked out with.';
+comment on column public.balances.alerted is 'The highest threshold that was announced since, in percent.';
+comment on column public.balances.exhausted is 'Whether it was announced since that nothing is left.';
 
 create table if not exists public.ledger_entries (
   id uuid primary key default gen_random_uuid(),
@@ -468,6 +541,9 @@ create index if not exists ledger_entries_correction_idx on public.ledger_entrie
 -- The last guard: one ledger entry for what was paid once.
 create unique index if not exists ledger_entries_subscription_idx
   on public.ledger_entries (reference) where kind = 'subscription';
+-- Nothing is undone twice.
+create unique index if not exists ledger_entries_undo_idx
+  on public.ledger_entries (reference, subject_id) where reference like 'undo %';
 comment on table public.ledger_entries is 'Every change of an allocation, append-only. Their sum per subject is balances.allocated.';
 comment on column public.ledger_entries.id is 'The entry''s id.';
 comment on column public.ledger_entries.subject_id is 'The device or user whose allocation changed.';
@@ -475,7 +551,7 @@ comment on column public.ledger_entries.kind is 'grant, transfer (one of two leg
 comment on column public.ledger_entries.amount is 'Tokens added (positive) or taken back (negative).';
 comment on column public.ledger_entries.period is 'The budget period the change fell into.';
 comment on column public.ledger_entries.actor is 'Who did it: system:registration, admin:<name>, …';
-comment on column public.ledger_entries.reference is 'What it belongs to; the two legs of a transfer share it.';
+comment on column public.ledger_entries.reference is 'What it belongs to; the two legs of a transfer share it, and undo … names the entry or transfer that is undone.';
 comment on column public.ledger_entries.created_at is 'When it was written.';
 
 create table if not exists private.retired_usage (
@@ -489,6 +565,21 @@ comment on column private.retired_usage.subject_id is 'The device or user.';
 comment on column private.retired_usage.period is 'The budget period the events belonged to.';
 comment on column private.retired_usage.cost is 'Sum of their costs.';
 
+create table if not exists private.ledger_checks (
+  id bigint generated always as identity primary key,
+  checked_at timestamptz not null default now(),
+  milliseconds integer not null check (milliseconds >= 0),
+  failing text[] not null,
+  discrepancies integer not null check (discrepancies >= 0),
+  digest text not null
+);
+comment on table private.ledger_checks is 'When the books were last proved, and what came of it; kept for 90 days.';
+comment on column private.ledger_checks.id is 'Counts up.';
+comment on column private.ledger_checks.checked_at is 'When it was.';
+comment on column private.ledger_checks.milliseconds is 'How long it took.';
+comment on column private.ledger_checks.failing is 'The checks that found something.';
+comment on column private.ledger_checks.discrepancies is 'How many discrepancies they found.';
+comment on column private.ledger_checks.digest is 'MD5 of the discrepancies: the same ones are told once.';
 -- Months that are over are proved once and sealed, so that proving the books again costs no more than what happened since.
 
 create table if not exists private.sealed_months (
@@ -590,13 +681,19 @@ create table if not exists public.budgets (
   subject_kind text primary key check (subject_kind in ('device', 'user')),
   total bigint check (total between 0 and 9007199254740991),
   allocated bigint not null default 0 check (allocated >= 0),
-  updated_at timestamptz not null default now()
+  updated_at timestamptz not null default now(),
+  alert_period integer,
+  alert_total bigint,
+  alerted smallint
 );
 comment on table public.budgets is 'The central pools tokens are allocated from: one for devices, one for users. Locked before any balance by whatever changes allocations.';
 comment on column public.budgets.subject_kind is 'device or user.';
 comment on column public.budgets.total is 'Size of the pool in tokens; null is unlimited.';
 comment on column public.budgets.allocated is 'Tokens handed out; always the sum of the balances'' allocations.';
 comment on column public.budgets.updated_at is 'When it last changed.';
+comment on column public.budgets.alert_period is 'The budget period thresholds are measured in.';
+comment on column public.budgets.alert_total is 'The size thresholds are measured with.';
+comment on column public.budgets.alerted is 'The highest threshold of the pool that was announced since, in percent.';
 
 -- periods/tables.sql
 
@@ -633,6 +730,7 @@ comment on column public.period_balances.used is 'What it used in the period.';
 
 -- Usage events with their rollups, holds and prices.
 
+-- Postgres reads each check anew for every statement that writes, so there is one for all amounts of a table.
 create table if not exists public.usage_events (
   id uuid not null default gen_random_uuid(),
   subject_id uuid not null,
@@ -641,18 +739,19 @@ create table if not exists public.usage_events (
   source text not null check (source in ('device', 'extension', 'tracker', 'chat', 'api')),
   provider text not null default 'unknown' check (length(provider) between 1 and 50),
   model text not null check (length(model) between 1 and 200),
-  prompt_count integer not null default 1 check (prompt_count >= 0),
-  input_tokens bigint not null default 0 check (input_tokens >= 0),
-  output_tokens bigint not null default 0 check (output_tokens >= 0),
-  total_tokens bigint not null default 0 check (total_tokens >= 0),
-  cost bigint not null default 0 check (cost >= 0),
+  prompt_count integer not null default 1,
+  input_tokens bigint not null default 0,
+  output_tokens bigint not null default 0,
+  total_tokens bigint not null default 0,
+  cost bigint not null default 0,
   provenance text not null check (provenance in ('client_reported', 'provider_final', 'estimated')),
   period integer not null,
   url text check (length(url) <= 2048),
   occurred_at timestamptz not null default now(),
   created_at timestamptz not null default now(),
-  nano_usd bigint check (nano_usd >= 0),
-  primary key (subject_id, occurred_at, id)
+  nano_usd bigint,
+  primary key (subject_id, occurred_at, id),
+  constraint usage_events_amounts_check check (least(prompt_count, input_tokens, output_tokens, total_tokens, cost, nano_usd) >= 0)
 ) partition by range (occurred_at);
 -- Events devices recorded in the name of the person they are linked to. Devices of nobody are not in it.
 create index if not exists usage_events_linked_idx on public.usage_events (user_id, occurred_at, id)
@@ -662,7 +761,8 @@ create index if not exists usage_events_linked_idx on public.usage_events (user_
 create index if not exists usage_events_debits_idx on public.usage_events (subject_id, occurred_at, id)
   where cost > 0 and source <> 'device';
 -- An admin's list of everybody's newest events, and summaries of everybody over some time.
-create index if not exists usage_events_newest_idx on public.usage_events (occurred_at, id);
+-- Without the id, as what a call recorded has one time, and equal entries are stored once.
+create index if not exists usage_events_time_idx on public.usage_events (occurred_at);
 comment on table public.usage_events is 'One row per use of a model, append-only, partitioned by month.';
 comment on column public.usage_events.id is 'The event''s id.';
 comment on column public.usage_events.subject_id is 'The device or user whose balance the event counts against.';
@@ -689,14 +789,17 @@ create table if not exists public.usage_rollups (
   provider text not null,
   model text not null,
   source text not null,
-  events bigint not null check (events >= 0),
-  prompts bigint not null check (prompts >= 0),
-  input_tokens bigint not null check (input_tokens >= 0),
-  output_tokens bigint not null check (output_tokens >= 0),
-  total_tokens bigint not null check (total_tokens >= 0),
-  cost bigint not null check (cost >= 0),
-  nano_usd bigint not null default 0 check (nano_usd >= 0),
-  primary key (subject_id, bucket, provider, model, source)
+  events bigint not null,
+  prompts bigint not null,
+  input_tokens bigint not null,
+  output_tokens bigint not null,
+  total_tokens bigint not null,
+  cost bigint not null,
+  nano_usd bigint not null default 0,
+  primary key (subject_id, bucket, provider, model, source),
+  constraint usage_rollups_amounts_check check (
+    least(events, prompts, input_tokens, output_tokens, total_tokens, cost, nano_usd) >= 0
+  )
 ) with (fillfactor = 70);
 create index if not exists usage_rollups_bucket_idx on public.usage_rollups using brin (bucket);
 comment on table public.usage_rollups is 'Usage events summed per quarter hour, so that a day is exact in every time zone. Written in the same transaction as the events.';
@@ -731,14 +834,15 @@ comment on column private.rollup_names.model is 'The model.';
 create table if not exists public.usage_totals (
   bucket timestamptz not null,
   shard smallint not null check (shard between 0 and 7),
-  events bigint not null check (events >= 0),
-  prompts bigint not null check (prompts >= 0),
-  input_tokens bigint not null check (input_tokens >= 0),
-  output_tokens bigint not null check (output_tokens >= 0),
-  total_tokens bigint not null check (total_tokens >= 0),
-  cost bigint not null check (cost >= 0),
+  events bigint not null,
+  prompts bigint not null,
+  input_tokens bigint not null,
+  output_tokens bigint not null,
+  total_tokens bigint not null,
+  cost bigint not null,
   nano_usd bigint not null default 0,
-  primary key (bucket, shard)
+  primary key (bucket, shard),
+  constraint usage_totals_amounts_check check (least(events, prompts, input_tokens, output_tokens, total_tokens, cost) >= 0)
 ) with (fillfactor = 50);
 comment on table public.usage_totals is 'Usage of everybody per quarter hour. Split into shards so that concurrent writers do not wait for each other; add them up.';
 comment on column public.usage_totals.bucket is 'Start of the quarter hour (UTC).';
@@ -750,6 +854,134 @@ comment on column public.usage_totals.output_tokens is 'Sum of their output toke
 comment on column public.usage_totals.total_tokens is 'Sum of their tokens.';
 comment on column public.usage_totals.cost is 'Sum of what they debited.';
 comment on column public.usage_totals.nano_usd is 'Sum of what upstream charges for them, in nano-dollars, as far as that is known. A shard may be negative, as corrections go to any.';
+
+-- Days that are over, so that a year of everybody's use is read from some thousand rows however many there were. Nothing of
+-- it is written with the events: what changes later is noted, and a day with notes is read from its quarter hours.
+
+create table if not exists private.daily_usage (
+  day date not null,
+  provider text not null,
+  model text not null,
+  source text not null,
+  events bigint not null,
+  prompts bigint not null,
+  input_tokens bigint not null,
+  output_tokens bigint not null,
+  total_tokens bigint not null,
+  cost bigint not null,
+  nano_usd bigint not null,
+  primary key (day, provider, model, source)
+);
+comment on table private.daily_usage is 'Rollups of everybody summed per day that is over; see summed_days for which may be used.';
+comment on column private.daily_usage.day is 'The day (UTC).';
+comment on column private.daily_usage.provider is 'The AI provider.';
+comment on column private.daily_usage.model is 'The model.';
+comment on column private.daily_usage.source is 'Which API recorded the events.';
+comment on column private.daily_usage.events is 'Number of events.';
+comment on column private.daily_usage.prompts is 'Sum of their prompts.';
+comment on column private.daily_usage.input_tokens is 'Sum of their input tokens.';
+comment on column private.daily_usage.output_tokens is 'Sum of their output tokens.';
+comment on column private.daily_usage.total_tokens is 'Sum of their tokens.';
+comment on column private.daily_usage.cost is 'Sum of what they debited.';
+comment on column private.daily_usage.nano_usd is 'Sum of what upstream charges for them, in nano-dollars, as far as that is known.';
+
+-- Where a day of another time zone than UTC's begins within one of these, its part of that is told by the quarter hours.
+create table if not exists private.quarter_hour_usage (
+  bucket timestamptz not null,
+  provider text not null,
+  model text not null,
+  source text not null,
+  events bigint not null,
+  prompts bigint not null,
+  input_tokens bigint not null,
+  output_tokens bigint not null,
+  total_tokens bigint not null,
+  cost bigint not null,
+  nano_usd bigint not null,
+  primary key (bucket, provider, model, source)
+);
+comment on table private.quarter_hour_usage is 'Rollups of everybody summed per quarter hour of the days daily_usage has; see summed_days for which may be used.';
+comment on column private.quarter_hour_usage.bucket is 'Start of the quarter hour (UTC).';
+comment on column private.quarter_hour_usage.provider is 'The AI provider.';
+comment on column private.quarter_hour_usage.model is 'The model.';
+comment on column private.quarter_hour_usage.source is 'Which API recorded the events.';
+comment on column private.quarter_hour_usage.events is 'Number of events.';
+comment on column private.quarter_hour_usage.prompts is 'Sum of their prompts.';
+comment on column private.quarter_hour_usage.input_tokens is 'Sum of their input tokens.';
+comment on column private.quarter_hour_usage.output_tokens is 'Sum of their output tokens.';
+comment on column private.quarter_hour_usage.total_tokens is 'Sum of their tokens.';
+comment on column private.quarter_hour_usage.cost is 'Sum of what they debited.';
+comment on column private.quarter_hour_usage.nano_usd is 'Sum of what upstream charges for them, in nano-dollars, as far as that is known.';
+
+-- Who used how much, so that everybody's use by device or person is read from a row for each of them a day or month.
+
+create table if not exists private.daily_subject_usage (
+  day date not null,
+  subject_id uuid not null,
+  events bigint not null,
+  prompts bigint not null,
+  input_tokens bigint not null,
+  output_tokens bigint not null,
+  total_tokens bigint not null,
+  cost bigint not null,
+  nano_usd bigint not null,
+  primary key (day, subject_id)
+);
+comment on table private.daily_subject_usage is 'Rollups of each device and user summed per day that is over; see summed_days for which may be used.';
+comment on column private.daily_subject_usage.day is 'The day (UTC).';
+comment on column private.daily_subject_usage.subject_id is 'The device or user.';
+comment on column private.daily_subject_usage.events is 'Number of events.';
+comment on column private.daily_subject_usage.prompts is 'Sum of their prompts.';
+comment on column private.daily_subject_usage.input_tokens is 'Sum of their input tokens.';
+comment on column private.daily_subject_usage.output_tokens is 'Sum of their output tokens.';
+comment on column private.daily_subject_usage.total_tokens is 'Sum of their tokens.';
+comment on column private.daily_subject_usage.cost is 'Sum of what they debited.';
+comment on column private.daily_subject_usage.nano_usd is 'Sum of what upstream charges for them, in nano-dollars, as far as that is known.';
+
+-- Written with each of its days, so there is space for the next version of a row.
+create table if not exists private.monthly_subject_usage (
+  month date not null,
+  subject_id uuid not null,
+  events bigint not null,
+  prompts bigint not null,
+  input_tokens bigint not null,
+  output_tokens bigint not null,
+  total_tokens bigint not null,
+  cost bigint not null,
+  nano_usd bigint not null,
+  primary key (month, subject_id)
+) with (fillfactor = 80);
+comment on table private.monthly_subject_usage is 'What daily_subject_usage has of a month; it may be used where all days of the month may be.';
+comment on column private.monthly_subject_usage.month is 'First day of the month (UTC).';
+comment on column private.monthly_subject_usage.subject_id is 'The device or user.';
+comment on column private.monthly_subject_usage.events is 'Number of events.';
+comment on column private.monthly_subject_usage.prompts is 'Sum of their prompts.';
+comment on column private.monthly_subject_usage.input_tokens is 'Sum of their input tokens.';
+comment on column private.monthly_subject_usage.output_tokens is 'Sum of their output tokens.';
+comment on column private.monthly_subject_usage.total_tokens is 'Sum of their tokens.';
+comment on column private.monthly_subject_usage.cost is 'Sum of what they debited.';
+comment on column private.monthly_subject_usage.nano_usd is 'Sum of what upstream charges for them, in nano-dollars, as far as that is known.';
+
+create table if not exists private.summed_days (
+  day date primary key,
+  closed_by xid8 not null default pg_current_xact_id(),
+  summed_at timestamptz,
+  subjects_at timestamptz
+);
+comment on table private.summed_days is 'The days that are summed up, or are to be.';
+comment on column private.summed_days.day is 'The day (UTC).';
+comment on column private.summed_days.closed_by is 'A transaction that began when changes of the day had been noted for a while: it is summed once all before that one have ended.';
+comment on column private.summed_days.summed_at is 'When daily_usage and quarter_hour_usage got it last; null where they are to.';
+comment on column private.summed_days.subjects_at is 'When daily_subject_usage and monthly_subject_usage got it last; null where they are to.';
+
+create table if not exists private.changed_days (
+  day date not null,
+  changed_by xid8 not null default pg_current_xact_id(),
+  primary key (day, changed_by)
+);
+comment on table private.changed_days is 'Days whose rollups changed since they were summed, or more than a day after: written by triggers, in the transaction of the change.';
+comment on column private.changed_days.day is 'The day (UTC).';
+comment on column private.changed_days.changed_by is 'The transaction: a row of its own, so that nobody waits.';
 
 create table if not exists public.reservations (
   id uuid primary key default gen_random_uuid(),
@@ -793,7 +1025,7 @@ create table if not exists private.idempotency_keys (
   subject_id uuid not null,
   key uuid not null,
   request_hash bigint not null,
-  answer jsonb,
+  answer jsonb not null,
   created_at timestamptz not null default now(),
   tokens_used bigint,
   remaining bigint,
@@ -801,14 +1033,30 @@ create table if not exists private.idempotency_keys (
 );
 -- By the hour, as equal entries are stored once: what is pruned is older than two days.
 create index if not exists idempotency_keys_hour_idx on private.idempotency_keys (date_bin('1 hour', created_at, 'epoch'));
-comment on table private.idempotency_keys is 'The answers to writes that carried an idempotency key, so that a retry gets the same one and is charged once.';
-comment on column private.idempotency_keys.subject_id is 'Keys are private to a device or user.';
+comment on table private.idempotency_keys is 'The answers to people''s and admins'' writes that carried an idempotency key, so that a retry gets the same one and is charged once.';
+comment on column private.idempotency_keys.subject_id is 'Keys are private to a person or admin.';
 comment on column private.idempotency_keys.key is 'The first 128 bits of the SHA-256 of the caller''s key.';
 comment on column private.idempotency_keys.request_hash is 'The first 64 bits of the SHA-256 of what was asked: the same key with another request is refused.';
-comment on column private.idempotency_keys.answer is 'The original answer; null for a device''s debit, whose answer is made of the other columns.';
+comment on column private.idempotency_keys.answer is 'The original answer.';
 comment on column private.idempotency_keys.created_at is 'When it was first used; kept for at least 48 hours.';
-comment on column private.idempotency_keys.tokens_used is 'What a device''s debit took; its event is that of keyed_event_id.';
-comment on column private.idempotency_keys.remaining is 'What a device''s debit left.';
+comment on column private.idempotency_keys.tokens_used is 'Always null, as devices have keys of their own.';
+comment on column private.idempotency_keys.remaining is 'Always null, as devices have keys of their own.';
+
+-- Nearly every debit has one: nothing is in it that can be found otherwise.
+create table if not exists private.device_keys (
+  key uuid primary key,
+  request_hash bigint not null,
+  created_at timestamptz not null default now(),
+  remaining bigint,
+  answer jsonb
+);
+create index if not exists device_keys_hour_idx on private.device_keys (date_bin('1 hour', created_at, 'epoch'));
+comment on table private.device_keys is 'The idempotency keys of devices'' debits and holds, so that a retry gets the same answer and is charged once.';
+comment on column private.device_keys.key is 'The key as device_key makes it, which is private to a device.';
+comment on column private.device_keys.request_hash is 'The first 64 bits of the SHA-256 of what was asked: the same key with another request is refused.';
+comment on column private.device_keys.created_at is 'When it was first used; kept for at least 48 hours. For a debit also when its event happened, whose id is that of keyed_event_id.';
+comment on column private.device_keys.remaining is 'What a debit left.';
+comment on column private.device_keys.answer is 'The original answer; null for a debit, whose answer is made of its event and of what it left.';
 
 -- admin/tables.sql
 
@@ -887,9 +1135,12 @@ create table if not exists public.audit_log (
   address text check (length(address) <= 100)
 );
 create index if not exists audit_log_target_idx on public.audit_log (target, id);
+create index if not exists audit_log_actor_idx on public.audit_log (actor, id);
+create index if not exists audit_log_action_idx on public.audit_log (action, id);
+create index if not exists audit_log_time_idx on public.audit_log (created_at, id);
 comment on table public.audit_log is 'Who did what, written in the same transaction as the act. Append-only, for everybody.';
 comment on column public.audit_log.id is 'Counts up.';
-comment on column public.audit_log.actor is 'admin:<name> or system:<what>.';
+comment on column public.audit_log.actor is 'admin:<name>, system:<what>, user:<id>, or sql:<role> for what was done by hand.';
 comment on column public.audit_log.action is 'What was done: allocate, transfer, block_device, …';
 comment on column public.audit_log.target is 'What it was done to: a device, user, admin or model.';
 comment on column public.audit_log.before is 'State before, where it says something.';
@@ -897,6 +1148,156 @@ comment on column public.audit_log.after is 'State after.';
 comment on column public.audit_log.request_id is 'x-request-id of the request that asked for it.';
 comment on column public.audit_log.created_at is 'When it was done.';
 comment on column public.audit_log.address is 'Network address an admin''s request came from; null for everybody else, as this log can never be cleaned of what is personal.';
+
+create table if not exists private.bulk_changes (
+  id uuid primary key default gen_random_uuid(),
+  subject_kind text not null check (subject_kind in ('device', 'user')),
+  change jsonb not null,
+  query text check (length(query) <= 200),
+  filter text check (length(filter) <= 40),
+  matched integer not null check (matched >= 0),
+  created_by text not null,
+  created_at timestamptz not null default now(),
+  started_at timestamptz,
+  stopped_at timestamptz,
+  run_as jsonb
+);
+create index if not exists bulk_changes_time_idx on private.bulk_changes (created_at);
+create index if not exists bulk_changes_run_idx on private.bulk_changes (id) where run_as is not null;
+comment on table private.bulk_changes is 'Changes of all devices or accounts that matched a search, done chunk by chunk; kept for 30 days.';
+comment on column private.bulk_changes.id is 'The change''s id.';
+comment on column private.bulk_changes.subject_kind is 'device or user.';
+comment on column private.bulk_changes.change is 'What is done to each: {action, tokens, tier, api_keys}.';
+comment on column private.bulk_changes.query is 'The text that was searched for, if one was.';
+comment on column private.bulk_changes.filter is 'The filter of the list, if one was chosen.';
+comment on column private.bulk_changes.matched is 'How many matched when it was begun: these, and no others, are changed.';
+comment on column private.bulk_changes.created_by is 'The admin who began it.';
+comment on column private.bulk_changes.created_at is 'When it was begun, as a preview.';
+comment on column private.bulk_changes.started_at is 'When the first chunk was done; null for a preview.';
+comment on column private.bulk_changes.stopped_at is 'When an admin gave up what was left of it.';
+comment on column private.bulk_changes.run_as is 'The admin in whose name the server does what is left, as require_admin takes it, with a session of its own; null while it does not.';
+
+create table if not exists private.bulk_chunks (
+  change_id uuid not null references private.bulk_changes (id) on delete cascade,
+  number integer not null check (number >= 0),
+  ids uuid[] not null,
+  outcome jsonb,
+  primary key (change_id, number)
+);
+create index if not exists bulk_chunks_open_idx on private.bulk_chunks (change_id, number) where outcome is null;
+comment on table private.bulk_chunks is 'What is changed in one transaction of a bulk change.';
+comment on column private.bulk_chunks.change_id is 'The bulk change.';
+comment on column private.bulk_chunks.number is 'Counts up from 0; ids of a chunk are above those of the one before.';
+comment on column private.bulk_chunks.ids is 'The devices or accounts; none once it is done.';
+comment on column private.bulk_chunks.outcome is 'Once it is done: {at, changed, skipped, refused: [{id, code}]}.';
+
+-- archive/tables.sql
+
+-- Months that are over, packed: a row holds all events or rollups of one kind that a subject has in a month, as arrays, so
+-- that what they have in common is stored once. What is the same in all is one element, what is 0 or follows from the rest is
+-- null. Nothing here is ever changed: what is to change is thawed into the tables it came from, and packed again later.
+
+create table if not exists private.archived_events (
+  subject_id uuid not null,
+  since timestamptz not null,
+  part integer not null,
+  user_id uuid,
+  device_id uuid,
+  source text not null,
+  provider text not null,
+  model text not null,
+  provenance text not null,
+  period integer not null,
+  prompt_count integer not null,
+  events integer not null check (events > 0),
+  days integer not null,
+  ids uuid[] not null,
+  occurred timestamptz[] not null,
+  created timestamptz[],
+  input_tokens bigint[],
+  output_tokens bigint[],
+  total_tokens bigint[],
+  costs bigint[],
+  nano_usd bigint[],
+  urls text[],
+  primary key (subject_id, since, part)
+);
+-- A month is written at once, so that its rows lie together.
+create index if not exists archived_events_since_idx on private.archived_events using brin (since);
+create index if not exists archived_events_linked_idx on private.archived_events (user_id, since)
+  where user_id is not null and user_id is distinct from subject_id;
+comment on table private.archived_events is 'Usage events of months that were archived, packed; the view every_event has them as rows.';
+comment on column private.archived_events.subject_id is 'The device or user whose balance the events count against.';
+comment on column private.archived_events.since is 'Start of the month (UTC) they are of, or of the day where the subject has many.';
+comment on column private.archived_events.part is 'Counts the rows of a subject and month or day.';
+comment on column private.archived_events.user_id is 'The account behind them, if known.';
+comment on column private.archived_events.device_id is 'The device behind them, if any.';
+comment on column private.archived_events.source is 'Which API recorded them.';
+comment on column private.archived_events.provider is 'The AI provider.';
+comment on column private.archived_events.model is 'The model.';
+comment on column private.archived_events.provenance is 'client_reported, provider_final or estimated.';
+comment on column private.archived_events.period is 'The subject''s budget period at the time.';
+comment on column private.archived_events.prompt_count is 'Prompts each of them stands for.';
+comment on column private.archived_events.events is 'Number of events.';
+comment on column private.archived_events.days is 'The days of the month they happened on: bit 0 is the first.';
+comment on column private.archived_events.ids is 'Their ids.';
+comment on column private.archived_events.occurred is 'When each happened.';
+comment on column private.archived_events.created is 'When each was recorded; null where that was when it happened.';
+comment on column private.archived_events.input_tokens is 'Tokens sent by each; one for all where they are the same, null for 0.';
+comment on column private.archived_events.output_tokens is 'Tokens received by each; one for all where they are the same, null for 0.';
+comment on column private.archived_events.total_tokens is 'Tokens of each altogether; null where that is the sum of those sent and received.';
+comment on column private.archived_events.costs is 'What each debited; one for all where it is the same, null for 0.';
+comment on column private.archived_events.nano_usd is 'What upstream charges for each; one for all where it is the same, null where that is not known of any.';
+comment on column private.archived_events.urls is 'The page each happened on; one for all where it is the same, null where that is not known of any.';
+
+create table if not exists private.archived_rollups (
+  subject_id uuid not null,
+  month timestamptz not null,
+  part integer not null,
+  provider text not null,
+  model text not null,
+  source text not null,
+  rollups integer not null check (rollups > 0),
+  quarters smallint[] not null,
+  events bigint[],
+  prompts bigint[],
+  input_tokens bigint[],
+  output_tokens bigint[],
+  total_tokens bigint[],
+  costs bigint[],
+  nano_usd bigint[],
+  primary key (subject_id, month, part)
+);
+create index if not exists archived_rollups_month_idx on private.archived_rollups using brin (month);
+comment on table private.archived_rollups is 'Rollups of months that were archived, packed; the view every_rollup has them as rows.';
+comment on column private.archived_rollups.subject_id is 'The device or user.';
+comment on column private.archived_rollups.month is 'The month''s start (UTC).';
+comment on column private.archived_rollups.part is 'Counts the rows of a subject and month.';
+comment on column private.archived_rollups.provider is 'The AI provider.';
+comment on column private.archived_rollups.model is 'The model.';
+comment on column private.archived_rollups.source is 'Which API recorded the events.';
+comment on column private.archived_rollups.rollups is 'Number of rollups.';
+comment on column private.archived_rollups.quarters is 'The quarter hour of each, 0 the first of the month (UTC).';
+comment on column private.archived_rollups.events is 'Events of each; one for all where they are the same, null for 1.';
+comment on column private.archived_rollups.prompts is 'Prompts of each; one for all where they are the same, null where there are as many as events.';
+comment on column private.archived_rollups.input_tokens is 'Tokens sent; one for all where they are the same, null for 0.';
+comment on column private.archived_rollups.output_tokens is 'Tokens received; one for all where they are the same, null for 0.';
+comment on column private.archived_rollups.total_tokens is 'Tokens altogether; null where that is the sum of those sent and received.';
+comment on column private.archived_rollups.costs is 'What was debited; one for all where it is the same, null for 0.';
+comment on column private.archived_rollups.nano_usd is 'What upstream charges; one for all where it is the same, null for 0.';
+
+-- One row a month at most, so that whether anything is archived costs next to nothing to find out.
+create table if not exists private.archived_months (
+  month timestamptz primary key,
+  archived_at timestamptz not null default now(),
+  events bigint not null check (events >= 0),
+  rollups bigint not null check (rollups >= 0)
+);
+comment on table private.archived_months is 'Months that were archived. What changed in one since lies in usage_events and usage_rollups until it is packed again.';
+comment on column private.archived_months.month is 'The month''s start (UTC).';
+comment on column private.archived_months.archived_at is 'When it was last packed.';
+comment on column private.archived_months.events is 'Events that were packed then, or before.';
+comment on column private.archived_months.rollups is 'Rollups that were packed then, or before.';
 
 -- tracker/tables.sql
 
@@ -968,31 +1369,43 @@ comment on column public.feature_rollups.events is 'How often it was used.';
 
 -- The requests the server passes on to a language model, each paid for by a hold.
 
+-- No foreign key to the hold: meter_chat alone inserts either, both at once, and they stay. To check that and to lock the
+-- hold for it would take a tenth of the time a request waits for its hold. One check for all numbers of a kind, as Postgres
+-- reads each check anew for every statement that writes.
 create table if not exists public.generations (
-  id uuid primary key references public.reservations (id),
+  id uuid primary key,
   subject_id uuid not null,
   source text not null check (source in ('chat', 'api')),
   model text not null check (length(model) between 1 and 200),
   provider text check (length(provider) between 1 and 50),
   upstream_id text check (length(upstream_id) between 1 and 200),
-  input_estimate bigint not null check (input_estimate > 0),
+  input_estimate bigint not null,
   provenance text check (provenance in ('provider_final', 'estimated')),
-  input_tokens bigint check (input_tokens >= 0),
-  output_tokens bigint check (output_tokens >= 0),
-  uncollected bigint not null default 0 check (uncollected >= 0),
+  input_tokens bigint,
+  output_tokens bigint,
+  uncollected bigint not null default 0,
   reconcile_at timestamptz,
-  reconcile_tries smallint not null default 0 check (reconcile_tries >= 0),
+  reconcile_tries smallint not null default 0,
   created_at timestamptz not null default now(),
   streamed boolean not null default false,
-  input_seen bigint check (input_seen >= 0),
-  output_seen bigint check (output_seen >= 0),
-  input_floor bigint not null default 0 check (input_floor >= 0),
-  output_floor bigint not null default 0 check (output_floor >= 0),
-  input_weight numeric(12, 4) not null default 1 check (input_weight >= 0),
-  output_weight numeric(12, 4) not null default 1 check (output_weight >= 0),
-  input_price numeric check (input_price >= 0),
-  output_price numeric check (output_price >= 0),
-  request_price numeric check (request_price >= 0)
+  input_seen bigint,
+  output_seen bigint,
+  input_floor bigint not null default 0,
+  output_floor bigint not null default 0,
+  input_weight numeric(12, 4) not null default 1,
+  output_weight numeric(12, 4) not null default 1,
+  input_price numeric,
+  output_price numeric,
+  request_price numeric,
+  constraint generations_tokens_check check (
+    least(
+      input_estimate - 1, input_tokens, output_tokens, uncollected, reconcile_tries, input_seen, output_seen, input_floor,
+      output_floor
+    ) >= 0
+  ),
+  constraint generations_prices_check check (
+    least(input_weight, output_weight, input_price, output_price, request_price) >= 0
+  )
 ) with (fillfactor = 70);
 create index if not exists generations_subject_idx on public.generations (subject_id, created_at, id);
 create index if not exists generations_created_idx on public.generations using brin (created_at);
@@ -1114,7 +1527,9 @@ create table if not exists public.subscription_grants (
   short_tokens bigint not null default 0 check (short_tokens >= 0),
   returned_tokens bigint not null default 0 check (returned_tokens >= 0),
   taken_tokens bigint not null default 0,
-  forgiven_tokens bigint not null default 0 check (forgiven_tokens >= 0)
+  forgiven_tokens bigint not null default 0 check (forgiven_tokens >= 0),
+  paid_amount bigint,
+  currency text check (length(currency) between 1 and 10)
 );
 create unique index if not exists subscription_grants_period_idx
   on public.subscription_grants (stripe_subscription_id, period_start) where renewal;
@@ -1138,6 +1553,8 @@ comment on column public.subscription_grants.short_tokens is 'Tokens it should h
 comment on column public.subscription_grants.returned_tokens is 'Of net_tokens those whose money has gone back: refunded, credited or disputed.';
 comment on column public.subscription_grants.taken_tokens is 'Tokens taken from the balance for it; negative where more came back after later invoices had made up for what was spent.';
 comment on column public.subscription_grants.forgiven_tokens is 'Tokens of returned money that were spent, and are not made up for.';
+comment on column public.subscription_grants.paid_amount is 'Money that was paid, in the smallest unit of the currency; null where it was not noted.';
+comment on column public.subscription_grants.currency is 'Its currency, such as usd.';
 
 create table if not exists private.stripe_returns (
   stripe_invoice_id text primary key check (length(stripe_invoice_id) between 1 and 255),
@@ -1290,20 +1707,133 @@ comment on column private.mails.expires_at is 'When the link or code in it ends:
 comment on column private.mails.due_at is 'When it is to be tried next. While a server tries it, when another one may.';
 comment on column private.mails.attempts is 'How often it was tried, the attempt under way included.';
 
+-- webhooks/tables.sql
+
+-- Who is told of what happens here, and what was told them: deliveries are written in the transaction of their cause.
+
+create table if not exists private.webhook_endpoints (
+  id uuid primary key default gen_random_uuid(),
+  url text not null check (length(url) between 1 and 2000),
+  events text[] not null check (cardinality(events) between 1 and 50),
+  description text check (length(description) <= 200),
+  sealed_secret bytea not null check (length(sealed_secret) between 1 and 1024),
+  created_by text not null,
+  created_at timestamptz not null default now(),
+  disabled_at timestamptz
+);
+comment on table private.webhook_endpoints is 'Addresses that events are sent to.';
+comment on column private.webhook_endpoints.id is 'The endpoint''s id.';
+comment on column private.webhook_endpoints.url is 'Where events are sent by POST.';
+comment on column private.webhook_endpoints.events is 'The types of events it gets.';
+comment on column private.webhook_endpoints.description is 'What it is for, in the words of whoever made it.';
+comment on column private.webhook_endpoints.sealed_secret is 'The secret events are signed with, encrypted (AES-256-GCM) with a key derived from JWT_SECRET.';
+comment on column private.webhook_endpoints.created_by is 'The admin who made it.';
+comment on column private.webhook_endpoints.created_at is 'When it was made.';
+comment on column private.webhook_endpoints.disabled_at is 'When it answered 410 Gone, and gets nothing more since.';
+
+create table if not exists private.webhook_deliveries (
+  id bigint generated always as identity primary key,
+  event_id uuid not null,
+  endpoint_id uuid not null references private.webhook_endpoints (id) on delete cascade,
+  type text not null,
+  data jsonb not null,
+  occurred_at timestamptz not null default now(),
+  status text not null default 'pending' check (status in ('pending', 'delivered', 'failed')),
+  attempts integer not null default 0 check (attempts >= 0),
+  due_at timestamptz not null default now(),
+  attempted_at timestamptz,
+  response_status integer,
+  failure text check (length(failure) <= 100)
+);
+create index if not exists webhook_deliveries_pending_idx on private.webhook_deliveries (endpoint_id, id) where status = 'pending';
+create index if not exists webhook_deliveries_endpoint_idx on private.webhook_deliveries (endpoint_id, id);
+create index if not exists webhook_deliveries_failed_idx on private.webhook_deliveries (endpoint_id, id) where status = 'failed';
+create index if not exists webhook_deliveries_settled_idx on private.webhook_deliveries (attempted_at) where status <> 'pending';
+comment on table private.webhook_deliveries is 'Events on their way to endpoints, and for a while those that arrived (7 days) or were given up (30 days).';
+comment on column private.webhook_deliveries.id is 'Counts up; events reach an endpoint in this order while it answers.';
+comment on column private.webhook_deliveries.event_id is 'The event, the same at every endpoint and every attempt: the header webhook-id.';
+comment on column private.webhook_deliveries.endpoint_id is 'Where it goes.';
+comment on column private.webhook_deliveries.type is 'What happened.';
+comment on column private.webhook_deliveries.data is 'The particulars: ids and numbers, no names or addresses.';
+comment on column private.webhook_deliveries.occurred_at is 'When it happened.';
+comment on column private.webhook_deliveries.status is 'pending, delivered, or failed after the last attempt.';
+comment on column private.webhook_deliveries.attempts is 'How often it was tried, the attempt under way included.';
+comment on column private.webhook_deliveries.due_at is 'When it is to be tried next. While a server tries it, when another one may.';
+comment on column private.webhook_deliveries.attempted_at is 'When it was tried last.';
+comment on column private.webhook_deliveries.response_status is 'The HTTP status it was answered with last.';
+comment on column private.webhook_deliveries.failure is 'Why the last attempt failed, as a code.';
+
+-- alerts/tables.sql
+
+-- Who is warned before tokens run out.
+
+create table if not exists private.alert_settings (
+  id boolean primary key default true check (id),
+  device_thresholds smallint[] not null default '{80,100}' check (cardinality(device_thresholds) <= 10),
+  user_thresholds smallint[] not null default '{80,100}' check (cardinality(user_thresholds) <= 10),
+  pool_thresholds smallint[] not null default '{80,100}' check (cardinality(pool_thresholds) <= 10),
+  mail_people boolean not null default false,
+  mail_to text[] not null default '{}' check (cardinality(mail_to) <= 10),
+  updated_at timestamptz not null default now(),
+  renewing_after uuid
+);
+comment on table private.alert_settings is 'One row: at which shares of a balance or pool somebody is warned, and who gets mail.';
+comment on column private.alert_settings.id is 'Always true.';
+comment on column private.alert_settings.device_thresholds is 'Percent of a device''s tokens in a budget period, ascending.';
+comment on column private.alert_settings.user_thresholds is 'Percent of what a person had left when tokens last came in, ascending.';
+comment on column private.alert_settings.pool_thresholds is 'Percent of a pool that is handed out, ascending.';
+comment on column private.alert_settings.mail_people is 'Whether people are mailed about their own balance and their devices''.';
+comment on column private.alert_settings.mail_to is 'Addresses of admins who are mailed about all of them.';
+comment on column private.alert_settings.updated_at is 'When it last changed.';
+comment on column private.alert_settings.renewing_after is 'After a change of thresholds: the balances beyond this id have yet to be told; null when all are.';
+
+create table if not exists private.alert_mails (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid references public.users (id) on delete cascade,
+  recipient text check (length(recipient) between 3 and 320),
+  type text not null,
+  data jsonb not null,
+  occurred_at timestamptz not null default now(),
+  constraint alert_mails_one_recipient check (num_nonnulls(user_id, recipient) = 1)
+);
+create index if not exists alert_mails_user_idx on private.alert_mails (user_id);
+comment on table private.alert_mails is 'Mails about alerts that a server has yet to write: only servers have the key mails are sealed with.';
+comment on column private.alert_mails.id is 'The row''s id.';
+comment on column private.alert_mails.user_id is 'The person it is for.';
+comment on column private.alert_mails.recipient is 'The admin''s address it is for.';
+comment on column private.alert_mails.type is 'What happened, as webhooks call it.';
+comment on column private.alert_mails.data is 'The particulars, as webhooks get them.';
+comment on column private.alert_mails.occurred_at is 'When it happened.';
+
+create table if not exists private.alerts (
+  id bigint generated always as identity primary key,
+  type text not null,
+  data jsonb not null,
+  user_id uuid,
+  occurred_at timestamptz not null default now()
+);
+create index if not exists alerts_user_idx on private.alerts (user_id) where user_id is not null;
+create index if not exists alerts_time_idx on private.alerts (occurred_at);
+comment on table private.alerts is 'What admins were, or could have been, warned of in the last 90 days.';
+comment on column private.alerts.id is 'Counts up.';
+comment on column private.alerts.type is 'What happened, as webhooks call it.';
+comment on column private.alerts.data is 'The particulars, as webhooks get them.';
+comment on column private.alerts.user_id is 'Whose balance or device it is about, so that it goes with the account. No reference: a debit must not lock the account.';
+comment on column private.alerts.occurred_at is 'When it happened.';
+
 -- usage/functions/own_subjects.sql
 
 -- The usage queries run with their caller's rights: for a person row-level security decides, and for an admin list_all_usage
 -- and summarize_all_usage ask for everybody.
 create or replace function public.own_subjects()
 returns uuid[]
-language sql stable set search_path = ''
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
-  select array_agg(subject_id)
-    from (
-      select public.require_current_user('usage:read') as subject_id
-      union all
-      select d.id from public.devices d where d.user_id = (select public.current_user_id())
-    ) own
+declare
+  v_user_id constant uuid := public.require_current_user('usage:read');
+begin
+  return v_user_id || array(select d.id from public.devices d where d.user_id = v_user_id);
+end
 $$;
 grant execute on function public.own_subjects() to authenticated;
 comment on function public.own_subjects() is
@@ -1325,6 +1855,28 @@ $$;
 grant execute on function public.confirm_fresh_user(jsonb) to service_role;
 comment on function public.confirm_fresh_user(jsonb) is
   'Returns true where the caller proved who they are within 5 minutes, before what cannot be undone begins; raises INVALID_TOKEN, PROOF_REQUIRED.';
+
+-- accounts/functions/confirm_own_read.sql
+
+create or replace function public.confirm_own_read()
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: no API role may read sessions, keys and other people's devices.
+declare
+  v_claims constant jsonb := auth.jwt();
+begin
+  if v_claims ? 'device_id' then
+    perform public.require_device_reader((v_claims ->> 'device_id')::uuid);
+  else
+    perform public.require_current_user('usage:read');
+  end if;
+  return jsonb_build_object('position', private.wal_position());
+end
+$$;
+grant execute on function public.confirm_own_read() to authenticated;
+comment on function public.confirm_own_read() is
+  'Returns {position} where the person or device of the request''s token may still read their own; raises what require_current_user and require_device_reader do. Asked on the primary before a replica that is as far as this position, or not much behind it, is read.';
 
 -- accounts/functions/confirm_user.sql
 
@@ -1399,17 +1951,21 @@ comment on function private.credential_problem(uuid, uuid, uuid, text) is
 
 -- accounts/functions/current_user_id.sql
 
+-- In plpgsql because it keeps its plans: policies ask for it several times with every read.
 create or replace function public.current_user_id()
 returns uuid
-language sql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 -- Definer: no API role may read sessions and keys, but policies must ask for them.
-  select c.user_id
-    from (
-      select (auth.jwt() ->> 'sub')::uuid as user_id, (auth.jwt() ->> 'sid')::uuid as session_id,
-             (auth.jwt() ->> 'key_id')::uuid as api_key_id
-    ) c
-   where private.credential_problem(c.user_id, c.session_id, c.api_key_id, null) is null
+declare
+  v_claims constant jsonb := auth.jwt();
+  v_user_id constant uuid := v_claims ->> 'sub';
+begin
+  if private.credential_problem(v_user_id, (v_claims ->> 'sid')::uuid, (v_claims ->> 'key_id')::uuid, null) is null then
+    return v_user_id;
+  end if;
+  return null;
+end
 $$;
 grant execute on function public.current_user_id() to authenticated;
 comment on function public.current_user_id() is
@@ -1466,6 +2022,7 @@ begin
   end if;
   perform private.end_sessions(p_user_id);
   delete from private.user_credentials where user_id = p_user_id;
+  perform private.drop_user_second_factor(p_user_id);
   delete from private.api_keys where user_id = p_user_id;
   delete from private.external_identities where user_id = p_user_id;
   update public.devices set user_id = null where user_id = p_user_id;
@@ -1535,7 +2092,7 @@ end
 $$;
 grant execute on function public.register_user(text, text, bigint, text, jsonb, text, text, text, text) to service_role;
 comment on function public.register_user(text, text, bigint, text, jsonb, text, text, text, text) is
-  'Creates an account with a password where p_sign_up (open, verified, invite, closed) or an invitation lets it, and logs it in; its default tokens come at once where sign-up is open, else with the proof of the address. The sealed mail with the link is queued, at most 3 in 15 minutes to one address. Returns {session_id, user}; raises SIGNUP_CLOSED, INVITATION_REQUIRED, INVITATION_INVALID, EMAIL_TAKEN.';
+  'Creates an account with a password where p_sign_up (open, verified, invite, closed) or an invitation lets it, and logs it in; its default tokens come at once where sign-up is open, else with the proof of the address. The sealed mail with the link is queued, at most 3 in 15 minutes to one address. Returns what open_session does; raises SIGNUP_CLOSED, INVITATION_REQUIRED, INVITATION_INVALID, EMAIL_TAKEN.';
 
 -- accounts/functions/require_current_user.sql
 
@@ -1602,6 +2159,33 @@ $$;
 comment on function private.require_user(jsonb, text) is
   'Returns the account of the caller {id, session_id | api_key_id}; raises INVALID_TOKEN, ACCOUNT_SUSPENDED, or INSUFFICIENT_SCOPE for a key without the scope.';
 
+-- admin/functions/account_filter.sql
+
+create or replace function private.account_filter(p_filter text)
+returns text
+language sql immutable set search_path = ''
+as $$
+  select case p_filter
+    when 'suspended' then 'u.suspended_at is not null'
+    when 'near_limit' then 'b.remaining * 10 <= b.allocated'
+    when 'unverified' then 'u.email_verified_at is null'
+    when 'subscribed' then $condition$s.status <> 'none' and public.effective_tier(s) <> 'free'$condition$
+    when 'idle' then
+      $condition$
+        u.created_at < now() - interval '30 days' and u.id not in (
+          select coalesce(d.user_id, r.subject_id)
+            from (
+              select distinct t.subject_id from public.usage_rollups t where t.bucket >= now() - interval '30 days'
+            ) r
+            left join public.devices d on d.id = r.subject_id
+        )
+      $condition$
+    else 'true'
+  end
+$$;
+comment on function private.account_filter(text) is
+  'Returns the SQL of a filter of accounts u with balances b and subscriptions s: suspended, near_limit (a tenth left, or less), unverified, subscribed, idle (no use for 30 days).';
+
 -- admin/functions/account_json.sql
 
 create or replace function private.account_json(p_user_id uuid)
@@ -1614,6 +2198,7 @@ begin
   select private.user_json(u) || jsonb_build_object(
            'email_verified', u.email_verified_at is not null, 'suspended_at', u.suspended_at,
            'tier', coalesce((select public.effective_tier(s) from public.subscriptions s where s.user_id = u.id), 'free'),
+           'second_factor', private.has_second_factor(u.id),
            'devices', (select count(*) from public.devices d where d.user_id = u.id and d.deleted_at is null),
            'sessions', (select count(*) from private.sessions s where s.user_id = u.id and s.expires_at > now()),
            'api_keys', (select count(*) from private.api_keys k where k.user_id = u.id)
@@ -1628,6 +2213,100 @@ end
 $$;
 comment on function private.account_json(uuid) is
   'Returns an account as admins see it, with its standing, tier and how many devices, sessions and keys it has; raises USER_NOT_FOUND.';
+
+-- admin/functions/account_page.sql
+
+-- One page of accounts, sorted by one of a closed list of columns.
+create or replace function private.account_page(
+  p_query text, p_filter text, p_limit integer, p_sort text, p_after_value text, p_after_id uuid
+)
+returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_column text := case ltrim(p_sort, '-')
+    when 'created' then 'u.created_at'
+    when 'email' then 'u.email'
+    when 'allocated' then 'b.allocated'
+    when 'used' then 'b.used'
+    when 'remaining' then 'b.remaining'
+  end;
+  v_type text := case ltrim(p_sort, '-') when 'email' then 'text' when 'created' then 'timestamptz' else 'bigint' end;
+  v_direction text := case when p_sort like '-%' then 'desc' else 'asc' end;
+  v_page jsonb;
+begin
+  -- The order comes with the cursor, from the caller.
+  if v_column is null then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
+  end if;
+  -- Ids are sorted and cut to a page before anything else of them is read.
+  execute format(
+    $query$
+      select coalesce(jsonb_agg(
+               private.user_json(u) || jsonb_build_object(
+                 'email_verified', u.email_verified_at is not null, 'suspended_at', u.suspended_at,
+                 'tier', coalesce(public.effective_tier(s), 'free'), 'tokens_reserved', coalesce(b.reserved, 0),
+                 'devices', (
+                   select count(*) from public.devices d where d.user_id = u.id and d.deleted_at is null
+                 ),
+                 'last_used_at', private.last_used_at(u.id), 'sort_value', p.sort_value::text
+               ) order by p.sort_value %2$s, p.id %2$s
+             ), '[]')
+        from (
+          select u.id, %1$s as sort_value
+            %5$s
+             and ($2 is null or (%1$s, u.id) %3$s ($2::%4$s, $3))
+           order by %1$s %2$s, u.id %2$s
+           limit $4
+        ) p
+        join public.users u on u.id = p.id
+        left join public.balances b on b.subject_id = p.id
+        left join public.subscriptions s on s.user_id = p.id
+    $query$,
+    v_column, v_direction, case v_direction when 'desc' then '<' else '>' end, v_type,
+    private.list_source('user', p_filter, p_query)
+  )
+  into v_page
+  using private.search_pattern(p_query), p_after_value, p_after_id, p_limit;
+  return v_page;
+exception
+  -- The cursor comes from the caller.
+  when data_exception then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
+end
+$$;
+comment on function private.account_page(text, text, integer, text, text, uuid) is
+  'Returns accounts with balances and standing, one page; sort_value and id of the last row page on.';
+
+-- admin/functions/add_account.sql
+
+-- The audit log can never be cleaned, so an account is named in it by its id only.
+create or replace function private.add_account(
+  p_by jsonb, p_email text, p_default_tokens bigint, p_name text, p_password_hash text
+)
+returns jsonb
+language plpgsql volatile set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_actor constant text := p_by ->> 'name';
+  v_user public.users := private.create_account(p_email, p_name, null);
+begin
+  if v_user.id is null then
+    raise sqlstate 'PT409' using message = 'EMAIL_TAKEN';
+  end if;
+  if p_password_hash is not null then
+    insert into private.user_credentials (user_id, password_hash) values (v_user.id, p_password_hash);
+  end if;
+  -- An admin's decision, whatever the address was paid before.
+  perform private.grant_default_tokens(v_user.id, p_default_tokens, v_actor, null, true);
+  perform private.audit_by(
+    p_by, 'create_user', 'user:' || v_user.id, null, private.balance_json(v_user.id)
+  );
+  return private.user_json(v_user);
+end
+$$;
+comment on function private.add_account(jsonb, text, bigint, text, text) is
+  'Creates an account with its default tokens, in the name of {name, …}; the password hash may be null. Returns the account; raises EMAIL_TAKEN.';
 
 -- admin/functions/admin_json.sql
 
@@ -1677,6 +2356,25 @@ end
 $$;
 comment on function private.audit_admin(jsonb, text, text, jsonb, jsonb) is
   'Writes what an admin {id, request_id, address} did into the audit log.';
+
+-- admin/functions/audit_by.sql
+
+create or replace function private.audit_by(
+  p_by jsonb, p_action text, p_target text, p_before jsonb default null, p_after jsonb default null
+)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  perform private.audit(
+    p_by ->> 'name', p_by ->> 'request_id', p_action, p_target, p_before,
+    case when p_by ? 'why' then coalesce(p_after, '{}') || jsonb_build_object('why', p_by -> 'why') else p_after end,
+    p_by ->> 'address'
+  );
+end
+$$;
+comment on function private.audit_by(jsonb, text, text, jsonb, jsonb) is
+  'Writes what somebody {name, request_id, address, why} did into the audit log: an admin as require_admin_by returns them, or who writes SQL by hand.';
 
 -- admin/functions/begin_admin_login.sql
 
@@ -1735,6 +2433,51 @@ grant execute on function public.begin_admin_proof(jsonb) to service_role;
 comment on function public.begin_admin_proof(jsonb) is
   'Counts an attempt of the calling admin at proving who they are. Returns {allowed, retry_after} or {allowed, username, password_hash, secret, confirmed}: the second factor''s, null without one.';
 
+-- admin/functions/begin_bulk_change.sql
+
+-- Whom it is about is written down now: whoever comes to match later is not changed, as the preview did not show them.
+create or replace function public.begin_bulk_change(
+  p_actor jsonb, p_kind text, p_change jsonb, p_query text default null, p_filter text default null, p_key text default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: reads every device and account, which no API role may.
+declare
+  v_chunk constant integer := 100;
+  v_admin_id uuid := (p_actor ->> 'id')::uuid;
+  v_request jsonb := jsonb_build_array('begin_bulk_change', p_kind, p_query, p_filter, p_change);
+  v_by text := private.require_admin(p_actor);
+  v_earlier jsonb;
+  v_ids uuid[];
+  v_id uuid;
+begin
+  -- Two requests with one key come one after the other.
+  perform from private.admins a where a.id = v_admin_id for no key update;
+  v_earlier := private.earlier_answer(v_admin_id, p_key, v_request);
+  if v_earlier is not null then
+    return private.preview_bulk_change(p_actor, (v_earlier ->> 'id')::uuid);
+  end if;
+  v_ids := array(select private.find_matches(p_kind, p_query, p_filter));
+  insert into private.bulk_changes (subject_kind, change, query, filter, matched, created_by)
+  values (p_kind, p_change, p_query, p_filter, cardinality(v_ids), v_by)
+  returning id into v_id;
+  insert into private.bulk_chunks (change_id, number, ids)
+  select v_id, n, v_ids[n * v_chunk + 1:(n + 1) * v_chunk]
+    from generate_series(0, (cardinality(v_ids) - 1) / v_chunk) n
+   where cardinality(v_ids) > 0;
+  if p_key is not null then
+    perform private.remember_answer(
+      v_admin_id, private.idempotency_key_hash(p_key), private.request_hash(v_request), jsonb_build_object('id', v_id)
+    );
+  end if;
+  return private.preview_bulk_change(p_actor, v_id);
+end
+$$;
+grant execute on function public.begin_bulk_change(jsonb, text, jsonb, text, text, text) to service_role;
+comment on function public.begin_bulk_change(jsonb, text, jsonb, text, text, text) is
+  'Writes down which devices or accounts match a search and what is to be done to each, and does nothing yet. Returns what bulk_change_json returns, with a preview {sample, balances, pool}; raises IDEMPOTENCY_MISMATCH.';
+
 -- admin/functions/begin_second_factor.sql
 
 create or replace function public.begin_second_factor(p_actor jsonb, p_secret text)
@@ -1755,6 +2498,94 @@ $$;
 grant execute on function public.begin_second_factor(jsonb, text) to service_role;
 comment on function public.begin_second_factor(jsonb, text) is
   'Keeps the secret of a second factor that is still to be confirmed; raises SECOND_FACTOR_EXISTS.';
+
+-- admin/functions/bulk_change_json.sql
+
+create or replace function private.bulk_change_json(p_id uuid)
+returns jsonb
+language plpgsql stable set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_change jsonb;
+begin
+  select jsonb_build_object(
+           'id', c.id, 'kind', c.subject_kind, 'query', c.query, 'filter', c.filter, 'created_by', c.created_by,
+           'created_at', c.created_at, 'matched', c.matched, 'change', c.change,
+           'state', case
+             when c.stopped_at is not null then 'stopped'
+             when o.left_over = 0 then 'done'
+             when c.started_at is null then 'preview'
+             else 'running'
+           end,
+           'runs', c.run_as is not null,
+           'ended_at', case when c.stopped_at is not null then c.stopped_at when o.left_over = 0 then o.last_at end,
+           'changed', o.changed, 'skipped', o.skipped, 'left', o.left_over, 'refused', o.refused,
+           'refusals', (
+             select coalesce(jsonb_agg(jsonb_build_object('code', r.code, 'count', r.count) order by r.count desc, r.code), '[]')
+               from (
+                 select i ->> 'code' as code, count(*) as count
+                   from private.bulk_chunks k cross join jsonb_array_elements(k.outcome -> 'refused') i
+                  where k.change_id = c.id group by 1
+               ) r
+           )
+         )
+    into v_change
+    from private.bulk_changes c
+    cross join lateral (
+      select coalesce(sum((k.outcome ->> 'changed')::integer), 0) as changed,
+             coalesce(sum((k.outcome ->> 'skipped')::integer), 0) as skipped,
+             coalesce(sum(jsonb_array_length(k.outcome -> 'refused')), 0) as refused,
+             coalesce(sum(cardinality(k.ids)), 0) as left_over, max((k.outcome ->> 'at')::timestamptz) as last_at
+        from private.bulk_chunks k where k.change_id = c.id
+    ) o
+   where c.id = p_id;
+  if v_change is null then
+    raise sqlstate 'PT404' using message = 'BULK_CHANGE_NOT_FOUND';
+  end if;
+  return v_change;
+end
+$$;
+comment on function private.bulk_change_json(uuid) is
+  'Returns how a bulk change stands: {id, kind, query, filter, created_by, created_at, ended_at, matched, change, state, runs, changed, skipped, left, refused, refusals: [{code, count}]}; raises BULK_CHANGE_NOT_FOUND.';
+
+-- admin/functions/carry_on_bulk_change.sql
+
+-- Any number of servers may call it: each does the next hundred of another change, or nothing.
+create or replace function public.carry_on_bulk_change()
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: changes devices, accounts and balances, which no API role may.
+declare
+  v_id uuid;
+  v_run_as jsonb;
+begin
+  -- At random, so that one that fails again and again does not keep the others.
+  select c.id, c.run_as into v_id, v_run_as
+    from private.bulk_changes c where c.run_as is not null order by random() limit 1 for update skip locked;
+  if v_id is null then
+    return jsonb_build_object('id', null, 'runs', false);
+  end if;
+  begin
+    perform private.require_admin(v_run_as);
+  exception
+    -- The admin was removed or may not act any more, or ended the session: whoever continues it does so in their own name.
+    when sqlstate 'PT401' or sqlstate 'PT403' then
+      perform private.end_bulk_run(v_id);
+      return jsonb_build_object('id', v_id, 'runs', false);
+  end;
+  perform private.do_bulk_chunk(v_run_as, v_id);
+  if not exists (select from private.bulk_chunks k where k.change_id = v_id and k.outcome is null) then
+    perform private.end_bulk_run(v_id);
+  end if;
+  return jsonb_build_object(
+    'id', v_id, 'runs', (select c.run_as is not null from private.bulk_changes c where c.id = v_id)
+  );
+end
+$$;
+grant execute on function public.carry_on_bulk_change() to service_role;
+comment on function public.carry_on_bulk_change() is
+  'Does the next hundred of a bulk change that the server does by itself, in the name of the admin who had it do so; pauses it where that admin may not act any more. Returns {id, runs}: which, null for none, and whether it goes on.';
 
 -- admin/functions/change_admin_password.sql
 
@@ -1788,6 +2619,170 @@ grant execute on function public.change_admin_password(jsonb, text, text, jsonb)
 comment on function public.change_admin_password(jsonb, text, text, jsonb) is
   'Sets the calling admin''s password where it still is the verified one, ends all their sessions and opens another; returns that as open_admin_session does.';
 
+-- admin/functions/change_each.sql
+
+create or replace function private.change_each(p_actor jsonb, p_kind text, p_ids uuid[], p_change jsonb)
+returns jsonb[]
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_items jsonb[] := '{}';
+  v_id uuid;
+  v_item jsonb;
+  v_answer jsonb;
+  v_code text;
+begin
+  perform from public.balances b where b.subject_id = any (p_ids) order by b.subject_id for update;
+  for v_id in select distinct i from unnest(p_ids) i order by 1 loop
+    v_item := jsonb_build_object(
+      'id', v_id,
+      'name', coalesce(
+        (select d.name from public.devices d where d.id = v_id and d.deleted_at is null),
+        (select u.email from public.users u where u.id = v_id)
+      ),
+      'before', private.balance_json(v_id)
+    );
+    begin
+      v_answer := private.change_one(p_actor, p_kind, v_id, p_change);
+      v_item := v_item || jsonb_build_object(
+        'after', private.balance_json(v_id), 'entry', v_answer #> '{entries,0,id}', 'code', null
+      );
+    exception
+      when others then
+        if sqlstate not like 'PT4%' or sqlstate = 'PT401' then
+          raise;
+        end if;
+        get stacked diagnostics v_code = message_text;
+        v_item := v_item || jsonb_build_object('after', null, 'entry', null, 'code', v_code);
+    end;
+    v_items := v_items || v_item;
+  end loop;
+  return v_items;
+end
+$$;
+comment on function private.change_each(jsonb, text, uuid[], jsonb) is
+  'Does {action, tokens, tier, api_keys} to each of the devices or accounts that it is not refused for, in id order; returns {id, name, before, after, entry, code} of each. The accounts and the pool must be locked.';
+
+-- admin/functions/change_many.sql
+
+-- A preview does everything and takes it back: it can say nothing but what would happen.
+create or replace function public.change_many(
+  p_actor jsonb, p_kind text, p_ids uuid[], p_change jsonb, p_dry_run boolean, p_key text default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: changes devices, accounts and balances, which no API role may.
+declare
+  v_request jsonb := jsonb_build_array('change_many', p_kind, to_jsonb(p_ids), p_change);
+  v_before jsonb;
+  v_after jsonb;
+  v_items jsonb[];
+  v_refused integer;
+  v_answer jsonb;
+begin
+  perform private.require_admin(p_actor);
+  perform private.lock_for_change(p_kind, p_ids);
+  v_answer := private.earlier_answer((p_actor ->> 'id')::uuid, p_key, v_request);
+  if v_answer is not null then
+    return v_answer;
+  end if;
+  v_before := private.budget_json(p_kind);
+  begin
+    v_items := private.change_each(p_actor, p_kind, p_ids, p_change);
+    v_refused := (select count(*) from unnest(v_items) i where i ->> 'code' is not null);
+    v_after := private.budget_json(p_kind);
+    if p_dry_run or v_refused > 0 then
+      raise sqlstate 'TL000';
+    end if;
+  exception
+    when sqlstate 'TL000' then null;
+  end;
+  if v_refused > 0 and not p_dry_run then
+    raise sqlstate 'PT409' using message = 'BULK_REFUSED', detail = jsonb_build_object('refused', v_refused)::text;
+  end if;
+  v_answer := jsonb_build_object(
+    'applied', not p_dry_run, 'refused', v_refused, 'items', to_jsonb(v_items),
+    'pool', jsonb_build_object('before', v_before, 'after', v_after)
+  );
+  if p_key is not null and not p_dry_run then
+    perform private.remember_answer(
+      (p_actor ->> 'id')::uuid, private.idempotency_key_hash(p_key), private.request_hash(v_request), v_answer
+    );
+  end if;
+  return v_answer;
+end
+$$;
+grant execute on function public.change_many(jsonb, text, uuid[], jsonb, boolean, text) to service_role;
+comment on function public.change_many(jsonb, text, uuid[], jsonb, boolean, text) is
+  'Does {action, tokens, tier, api_keys} to all of the devices or accounts or to none. Returns {applied, refused, items: [{id, name, before, after, entry, code}], pool}; a dry run takes everything back and tells of each what would come of it. Raises BULK_REFUSED where one is refused, IDEMPOTENCY_MISMATCH.';
+
+-- admin/functions/change_one.sql
+
+create or replace function private.change_one(p_actor jsonb, p_kind text, p_id uuid, p_change jsonb)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_action text := p_kind || ' ' || (p_change ->> 'action');
+begin
+  return case v_action
+    when 'device block' then public.update_device(p_actor, p_id, p_blocked => true)
+    when 'device unblock' then public.update_device(p_actor, p_id, p_blocked => false)
+    when 'device rotate' then public.update_device(p_actor, p_id, p_rotate => true)
+    when 'device remove' then public.delete_device(p_actor, p_id)
+    when 'device allocate' then public.allocate(p_actor, p_kind, p_id, (p_change ->> 'tokens')::bigint)
+    when 'user suspend' then public.suspend_account(p_actor, p_id, true)
+    when 'user unsuspend' then public.suspend_account(p_actor, p_id, false)
+    when 'user end_sessions' then public.end_account_sessions(p_actor, p_id, (p_change ->> 'api_keys')::boolean)
+    when 'user plan' then public.set_account_plan(p_actor, p_id, p_change ->> 'tier')
+    when 'user allocate' then public.allocate(p_actor, p_kind, p_id, (p_change ->> 'tokens')::bigint)
+  end;
+end
+$$;
+comment on function private.change_one(jsonb, text, uuid, jsonb) is
+  'Does to one device or account what change_many is asked to do to each; returns the answer of the act, or raises what it raises.';
+
+-- admin/functions/close_account_sessions.sql
+
+create or replace function private.close_account_sessions(p_by jsonb, p_user_id uuid, p_api_keys boolean)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_target text;
+  v_ended jsonb;
+  v_keys integer := 0;
+begin
+  v_target := private.require_account(p_user_id);
+  if p_api_keys then
+    delete from private.api_keys where user_id = p_user_id;
+    get diagnostics v_keys = row_count;
+  end if;
+  v_ended := jsonb_build_object('ended', private.end_sessions(p_user_id), 'api_keys', v_keys);
+  perform private.audit_by(p_by, 'end_user_sessions', v_target, null, v_ended);
+  return v_ended;
+end
+$$;
+comment on function private.close_account_sessions(jsonb, uuid, boolean) is
+  'Ends every session of an account and, where wished, every API key, in the name of {name, …}. Returns {ended, api_keys}; raises USER_NOT_FOUND.';
+
+-- admin/functions/confirm_admin_read.sql
+
+create or replace function public.confirm_admin_read(p_actor jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: no API role may read admins and their sessions.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  return jsonb_build_object('position', private.wal_position());
+end
+$$;
+grant execute on function public.confirm_admin_read(jsonb) to service_role;
+comment on function public.confirm_admin_read(jsonb) is
+  'Returns {position} where the admin may still read everybody''s; raises what require_admin does. Asked on the primary before a replica is read, as confirm_own_read is.';
+
 -- admin/functions/confirm_second_factor.sql
 
 create or replace function public.confirm_second_factor(
@@ -1819,6 +2814,41 @@ $$;
 grant execute on function public.confirm_second_factor(jsonb, text, bigint, text[], jsonb) to service_role;
 comment on function public.confirm_second_factor(jsonb, text, bigint, text[], jsonb) is
   'Turns the second factor on, of which a code was shown, with the hashes (hex) of its recovery codes; ends every session and opens one. Raises SECOND_FACTOR_EXISTS where another one was confirmed meanwhile.';
+
+-- admin/functions/continue_bulk_change.sql
+
+-- One chunk a call, thus a transaction: debits and others who change the pool come in between. Calls at once do different chunks.
+create or replace function public.continue_bulk_change(p_actor jsonb, p_id uuid)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: changes devices, accounts and balances, which no API role may.
+begin
+  perform private.require_admin(p_actor);
+  perform private.start_bulk_change(p_actor, p_id);
+  perform private.do_bulk_chunk(p_actor, p_id);
+  return private.bulk_change_json(p_id);
+end
+$$;
+grant execute on function public.continue_bulk_change(jsonb, uuid) to service_role;
+comment on function public.continue_bulk_change(jsonb, uuid) is
+  'Does the next hundred of a bulk change, each of whom is changed, refused, or skipped where it matches no more; nothing where none is left or it was stopped. Returns what bulk_change_json returns; raises BULK_CHANGE_NOT_FOUND.';
+
+-- admin/functions/count_matches.sql
+
+create or replace function private.count_matches(p_kind text, p_query text, p_filter text)
+returns bigint
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_count bigint;
+begin
+  execute 'select count(*) ' || private.list_source(p_kind, p_filter, p_query) into v_count using private.search_pattern(p_query);
+  return v_count;
+end
+$$;
+comment on function private.count_matches(text, text, text) is
+  'Returns how many devices or accounts match a search and a filter.';
 
 -- admin/functions/count_recorded_act.sql
 
@@ -1888,7 +2918,6 @@ comment on function public.create_first_admin(text, text) is
 
 -- admin/functions/create_user.sql
 
--- The audit log can never be cleaned, so an account is named in it by its id only.
 create or replace function public.create_user(
   p_actor jsonb, p_email text, p_default_tokens bigint, p_name text default null, p_password_hash text default null
 )
@@ -1896,22 +2925,8 @@ returns jsonb
 language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
 as $$
 -- Definer: writes users, credentials and balances, which no API role may.
-declare
-  v_actor text := private.require_admin(p_actor);
-  v_user public.users := private.create_account(p_email, p_name, null);
 begin
-  if v_user.id is null then
-    raise sqlstate 'PT409' using message = 'EMAIL_TAKEN';
-  end if;
-  if p_password_hash is not null then
-    insert into private.user_credentials (user_id, password_hash) values (v_user.id, p_password_hash);
-  end if;
-  -- An admin's decision, whatever the address was paid before.
-  perform private.grant_default_tokens(v_user.id, p_default_tokens, v_actor, null, true);
-  perform private.audit_admin(
-    p_actor, 'create_user', 'user:' || v_user.id, null, private.balance_json(v_user.id)
-  );
-  return private.user_json(v_user);
+  return private.add_account(private.require_admin_by(p_actor), p_email, p_default_tokens, p_name, p_password_hash);
 end
 $$;
 grant execute on function public.create_user(jsonb, text, bigint, text, text) to service_role;
@@ -1935,27 +2950,38 @@ begin
     'device_count', (select count(*) from public.devices where deleted_at is null),
     'devices', private.device_page(p_query, p_limit, p_sort, p_after_value, p_after_id),
     'usage', private.usage_by_day(30),
-    'top_devices', (
-      select coalesce(jsonb_agg(to_jsonb(t) order by t.used desc, t.id), '[]')
-        from (
-          select d.id, d.name, b.used, b.allocated
-            from (
-              -- Sorted before the join, as sorting numbers is cheap; more than ten, as some may be deleted.
-              select subject_id, used, allocated from public.balances
-               where subject_kind = 'device' and used > 0 order by used desc, subject_id limit 1000
-            ) b
-            join public.devices d on d.id = b.subject_id
-           where d.deleted_at is null
-           order by b.used desc, d.id
-           limit 10
-        ) t
-    )
+    'top_devices', private.top_subjects('device')
   );
 end
 $$;
 grant execute on function public.dashboard(jsonb, integer, text, text, text, uuid) to service_role;
 comment on function public.dashboard(jsonb, integer, text, text, text, uuid) is
   'Returns what the admin dashboard shows: pools, one page of devices, 30 days of usage, the ten devices that used most in this period.';
+
+-- admin/functions/delete_account_api_key.sql
+
+create or replace function public.delete_account_api_key(p_actor jsonb, p_user_id uuid, p_id uuid)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes keys, which no API role may.
+declare
+  v_target text;
+  v_prefix text;
+begin
+  perform private.require_admin(p_actor);
+  v_target := private.require_account(p_user_id);
+  delete from private.api_keys k where k.id = p_id and k.user_id = p_user_id returning k.prefix into v_prefix;
+  if not found then
+    raise sqlstate 'PT404' using message = 'API_KEY_NOT_FOUND';
+  end if;
+  perform private.audit_admin(p_actor, 'delete_api_key', v_target, jsonb_build_object('id', p_id, 'prefix', v_prefix));
+  return jsonb_build_object('id', p_id, 'deleted', true);
+end
+$$;
+grant execute on function public.delete_account_api_key(jsonb, uuid, uuid) to service_role;
+comment on function public.delete_account_api_key(jsonb, uuid, uuid) is
+  'Ends one API key of an account. Returns {id, deleted}; raises USER_NOT_FOUND, API_KEY_NOT_FOUND.';
 
 -- admin/functions/delete_account_as.sql
 
@@ -1964,14 +2990,8 @@ returns jsonb
 language plpgsql volatile security definer set search_path = '' set statement_timeout = '15min'
 as $$
 -- Definer: removes what no API role may write.
-declare
-  v_target text;
 begin
-  perform private.require_admin(p_actor);
-  v_target := private.require_account(p_user_id);
-  perform private.remove_account(p_user_id);
-  perform private.audit_admin(p_actor, 'delete_user', v_target);
-  return jsonb_build_object('deleted', true);
+  return private.drop_account(private.require_admin_by(p_actor), p_user_id);
 end
 $$;
 grant execute on function public.delete_account_as(jsonb, uuid) to service_role;
@@ -2004,6 +3024,28 @@ grant execute on function public.delete_admin(jsonb, uuid) to service_role;
 comment on function public.delete_admin(jsonb, uuid) is
   'Removes an admin, for an owner; their tokens end. Returns {id, deleted}; raises ADMIN_NOT_FOUND, LAST_OWNER.';
 
+-- admin/functions/device_filter.sql
+
+create or replace function private.device_filter(p_filter text)
+returns text
+language sql immutable set search_path = ''
+as $$
+  select case p_filter
+    when 'blocked' then 'd.blocked'
+    when 'near_limit' then 'b.remaining * 10 <= b.allocated'
+    when 'unlinked' then 'd.user_id is null'
+    when 'idle' then
+      $condition$
+        d.last_registered_at < now() - interval '30 days' and not exists (
+          select from public.usage_rollups r where r.subject_id = d.id and r.bucket >= now() - interval '30 days'
+        )
+      $condition$
+    else 'true'
+  end
+$$;
+comment on function private.device_filter(text) is
+  'Returns the SQL of a filter of devices d with balances b: blocked, near_limit (a tenth left, or less), unlinked, idle (neither seen nor used for 30 days).';
+
 -- admin/functions/device_models_this_month.sql
 
 create or replace function private.device_models_this_month(p_device_id uuid)
@@ -2031,7 +3073,7 @@ comment on function private.device_models_this_month(uuid) is
 
 -- One page of devices, sorted by one of a closed list of columns.
 create or replace function private.device_page(
-  p_query text, p_limit integer, p_sort text, p_after_value text, p_after_id uuid
+  p_query text, p_limit integer, p_sort text, p_after_value text, p_after_id uuid, p_filter text default null
 )
 returns jsonb
 language plpgsql stable set search_path = ''
@@ -2051,36 +3093,39 @@ declare
   v_direction text := case when p_sort like '-%' then 'desc' else 'asc' end;
   v_page jsonb;
 begin
+  -- The order comes with the cursor, from the caller.
+  if v_column is null then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
+  end if;
+  -- Ids are sorted and cut to a page before anything else of them is read.
   execute format(
     $query$
       select coalesce(jsonb_agg(
                jsonb_build_object(
-                 'id', p.id, 'name', p.name, 'user_email', p.user_email, 'allocated', p.allocated, 'used', p.used,
-                 'reserved', p.reserved, 'remaining', p.remaining, 'blocked', p.blocked,
-                 'registrations', p.registrations, 'created_at', p.created_at,
-                 'last_seen', greatest(p.last_registered_at, private.last_used_at(p.id)),
-                 'usage_this_month', private.device_models_this_month(p.id),
+                 'id', d.id, 'name', d.name, 'user_email', u.email, 'allocated', b.allocated, 'used', b.used,
+                 'reserved', b.reserved, 'remaining', b.remaining, 'blocked', d.blocked,
+                 'registrations', d.registrations, 'created_at', d.created_at,
+                 'last_seen', greatest(d.last_registered_at, private.last_used_at(d.id)),
+                 'usage_this_month', private.device_models_this_month(d.id),
                  'sort_value', p.sort_value::text
                ) order by p.sort_value %2$s, p.id %2$s
              ), '[]')
         from (
-          select d.id, d.name, u.email as user_email, b.allocated, b.used, b.reserved, b.remaining, d.blocked, d.registrations,
-                 d.created_at, d.last_registered_at, %1$s as sort_value
-            from public.devices d
-            join public.balances b on b.subject_id = d.id
-            left join public.users u on u.id = d.user_id
-           where d.deleted_at is null
-             and ($1 is null or lower(d.name) like $1 or u.email like $1 or d.id::text like $1)
+          select d.id, %1$s as sort_value
+            %5$s
              and ($2 is null or (%1$s, d.id) %3$s ($2::%4$s, $3))
            order by %1$s %2$s, d.id %2$s
            limit $4
         ) p
+        join public.devices d on d.id = p.id
+        join public.balances b on b.subject_id = p.id
+        left join public.users u on u.id = d.user_id
     $query$,
-    v_column, v_direction, case v_direction when 'desc' then '<' else '>' end, v_type
+    v_column, v_direction, case v_direction when 'desc' then '<' else '>' end, v_type,
+    private.list_source('device', p_filter, p_query)
   )
   into v_page
-  using '%' || replace(replace(replace(lower(p_query), '\', '\\'), '%', '\%'), '_', '\_') || '%',
-        p_after_value, p_after_id, p_limit;
+  using private.search_pattern(p_query), p_after_value, p_after_id, p_limit;
   return v_page;
 exception
   -- The cursor comes from the caller.
@@ -2088,7 +3133,7 @@ exception
     raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
 end
 $$;
-comment on function private.device_page(text, integer, text, text, uuid) is
+comment on function private.device_page(text, integer, text, text, uuid, text) is
   'Returns devices with balances and this month''s usage, one page; sort_value and id of the last row page on.';
 
 -- admin/functions/display_name.sql
@@ -2102,6 +3147,63 @@ $$;
 comment on function private.display_name(public.users) is
   'Returns what an account is called: its name, or what is before the @ of its address where it has none.';
 
+-- admin/functions/do_bulk_chunk.sql
+
+create or replace function private.do_bulk_chunk(p_actor jsonb, p_id uuid)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_change private.bulk_changes;
+  v_number integer;
+  v_ids uuid[];
+  v_matching uuid[];
+  v_items jsonb[];
+  v_refused jsonb;
+begin
+  select * into v_change from private.bulk_changes c where c.id = p_id for share;
+  if v_change.stopped_at is null then
+    select k.number, k.ids into v_number, v_ids
+      from private.bulk_chunks k
+     where k.change_id = p_id and k.outcome is null order by k.number limit 1 for update skip locked;
+  end if;
+  if v_number is not null then
+    perform private.lock_for_change(v_change.subject_kind, v_ids);
+    -- Who does not match any more is left alone: the reason to change them is gone.
+    v_matching := array(select private.find_matches(v_change.subject_kind, v_change.query, v_change.filter, v_ids));
+    v_items := private.change_each(p_actor, v_change.subject_kind, v_matching, v_change.change);
+    select coalesce(jsonb_agg(jsonb_build_object('id', i -> 'id', 'code', i -> 'code')), '[]') into v_refused
+      from unnest(v_items) i where i ->> 'code' is not null;
+    update private.bulk_chunks k
+       set ids = '{}', outcome = jsonb_build_object(
+             'at', clock_timestamp(), 'changed', cardinality(v_items) - jsonb_array_length(v_refused),
+             'skipped', cardinality(v_ids) - cardinality(v_matching), 'refused', v_refused
+           )
+     where k.change_id = p_id and k.number = v_number;
+  end if;
+end
+$$;
+comment on function private.do_bulk_chunk(jsonb, uuid) is
+  'Does the next hundred of a bulk change that nobody else is doing, each of whom is changed, refused, or skipped where it matches no more; nothing where none is left or it was stopped.';
+
+-- admin/functions/drop_account.sql
+
+create or replace function private.drop_account(p_by jsonb, p_user_id uuid)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_target text;
+begin
+  v_target := private.require_account(p_user_id);
+  perform private.remove_account(p_user_id);
+  perform private.audit_by(p_by, 'delete_user', v_target);
+  return jsonb_build_object('deleted', true);
+end
+$$;
+comment on function private.drop_account(jsonb, uuid) is
+  'Removes an account as its owner could, in the name of {name, …}. Returns {deleted}; raises USER_NOT_FOUND, and SUBSCRIPTION_RUNNING while Stripe knows the person.';
+
 -- admin/functions/drop_second_factor.sql
 
 create or replace function private.drop_second_factor(p_admin_id uuid)
@@ -2113,6 +3215,30 @@ as $$
 $$;
 comment on function private.drop_second_factor(uuid) is 'Removes the second factor of an admin with its recovery codes.';
 
+-- admin/functions/end_account_session.sql
+
+create or replace function public.end_account_session(p_actor jsonb, p_user_id uuid, p_session_id uuid)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes sessions, which no API role may.
+declare
+  v_target text;
+begin
+  perform private.require_admin(p_actor);
+  v_target := private.require_account(p_user_id);
+  delete from private.sessions s where s.id = p_session_id and s.user_id = p_user_id;
+  if not found then
+    raise sqlstate 'PT404' using message = 'SESSION_NOT_FOUND';
+  end if;
+  perform private.audit_admin(p_actor, 'end_user_session', v_target, jsonb_build_object('session_id', p_session_id));
+  return jsonb_build_object('ended', 1);
+end
+$$;
+grant execute on function public.end_account_session(jsonb, uuid, uuid) to service_role;
+comment on function public.end_account_session(jsonb, uuid, uuid) is
+  'Ends one session of an account. Returns {ended}; raises USER_NOT_FOUND, SESSION_NOT_FOUND.';
+
 -- admin/functions/end_account_sessions.sql
 
 create or replace function public.end_account_sessions(p_actor jsonb, p_user_id uuid, p_api_keys boolean)
@@ -2120,20 +3246,8 @@ returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes sessions and keys, which no API role may.
-declare
-  v_target text;
-  v_ended jsonb;
-  v_keys integer := 0;
 begin
-  perform private.require_admin(p_actor);
-  v_target := private.require_account(p_user_id);
-  if p_api_keys then
-    delete from private.api_keys where user_id = p_user_id;
-    get diagnostics v_keys = row_count;
-  end if;
-  v_ended := jsonb_build_object('ended', private.end_sessions(p_user_id), 'api_keys', v_keys);
-  perform private.audit_admin(p_actor, 'end_user_sessions', v_target, null, v_ended);
-  return v_ended;
+  return private.close_account_sessions(private.require_admin_by(p_actor), p_user_id, p_api_keys);
 end
 $$;
 grant execute on function public.end_account_sessions(jsonb, uuid, boolean) to service_role;
@@ -2164,6 +3278,39 @@ $$;
 grant execute on function public.end_admin_sessions(jsonb, uuid) to service_role;
 comment on function public.end_admin_sessions(jsonb, uuid) is
   'Ends one of the calling admin''s sessions, or all of them. Returns {ended}; raises SESSION_NOT_FOUND.';
+
+-- admin/functions/end_bulk_run.sql
+
+create or replace function private.end_bulk_run(p_id uuid)
+returns void
+language sql volatile set search_path = ''
+as $$
+  delete from private.admin_sessions s
+   using private.bulk_changes c
+   where c.id = p_id and s.id = (c.run_as ->> 'session_id')::uuid;
+  update private.bulk_changes c set run_as = null where c.id = p_id and c.run_as is not null;
+$$;
+comment on function private.end_bulk_run(uuid) is
+  'Has the server do no more of a bulk change, and ends the session it did so in.';
+
+-- admin/functions/find_matches.sql
+
+create or replace function private.find_matches(p_kind text, p_query text, p_filter text, p_among uuid[] default null)
+returns setof uuid
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_id text := case p_kind when 'device' then 'd.id' else 'u.id' end;
+begin
+  return query execute format(
+    'select %1$s %2$s %3$s order by %1$s',
+    v_id, private.list_source(p_kind, p_filter, p_query),
+    case when p_among is not null then format('and %s = any ($2)', v_id) else '' end
+  ) using private.search_pattern(p_query), p_among;
+end
+$$;
+comment on function private.find_matches(text, text, text, uuid[]) is
+  'Returns the ids of the devices or accounts that match a search and a filter, in order; only those among the given ones where any are given.';
 
 -- admin/functions/finish_admin_login.sql
 
@@ -2224,6 +3371,170 @@ $$;
 grant execute on function public.get_account(jsonb, uuid) to service_role;
 comment on function public.get_account(jsonb, uuid) is 'Returns an account for an admin; raises USER_NOT_FOUND.';
 
+-- admin/functions/get_bulk_change.sql
+
+create or replace function public.get_bulk_change(p_actor jsonb, p_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads bulk changes, which no API role may.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  return private.bulk_change_json(p_id);
+end
+$$;
+grant execute on function public.get_bulk_change(jsonb, uuid) to service_role;
+comment on function public.get_bulk_change(jsonb, uuid) is
+  'Returns how a bulk change stands, as bulk_change_json does; raises BULK_CHANGE_NOT_FOUND.';
+
+-- admin/functions/get_managed_device.sql
+
+create or replace function public.get_managed_device(p_actor jsonb, p_device_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: reads every device, which no API role may.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  perform private.require_subject('device', p_device_id);
+  return (
+    select private.device_json(d.id) || jsonb_build_object(
+             'user', case when u.id is not null then
+               jsonb_build_object('id', u.id, 'email', u.email, 'name', private.display_name(u))
+             end,
+             'period', b.period, 'created_at', d.created_at, 'last_registered_at', d.last_registered_at,
+             'last_used_at', private.last_used_at(d.id), 'has_secret', d.secret_hash is not null,
+             'usage_this_month', private.device_models_this_month(d.id),
+             'periods', (
+               select coalesce(jsonb_agg(to_jsonb(h) - 'subject_id' order by h.period desc), '[]')
+                 from (
+                   select p.* from public.period_balances p where p.subject_id = d.id order by p.period desc limit 12
+                 ) h
+             )
+           )
+      from public.devices d
+      join public.balances b on b.subject_id = d.id
+      left join public.users u on u.id = d.user_id
+     where d.id = p_device_id
+  );
+end
+$$;
+grant execute on function public.get_managed_device(jsonb, uuid) to service_role;
+comment on function public.get_managed_device(jsonb, uuid) is
+  'Returns a device for an admin, with its owner, this month''s usage by model and its last twelve periods; raises DEVICE_NOT_FOUND.';
+
+-- admin/functions/get_overview.sql
+
+-- Reads balances, rollups and totals, never events.
+create or replace function public.get_overview(p_actor jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC' set jit = off
+as $$
+-- Definer: reads everybody's, which no API role may.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  return jsonb_build_object(
+    'pools', jsonb_build_object('devices', private.budget_json('device'), 'users', private.budget_json('user')),
+    'devices', (
+      select jsonb_build_object(
+               'count', count(*), 'blocked', count(*) filter (where d.blocked),
+               'near_limit', count(*) filter (where b.remaining * 10 <= b.allocated)
+             )
+        from public.devices d join public.balances b on b.subject_id = d.id where d.deleted_at is null
+    ),
+    'people', (
+      select jsonb_build_object(
+               'count', count(*), 'suspended', count(*) filter (where u.suspended_at is not null),
+               'near_limit', count(*) filter (where b.remaining * 10 <= b.allocated)
+             )
+        from public.users u left join public.balances b on b.subject_id = u.id
+    ),
+    'period', (
+      select jsonb_build_object('number', p.number, 'started_at', p.started_at, 'default_tokens', p.default_tokens)
+        from public.periods p order by p.number desc limit 1
+    ),
+    'ledger', (
+      select jsonb_build_object(
+               'checked_at', c.checked_at, 'milliseconds', c.milliseconds, 'discrepancies', c.discrepancies,
+               'failing', to_jsonb(c.failing)
+             )
+        from private.ledger_checks c order by c.id desc limit 1
+    ),
+    'usage', private.usage_by_day(30),
+    'top_devices', private.top_subjects('device'),
+    'top_people', private.top_subjects('user'),
+    'top_models', private.top_models(30)
+  );
+end
+$$;
+grant execute on function public.get_overview(jsonb) to service_role;
+comment on function public.get_overview(jsonb) is
+  'Returns what the console shows first: pools, counts of devices and people, the period, the last proof of the books, 30 days of usage, and who and what used most.';
+
+-- admin/functions/get_own_admin.sql
+
+create or replace function public.get_own_admin(p_actor jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: no API role may read admins.
+begin
+  perform private.require_admin(p_actor, null);
+  return (
+    select jsonb_build_object(
+             'id', a.id, 'username', a.username, 'role', a.role, 'expires_at', s.expires_at,
+             'second_factor', exists (
+               select from private.admin_second_factors f where f.admin_id = a.id and f.confirmed_at is not null
+             ),
+             'second_factor_missing', (p_actor ->> 'second_factor_required')::boolean and not s.second_factor
+           )
+      from private.admin_sessions s join private.admins a on a.id = s.admin_id
+     where s.id = (p_actor ->> 'session_id')::uuid
+  );
+end
+$$;
+grant execute on function public.get_own_admin(jsonb) to service_role;
+comment on function public.get_own_admin(jsonb) is
+  'Returns who the calling admin is: {id, username, role, second_factor, second_factor_missing, expires_at}.';
+
+-- admin/functions/give_tier.sql
+
+-- A tier that is given is in force like one that is paid, until it is changed; it grants no tokens.
+create or replace function private.give_tier(p_by jsonb, p_user_id uuid, p_tier text)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_target text;
+  v_before jsonb;
+  v_is_free constant boolean := p_tier = 'free';
+begin
+  v_target := private.require_account(p_user_id);
+  v_before := private.account_json(p_user_id);
+  if not v_is_free or exists (select from public.subscriptions s where s.user_id = p_user_id) then
+    insert into public.subscriptions as s (user_id, tier, status, current_period_start)
+    values (
+      p_user_id, case when not v_is_free then p_tier end, case when v_is_free then 'none' else 'active' end,
+      case when not v_is_free then now() end
+    )
+    on conflict (user_id) do update
+      set tier = excluded.tier, status = excluded.status, current_period_start = excluded.current_period_start,
+          version = s.version + 1, updated_at = now()
+    -- What is paid for is Stripe's to tell.
+    where s.stripe_subscription_id is null;
+    if not found then
+      raise sqlstate 'PT409' using message = 'SUBSCRIPTION_RUNNING';
+    end if;
+  end if;
+  perform private.audit_by(
+    p_by, 'set_plan', v_target, jsonb_build_object('tier', v_before -> 'tier'), jsonb_build_object('tier', p_tier)
+  );
+  return private.account_json(p_user_id);
+end
+$$;
+comment on function private.give_tier(jsonb, uuid, text) is
+  'Gives an account a tier without payment, or takes it back with free, in the name of {name, …}. Returns the account; raises USER_NOT_FOUND, and SUBSCRIPTION_RUNNING for one that subscribed at Stripe.';
+
 -- admin/functions/has_admin.sql
 
 -- Definer: no API role may read private.admins.
@@ -2256,11 +3567,64 @@ create or replace function private.last_used_at(p_subject_id uuid)
 returns timestamptz
 language plpgsql stable set search_path = ''
 as $$
+declare
+  v_last constant timestamptz := (
+    select r.bucket from public.usage_rollups r where r.subject_id = p_subject_id order by r.bucket desc limit 1
+  );
 begin
-  return (select r.bucket from public.usage_rollups r where r.subject_id = p_subject_id order by r.bucket desc limit 1);
+  -- What is not archived of a month that is may have come late.
+  if v_last is null or v_last < public.archived_until() then
+    return greatest(v_last, private.archived_last_use(p_subject_id));
+  end if;
+  return v_last;
 end
 $$;
 comment on function private.last_used_at(uuid) is 'Returns the quarter hour of a device''s or user''s last use, null where there was none.';
+
+-- admin/functions/ledger_page.sql
+
+create or replace function private.ledger_page(p_subject_id uuid, p_limit integer, p_before_at text, p_before_id uuid)
+returns jsonb
+language plpgsql stable set search_path = '' set timezone = 'UTC'
+as $$
+begin
+  return (
+    select coalesce(
+             jsonb_agg(
+               jsonb_build_object(
+                 'id', page.id, 'kind', page.kind, 'amount', page.amount, 'actor', page.actor, 'reference', page.reference,
+                 'created_at', page.created_at, 'period', page.period,
+                 'undone', undo.is_undone, 'undoable', not undo.is_undone and private.is_undoable(page, b.period),
+                 'counterpart', case when page.kind = 'transfer' then (
+                   select e.subject_id from public.ledger_entries e
+                    where e.kind = 'transfer' and e.reference = page.reference and e.subject_id <> p_subject_id limit 1
+                 ) end
+               ) order by page.created_at desc, page.id desc
+             ), '[]'
+           )
+      from (
+        select e.* from public.ledger_entries e
+         where e.subject_id = p_subject_id
+           and (p_before_id is null or (e.created_at, e.id) < (p_before_at::timestamptz, p_before_id))
+         order by e.created_at desc, e.id desc
+         limit p_limit
+      ) page
+      join public.balances b on b.subject_id = p_subject_id
+     cross join lateral (
+       select exists (
+         select from public.ledger_entries u
+          where u.reference = private.undo_reference(page) and u.reference like 'undo %' and u.subject_id = p_subject_id
+       ) as is_undone
+     ) undo
+  );
+exception
+  -- The cursor comes from the caller.
+  when data_exception then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
+end
+$$;
+comment on function private.ledger_page(uuid, integer, text, uuid) is
+  'Returns what changed one allocation, newest first, with what may be undone; before (time, id) to page on.';
 
 -- admin/functions/list_account_api_keys.sql
 
@@ -2318,26 +3682,53 @@ as $$
 begin
   perform private.require_admin(p_actor, 'viewer');
   perform private.account_json(p_user_id);
-  return (
-    select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at desc, page.id desc), '[]')
-      from (
-        select e.id, e.kind, e.amount, e.actor, e.reference, e.created_at
-          from public.ledger_entries e
-         where e.subject_id = p_user_id
-           and (p_before_id is null or (e.created_at, e.id) < (p_before_at::timestamptz, p_before_id))
-         order by e.created_at desc, e.id desc
-         limit p_limit
-      ) page
-  );
-exception
-  -- The cursor comes from the caller.
-  when data_exception then
-    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
+  return private.ledger_page(p_user_id, p_limit, p_before_at, p_before_id);
 end
 $$;
 grant execute on function public.list_account_ledger(jsonb, uuid, integer, text, uuid) to service_role;
 comment on function public.list_account_ledger(jsonb, uuid, integer, text, uuid) is
   'Returns what changed the allocation of an account and who did it, newest first; before (time, id) to page on. Raises USER_NOT_FOUND.';
+
+-- admin/functions/list_account_sessions.sql
+
+create or replace function public.list_account_sessions(
+  p_actor jsonb, p_user_id uuid, p_limit integer, p_before_at text default null, p_before_id uuid default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: reads everybody's sessions, which no API role may.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  perform private.account_json(p_user_id);
+  return private.session_page(p_user_id, p_limit, p_before_at, p_before_id);
+end
+$$;
+grant execute on function public.list_account_sessions(jsonb, uuid, integer, text, uuid) to service_role;
+comment on function public.list_account_sessions(jsonb, uuid, integer, text, uuid) is
+  'Returns where an account is signed in, newest first; before (time, id) to page on. Raises USER_NOT_FOUND.';
+
+-- admin/functions/list_accounts.sql
+
+create or replace function public.list_accounts(
+  p_actor jsonb, p_limit integer, p_sort text, p_query text default null, p_filter text default null,
+  p_after_value text default null, p_after_id uuid default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC' set jit = off
+as $$
+-- Definer: reads every account, which no API role may.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  return jsonb_build_object(
+    'count', private.count_matches('user', p_query, p_filter),
+    'users', private.account_page(p_query, p_filter, p_limit, p_sort, p_after_value, p_after_id)
+  );
+end
+$$;
+grant execute on function public.list_accounts(jsonb, integer, text, text, text, text, uuid) to service_role;
+comment on function public.list_accounts(jsonb, integer, text, text, text, text, uuid) is
+  'Returns accounts for an admin: {count, users}, one page of those that match a query and a filter; sort_value and id of the last row page on.';
 
 -- admin/functions/list_admin_sessions.sql
 
@@ -2381,7 +3772,10 @@ comment on function public.list_admins(jsonb) is 'Returns all admins by name, fo
 
 -- admin/functions/list_audit.sql
 
-create or replace function public.list_audit(p_actor jsonb, p_limit integer, p_before bigint default null, p_target text default null)
+create or replace function public.list_audit(
+  p_actor jsonb, p_limit integer, p_before bigint default null, p_target text default null, p_who text default null,
+  p_action text default null, p_from timestamptz default null, p_to timestamptz default null
+)
 returns jsonb
 language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
@@ -2393,14 +3787,115 @@ begin
       from (
         select a.* from public.audit_log a
          where (p_before is null or a.id < p_before) and (p_target is null or a.target = p_target)
+           and (p_who is null or a.actor = p_who) and (p_action is null or a.action = p_action)
+           and (p_from is null or a.created_at >= p_from) and (p_to is null or a.created_at < p_to)
          order by a.id desc
          limit p_limit
       ) page
   );
 end
 $$;
-grant execute on function public.list_audit(jsonb, integer, bigint, text) to service_role;
-comment on function public.list_audit(jsonb, integer, bigint, text) is 'Returns the audit log, newest first; before an id to page on, a target to follow one thing.';
+grant execute on function public.list_audit(jsonb, integer, bigint, text, text, text, timestamptz, timestamptz) to service_role;
+comment on function public.list_audit(jsonb, integer, bigint, text, text, text, timestamptz, timestamptz) is 'Returns the audit log, newest first; before an id to page on, of one target, actor or action, or between two times.';
+
+-- admin/functions/list_bulk_changes.sql
+
+create or replace function public.list_bulk_changes(p_actor jsonb, p_kind text default null)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: reads bulk changes, which no API role may.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  return (
+    select coalesce(jsonb_agg(private.bulk_change_json(page.id) order by page.created_at desc, page.id desc), '[]')
+      from (
+        select c.id, c.created_at from private.bulk_changes c
+         where c.started_at is not null and (p_kind is null or c.subject_kind = p_kind)
+         order by c.created_at desc, c.id desc
+         limit 20
+      ) page
+  );
+end
+$$;
+grant execute on function public.list_bulk_changes(jsonb, text) to service_role;
+comment on function public.list_bulk_changes(jsonb, text) is
+  'Returns the twenty newest bulk changes that did something, of one kind where it is named, as bulk_change_json returns them.';
+
+-- admin/functions/list_device_ledger.sql
+
+create or replace function public.list_device_ledger(
+  p_actor jsonb, p_device_id uuid, p_limit integer, p_before_at text default null, p_before_id uuid default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads everybody's ledger, which no API role may.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  perform private.require_subject('device', p_device_id);
+  return private.ledger_page(p_device_id, p_limit, p_before_at, p_before_id);
+end
+$$;
+grant execute on function public.list_device_ledger(jsonb, uuid, integer, text, uuid) to service_role;
+comment on function public.list_device_ledger(jsonb, uuid, integer, text, uuid) is
+  'Returns what changed the allocation of a device and who did it, newest first; before (time, id) to page on. Raises DEVICE_NOT_FOUND.';
+
+-- admin/functions/list_devices.sql
+
+create or replace function public.list_devices(
+  p_actor jsonb, p_limit integer, p_sort text, p_query text default null, p_filter text default null,
+  p_after_value text default null, p_after_id uuid default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC' set jit = off
+as $$
+-- Definer: reads every device, which no API role may.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  return jsonb_build_object(
+    'count', private.count_matches('device', p_query, p_filter),
+    'devices', private.device_page(p_query, p_limit, p_sort, p_after_value, p_after_id, p_filter)
+  );
+end
+$$;
+grant execute on function public.list_devices(jsonb, integer, text, text, text, text, uuid) to service_role;
+comment on function public.list_devices(jsonb, integer, text, text, text, text, uuid) is
+  'Returns devices for an admin: {count, devices}, one page of those that match a query and a filter; sort_value and id of the last row page on.';
+
+-- admin/functions/list_source.sql
+
+-- One text for the page, the count and what is changed: they cannot disagree about who matches. What is not asked for is not
+-- in it, so that it costs nothing.
+create or replace function private.list_source(p_kind text, p_filter text, p_query text)
+returns text
+language sql immutable set search_path = ''
+as $$
+  select case p_kind
+    when 'device' then
+      $source$
+        from public.devices d
+        join public.balances b on b.subject_id = d.id
+        left join public.users u on u.id = d.user_id
+       where d.deleted_at is null
+      $source$
+      || case when p_query is null then '' else 'and (lower(d.name) like $1 or u.email like $1' end
+      || case when p_query is null then '' when private.may_be_id(p_query) then ' or d.id::text like $1)' else ')' end
+      || ' and ' || private.device_filter(p_filter)
+    when 'user' then
+      $source$
+        from public.users u
+        left join public.balances b on b.subject_id = u.id
+        left join public.subscriptions s on s.user_id = u.id
+       where true
+      $source$
+      || case when p_query is null then '' else 'and (u.email like $1 or lower(u.name) like $1' end
+      || case when p_query is null then '' when private.may_be_id(p_query) then ' or u.id::text like $1)' else ')' end
+      || ' and ' || private.account_filter(p_filter)
+  end
+$$;
+comment on function private.list_source(text, text, text) is
+  'Returns the SQL (from, where) of the devices d or accounts u that a list shows with a filter and a search; $1 is the pattern of the search.';
 
 -- admin/functions/list_users.sql
 
@@ -2440,6 +3935,20 @@ $$;
 grant execute on function public.list_users(jsonb, integer, text, text, uuid) to service_role;
 comment on function public.list_users(jsonb, integer, text, text, uuid) is
   'Returns accounts with their balances, newest first: {count, users}. The query searches e-mail and name; after (time, id) to page on.';
+
+-- admin/functions/lock_for_change.sql
+
+create or replace function private.lock_for_change(p_kind text, p_ids uuid[])
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  perform from public.users u where p_kind = 'user' and u.id = any (p_ids) order by u.id for update;
+  perform from public.budgets where subject_kind = p_kind for update;
+end
+$$;
+comment on function private.lock_for_change(text, uuid[]) is
+  'Locks the accounts that are changed and the pool, in the order everybody does.';
 
 -- admin/functions/manage_admin.sql
 
@@ -2494,6 +4003,16 @@ grant execute on function public.manage_admin(text, text, text, text) to service
 comment on function public.manage_admin(text, text, text, text) is
   'Runs the operator''s command: create, passwd, role, reset-2fa, remove or list. Returns {changed, admins}; raises LAST_OWNER.';
 
+-- admin/functions/may_be_id.sql
+
+create or replace function private.may_be_id(p_query text)
+returns boolean
+language sql immutable set search_path = ''
+as $$
+  select p_query ~* '^[0-9a-f-]+$'
+$$;
+comment on function private.may_be_id(text) is 'Whether a text may be a part of an id.';
+
 -- admin/functions/open_admin_session.sql
 
 create or replace function private.open_admin_session(p_admin_id uuid, p_session jsonb, p_second_factor boolean)
@@ -2519,6 +4038,61 @@ end
 $$;
 comment on function private.open_admin_session(uuid, jsonb, boolean) is
   'Opens a session {lifetime_seconds, user_agent, address} of an admin; returns what its token says: {id, version, session_id, role, second_factor}.';
+
+-- admin/functions/pause_bulk_change.sql
+
+create or replace function public.pause_bulk_change(p_actor jsonb, p_id uuid)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes bulk changes and sessions, which no API role may.
+begin
+  perform private.require_admin(p_actor);
+  -- Waits for the chunk that is being done: after the answer nothing changes any more.
+  perform from private.bulk_changes c where c.id = p_id for update;
+  perform private.end_bulk_run(p_id);
+  return private.bulk_change_json(p_id);
+end
+$$;
+grant execute on function public.pause_bulk_change(jsonb, uuid) to service_role;
+comment on function public.pause_bulk_change(jsonb, uuid) is
+  'Has the server leave what is left of a bulk change until somebody continues it. Returns what bulk_change_json returns; raises BULK_CHANGE_NOT_FOUND.';
+
+-- admin/functions/preview_bulk_change.sql
+
+-- A dry run of all would hold everybody's locks: the first ones are tried, and what adds up is added up.
+create or replace function private.preview_bulk_change(p_actor jsonb, p_id uuid)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_tried constant integer := 20;
+  v_answer jsonb := private.bulk_change_json(p_id);
+  v_kind text := v_answer ->> 'kind';
+  v_taken bigint := -(v_answer #>> '{change,tokens}')::bigint;
+  v_ids uuid[];
+  v_sample jsonb := '[]';
+  v_balances jsonb;
+begin
+  select k.ids[1:v_tried] into v_ids
+    from private.bulk_chunks k where k.change_id = p_id and k.outcome is null order by k.number limit 1;
+  if v_ids is not null then
+    v_sample := public.change_many(p_actor, v_kind, v_ids, v_answer -> 'change', true) -> 'items';
+  end if;
+  select jsonb_build_object(
+           'allocated', coalesce(sum(b.allocated), 0), 'remaining', coalesce(sum(b.remaining), 0),
+           'short', count(*) filter (where b.remaining < v_taken)
+         )
+    into v_balances
+    from private.bulk_chunks k cross join unnest(k.ids) i join public.balances b on b.subject_id = i
+   where k.change_id = p_id and k.outcome is null;
+  return v_answer || jsonb_build_object(
+    'preview', jsonb_build_object('sample', v_sample, 'balances', v_balances, 'pool', private.budget_json(v_kind))
+  );
+end
+$$;
+comment on function private.preview_bulk_change(jsonb, uuid) is
+  'Returns how a bulk change stands, with {sample, balances, pool}: what would come of the first twenty, tried and taken back; what all who are left have, and how many of them have fewer tokens than are taken; and the pool.';
 
 -- admin/functions/prove_second_factor.sql
 
@@ -2640,46 +4214,159 @@ $$;
 comment on function private.require_admin(jsonb, text) is
   'Returns the name to record for the admin {id, version, session_id, second_factor_required, request_id, address}; raises INVALID_TOKEN where the session has ended, SECOND_FACTOR_MISSING, or INSUFFICIENT_ROLE below viewer, operator or owner.';
 
+-- admin/functions/require_admin_by.sql
+
+create or replace function private.require_admin_by(p_actor jsonb)
+returns jsonb
+language sql stable set search_path = ''
+as $$
+  -- The name is never the caller's own word.
+  select (p_actor - 'why') || jsonb_build_object('name', private.require_admin(p_actor))
+$$;
+comment on function private.require_admin_by(jsonb) is
+  'Returns an operator or owner with the name to record, {id, name, request_id, address}; raises what require_admin raises.';
+
+-- admin/functions/run_bulk_change.sql
+
+-- The server acts in a session of its own: it goes on when the admin signs out, and ends with what ends their other sessions.
+create or replace function public.run_bulk_change(p_actor jsonb, p_id uuid)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes bulk changes and sessions, which no API role may.
+declare
+  v_session jsonb := jsonb_build_object(
+    'lifetime_seconds', 86400, 'user_agent', 'bulk-change', 'address', p_actor ->> 'address'
+  );
+  v_run_as jsonb;
+begin
+  perform private.require_admin(p_actor);
+  select c.run_as into v_run_as from private.bulk_changes c where c.id = p_id for update;
+  if private.bulk_change_json(p_id) ->> 'state' in ('done', 'stopped')
+     or exists (
+       select from private.admin_sessions s
+        where s.id = (v_run_as ->> 'session_id')::uuid and s.expires_at > now()
+     ) then
+    return private.bulk_change_json(p_id);
+  end if;
+  perform private.start_bulk_change(p_actor, p_id);
+  v_session := private.open_admin_session(
+    (p_actor ->> 'id')::uuid, v_session,
+    (select s.second_factor from private.admin_sessions s where s.id = (p_actor ->> 'session_id')::uuid)
+  );
+  update private.bulk_changes c
+     set run_as = p_actor || jsonb_build_object('session_id', v_session -> 'session_id')
+   where c.id = p_id;
+  return private.bulk_change_json(p_id);
+end
+$$;
+grant execute on function public.run_bulk_change(jsonb, uuid) to service_role;
+comment on function public.run_bulk_change(jsonb, uuid) is
+  'Has the server do all that is left of a bulk change in the name of an admin, by carry_on_bulk_change; nothing where it does so already or none is left. Returns what bulk_change_json returns; raises BULK_CHANGE_NOT_FOUND.';
+
+-- admin/functions/search_pattern.sql
+
+create or replace function private.search_pattern(p_query text)
+returns text
+language sql immutable set search_path = ''
+as $$
+  select '%' || replace(replace(replace(lower(p_query), '\', '\\'), '%', '\%'), '_', '\_') || '%'
+$$;
+comment on function private.search_pattern(text) is
+  'Returns the pattern of like for what has this text somewhere, in lower case; null for no text.';
+
 -- admin/functions/set_account_plan.sql
 
--- A tier that is given is in force like one that is paid, until it is changed; it grants no tokens.
 create or replace function public.set_account_plan(p_actor jsonb, p_user_id uuid, p_tier text)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes subscriptions, which no API role may.
-declare
-  v_target text;
-  v_before jsonb;
-  v_is_free constant boolean := p_tier = 'free';
 begin
-  perform private.require_admin(p_actor);
-  v_target := private.require_account(p_user_id);
-  v_before := private.account_json(p_user_id);
-  if not v_is_free or exists (select from public.subscriptions s where s.user_id = p_user_id) then
-    insert into public.subscriptions as s (user_id, tier, status, current_period_start)
-    values (
-      p_user_id, case when not v_is_free then p_tier end, case when v_is_free then 'none' else 'active' end,
-      case when not v_is_free then now() end
-    )
-    on conflict (user_id) do update
-      set tier = excluded.tier, status = excluded.status, current_period_start = excluded.current_period_start,
-          version = s.version + 1, updated_at = now()
-    -- What is paid for is Stripe's to tell.
-    where s.stripe_subscription_id is null;
-    if not found then
-      raise sqlstate 'PT409' using message = 'SUBSCRIPTION_RUNNING';
-    end if;
-  end if;
-  perform private.audit_admin(
-    p_actor, 'set_plan', v_target, jsonb_build_object('tier', v_before -> 'tier'), jsonb_build_object('tier', p_tier)
-  );
-  return private.account_json(p_user_id);
+  return private.give_tier(private.require_admin_by(p_actor), p_user_id, p_tier);
 end
 $$;
 grant execute on function public.set_account_plan(jsonb, uuid, text) to service_role;
 comment on function public.set_account_plan(jsonb, uuid, text) is
   'Gives an account a tier without payment, or takes it back with free. Returns the account; raises USER_NOT_FOUND, and SUBSCRIPTION_RUNNING for one that subscribed at Stripe.';
+
+-- admin/functions/set_suspension.sql
+
+create or replace function private.set_suspension(p_by jsonb, p_user_id uuid, p_suspended boolean)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_target text;
+begin
+  v_target := private.require_account(p_user_id);
+  update public.users set suspended_at = case when p_suspended then coalesce(suspended_at, now()) end
+   where id = p_user_id;
+  perform private.audit_by(p_by, case when p_suspended then 'suspend_user' else 'unsuspend_user' end, v_target);
+  return private.account_json(p_user_id);
+end
+$$;
+comment on function private.set_suspension(jsonb, uuid, boolean) is
+  'Keeps an account, its keys and its devices from everything, or lets them go on, in the name of {name, …}. Returns the account; raises USER_NOT_FOUND.';
+
+-- admin/functions/start_bulk_change.sql
+
+create or replace function private.start_bulk_change(p_actor jsonb, p_id uuid)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_change private.bulk_changes;
+begin
+  update private.bulk_changes c set started_at = now()
+   where c.id = p_id and c.started_at is null and c.stopped_at is null
+  returning * into v_change;
+  if found then
+    -- The audit log can never be cleaned, so it does not say what was searched for.
+    perform private.audit_admin(
+      p_actor, 'begin_bulk_change', 'bulk_change:' || p_id, null,
+      v_change.change || jsonb_build_object(
+        'kind', v_change.subject_kind, 'filter', v_change.filter, 'searched', v_change.query is not null,
+        'matched', v_change.matched
+      )
+    );
+  end if;
+end
+$$;
+comment on function private.start_bulk_change(jsonb, uuid) is
+  'Notes that a bulk change is no preview any more, and who began it; nothing where that was noted before.';
+
+-- admin/functions/stop_bulk_change.sql
+
+create or replace function public.stop_bulk_change(p_actor jsonb, p_id uuid)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes bulk changes, which no API role may.
+declare
+  v_stopped jsonb;
+begin
+  perform private.require_admin(p_actor);
+  -- Waits for the chunk that is being done: after the answer nothing changes any more.
+  perform from private.bulk_changes c where c.id = p_id for update;
+  v_stopped := private.bulk_change_json(p_id);
+  if v_stopped ->> 'state' in ('done', 'stopped') then
+    return v_stopped;
+  end if;
+  perform private.end_bulk_run(p_id);
+  update private.bulk_changes c set stopped_at = now() where c.id = p_id;
+  if v_stopped ->> 'state' = 'running' then
+    perform private.audit_admin(
+      p_actor, 'stop_bulk_change', 'bulk_change:' || p_id, null,
+      jsonb_build_object('changed', v_stopped -> 'changed', 'left', v_stopped -> 'left')
+    );
+  end if;
+  return private.bulk_change_json(p_id);
+end
+$$;
+grant execute on function public.stop_bulk_change(jsonb, uuid) to service_role;
+comment on function public.stop_bulk_change(jsonb, uuid) is
+  'Gives up what is left of a bulk change; what was done stays. Returns what bulk_change_json returns; raises BULK_CHANGE_NOT_FOUND.';
 
 -- admin/functions/suspend_account.sql
 
@@ -2688,20 +4375,68 @@ returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes accounts, which no API role may.
-declare
-  v_target text;
 begin
-  perform private.require_admin(p_actor);
-  v_target := private.require_account(p_user_id);
-  update public.users set suspended_at = case when p_suspended then coalesce(suspended_at, now()) end
-   where id = p_user_id;
-  perform private.audit_admin(p_actor, case when p_suspended then 'suspend_user' else 'unsuspend_user' end, v_target);
-  return private.account_json(p_user_id);
+  return private.set_suspension(private.require_admin_by(p_actor), p_user_id, p_suspended);
 end
 $$;
 grant execute on function public.suspend_account(jsonb, uuid, boolean) to service_role;
 comment on function public.suspend_account(jsonb, uuid, boolean) is
   'Keeps an account, its keys and its devices from everything, from the very next request on, or lets them go on. Returns the account; raises USER_NOT_FOUND.';
+
+-- admin/functions/top_models.sql
+
+create or replace function private.top_models(p_days integer)
+returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(jsonb_agg(to_jsonb(m) order by m.prompts desc, m.model), '[]')
+      from (
+        select u.model, sum(u.events)::bigint as events, sum(u.prompts)::bigint as prompts,
+               sum(u.total_tokens)::bigint as total_tokens, sum(u.cost)::bigint as cost, sum(u.nano_usd)::bigint as nano_usd
+          from private.recent_days(p_days) d
+         cross join lateral (
+           select s.model, s.events, s.prompts, s.total_tokens, s.cost, s.nano_usd
+             from private.daily_usage s where d.is_summed and s.day = d.day
+           union all
+           select r.model, r.events, r.prompts, r.total_tokens, r.cost, r.nano_usd
+             from public.usage_rollups r where not d.is_summed and r.bucket >= d.starts and r.bucket < d.ends
+           union all
+           select r.model, r.events, r.prompts, r.total_tokens, r.cost, r.nano_usd
+             from private.unpack_rollups(d.starts, d.ends) r where not d.is_summed
+         ) u
+         group by u.model
+         order by prompts desc, u.model
+         limit 10
+      ) m
+  );
+end
+$$;
+comment on function private.top_models(integer) is 'Returns the ten models everybody used most in the last so many days (UTC), by prompts.';
+
+-- admin/functions/top_subjects.sql
+
+create or replace function private.top_subjects(p_kind text)
+returns jsonb
+language sql stable set search_path = ''
+as $$
+  select coalesce(jsonb_agg(to_jsonb(t) order by t.used desc, t.id), '[]')
+    from (
+      select b.subject_id as id, coalesce(d.name, u.email) as name, b.used, b.allocated
+        from (
+          -- Sorted before the join, as sorting numbers is cheap; more than ten, as some may be deleted.
+          select subject_id, used, allocated from public.balances
+           where subject_kind = p_kind and used > 0 order by used desc, subject_id limit 1000
+        ) b
+        left join public.devices d on d.id = b.subject_id and d.deleted_at is null
+        left join public.users u on u.id = b.subject_id
+       where coalesce(d.name, u.email) is not null
+       order by b.used desc, b.subject_id
+       limit 10
+    ) t
+$$;
+comment on function private.top_subjects(text) is 'Returns the ten devices or accounts that used most of their balance, which for devices is in this period.';
 
 -- admin/functions/update_admin.sql
 
@@ -2752,33 +4487,35 @@ grant execute on function public.update_admin(jsonb, uuid, text, text, boolean) 
 comment on function public.update_admin(jsonb, uuid, text, text, boolean) is
   'Sets an admin''s role or password, or removes their second factor, for an owner, and ends their sessions. Returns them; raises ADMIN_NOT_FOUND, LAST_OWNER, and OWN_CREDENTIALS for the password or second factor of the owner who asks.';
 
--- admin/functions/usage_between.sql
-
-create or replace function private.usage_between(p_from timestamptz, p_to timestamptz)
-returns jsonb
-language sql stable set search_path = ''
-as $$
-  select jsonb_build_object(
-    'events', coalesce(sum(events), 0), 'prompts', coalesce(sum(prompts), 0),
-    'total_tokens', coalesce(sum(total_tokens), 0), 'cost', coalesce(sum(cost), 0),
-    'nano_usd', coalesce(sum(nano_usd), 0)
-  ) from public.usage_totals where bucket >= p_from and bucket < p_to
-$$;
-comment on function private.usage_between(timestamptz, timestamptz) is 'Returns usage of everybody between two quarter hours.';
-
 -- admin/functions/usage_by_day.sql
 
 create or replace function private.usage_by_day(p_days integer)
 returns jsonb
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-  select jsonb_agg(
-           private.usage_between(day, day + interval '1 day') || jsonb_build_object('day', to_char(day at time zone 'UTC', 'YYYY-MM-DD'))
-           order by day
-         )
-    from generate_series(
-      date_trunc('day', now(), 'UTC') - make_interval(days => p_days - 1), date_trunc('day', now(), 'UTC'), interval '1 day'
-    ) as day
+begin
+  return (
+    select jsonb_agg(
+             jsonb_build_object(
+               'day', to_char(d.day, 'YYYY-MM-DD'), 'events', u.events, 'prompts', u.prompts,
+               'total_tokens', u.total_tokens, 'cost', u.cost, 'nano_usd', u.nano_usd
+             ) order by d.day
+           )
+      from private.recent_days(p_days) d
+     cross join lateral (
+       select coalesce(sum(x.events), 0) as events, coalesce(sum(x.prompts), 0) as prompts,
+              coalesce(sum(x.total_tokens), 0) as total_tokens, coalesce(sum(x.cost), 0) as cost,
+              coalesce(sum(x.nano_usd), 0) as nano_usd
+         from (
+           select s.events, s.prompts, s.total_tokens, s.cost, s.nano_usd
+             from private.daily_usage s where d.is_summed and s.day = d.day
+           union all
+           select t.events, t.prompts, t.total_tokens, t.cost, t.nano_usd
+             from public.usage_totals t where not d.is_summed and t.bucket >= d.starts and t.bucket < d.ends
+         ) x
+     ) u
+  );
+end
 $$;
 comment on function private.usage_by_day(integer) is 'Returns usage of everybody per day (UTC), today last, days without any included.';
 
@@ -2797,6 +4534,354 @@ as $$
 $$;
 comment on function private.user_json(public.users) is
   'Returns an account with its balance as contract 4 shows it: it has a name, and has changed when its profile or its balance last did.';
+
+-- alerts/functions/alert_settings_json.sql
+
+create or replace function private.alert_settings_json()
+returns jsonb
+language sql stable set search_path = '' set timezone = 'UTC'
+as $$
+  select jsonb_build_object(
+    'device_thresholds', s.device_thresholds, 'user_thresholds', s.user_thresholds, 'pool_thresholds', s.pool_thresholds,
+    'mail_people', s.mail_people, 'mail_to', s.mail_to, 'updated_at', s.updated_at
+  ) from private.alert_settings s
+$$;
+comment on function private.alert_settings_json() is 'Returns at which thresholds somebody is warned, and who gets mail.';
+
+-- alerts/functions/announce_balance.sql
+
+create or replace function private.announce_balance(
+  p_type text, p_balance public.balances, p_threshold smallint default null
+)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_user_id uuid := case p_balance.subject_kind
+    when 'user' then p_balance.subject_id
+    else (select d.user_id from public.devices d where d.id = p_balance.subject_id)
+  end;
+  v_data jsonb := jsonb_strip_nulls(jsonb_build_object(
+    'subject_kind', p_balance.subject_kind, 'subject_id', p_balance.subject_id, 'user_id', v_user_id,
+    'threshold', p_threshold, 'allocated', p_balance.allocated, 'used', p_balance.used,
+    'remaining', p_balance.allocated - p_balance.used - p_balance.reserved,
+    'period', case p_balance.subject_kind when 'device' then p_balance.period end
+  ));
+begin
+  perform private.emit_event(p_type, v_data);
+  -- At the end one alert is enough.
+  if p_type = 'balance.exhausted' or p_threshold < 100 then
+    perform private.raise_alert(p_type, v_data, v_user_id);
+  end if;
+end
+$$;
+comment on function private.announce_balance(text, public.balances, smallint) is
+  'Writes down, for webhooks, admins and mail, that a balance reached a threshold or its end.';
+
+-- alerts/functions/get_alert_settings.sql
+
+create or replace function public.get_alert_settings(p_actor jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads the settings, which no API role may.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  return private.alert_settings_json();
+end
+$$;
+grant execute on function public.get_alert_settings(jsonb) to service_role;
+comment on function public.get_alert_settings(jsonb) is 'Returns {device_thresholds, user_thresholds, pool_thresholds, mail_people, mail_to, updated_at}.';
+
+-- alerts/functions/list_alert_mails.sql
+
+create or replace function public.list_alert_mails(p_limit integer)
+returns jsonb
+language sql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: reads private.alert_mails, which no API role may.
+  select coalesce(jsonb_agg(to_jsonb(page) order by page.occurred_at, page.id), '[]')
+    from (
+      select m.id, m.user_id is not null as to_person, m.type, m.data, m.occurred_at, d.name as device_name
+        from private.alert_mails m
+        left join public.devices d on d.id = (m.data ->> 'subject_id')::uuid and m.data ->> 'subject_kind' = 'device'
+       order by m.occurred_at, m.id
+       limit p_limit
+    ) page
+$$;
+grant execute on function public.list_alert_mails(integer) to service_role;
+comment on function public.list_alert_mails(integer) is
+  'Returns mails about alerts that are yet to be written, oldest first: [{id, to_person, type, data, occurred_at, device_name}]; no address.';
+
+-- alerts/functions/list_alerts.sql
+
+create or replace function public.list_alerts(p_actor jsonb, p_limit integer, p_before bigint default null)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: reads private.alerts, which no API role may.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) order by page.id desc), '[]')
+      from (
+        select a.id, a.type, a.data, a.occurred_at,
+               case a.data ->> 'subject_kind'
+                 when 'device' then (
+                   select d.name from public.devices d
+                    where d.id = (a.data ->> 'subject_id')::uuid and d.deleted_at is null
+                 )
+                 when 'user' then (select u.email from public.users u where u.id = (a.data ->> 'subject_id')::uuid)
+               end as name
+          from private.alerts a
+         where p_before is null or a.id < p_before
+         order by a.id desc
+         limit p_limit
+      ) page
+  );
+end
+$$;
+grant execute on function public.list_alerts(jsonb, integer, bigint) to service_role;
+comment on function public.list_alerts(jsonb, integer, bigint) is
+  'Returns the alerts of the last 90 days, newest first; before an id to page on: [{id, type, data, occurred_at, name}], the name of the device or account where it is still there.';
+
+-- alerts/functions/note_refusal.sql
+
+-- Balances often end a little above nothing: with less left than the next request needs.
+create or replace function private.note_refusal(p_subject_id uuid, p_needed bigint)
+returns void
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_balance public.balances;
+begin
+  update public.balances b
+     set exhausted = true, alert_at = 0, alert_period = b.period, alert_allocated = b.allocated,
+         alerted = case when b.alert_at is null or b.alert_period <> b.period then 0 else b.alerted end,
+         alert_base = case
+           when b.alert_at is not null and b.alert_period = b.period then b.alert_base
+           when b.subject_kind = 'user' then b.used
+           else 0
+         end
+   where b.subject_id = p_subject_id and b.allocated > 0 and b.allocated - b.used < p_needed
+     and (b.exhausted is not true or b.alert_at is null or b.alert_period <> b.period)
+  returning b.* into v_balance;
+  if found then
+    perform private.announce_balance('balance.exhausted', v_balance);
+  end if;
+end
+$$;
+comment on function private.note_refusal(uuid, bigint) is
+  'Announces, once a period, that a balance has less left than the smallest request of its kind needs, holds aside. The balance must be locked by the caller.';
+
+-- alerts/functions/queue_alert_mail.sql
+
+-- Any number of servers may write the same mail: the first one takes the row, and its mail is queued in the same step.
+create or replace function public.queue_alert_mail(p_id uuid, p_mail text)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes private.alert_mails and private.mails, which no API role may.
+declare
+  v_mail private.alert_mails;
+begin
+  delete from private.alert_mails m where m.id = p_id returning * into v_mail;
+  if not found then
+    return jsonb_build_object('queued', false);
+  end if;
+  perform private.queue_notice(
+    v_mail.user_id,
+    coalesce(v_mail.recipient, (select u.email from public.users u where u.id = v_mail.user_id and u.email_verified_at is not null)),
+    p_mail
+  );
+  return jsonb_build_object('queued', true);
+end
+$$;
+grant execute on function public.queue_alert_mail(uuid, text) to service_role;
+comment on function public.queue_alert_mail(uuid, text) is
+  'Queues the sealed mail (base64) about an alert. Returns {queued}: false where another server did. At most 20 notices an hour go to one address.';
+
+-- alerts/functions/raise_alert.sql
+
+create or replace function private.raise_alert(p_type text, p_data jsonb, p_user_id uuid default null)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  insert into private.alerts (type, data, user_id) values (p_type, p_data, p_user_id);
+  perform private.request_alert_mails(p_type, p_data, p_user_id);
+end
+$$;
+comment on function private.raise_alert(text, jsonb, uuid) is
+  'Writes down what admins see among the recent alerts, and asks the servers to mail about it.';
+
+-- alerts/functions/renew_alerts.sql
+
+-- Some at a time, so that debits of all others go on.
+create or replace function public.renew_alerts(p_limit integer default 1000)
+returns integer
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes balances and the settings, which no API role may.
+declare
+  v_after uuid;
+  v_subjects uuid[];
+begin
+  select s.renewing_after into v_after from private.alert_settings s where s.renewing_after is not null for update;
+  if not found then
+    return 0;
+  end if;
+  select array_agg(b.subject_id order by b.subject_id) into v_subjects
+    from (
+      select b.subject_id from public.balances b where b.subject_id > v_after order by b.subject_id limit p_limit for update
+    ) b;
+  update public.balances b set alert_at = 0 where b.subject_id = any (v_subjects) and b.alert_at > 0;
+  update private.alert_settings s
+     set renewing_after = case when cardinality(v_subjects) = p_limit then v_subjects[p_limit] end
+   where s.id;
+  return coalesce(cardinality(v_subjects), 0);
+end
+$$;
+grant execute on function public.renew_alerts(integer) to service_role;
+comment on function public.renew_alerts(integer) is
+  'After a change of thresholds, has that many more balances look at them with their next debit; returns how many, 0 when all do.';
+
+-- alerts/functions/request_alert_mails.sql
+
+create or replace function private.request_alert_mails(p_type text, p_data jsonb, p_user_id uuid default null)
+returns void
+language sql volatile set search_path = ''
+as $$
+  insert into private.alert_mails (user_id, recipient, type, data)
+  select u.id, null, p_type, p_data
+    from private.alert_settings s join public.users u on u.id = p_user_id
+   where s.id and s.mail_people and u.email_verified_at is not null
+   union all
+  select null, a.address, p_type, p_data from private.alert_settings s cross join unnest(s.mail_to) as a(address) where s.id
+$$;
+comment on function private.request_alert_mails(text, jsonb, uuid) is
+  'Asks the servers to mail the person and the admins, as the settings say; nobody whose address is not proved.';
+
+-- alerts/functions/set_alert_settings.sql
+
+create or replace function public.set_alert_settings(p_actor jsonb, p_settings jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes the settings, which no API role may.
+declare
+  v_before jsonb;
+  v_after jsonb;
+begin
+  perform private.require_admin(p_actor);
+  perform from private.alert_settings s for update;
+  v_before := private.alert_settings_json();
+  v_after := v_before || p_settings;
+  update private.alert_settings s
+     set device_thresholds = array(select t::smallint from jsonb_array_elements_text(v_after -> 'device_thresholds') t group by t::smallint order by t::smallint),
+         user_thresholds = array(select t::smallint from jsonb_array_elements_text(v_after -> 'user_thresholds') t group by t::smallint order by t::smallint),
+         pool_thresholds = array(select t::smallint from jsonb_array_elements_text(v_after -> 'pool_thresholds') t group by t::smallint order by t::smallint),
+         mail_people = (v_after ->> 'mail_people')::boolean,
+         mail_to = array(select a from jsonb_array_elements_text(v_after -> 'mail_to') a group by a order by a),
+         updated_at = now()
+   where s.id;
+  -- Those whose thresholds changed look at them with their next debit.
+  if v_before -> 'device_thresholds' <> v_after -> 'device_thresholds'
+    or v_before -> 'user_thresholds' <> v_after -> 'user_thresholds' then
+    update private.alert_settings s set renewing_after = '00000000-0000-0000-0000-000000000000' where s.id;
+    perform public.renew_alerts();
+  end if;
+  -- The audit log can never be cleaned, so it does not name addresses.
+  v_after := private.alert_settings_json();
+  perform private.audit_admin(p_actor, 'set_alerts', 'alerts', v_before - 'mail_to' - 'updated_at', v_after - 'mail_to' - 'updated_at');
+  return v_after;
+end
+$$;
+grant execute on function public.set_alert_settings(jsonb, jsonb) to service_role;
+comment on function public.set_alert_settings(jsonb, jsonb) is
+  'Changes those of {device_thresholds, user_thresholds, pool_thresholds, mail_people, mail_to} that are given; returns all.';
+
+-- alerts/functions/warn_of_balance.sql
+
+-- Within the statement of the debit, under the balance's lock: each threshold is announced once a period, also where two
+-- servers debit at once, and not at all where the debit is undone. A device's period is the budget's; a person's begins
+-- with the first debit after tokens came in (alert_at is null then), and is measured from there.
+create or replace function private.warn_of_balance()
+returns trigger
+language plpgsql set search_path = ''
+as $$
+declare
+  v_thresholds smallint[];
+  v_threshold smallint;
+  v_given bigint;
+begin
+  if new.alert_at is null or new.alert_period <> new.period then
+    new.alert_base := case new.subject_kind when 'user' then old.used else 0 end;
+    new.alerted := 0;
+    new.exhausted := false;
+  end if;
+  new.alert_period := new.period;
+  new.alert_allocated := new.allocated;
+  v_given := greatest(new.allocated - new.alert_base, 0);
+  -- By its key: those who meter read no table whole, and Postgres would compile a plan that has to.
+  select case new.subject_kind when 'user' then s.user_thresholds else s.device_thresholds end
+    into v_thresholds from private.alert_settings s where s.id;
+
+  foreach v_threshold in array v_thresholds loop
+    continue when v_threshold <= new.alerted;
+    -- The next one; looked at again when it is reached.
+    new.alert_at := new.alert_base + ceil(v_given * v_threshold / 100.0);
+    exit when new.used < new.alert_at;
+    new.alerted := v_threshold;
+    perform private.announce_balance('balance.threshold', new, v_threshold);
+  end loop;
+  if not new.exhausted and new.used >= new.allocated then
+    new.exhausted := true;
+    perform private.announce_balance('balance.exhausted', new);
+  end if;
+  if new.alerted >= coalesce(v_thresholds[cardinality(v_thresholds)], 0) then
+    new.alert_at := case when new.exhausted then 9223372036854775807 else new.allocated end;
+  end if;
+  return new;
+end
+$$;
+comment on function private.warn_of_balance() is
+  'Trigger: announces each threshold a debit reaches, and the end of the balance, and works out the next.';
+
+-- alerts/functions/warn_of_pool.sql
+
+-- The pool of devices is measured anew in each budget period, that of people when its size changes.
+create or replace function private.warn_of_pool()
+returns trigger
+language plpgsql set search_path = ''
+as $$
+declare
+  v_period integer := case new.subject_kind when 'device' then (select max(p.number) from public.periods p) else 1 end;
+  v_threshold smallint;
+  v_data jsonb;
+begin
+  if new.alert_period is distinct from v_period or new.alert_total is distinct from new.total then
+    new.alert_period := v_period;
+    new.alert_total := new.total;
+    new.alerted := 0;
+  end if;
+  for v_threshold in
+    select t.threshold from private.alert_settings s cross join unnest(s.pool_thresholds) as t(threshold)
+     where t.threshold > new.alerted and new.allocated::numeric * 100 >= new.total::numeric * t.threshold
+     order by t.threshold
+  loop
+    new.alerted := v_threshold;
+    v_data := jsonb_build_object(
+      'subject_kind', 'pool', 'pool', new.subject_kind, 'threshold', v_threshold, 'total', new.total,
+      'allocated', new.allocated, 'remaining', greatest(new.total - new.allocated, 0)
+    );
+    perform private.emit_event('balance.threshold', v_data);
+    perform private.raise_alert('balance.threshold', v_data);
+  end loop;
+  return new;
+end
+$$;
+comment on function private.warn_of_pool() is 'Trigger: announces each threshold that what is handed out of a pool reaches.';
 
 -- api_keys/functions/api_key_json.sql
 
@@ -2864,6 +4949,10 @@ begin
   -- calling session: a key made meanwhile would outlive it.
   perform from public.users u where u.id = (p_caller ->> 'id')::uuid for update;
   v_user_id := private.require_user(p_caller);
+  -- A key asks for no code later. What a key makes ends with it, and needs no other proof.
+  if p_caller ->> 'api_key_id' is null then
+    perform private.require_fresh_if_protected(p_caller);
+  end if;
   if (select count(*) from private.api_keys k where k.user_id = v_user_id) >= 50 then
     raise sqlstate 'PT409' using message = 'API_KEY_LIMIT', detail = '{"limit": 50}';
   end if;
@@ -2894,7 +4983,7 @@ end
 $$;
 grant execute on function public.create_api_key(jsonb, text, text, text, text[], text, text) to service_role;
 comment on function public.create_api_key(jsonb, text, text, text, text[], text, text) is
-  'Keeps a new key''s SHA-256 (hex) and returns the key without it; one made by a key ends with it at the latest. The sealed notice to the owner is queued. Raises API_KEY_LIMIT beyond 50, RATE_LIMITED, VALIDATION_FAILED for an end in the past.';
+  'Keeps a new key''s SHA-256 (hex) and returns the key without it; one made by a key ends with it at the latest. The sealed notice to the owner is queued. Raises API_KEY_LIMIT beyond 50, RATE_LIMITED, PROOF_REQUIRED where there is a second factor, VALIDATION_FAILED for an end in the past.';
 
 -- api_keys/functions/delete_api_key.sql
 
@@ -2956,9 +5045,741 @@ $$;
 grant execute on function public.list_api_keys(jsonb) to service_role;
 comment on function public.list_api_keys(jsonb) is 'Returns the account''s keys, newest first; at most 50, so that one answer holds them all.';
 
+-- archive/functions/archive_month.sql
+
+-- The long part, packing and proving, is done while everybody goes on. What they change meanwhile is noted in changed_usage, as
+-- in every month that is over, and is packed again once they are locked out, which takes a moment. The seals are not renewed
+-- meanwhile: that would take the notes away.
+create or replace function public.archive_month(p_keep_months integer default null)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set statement_timeout = '60min' set lock_timeout = '5s' set jit = off
+as $$
+-- Definer: moves everybody's events and rollups, which no API role may.
+declare
+  v_month timestamptz;
+  v_until timestamptz;
+  v_label text;
+  v_partition text;
+  v_packed uuid[];
+  v_again uuid[];
+  v_events bigint;
+  v_rollups bigint;
+  v_before jsonb;
+  v_is_busy boolean;
+  v_is_all boolean;
+begin
+  -- Left alone where nobody asks for it, unless there are other machines for it.
+  if p_keep_months is null and not exists (select from pg_catalog.pg_extension where extname = 'citus') then
+    return jsonb_build_object('month', null, 'archived', false);
+  end if;
+  if not pg_try_advisory_xact_lock(hashtext('public.archive_month'))
+     or not pg_try_advisory_xact_lock(hashtext('public.keep_seals')) then
+    return jsonb_build_object('month', null, 'archived', false);
+  end if;
+  select m.month, m.until into v_month, v_until
+    from private.usage_months() m
+    join private.sealed_months s on s.month = m.month
+   where m.is_sealed and s.fault is null
+     and m.until <= date_trunc('month', now(), 'UTC') - make_interval(months => greatest(coalesce(p_keep_months, 1), 0))
+     -- Keys of debits are told from their events for two days.
+     and m.until <= now() - interval '3 days'
+     and not exists (select from private.changed_usage c where c.month = m.month)
+     and (
+       exists (select from public.usage_rollups r where r.bucket >= m.month and r.bucket < m.until)
+       or exists (select from public.usage_events e where e.occurred_at >= m.month and e.occurred_at < m.until)
+     )
+   order by m.month limit 1;
+  if v_month is null then
+    return jsonb_build_object('month', null, 'archived', false);
+  end if;
+  v_label := to_char(v_month at time zone 'UTC', 'YYYY-MM');
+  select p.name into v_partition from private.usage_partitions() p where p.lower_bound = v_month;
+  -- Who reads for long, such as a backup, would keep it from being emptied: then it is not even begun.
+  select exists (
+    select from pg_catalog.pg_locks l
+     where l.relation = to_regclass('private.' || v_partition) and l.pid <> pg_backend_pid()
+       and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
+  ) into v_is_busy;
+  if v_is_busy then
+    return jsonb_build_object('month', v_label, 'archived', false);
+  end if;
+
+  -- Of a month that is archived already, only what was thawed is packed.
+  if exists (select from private.archived_months a where a.month = v_month) then
+    select array_agg(distinct x.subject_id) into v_packed
+      from (
+        select e.subject_id from public.usage_events e where e.occurred_at >= v_month and e.occurred_at < v_until
+        union all
+        select r.subject_id from public.usage_rollups r where r.bucket >= v_month and r.bucket < v_until
+      ) x;
+  end if;
+  v_events := private.pack_events(v_month, v_until, v_packed);
+  v_rollups := private.pack_rollups(v_month, v_until, v_packed);
+  if private.prove_archive(v_month, v_until, v_packed) > 0 then
+    raise exception 'the archive of % is not what was sealed', v_label;
+  end if;
+
+  perform pg_advisory_xact_lock(hashtext('private.archive'));
+  if v_partition is not null then
+    execute format('lock table private.%I in access exclusive mode', v_partition);
+  end if;
+  -- Who has changed or has come meanwhile. Whoever has rows here has none in the archive but those written above.
+  select array_agg(distinct c.subject_id) into v_again
+    from private.changed_usage c
+   where c.month = v_month
+     and (
+       v_packed is null or c.subject_id = any (v_packed)
+       or exists (
+         select from public.usage_rollups r where r.subject_id = c.subject_id and r.bucket >= v_month and r.bucket < v_until
+       )
+       or exists (
+         select from public.usage_events e
+          where e.subject_id = c.subject_id and e.occurred_at >= v_month and e.occurred_at < v_until
+       )
+     );
+  if v_again is not null then
+    with gone as (
+      delete from private.archived_events a
+       where a.subject_id = any (v_again) and a.since >= v_month and a.since < v_until returning a.events
+    )
+    select v_events - coalesce(sum(g.events), 0) into v_events from gone g;
+    with gone as (
+      delete from private.archived_rollups a where a.subject_id = any (v_again) and a.month = v_month returning a.rollups
+    )
+    select v_rollups - coalesce(sum(g.rollups), 0) into v_rollups from gone g;
+    v_before := private.hash_subjects(v_month, v_until, v_again);
+    v_events := v_events + private.pack_events(v_month, v_until, v_again);
+    v_rollups := v_rollups + private.pack_rollups(v_month, v_until, v_again);
+  end if;
+
+  if v_events <> (select count(*) from public.usage_events e where e.occurred_at >= v_month and e.occurred_at < v_until) then
+    raise exception 'the archive of % has another number of events', v_label;
+  end if;
+  if v_partition is not null then
+    execute format('truncate private.%I', v_partition);
+  end if;
+  perform set_config('tokenledger.archiving', 'on', true);
+  with gone as (
+    delete from public.usage_rollups r where r.bucket >= v_month and r.bucket < v_until returning 1
+  )
+  select v_rollups = count(*) into v_is_all from gone g;
+  perform set_config('tokenledger.archiving', '', true);
+  if not v_is_all then
+    raise exception 'the archive of % has another number of rollups', v_label;
+  end if;
+  -- From here on the month is read in the archive.
+  insert into private.archived_months as a (month, events, rollups) values (v_month, v_events, v_rollups)
+  on conflict (month) do update set archived_at = now(), events = a.events + excluded.events, rollups = a.rollups + excluded.rollups;
+  if v_before is distinct from private.hash_subjects(v_month, v_until, v_again) then
+    raise exception 'the archive of % is not what was there', v_label;
+  end if;
+  -- Names follow from the rollups where all of them were told apart.
+  delete from private.rollup_names n
+   where n.day >= (v_month at time zone 'UTC')::date and n.day < (v_until at time zone 'UTC')::date
+     and (n.subject_id, n.day) not in (
+       select f.subject_id, f.day from private.rollup_names f
+        where f.day >= (v_month at time zone 'UTC')::date and f.day < (v_until at time zone 'UTC')::date
+        group by f.subject_id, f.day having count(*) >= private.rollup_name_limit()
+     );
+  return jsonb_build_object('month', v_label, 'archived', true, 'events', v_events, 'rollups', v_rollups);
+exception when lock_not_available then
+  return jsonb_build_object('month', v_label, 'archived', false);
+end
+$$;
+grant execute on function public.archive_month(integer) to service_role;
+comment on function public.archive_month(integer) is
+  'Packs the oldest sealed month that is not among the newest so many that are over, or what was thawed of one, proves it by its seal and takes it out of usage_events and usage_rollups. Returns {month, archived, events, rollups}: no month where there is nothing to do, archived false where somebody is reading it. Without p_keep_months nothing is done unless Citus is installed.';
+
+-- archive/functions/archived_last_use.sql
+
+create or replace function private.archived_last_use(p_subject_id uuid)
+returns timestamptz
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan'
+as $$
+begin
+  return (
+    select max(a.month + q.quarter * interval '15 minutes')
+      from private.archived_rollups a cross join lateral unnest(a.quarters) q(quarter)
+     where a.subject_id = p_subject_id
+       and a.month = (
+         select l.month from private.archived_rollups l where l.subject_id = p_subject_id order by l.month desc limit 1
+       )
+  );
+end
+$$;
+comment on function private.archived_last_use(uuid) is 'Returns the quarter hour of a device''s or user''s last archived use, null where there is none.';
+
+-- archive/functions/archived_page.sql
+
+-- From the place where the page begins, in stretches that get longer until it is full: only what lies in them is unpacked.
+create or replace function private.archived_page(
+  p_subject_id uuid, p_linked_to uuid, p_own uuid[], p_devices uuid[], p_limit integer, p_from timestamptz, p_to timestamptz,
+  p_filter jsonb, p_at timestamptz, p_id uuid, p_is_ascending boolean
+)
+returns setof public.usage_events
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan' set timezone = 'UTC'
+as $$
+declare
+  v_end constant timestamptz := public.archived_until();
+  v_from timestamptz := greatest(p_from, (select min(m.month) from private.archived_months m), case when p_is_ascending then p_at end);
+  v_to timestamptz := least(p_to, v_end, case when not p_is_ascending then p_at + interval '1 microsecond' end);
+  v_span interval := case when p_subject_id is null and p_linked_to is null then interval '1 day' else interval '31 days' end;
+  v_low timestamptz;
+  v_high timestamptz;
+  v_days integer;
+  v_found integer := 0;
+  v_rows integer;
+begin
+  while v_from < v_to and v_found < p_limit loop
+    v_low := case when p_is_ascending then v_from else greatest(v_from, v_to - v_span) end;
+    v_high := case when p_is_ascending then least(v_to, v_from + v_span) else v_to end;
+    -- A stretch within a month is told by its days.
+    v_days := case when date_trunc('month', v_low) = date_trunc('month', v_high - interval '1 microsecond') then (
+      (1::bigint << extract(day from v_high - interval '1 microsecond')::integer) - (1::bigint << extract(day from v_low)::integer - 1)
+    )::bit(32)::integer else -1 end;
+    return query
+      select u.id, u.subject_id, u.user_id, u.device_id, u.source, u.provider, u.model, u.prompt_count, u.input_tokens,
+             u.output_tokens, u.total_tokens, u.cost, u.provenance, u.period, u.url, u.occurred_at, u.created_at, u.nano_usd
+        from private.unpacked_events u
+       where (p_subject_id is null or u.subject_id = p_subject_id)
+         and (p_linked_to is null or (u.user_id = p_linked_to and u.user_id is distinct from u.subject_id))
+         and (
+           p_own is null or u.subject_id = any (p_own) or u.user_id = any (p_own)
+           or (u.user_id is null and u.subject_id = any (p_devices))
+         )
+         and u.since >= date_trunc('month', v_low) and u.since < v_high and u.days & v_days <> 0
+         and u.occurred_at >= v_low and u.occurred_at < v_high
+         and (
+           p_id is null
+           or case when p_is_ascending then (u.occurred_at, u.id) > (p_at, p_id) else (u.occurred_at, u.id) < (p_at, p_id) end
+         )
+         and (p_filter ->> 'provider' is null or u.provider = p_filter ->> 'provider')
+         and (p_filter ->> 'model' is null or u.model = lower(btrim(p_filter ->> 'model')))
+         and (p_filter ->> 'source' is null or u.source = p_filter ->> 'source')
+         and (p_filter ->> 'device' is null or u.device_id = (p_filter ->> 'device')::uuid)
+         and (not p_filter ? 'debits' or u.cost > 0)
+         and (p_filter ->> 'debits' is distinct from 'people' or u.source <> 'device')
+       order by case when p_is_ascending then u.occurred_at end, case when p_is_ascending then u.id end,
+                u.occurred_at desc, u.id desc
+       limit p_limit - v_found;
+    get diagnostics v_rows = row_count;
+    v_found := v_found + v_rows;
+    v_from := case when p_is_ascending then v_high else v_from end;
+    v_to := case when p_is_ascending then v_to else v_low end;
+    v_span := v_span * 2;
+  end loop;
+end
+$$;
+comment on function private.archived_page(uuid, uuid, uuid[], uuid[], integer, timestamptz, timestamptz, jsonb, timestamptz, uuid, boolean) is
+  'Returns archived events of a subject, or of devices in an account''s name, or of everybody, before or after a place; with p_own only those which these ids, or the devices of theirs, may see.';
+
+-- archive/functions/archived_rollups.sql
+
+create or replace function public.archived_rollups(p_subjects uuid[], p_from timestamptz, p_to timestamptz)
+returns setof public.usage_rollups
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan'
+as $$
+begin
+  if p_from >= public.archived_until() is not false then
+    return;
+  elsif has_table_privilege('public.usage_totals', 'select') then
+    return query
+      select u.subject_id, u.bucket, u.provider, u.model, u.source, u.events, u.prompts, u.input_tokens, u.output_tokens,
+             u.total_tokens, u.cost, u.nano_usd
+        from private.unpacked_rollups u
+       where u.subject_id = any (p_subjects) and u.month >= date_trunc('month', p_from, 'UTC') and u.month < p_to
+         and u.bucket >= p_from and u.bucket < p_to;
+  else
+    return query select * from public.own_archived_rollups(p_subjects, p_from, p_to);
+  end if;
+end
+$$;
+grant execute on function public.archived_rollups(uuid[], timestamptz, timestamptz) to authenticated;
+comment on function public.archived_rollups(uuid[], timestamptz, timestamptz) is
+  'Returns archived rollups of subjects, as far as the caller may see them, between two times.';
+
+-- archive/functions/archived_until.sql
+
+create or replace function public.archived_until()
+returns timestamptz
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
+as $$
+-- Definer: whoever lists usage must know whether there is older usage elsewhere, and no API role may read archived_months.
+begin
+  return (
+    select (max(m.month) at time zone 'UTC' + interval '1 month') at time zone 'UTC' from private.archived_months m
+  );
+end
+$$;
+grant execute on function public.archived_until() to authenticated;
+comment on function public.archived_until() is 'Returns the end of the newest month that is archived, null where none is.';
+
+-- archive/functions/archived_usage.sql
+
+create or replace function public.archived_usage(
+  p_subject_id uuid, p_limit integer, p_from timestamptz, p_to timestamptz, p_filter jsonb default '{}',
+  p_at timestamptz default null, p_id uuid default null, p_is_ascending boolean default false, p_linked_to uuid default null
+)
+returns setof public.usage_events
+language plpgsql stable set search_path = ''
+as $$
+begin
+  if p_from >= public.archived_until() is not false then
+    return;
+  end if;
+  -- Of everybody only for admins' functions, which have their owner's rights.
+  if has_table_privilege('public.usage_totals', 'select') then
+    return query
+      select * from private.archived_page(
+        p_subject_id, p_linked_to, null, null, p_limit, p_from, p_to, p_filter, p_at, p_id, p_is_ascending
+      );
+  else
+    return query
+      select * from public.own_archived_usage(p_subject_id, p_linked_to, p_limit, p_from, p_to, p_filter, p_at, p_id, p_is_ascending);
+  end if;
+end
+$$;
+grant execute on function public.archived_usage(uuid, integer, timestamptz, timestamptz, jsonb, timestamptz, uuid, boolean, uuid) to authenticated;
+comment on function public.archived_usage(uuid, integer, timestamptz, timestamptz, jsonb, timestamptz, uuid, boolean, uuid) is
+  'Returns archived events of one subject, of devices in an account''s name, or of everybody the caller may see: the newest before a place, or the oldest after it. Filters are provider, model, source, device and debits, any or those of people.';
+
+-- archive/functions/hash_subjects.sql
+
+create or replace function private.hash_subjects(p_from timestamptz, p_until timestamptz, p_subjects uuid[])
+returns jsonb
+language sql stable set search_path = ''
+as $$
+  select jsonb_agg(
+           jsonb_build_array(
+             s.subject_id,
+             (select jsonb_agg(to_jsonb(e) order by e.period) from private.hash_events(p_from, p_until, s.subject_id) e),
+             (select jsonb_agg(to_jsonb(r)) from private.hash_rollups(p_from, p_until, s.subject_id) r)
+           ) order by s.subject_id
+         )
+    from unnest(p_subjects) s(subject_id)
+$$;
+comment on function private.hash_subjects(timestamptz, timestamptz, uuid[]) is
+  'Returns what subjects'' events and rollups of a month add up to, wherever they lie, with their hashes; null for no subject.';
+
+-- archive/functions/own_archived_rollups.sql
+
+create or replace function public.own_archived_rollups(p_subjects uuid[], p_from timestamptz, p_to timestamptz)
+returns setof public.usage_rollups
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan'
+as $$
+-- Definer: the archive has no row-level security of its own, so this says whose rows they are, as the policy of
+-- usage_rollups does.
+declare
+  v_user_id constant uuid := public.current_user_id();
+  v_device_id constant uuid := public.current_device_id();
+begin
+  return query
+    select u.subject_id, u.bucket, u.provider, u.model, u.source, u.events, u.prompts, u.input_tokens, u.output_tokens,
+           u.total_tokens, u.cost, u.nano_usd
+      from private.unpacked_rollups u
+     where u.subject_id = any (
+             array(
+               select s.id from unnest(p_subjects) s(id) where s.id in (v_user_id, v_device_id)
+               union
+               select d.id from public.devices d where d.user_id = v_user_id and d.id = any (p_subjects)
+             )
+           )
+       and u.month >= date_trunc('month', p_from, 'UTC') and u.month < p_to and u.bucket >= p_from and u.bucket < p_to;
+end
+$$;
+grant execute on function public.own_archived_rollups(uuid[], timestamptz, timestamptz) to authenticated;
+comment on function public.own_archived_rollups(uuid[], timestamptz, timestamptz) is
+  'Returns archived rollups of those of the subjects that the caller may see, between two times.';
+
+-- archive/functions/own_archived_usage.sql
+
+create or replace function public.own_archived_usage(
+  p_subject_id uuid, p_linked_to uuid, p_limit integer, p_from timestamptz, p_to timestamptz, p_filter jsonb,
+  p_at timestamptz, p_id uuid, p_is_ascending boolean
+)
+returns setof public.usage_events
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: the archive has no row-level security of its own, so this says whose rows they are, as the policies of
+-- usage_events do.
+declare
+  v_user_id constant uuid := public.current_user_id();
+begin
+  return query
+    select * from private.archived_page(
+      p_subject_id, p_linked_to, array_remove(array[v_user_id, public.current_device_id()], null),
+      array(select d.id from public.devices d where d.user_id = v_user_id),
+      p_limit, p_from, p_to, p_filter, p_at, p_id, p_is_ascending
+    );
+end
+$$;
+grant execute on function public.own_archived_usage(uuid, uuid, integer, timestamptz, timestamptz, jsonb, timestamptz, uuid, boolean) to authenticated;
+comment on function public.own_archived_usage(uuid, uuid, integer, timestamptz, timestamptz, jsonb, timestamptz, uuid, boolean) is
+  'Returns archived events the caller may see: of a subject, or of devices in an account''s name, before or after a place.';
+
+-- archive/functions/pack_events.sql
+
+-- All aggregates see the rows in one order, so that the n-th elements of the arrays belong together. A subject with many events
+-- has them by the day, so that a page of them is not unpacked from a whole month.
+create or replace function private.pack_events(p_from timestamptz, p_until timestamptz, p_subjects uuid[] default null)
+returns bigint
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB' set timezone = 'UTC'
+as $$
+declare
+  v_events bigint;
+begin
+  with
+  events as (
+    select e.*, date_trunc(
+             case when count(*) over (partition by e.subject_id) > 2000 then 'day' else 'month' end, e.occurred_at
+           ) as since
+      from public.usage_events e
+     where e.occurred_at >= p_from and e.occurred_at < p_until and (p_subjects is null or e.subject_id = any (p_subjects))
+  ),
+  ordered as (
+    select * from events e
+     order by e.subject_id, e.since, e.user_id, e.device_id, e.source, e.provider, e.model, e.provenance, e.period,
+              e.prompt_count, e.occurred_at, e.id
+  ),
+  packed as (
+    select e.subject_id, e.since, e.user_id, e.device_id, e.source, e.provider, e.model, e.provenance, e.period,
+           e.prompt_count, count(*)::integer as events,
+           bit_or(1 << extract(day from e.occurred_at)::integer - 1) as days,
+           array_agg(e.id) as ids, array_agg(e.occurred_at) as occurred,
+           case when not bool_and(e.created_at = e.occurred_at) then array_agg(e.created_at) end as created,
+           case when min(e.input_tokens) = max(e.input_tokens) then array[nullif(min(e.input_tokens), 0)] else array_agg(e.input_tokens) end
+             as input_tokens,
+           case when min(e.output_tokens) = max(e.output_tokens) then array[nullif(min(e.output_tokens), 0)] else array_agg(e.output_tokens) end
+             as output_tokens,
+           case
+             when bool_and(e.total_tokens = e.input_tokens + e.output_tokens) then null
+             when min(e.total_tokens) = max(e.total_tokens) then array[min(e.total_tokens)]
+             else array_agg(e.total_tokens)
+           end as total_tokens,
+           case when min(e.cost) = max(e.cost) then array[nullif(min(e.cost), 0)] else array_agg(e.cost) end as costs,
+           case
+             when count(e.nano_usd) = 0 then null
+             when count(e.nano_usd) = count(*) and min(e.nano_usd) = max(e.nano_usd) then array[min(e.nano_usd)]
+             else array_agg(e.nano_usd)
+           end as nano_usd,
+           case
+             when count(e.url) = 0 then null
+             when count(e.url) = count(*) and min(e.url) = max(e.url) then array[min(e.url)]
+             else array_agg(e.url)
+           end as urls
+      from ordered e
+     group by e.subject_id, e.since, e.user_id, e.device_id, e.source, e.provider, e.model, e.provenance, e.period,
+              e.prompt_count
+  ),
+  written as (
+    insert into private.archived_events (
+      subject_id, since, part, user_id, device_id, source, provider, model, provenance, period, prompt_count, events, days,
+      ids, occurred, created, input_tokens, output_tokens, total_tokens, costs, nano_usd, urls
+    )
+    select p.subject_id, p.since, row_number() over (partition by p.subject_id, p.since), p.user_id, p.device_id, p.source,
+           p.provider, p.model, p.provenance, p.period, p.prompt_count, p.events, p.days, p.ids, p.occurred, p.created,
+           nullif(p.input_tokens, '{null}'), nullif(p.output_tokens, '{null}'), p.total_tokens, nullif(p.costs, '{null}'),
+           p.nano_usd, p.urls
+      from packed p
+    returning events
+  )
+  select coalesce(sum(w.events), 0) into v_events from written w;
+  return v_events;
+end
+$$;
+comment on function private.pack_events(timestamptz, timestamptz, uuid[]) is
+  'Writes a month''s usage events, or those of some subjects, into the archive, and returns how many; they also stay where they are.';
+
+-- archive/functions/pack_rollups.sql
+
+create or replace function private.pack_rollups(p_from timestamptz, p_until timestamptz, p_subjects uuid[] default null)
+returns bigint
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB'
+as $$
+declare
+  v_rollups bigint;
+begin
+  with
+  ordered as (
+    select r.*, (extract(epoch from r.bucket - p_from) / 900)::smallint as quarter
+      from public.usage_rollups r
+     where r.bucket >= p_from and r.bucket < p_until and (p_subjects is null or r.subject_id = any (p_subjects))
+     order by r.subject_id, r.provider, r.model, r.source, r.bucket
+  ),
+  packed as (
+    select r.subject_id, r.provider, r.model, r.source, count(*)::integer as rollups, array_agg(r.quarter) as quarters,
+           case when min(r.events) = max(r.events) then array[nullif(min(r.events), 1)] else array_agg(r.events) end as events,
+           case
+             when bool_and(r.prompts = r.events) then null
+             when min(r.prompts) = max(r.prompts) then array[min(r.prompts)]
+             else array_agg(r.prompts)
+           end as prompts,
+           case when min(r.input_tokens) = max(r.input_tokens) then array[nullif(min(r.input_tokens), 0)] else array_agg(r.input_tokens) end
+             as input_tokens,
+           case when min(r.output_tokens) = max(r.output_tokens) then array[nullif(min(r.output_tokens), 0)] else array_agg(r.output_tokens) end
+             as output_tokens,
+           case
+             when bool_and(r.total_tokens = r.input_tokens + r.output_tokens) then null
+             when min(r.total_tokens) = max(r.total_tokens) then array[min(r.total_tokens)]
+             else array_agg(r.total_tokens)
+           end as total_tokens,
+           case when min(r.cost) = max(r.cost) then array[nullif(min(r.cost), 0)] else array_agg(r.cost) end as costs,
+           case when min(r.nano_usd) = max(r.nano_usd) then array[nullif(min(r.nano_usd), 0)] else array_agg(r.nano_usd) end as nano_usd
+      from ordered r
+     group by r.subject_id, r.provider, r.model, r.source
+  ),
+  written as (
+    insert into private.archived_rollups (
+      subject_id, month, part, provider, model, source, rollups, quarters, events, prompts, input_tokens, output_tokens,
+      total_tokens, costs, nano_usd
+    )
+    select p.subject_id, p_from, row_number() over (partition by p.subject_id), p.provider, p.model, p.source, p.rollups,
+           p.quarters, nullif(p.events, '{null}'), p.prompts, nullif(p.input_tokens, '{null}'),
+           nullif(p.output_tokens, '{null}'), p.total_tokens, nullif(p.costs, '{null}'), nullif(p.nano_usd, '{null}')
+      from packed p
+    returning rollups
+  )
+  select coalesce(sum(w.rollups), 0) into v_rollups from written w;
+  return v_rollups;
+end
+$$;
+comment on function private.pack_rollups(timestamptz, timestamptz, uuid[]) is
+  'Writes a month''s rollups, or those of some subjects, into the archive, and returns how many; they also stay where they are.';
+
+-- archive/functions/prove_archive.sql
+
+-- Of whom something changed since the month was sealed, the seal says nothing.
+create or replace function private.prove_archive(p_from timestamptz, p_until timestamptz, p_subjects uuid[] default null)
+returns bigint
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB'
+as $$
+declare
+  v_differences bigint;
+begin
+  with
+  changed as materialized (
+    select distinct c.subject_id from private.changed_usage c where c.month = p_from
+  ),
+  packed_events as (
+    select u.subject_id, u.period, count(*) as events, sum(u.cost) as cost,
+           sum(hash_record_extended(row(
+             u.id, u.subject_id, u.user_id, u.device_id, u.source, u.provider, u.model, u.prompt_count, u.input_tokens,
+             u.output_tokens, u.total_tokens, u.cost, u.provenance, u.period, u.url, u.occurred_at, u.created_at,
+             u.nano_usd
+           ), 0)) as checksum
+      from private.unpacked_events u
+     where u.since >= p_from and u.since < p_until and (p_subjects is null or u.subject_id = any (p_subjects))
+     group by u.subject_id, u.period
+  ),
+  packed_rollups as (
+    select u.subject_id, count(*) as rollups,
+           sum(hash_record_extended(row(
+             u.subject_id, u.bucket, u.provider, u.model, u.source, u.events, u.prompts, u.input_tokens, u.output_tokens,
+             u.total_tokens, u.cost, u.nano_usd
+           ), 0)) as checksum
+      from private.unpacked_rollups u
+     where u.month = p_from and (p_subjects is null or u.subject_id = any (p_subjects))
+     group by u.subject_id
+  ),
+  differences as (
+    select subject_id
+      from packed_events p
+      full join (
+        select e.subject_id, e.period, e.events, e.cost, e.checksum from private.sealed_events e
+         where e.month = p_from and (p_subjects is null or e.subject_id = any (p_subjects))
+      ) s using (subject_id, period)
+     where (p.events, p.cost, p.checksum) is distinct from (s.events, s.cost, s.checksum)
+    union all
+    select subject_id
+      from packed_rollups p
+      full join (
+        select r.subject_id, r.rollups, r.checksum from private.sealed_rollups r
+         where r.month = p_from and (p_subjects is null or r.subject_id = any (p_subjects))
+      ) s using (subject_id)
+     where (p.rollups, p.checksum) is distinct from (s.rollups, s.checksum)
+  )
+  select count(*) into v_differences from differences d where d.subject_id not in (select c.subject_id from changed c);
+  return v_differences;
+end
+$$;
+comment on function private.prove_archive(timestamptz, timestamptz, uuid[]) is
+  'Unpacks what is archived of a month, or of some subjects in it, compares it with the month''s seal, and returns the number of differences.';
+
+-- archive/functions/thaw_late_usage.sql
+
+create or replace function private.thaw_late_usage(p_events public.usage_events[])
+returns void
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_running constant timestamptz := date_trunc('month', now(), 'UTC');
+begin
+  -- Nearly always: nothing is of a month that is over.
+  if not exists (select from unnest(p_events) e where e.occurred_at < v_running) then
+    return;
+  end if;
+  perform private.thaw_usage(s.subject_id, s.month)
+     from (
+       select distinct e.subject_id, date_trunc('month', e.occurred_at, 'UTC') as month
+         from unnest(p_events) e where e.occurred_at < v_running
+        order by 1, 2
+     ) s;
+end
+$$;
+comment on function private.thaw_late_usage(public.usage_events[]) is
+  'Makes room for events of months that are over, in the order of their subjects and months.';
+
+-- archive/functions/thaw_named_usage.sql
+
+create or replace function private.thaw_named_usage(p_user_id uuid)
+returns void
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_scope record;
+begin
+  -- First the lock, so that what is archived meanwhile is seen.
+  perform pg_advisory_xact_lock_shared(hashtext('private.archive'));
+  for v_scope in
+    select distinct a.subject_id, date_trunc('month', a.since, 'UTC') as month
+      from private.archived_events a
+     where a.user_id = p_user_id and a.user_id is distinct from a.subject_id
+     order by 1, 2
+  loop
+    perform private.thaw_usage(v_scope.subject_id, v_scope.month);
+  end loop;
+end
+$$;
+comment on function private.thaw_named_usage(uuid) is
+  'Puts what devices recorded in an account''s name, with all of their month, back where it can be changed.';
+
+-- archive/functions/thaw_subject.sql
+
+create or replace function private.thaw_subject(p_subject_id uuid)
+returns void
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_month timestamptz;
+begin
+  -- First the lock, so that what is archived meanwhile is seen.
+  perform pg_advisory_xact_lock_shared(hashtext('private.archive'));
+  for v_month in
+    select date_trunc('month', a.since, 'UTC') from private.archived_events a where a.subject_id = p_subject_id
+    union
+    select a.month from private.archived_rollups a where a.subject_id = p_subject_id
+     order by 1
+  loop
+    perform private.thaw_usage(p_subject_id, v_month);
+  end loop;
+end
+$$;
+comment on function private.thaw_subject(uuid) is 'Puts all that a subject has in the archive back where it can be changed.';
+
+-- archive/functions/thaw_usage.sql
+
+-- Whoever changes something in a month that is over calls this first. The lock it shares with its like is where it meets
+-- archive_month: either what it writes is seen there, or what was archived is seen here. Callers may keep generic plans, which
+-- a table that is spread over several machines has none of.
+create or replace function private.thaw_usage(p_subject_id uuid, p_at timestamptz)
+returns void
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_month constant timestamptz := date_trunc('month', p_at, 'UTC');
+  v_until constant timestamptz := (v_month at time zone 'UTC' + interval '1 month') at time zone 'UTC';
+begin
+  -- The running month is never archived.
+  if v_month is null or v_until > now() then
+    return;
+  end if;
+  perform pg_advisory_xact_lock_shared(hashtext('private.archive'));
+  perform from private.archived_months m where m.month = v_month;
+  if not found then
+    return;
+  end if;
+  -- One at a time for a subject and month: the next one finds nothing left to do.
+  perform pg_advisory_xact_lock(hashtextextended('thaw ' || p_subject_id || v_month, 0));
+  insert into public.usage_events
+  select u.id, u.subject_id, u.user_id, u.device_id, u.source, u.provider, u.model, u.prompt_count, u.input_tokens,
+         u.output_tokens, u.total_tokens, u.cost, u.provenance, u.period, u.url, u.occurred_at, u.created_at, u.nano_usd
+    from private.unpacked_events u
+   where u.subject_id = p_subject_id and u.since >= v_month and u.since < v_until;
+  if found then
+    delete from private.archived_events a where a.subject_id = p_subject_id and a.since >= v_month and a.since < v_until;
+  end if;
+  insert into public.usage_rollups
+  select u.subject_id, u.bucket, u.provider, u.model, u.source, u.events, u.prompts, u.input_tokens, u.output_tokens,
+         u.total_tokens, u.cost, u.nano_usd
+    from private.unpacked_rollups u
+   where u.subject_id = p_subject_id and u.month = v_month;
+  if found then
+    -- Where all names of a day were told apart they were taken away, and are those of its rollups.
+    insert into private.rollup_names (subject_id, day, provider, model)
+    select distinct u.subject_id, (u.bucket at time zone 'UTC')::date, u.provider, u.model
+      from private.unpacked_rollups u
+     where u.subject_id = p_subject_id and u.month = v_month
+       and (u.bucket at time zone 'UTC')::date not in (
+         select n.day from private.rollup_names n
+          where n.subject_id = p_subject_id
+            and n.day >= (v_month at time zone 'UTC')::date and n.day < (v_until at time zone 'UTC')::date
+       );
+    delete from private.archived_rollups a where a.subject_id = p_subject_id and a.month = v_month;
+  end if;
+end
+$$;
+comment on function private.thaw_usage(uuid, timestamptz) is
+  'Puts what a subject has in an archived month back where it can be changed; nothing where that month is not archived.';
+
+-- archive/functions/unpack_events.sql
+
+-- A function, as Citus reads a view over local and distributed tables whole, whatever is asked of it: readers unite usage_events
+-- with this one. Its own conditions name the month and the subject, which is what the archive is packed by.
+create or replace function private.unpack_events(p_from timestamptz, p_until timestamptz, p_subject_id uuid default null)
+returns setof public.usage_events
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan'
+as $$
+begin
+  if p_from >= public.archived_until() is not false then
+    return;
+  end if;
+  return query
+    select u.id, u.subject_id, u.user_id, u.device_id, u.source, u.provider, u.model, u.prompt_count, u.input_tokens,
+           u.output_tokens, u.total_tokens, u.cost, u.provenance, u.period, u.url, u.occurred_at, u.created_at, u.nano_usd
+      from private.unpacked_events u
+     where u.since >= date_trunc('month', p_from, 'UTC') and u.since < p_until
+       and u.occurred_at >= p_from and u.occurred_at < p_until
+       and (p_subject_id is null or u.subject_id = p_subject_id);
+end
+$$;
+comment on function private.unpack_events(timestamptz, timestamptz, uuid) is
+  'Returns the archived events between two times, everybody''s or one subject''s; the archive is not looked at where the range begins after it.';
+
+-- archive/functions/unpack_rollups.sql
+
+-- A function for the same reason as unpack_events.
+create or replace function private.unpack_rollups(p_from timestamptz, p_until timestamptz, p_subject_id uuid default null)
+returns setof public.usage_rollups
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan'
+as $$
+begin
+  if p_from >= public.archived_until() is not false then
+    return;
+  end if;
+  return query
+    select u.subject_id, u.bucket, u.provider, u.model, u.source, u.events, u.prompts, u.input_tokens, u.output_tokens,
+           u.total_tokens, u.cost, u.nano_usd
+      from private.unpacked_rollups u
+     where u.month >= date_trunc('month', p_from, 'UTC') and u.month < p_until
+       and u.bucket >= p_from and u.bucket < p_until
+       and (p_subject_id is null or u.subject_id = p_subject_id);
+end
+$$;
+comment on function private.unpack_rollups(timestamptz, timestamptz, uuid) is
+  'Returns the archived rollups between two times, everybody''s or one subject''s; the archive is not looked at where the range begins after it.';
+
 -- budget/functions/allocate.sql
 
--- Lock order everywhere: the pool, then balances in id order.
 create or replace function public.allocate(
   p_actor jsonb, p_kind text, p_subject_id uuid, p_tokens bigint, p_from_id uuid default null, p_key text default null
 )
@@ -2966,20 +5787,36 @@ returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes balances, pools and the ledger, which no API role may.
+begin
+  return private.allocate_tokens(private.require_admin_by(p_actor), p_kind, p_subject_id, p_tokens, p_from_id, p_key);
+end
+$$;
+grant execute on function public.allocate(jsonb, text, uuid, bigint, uuid, text) to service_role;
+comment on function public.allocate(jsonb, text, uuid, bigint, uuid, text) is
+  'Gives tokens from the pool, takes unused ones back (negative), or moves them between two subjects. Returns the balance, with from for a transfer, what both were before, and the ledger entries; raises BUDGET_EXCEEDED, INSUFFICIENT_TOKENS, SELF_TRANSFER, …_NOT_FOUND, IDEMPOTENCY_MISMATCH.';
+
+-- budget/functions/allocate_tokens.sql
+
+-- Lock order everywhere: the pool, then balances in id order.
+create or replace function private.allocate_tokens(
+  p_by jsonb, p_kind text, p_subject_id uuid, p_tokens bigint, p_from_id uuid, p_key text
+)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
 declare
-  v_actor text := private.require_admin(p_actor);
+  v_actor constant text := p_by ->> 'name';
   v_request jsonb := jsonb_build_array('allocate', p_kind, p_subject_id, p_tokens, p_from_id);
   v_subjects uuid[] := array_remove(array[p_subject_id, p_from_id], null);
-  v_pool public.budgets;
-  v_reference text := gen_random_uuid()::text;
   v_before jsonb;
+  v_entries jsonb;
   v_answer jsonb;
 begin
   if p_from_id = p_subject_id then
     raise sqlstate 'PT400' using message = 'SELF_TRANSFER';
   end if;
-  select * into strict v_pool from public.budgets where subject_kind = p_kind for update;
-  v_answer := private.earlier_answer((p_actor ->> 'id')::uuid, p_key, v_request);
+  perform from public.budgets where subject_kind = p_kind for update;
+  v_answer := private.earlier_answer((p_by ->> 'id')::uuid, p_key, v_request);
   if v_answer is not null then
     return v_answer;
   end if;
@@ -2989,38 +5826,23 @@ begin
   perform private.expire_reservations(v_subjects);
   v_before := jsonb_build_object('to', private.balance_json(p_subject_id), 'from', private.balance_json(p_from_id));
 
-  if p_from_id is null then
-    if v_pool.allocated + p_tokens > v_pool.total and p_tokens > 0 then
-      raise sqlstate 'PT403' using message = 'BUDGET_EXCEEDED', detail = jsonb_build_object(
-        'requested', p_tokens, 'remaining', greatest(v_pool.total - v_pool.allocated, 0)
-      )::text;
-    end if;
-    perform private.change_allocation(
-      p_subject_id, p_tokens, case when p_tokens > 0 then 'grant' else 'adjustment' end, v_actor, null
-    );
-    update public.budgets set allocated = allocated + p_tokens, updated_at = now() where subject_kind = p_kind;
-  else
-    perform private.change_allocation(p_from_id, -p_tokens, 'transfer', v_actor, v_reference);
-    perform private.change_allocation(p_subject_id, p_tokens, 'transfer', v_actor, v_reference);
-  end if;
-
-  v_answer := private.balance_json(p_subject_id) || jsonb_build_object('from', private.balance_json(p_from_id));
-  perform private.audit_admin(
-    p_actor, case when p_from_id is null then 'allocate' else 'transfer' end,
+  v_entries := private.move_tokens(p_kind, p_subject_id, p_tokens, p_from_id, v_actor, null);
+  v_answer := private.moved_json(p_subject_id, p_from_id, v_before, v_entries);
+  perform private.audit_by(
+    p_by, case when p_from_id is null then 'allocate' else 'transfer' end,
     p_kind || ':' || p_subject_id, v_before,
     jsonb_build_object('to', private.balance_json(p_subject_id), 'from', private.balance_json(p_from_id))
   );
   if p_key is not null then
     perform private.remember_answer(
-      (p_actor ->> 'id')::uuid, private.idempotency_key_hash(p_key), private.request_hash(v_request), v_answer
+      (p_by ->> 'id')::uuid, private.idempotency_key_hash(p_key), private.request_hash(v_request), v_answer
     );
   end if;
   return v_answer;
 end
 $$;
-grant execute on function public.allocate(jsonb, text, uuid, bigint, uuid, text) to service_role;
-comment on function public.allocate(jsonb, text, uuid, bigint, uuid, text) is
-  'Gives tokens from the pool, takes unused ones back (negative), or moves them between two subjects. Returns the balance, with from for a transfer; raises BUDGET_EXCEEDED, INSUFFICIENT_TOKENS, SELF_TRANSFER, …_NOT_FOUND, IDEMPOTENCY_MISMATCH.';
+comment on function private.allocate_tokens(jsonb, text, uuid, bigint, uuid, text) is
+  'Gives tokens from the pool, takes unused ones back (negative), or moves them between two subjects, in the name of {id, name, …}. Returns the balance, with from for a transfer; raises BUDGET_EXCEEDED, INSUFFICIENT_TOKENS, SELF_TRANSFER, …_NOT_FOUND, IDEMPOTENCY_MISMATCH.';
 
 -- budget/functions/budget_json.sql
 
@@ -3046,35 +5868,6 @@ as $$
 $$;
 comment on function private.budget_json(text) is 'Returns a pool with what is allocated from it, spent, held and left.';
 
--- budget/functions/change_allocation.sql
-
--- Changes one allocation and its ledger; refuses to go below what is used and held. The caller holds the locks.
-create or replace function private.change_allocation(
-  p_subject_id uuid, p_tokens bigint, p_kind text, p_actor text, p_reference text
-)
-returns void
-language plpgsql volatile set search_path = ''
-as $$
-declare
-  v_balance public.balances;
-begin
-  select * into strict v_balance from public.balances where subject_id = p_subject_id;
-  if v_balance.remaining + p_tokens < 0 then
-    raise sqlstate 'PT403' using message = 'INSUFFICIENT_TOKENS', detail = jsonb_build_object(
-      'requested', -p_tokens, 'remaining', v_balance.remaining
-    )::text;
-  end if;
-  if v_balance.allocated + p_tokens > 9007199254740991 then
-    raise sqlstate 'PT400' using message = 'ALLOCATION_TOO_LARGE';
-  end if;
-  update public.balances set allocated = allocated + p_tokens, updated_at = now() where subject_id = p_subject_id;
-  insert into public.ledger_entries (subject_id, kind, amount, period, actor, reference)
-  values (p_subject_id, p_kind, p_tokens, v_balance.period, p_actor, p_reference);
-end
-$$;
-comment on function private.change_allocation(uuid, bigint, text, text, text) is
-  'Adds to (or takes from) an allocation and writes the ledger entry; raises INSUFFICIENT_TOKENS.';
-
 -- budget/functions/get_budget.sql
 
 create or replace function public.get_budget(p_actor jsonb, p_kind text)
@@ -3089,6 +5882,144 @@ end
 $$;
 grant execute on function public.get_budget(jsonb, text) to service_role;
 comment on function public.get_budget(jsonb, text) is 'Returns the pool of devices or users with its totals.';
+
+-- budget/functions/is_undoable.sql
+
+create or replace function private.is_undoable(p_entry public.ledger_entries, p_period integer)
+returns boolean
+language sql immutable set search_path = ''
+as $$
+  -- A reset has settled what was given before it, and what else has a reference belongs to what wrote it.
+  select p_entry.period = p_period and p_entry.actor not like 'system:%' and case p_entry.kind
+           when 'transfer' then p_entry.reference not like 'undo %'
+           when 'grant' then p_entry.reference is null
+           when 'adjustment' then p_entry.reference is null
+           else false
+         end
+$$;
+comment on function private.is_undoable(public.ledger_entries, integer) is
+  'Returns whether an entry is somebody''s grant, claw back or transfer of the balance''s period that runs.';
+
+-- budget/functions/move_tokens.sql
+
+-- The caller holds the pool and the balances.
+create or replace function private.move_tokens(
+  p_kind text, p_subject_id uuid, p_tokens bigint, p_from_id uuid, p_actor text, p_reference text
+)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_pool public.budgets;
+  v_reference text := coalesce(p_reference, gen_random_uuid()::text);
+  v_entry uuid;
+begin
+  if p_from_id is not null then
+    v_entry := private.record_allocation(p_from_id, -p_tokens, 'transfer', p_actor, v_reference);
+    return jsonb_build_array(
+      jsonb_build_object(
+        'id', private.record_allocation(p_subject_id, p_tokens, 'transfer', p_actor, v_reference),
+        'kind', 'transfer', p_kind || '_id', p_subject_id, 'amount', p_tokens
+      ),
+      jsonb_build_object('id', v_entry, 'kind', 'transfer', p_kind || '_id', p_from_id, 'amount', -p_tokens)
+    );
+  end if;
+  select * into strict v_pool from public.budgets where subject_kind = p_kind;
+  if v_pool.allocated + p_tokens > v_pool.total and p_tokens > 0 then
+    raise sqlstate 'PT403' using message = 'BUDGET_EXCEEDED', detail = jsonb_build_object(
+      'requested', p_tokens, 'remaining', greatest(v_pool.total - v_pool.allocated, 0)
+    )::text;
+  end if;
+  v_entry := private.record_allocation(
+    p_subject_id, p_tokens, case when p_tokens > 0 then 'grant' else 'adjustment' end, p_actor, p_reference
+  );
+  update public.budgets set allocated = allocated + p_tokens, updated_at = now() where subject_kind = p_kind;
+  return jsonb_build_array(jsonb_build_object(
+    'id', v_entry, 'kind', case when p_tokens > 0 then 'grant' else 'adjustment' end,
+    p_kind || '_id', p_subject_id, 'amount', p_tokens
+  ));
+end
+$$;
+comment on function private.move_tokens(text, uuid, bigint, uuid, text, text) is
+  'Moves tokens between a balance and its pool, or between two balances, and returns the ledger entries [{id, kind, …_id, amount}]; raises BUDGET_EXCEEDED, INSUFFICIENT_TOKENS. A null reference is one of its own for a transfer.';
+
+-- budget/functions/moved_json.sql
+
+create or replace function private.moved_json(p_subject_id uuid, p_from_id uuid, p_before jsonb, p_entries jsonb)
+returns jsonb
+language sql stable set search_path = ''
+as $$
+  select private.balance_json(p_subject_id) || jsonb_build_object(
+    'before', p_before -> 'to',
+    'from', private.balance_json(p_from_id) || jsonb_build_object('before', p_before -> 'from'),
+    'entries', p_entries
+  )
+$$;
+comment on function private.moved_json(uuid, uuid, jsonb, jsonb) is
+  'Returns what a movement of tokens did: both balances, what they were before {to, from}, and the ledger entries.';
+
+-- budget/functions/preview_budget.sql
+
+create or replace function public.preview_budget(p_actor jsonb, p_kind text, p_total bigint default null)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads every balance, which no API role may.
+declare
+  v_before jsonb;
+  v_allocated bigint;
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  v_before := private.budget_json(p_kind);
+  v_allocated := (v_before ->> 'allocated')::bigint;
+  return jsonb_build_object(
+    'before', v_before,
+    'after', v_before || jsonb_build_object('total', p_total, 'unallocated', greatest(p_total - v_allocated, 0)),
+    'over_allocated', coalesce(greatest(v_allocated - p_total, 0), 0)
+  );
+end
+$$;
+grant execute on function public.preview_budget(jsonb, text, bigint) to service_role;
+comment on function public.preview_budget(jsonb, text, bigint) is
+  'Returns what set_budget would change: {before, after, over_allocated}; no allocation is taken back by it.';
+
+-- budget/functions/record_allocation.sql
+
+-- Changes one allocation and its ledger; refuses to go below what is used and held. The caller holds the locks.
+create or replace function private.record_allocation(
+  p_subject_id uuid, p_tokens bigint, p_kind text, p_actor text, p_reference text
+)
+returns uuid
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_balance public.balances;
+  v_entry uuid;
+begin
+  select * into strict v_balance from public.balances where subject_id = p_subject_id;
+  if v_balance.remaining + p_tokens < 0 then
+    raise sqlstate 'PT403' using message = 'INSUFFICIENT_TOKENS', detail = jsonb_build_object(
+      'requested', -p_tokens, 'remaining', v_balance.remaining
+    )::text;
+  end if;
+  if v_balance.allocated + p_tokens > 9007199254740991 then
+    raise sqlstate 'PT400' using message = 'ALLOCATION_TOO_LARGE';
+  end if;
+  update public.balances
+     set allocated = allocated + p_tokens, updated_at = now(),
+         -- Where tokens come in, a person's thresholds are measured anew.
+         alert_at = case
+           when subject_kind = 'device' or p_tokens < 0 or p_kind not in ('grant', 'subscription') then alert_at
+         end
+   where subject_id = p_subject_id;
+  insert into public.ledger_entries (subject_id, kind, amount, period, actor, reference)
+  values (p_subject_id, p_kind, p_tokens, v_balance.period, p_actor, p_reference)
+  returning id into v_entry;
+  return v_entry;
+end
+$$;
+comment on function private.record_allocation(uuid, bigint, text, text, text) is
+  'Adds to (or takes from) an allocation and writes the ledger entry, whose id it returns; raises INSUFFICIENT_TOKENS.';
 
 -- budget/functions/require_subject.sql
 
@@ -3108,6 +6039,27 @@ end
 $$;
 comment on function private.require_subject(text, uuid) is 'Raises DEVICE_NOT_FOUND or USER_NOT_FOUND where there is no such one.';
 
+-- budget/functions/resize_pool.sql
+
+create or replace function private.resize_pool(p_by jsonb, p_kind text, p_total bigint)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_before bigint;
+begin
+  select total into strict v_before from public.budgets where subject_kind = p_kind for update;
+  update public.budgets set total = p_total, updated_at = now() where subject_kind = p_kind;
+  perform private.audit_by(
+    p_by, 'set_budget', p_kind,
+    jsonb_build_object('total', v_before), jsonb_build_object('total', p_total)
+  );
+  return private.budget_json(p_kind);
+end
+$$;
+comment on function private.resize_pool(jsonb, text, bigint) is
+  'Sets the size of a pool, null for unlimited, in the name of {name, …}. Returns the pool.';
+
 -- budget/functions/set_budget.sql
 
 create or replace function public.set_budget(p_actor jsonb, p_kind text, p_total bigint default null)
@@ -3115,22 +6067,96 @@ returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes the pools, which no API role may.
-declare
-  v_actor text := private.require_admin(p_actor);
-  v_before bigint;
 begin
-  select total into strict v_before from public.budgets where subject_kind = p_kind for update;
-  update public.budgets set total = p_total, updated_at = now() where subject_kind = p_kind;
-  perform private.audit_admin(
-    p_actor, 'set_budget', p_kind,
-    jsonb_build_object('total', v_before), jsonb_build_object('total', p_total)
-  );
-  return private.budget_json(p_kind);
+  return private.resize_pool(private.require_admin_by(p_actor), p_kind, p_total);
 end
 $$;
 grant execute on function public.set_budget(jsonb, text, bigint) to service_role;
 comment on function public.set_budget(jsonb, text, bigint) is
   'Sets the size of a pool, null for unlimited. One smaller than what is allocated only stops further allocations.';
+
+-- budget/functions/undo_entry.sql
+
+-- The books are append-only: what was given is taken back by an entry of its own, once.
+create or replace function public.undo_entry(p_actor jsonb, p_entry_id uuid)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes balances, pools and the ledger, which no API role may.
+declare
+  v_actor text := private.require_admin(p_actor);
+  v_entry public.ledger_entries;
+  v_kind text;
+  v_reference text;
+  v_subjects uuid[];
+  v_to uuid;
+  v_from uuid;
+  v_before jsonb;
+  v_entries jsonb;
+begin
+  select e.* into v_entry from public.ledger_entries e where e.id = p_entry_id;
+  if not found then
+    raise sqlstate 'PT404' using message = 'ENTRY_NOT_FOUND';
+  end if;
+  select b.subject_kind into strict v_kind from public.balances b where b.subject_id = v_entry.subject_id;
+  v_reference := private.undo_reference(v_entry);
+  v_subjects := case
+    when v_entry.kind = 'transfer' then array(
+      select e.subject_id from public.ledger_entries e where e.kind = 'transfer' and e.reference = v_entry.reference
+    )
+    else array[v_entry.subject_id]
+  end;
+  perform from public.budgets where subject_kind = v_kind for update;
+  perform from public.balances b where b.subject_id = any (v_subjects) order by b.subject_id for update;
+  if exists (
+    select from public.ledger_entries e
+     where e.reference = v_reference and e.reference like 'undo %' and e.subject_id = v_entry.subject_id
+  ) then
+    raise sqlstate 'PT409' using message = 'ALREADY_UNDONE';
+  end if;
+  perform private.require_subject(v_kind, s) from unnest(v_subjects) as s;
+  perform private.enter_period(v_subjects);
+  perform private.expire_reservations(v_subjects);
+  if exists (
+    select from public.balances b where b.subject_id = any (v_subjects) and not private.is_undoable(v_entry, b.period)
+  ) then
+    raise sqlstate 'PT409' using message = 'NOT_UNDOABLE';
+  end if;
+
+  -- A transfer goes back to where it came from.
+  if v_entry.kind = 'transfer' then
+    select e.subject_id into strict v_to from public.ledger_entries e
+     where e.kind = 'transfer' and e.reference = v_entry.reference and e.amount < 0;
+    select e.subject_id into strict v_from from public.ledger_entries e
+     where e.kind = 'transfer' and e.reference = v_entry.reference and e.amount > 0;
+  else
+    v_to := v_entry.subject_id;
+  end if;
+  v_before := jsonb_build_object('to', private.balance_json(v_to), 'from', private.balance_json(v_from));
+  v_entries := private.move_tokens(
+    v_kind, v_to, case when v_from is null then -v_entry.amount else abs(v_entry.amount) end, v_from, v_actor, v_reference
+  );
+  perform private.audit_admin(
+    p_actor, 'undo', v_kind || ':' || v_to, v_before || jsonb_build_object('entry', p_entry_id),
+    jsonb_build_object('to', private.balance_json(v_to), 'from', private.balance_json(v_from))
+  );
+  return private.moved_json(v_to, v_from, v_before, v_entries);
+end
+$$;
+grant execute on function public.undo_entry(jsonb, uuid) to service_role;
+comment on function public.undo_entry(jsonb, uuid) is
+  'Undoes a grant, a claw back or a transfer by a counter-entry, once. Returns what allocate does; raises ENTRY_NOT_FOUND, ALREADY_UNDONE, NOT_UNDOABLE (not an admin''s, or of a period that is over), INSUFFICIENT_TOKENS where it is spent, BUDGET_EXCEEDED.';
+
+-- budget/functions/undo_reference.sql
+
+create or replace function private.undo_reference(p_entry public.ledger_entries)
+returns text
+language sql immutable set search_path = ''
+as $$
+  select 'undo ' || case p_entry.kind when 'transfer' then p_entry.reference else p_entry.id::text end
+$$;
+comment on function private.undo_reference(public.ledger_entries) is
+  'Returns the reference of the entry that undoes this one; both legs of a transfer are undone together.';
 
 -- chat/functions/affordable_tokens.sql
 
@@ -3162,6 +6188,7 @@ declare
   v_event public.usage_events;
   v_difference bigint;
 begin
+  perform private.thaw_usage(p_generation.subject_id, r.closed_at) from public.reservations r where r.id = p_generation.id;
   -- An event happened when its hold was closed.
   select e.* into v_event
     from public.usage_events e
@@ -3306,25 +6333,24 @@ comment on function private.claim_generation_key(uuid, jsonb) is
 -- chat/functions/close_generation.sql
 
 -- Ends a running generation: its hold goes, its cost is debited, and where that is more than hold and balance together
--- the rest becomes debt. The caller has locked the balance, and writes the rest of it with write_closed_generations.
+-- the rest becomes debt. The caller has locked the balance, and writes it with write_balances, the rest with
+-- write_closed_generations.
 create or replace function private.close_generation(
-  p_generation public.generations, p_hold public.reservations, p_status text, p_provenance text, p_input bigint,
-  p_output bigint, p_nano_usd bigint, out generation public.generations, out hold public.reservations,
-  out event public.usage_events, out remaining bigint
+  p_balance public.balances, p_generation public.generations, p_hold public.reservations, p_status text,
+  p_provenance text, p_input bigint, p_output bigint, p_nano_usd bigint, out balance public.balances,
+  out generation public.generations, out hold public.reservations, out event public.usage_events
 )
 language plpgsql volatile set search_path = ''
 as $$
 declare
   v_cost bigint := private.weighted_tokens(p_generation, p_input, p_output);
-  v_period integer;
+  v_paid bigint := least(v_cost, p_balance.remaining + p_hold.amount);
 begin
-  update public.balances b
-     set reserved = b.reserved - p_hold.amount,
-         used = b.used + least(v_cost, b.remaining + p_hold.amount),
-         debt = b.debt + v_cost - least(v_cost, b.remaining + p_hold.amount),
-         updated_at = now()
-   where b.subject_id = p_generation.subject_id
-  returning b.period, b.remaining into strict v_period, remaining;
+  balance := p_balance;
+  balance.reserved := balance.reserved - p_hold.amount;
+  balance.used := balance.used + v_paid;
+  balance.debt := balance.debt + v_cost - v_paid;
+  balance.remaining := balance.remaining + p_hold.amount - v_paid;
   hold := p_hold;
   hold.status := p_status;
   generation := p_generation;
@@ -3337,16 +6363,16 @@ begin
     event := row(
       p_generation.id, p_generation.subject_id, p_generation.subject_id, null, p_generation.source,
       coalesce(p_generation.provider, 'unknown'), p_generation.model, 1, p_input, p_output, p_input + p_output, v_cost,
-      p_provenance, v_period, null, now(), now(),
+      p_provenance, p_balance.period, null, now(), now(),
       private.generation_money(p_generation, p_provenance, p_input, p_output, p_nano_usd)
     )::public.usage_events;
   end if;
 end
 $$;
 comment on function private.close_generation(
-  public.generations, public.reservations, text, text, bigint, bigint, bigint
+  public.balances, public.generations, public.reservations, text, text, bigint, bigint, bigint
 ) is
-  'Settles the hold of a running generation in its balance, and returns both as they are closed, the usage event to record where anything was used, and what remains. The balance must be locked by the caller.';
+  'Settles the hold of a running generation in its balance, and returns all three as they are then, with the usage event to record where anything was used. The balance must be locked by the caller, who writes them.';
 
 -- chat/functions/correct_generation.sql
 
@@ -3422,53 +6448,6 @@ grant execute on function public.export_generations(integer, timestamptz, uuid) 
 comment on function public.export_generations(integer, timestamptz, uuid) is
   'Returns the caller''s chat requests, oldest first; after (time, id) to page on.';
 
--- chat/functions/extend_generation.sql
-
--- Also with nothing to add: a running stream says that it is still there, and how far it has come.
-create or replace function private.extend_generation(
-  p_generation public.generations, p_hold public.reservations, p_item jsonb
-)
-returns jsonb
-language plpgsql volatile set search_path = ''
-as $$
-declare
-  v_output bigint := p_item ->> 'output_tokens';
-  v_amount bigint := 0;
-begin
-  if p_hold.status <> 'held' then
-    return '{"code": "RESERVATION_SETTLED"}';
-  end if;
-  if v_output > 0 then
-    select case
-             when u.suspended_at is not null then 0
-             else private.affordable_tokens(v_output, b.remaining, p_generation.output_weight)
-           end
-      into strict v_output
-      from public.balances b left join public.users u on u.id = b.subject_id
-     where b.subject_id = p_generation.subject_id;
-    v_amount := private.weighted_tokens(p_generation, 0, v_output);
-    update public.balances b set reserved = b.reserved + v_amount, updated_at = now()
-     where b.subject_id = p_generation.subject_id and v_output > 0;
-  end if;
-  -- Not at every note, as its expiry is in two indexes.
-  if v_output > 0 or p_hold.expires_at < now() + interval '4 minutes' then
-    update public.reservations r set amount = r.amount + v_amount, expires_at = now() + interval '5 minutes'
-     where r.id = p_hold.id;
-  end if;
-  update public.generations g
-     set provider = coalesce(p_item ->> 'provider', g.provider),
-         upstream_id = coalesce(p_item ->> 'upstream_id', g.upstream_id),
-         input_seen = coalesce((p_item ->> 'input_seen')::bigint, g.input_seen),
-         output_seen = coalesce((p_item ->> 'output_seen')::bigint, g.output_seen),
-         input_floor = coalesce((p_item ->> 'input_floor')::bigint, g.input_floor),
-         output_floor = coalesce((p_item ->> 'output_floor')::bigint, g.output_floor)
-   where g.id = p_generation.id;
-  return jsonb_build_object('output_tokens', v_output);
-end
-$$;
-comment on function private.extend_generation(public.generations, public.reservations, jsonb) is
-  'Notes how far a running chat request has come, and holds more tokens for it, fewer than asked for where fewer are left; returns {output_tokens}, or RESERVATION_SETTLED. The balance must be locked by the caller.';
-
 -- chat/functions/find_model_weight.sql
 
 -- Suffixes choose among providers of a model and weigh what it does; a free variant is another thing, and is never
@@ -3479,15 +6458,16 @@ returns public.model_weights
 language plpgsql stable set search_path = ''
 as $$
 declare
+  v_names constant text[] := case
+    when p_model like '%:free' then array[p_model, '*:free']
+    else array[p_model, split_part(p_model, ':', 1), split_part(p_model, '/', 1) || '/*', '*']
+  end;
   v_weight public.model_weights;
 begin
   select w.* into v_weight
-    from unnest(case
-           when p_model like '%:free' then array[p_model, '*:free']
-           else array[p_model, split_part(p_model, ':', 1), split_part(p_model, '/', 1) || '/*', '*']
-         end) with ordinality as name(model, rank)
-    join public.model_weights w on w.model = name.model
-   order by name.rank
+    from public.model_weights w
+   where w.model = any (v_names)
+   order by array_position(v_names, w.model)
    limit 1;
   return v_weight;
 end
@@ -3536,6 +6516,8 @@ comment on function public.list_model_weights(jsonb) is 'Returns all weights of 
 create or replace function public.meter_chat(p_items jsonb)
 returns jsonb
 language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
+-- A session keeps its plans, also those it made while the tables were small, when reading them whole looked cheapest.
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 -- Definer: the only writer of generations; no API role may write balances, holds or events itself.
 declare
@@ -3544,20 +6526,30 @@ declare
   v_op text;
   v_hold uuid;
   v_subject uuid;
-  v_subjects uuid[] := '{}';
+  v_subjects uuid[];
   v_is_late boolean;
   v_has_late boolean := false;
   v_has_lost boolean;
+  v_balances public.balances[];
+  v_owners uuid[];
+  v_position integer;
+  v_balance public.balances;
+  v_amount bigint;
+  v_has_changed boolean := false;
+  v_refused uuid[];
+  v_refused_price bigint[];
   v_running record;
   v_reserved record;
+  v_noted record;
   v_settled record;
   v_answers jsonb[] := array_fill(null::jsonb, array[v_count]);
-  v_new_holds public.reservations[] := '{}';
-  v_new_generations public.generations[] := '{}';
-  v_closed_ids uuid[] := '{}';
-  v_closed_holds public.reservations[] := '{}';
-  v_closed_generations public.generations[] := '{}';
-  v_events public.usage_events[] := '{}';
+  v_new_holds public.reservations[];
+  v_new_generations public.generations[];
+  v_changed_ids uuid[];
+  v_noted_generations public.generations[];
+  v_closed_holds public.reservations[];
+  v_closed_generations public.generations[];
+  v_events public.usage_events[];
 begin
   -- Whose balance each item is about.
   for v_at in 1 .. v_count loop
@@ -3579,9 +6571,10 @@ begin
   if v_has_late then
     perform from public.budgets where subject_kind = 'user' for update;
   end if;
-  select coalesce(bool_or(l.has_lost), false) into v_has_lost
+  select coalesce(bool_or(l.has_lost), false), array_agg(l.subject_id), array_agg(l.balance)
+    into v_has_lost, v_owners, v_balances
     from (
-      select exists (
+      select b.subject_id, b as balance, exists (
                select from public.reservations r
                 where r.subject_id = b.subject_id and r.status = 'held' and r.expires_at <= now()
              ) as has_lost
@@ -3595,58 +6588,99 @@ begin
     perform private.settle_lost_generations(
       v_subjects, now(), array(select (i ->> 'hold')::uuid from jsonb_array_elements(p_items) i)
     );
+    v_balances := array(select b from public.balances b where b.subject_id = any (v_owners) order by b.subject_id);
   end if;
 
   for v_at in 1 .. v_count loop
     v_item := p_items -> v_at - 1;
     v_op := v_item ->> 'op';
     v_hold := v_item ->> 'hold';
+    v_position := array_position(v_owners, v_subjects[v_at]);
+    v_balance := v_balances[v_position];
+    v_amount := 0;
     if v_op = 'reserve' then
-      v_reserved := private.reserve_generation(v_subjects[v_at], v_item);
+      v_reserved := private.reserve_generation(v_subjects[v_at], v_balance, v_item);
       v_answers[v_at] := v_reserved.answer;
       if (v_reserved.hold).id is not null then
+        v_amount := (v_reserved.hold).amount;
         v_new_holds := v_new_holds || v_reserved.hold;
         v_new_generations := v_new_generations || v_reserved.generation;
-      end if;
-      continue;
-    end if;
-
-    -- Another item about a hold that was just closed has to find it so.
-    if v_hold = any (v_closed_ids) then
-      perform private.write_closed_generations(v_closed_generations, v_closed_holds, v_events);
-      v_closed_ids := '{}';
-      v_closed_generations := '{}';
-      v_closed_holds := '{}';
-      v_events := '{}';
-    end if;
-    select g as generation, r as hold into v_running
-      from public.generations g join public.reservations r on r.id = g.id
-     where g.id = v_hold;
-    if not found then
-      v_answers[v_at] := '{"code": "RESERVATION_NOT_FOUND"}';
-    elsif v_op = 'extend' then
-      v_answers[v_at] := private.extend_generation(v_running.generation, v_running.hold, v_item);
-    elsif v_op = 'settle' then
-      v_settled := private.settle_generation(v_running.generation, v_running.hold, v_item, v_has_late);
-      v_answers[v_at] := v_settled.answer;
-      if (v_settled.hold).id is not null then
-        v_closed_ids := v_closed_ids || v_hold;
-        v_closed_generations := v_closed_generations || v_settled.generation;
-        v_closed_holds := v_closed_holds || v_settled.hold;
-      end if;
-      if (v_settled.event).id is not null then
-        v_events := v_events || v_settled.event;
+      elsif v_reserved.answer ->> 'code' = 'INSUFFICIENT_TOKENS' then
+        v_refused := v_refused || v_subjects[v_at];
+        v_refused_price := v_refused_price || (v_reserved.answer ->> 'requested')::bigint;
       end if;
     else
-      raise exception 'unknown metering operation %', v_op using errcode = '22023';
+      -- Another item about a hold that was just noted or closed has to find it so.
+      if v_hold = any (v_changed_ids) then
+        perform private.write_noted_generations(v_noted_generations);
+        perform private.write_closed_generations(v_closed_generations, v_closed_holds, v_events);
+        v_changed_ids := null;
+        v_noted_generations := null;
+        v_closed_generations := null;
+        v_closed_holds := null;
+        v_events := null;
+      end if;
+      select g as generation, r as hold into v_running
+        from public.generations g join public.reservations r on r.id = g.id
+       where g.id = v_hold;
+      if not found then
+        v_answers[v_at] := '{"code": "RESERVATION_NOT_FOUND"}';
+      elsif v_op = 'extend' then
+        v_noted := private.note_generation(v_balance, v_running.generation, v_running.hold, v_item);
+        v_answers[v_at] := v_noted.answer;
+        if (v_noted.generation).id is not null then
+          v_amount := v_noted.amount;
+          v_changed_ids := v_changed_ids || v_hold;
+          v_noted_generations := v_noted_generations || v_noted.generation;
+        end if;
+      elsif v_op = 'settle' then
+        v_settled := private.settle_generation(v_balance, v_running.generation, v_running.hold, v_item, v_has_late);
+        v_answers[v_at] := v_settled.answer;
+        if (v_settled.hold).id is not null then
+          v_changed_ids := v_changed_ids || v_hold;
+          v_closed_generations := v_closed_generations || v_settled.generation;
+          v_closed_holds := v_closed_holds || v_settled.hold;
+        end if;
+        if (v_settled.event).id is not null then
+          v_events := v_events || v_settled.event;
+        end if;
+        v_balance := v_settled.balance;
+        v_has_changed := true;
+      else
+        raise exception 'unknown metering operation %', v_op using errcode = '22023';
+      end if;
+    end if;
+
+    if v_amount > 0 then
+      v_balance.reserved := v_balance.reserved + v_amount;
+      v_balance.remaining := v_balance.remaining - v_amount;
+      v_has_changed := true;
+      -- What is corrected is corrected where it is written.
+      if v_has_late then
+        perform private.write_balances(array[v_balance]);
+      end if;
+    end if;
+    if v_position is not null then
+      v_balances[v_position] := v_balance;
     end if;
   end loop;
 
+  if v_has_changed then
+    perform private.write_balances(v_balances);
+  end if;
+  if cardinality(v_refused) > 0 then
+    -- Only now the balances are what the refused items found.
+    perform private.note_refusal(r.subject_id, r.price)
+      from unnest(v_refused, v_refused_price) with ordinality as r(subject_id, price, ord) order by r.ord;
+  end if;
   if cardinality(v_new_holds) > 0 then
     insert into public.reservations select h.* from unnest(v_new_holds) h;
     insert into public.generations select g.* from unnest(v_new_generations) g;
   end if;
-  if cardinality(v_closed_ids) > 0 then
+  if cardinality(v_noted_generations) > 0 then
+    perform private.write_noted_generations(v_noted_generations);
+  end if;
+  if cardinality(v_closed_generations) > 0 then
     perform private.write_closed_generations(v_closed_generations, v_closed_holds, v_events);
   end if;
   return to_jsonb(v_answers);
@@ -3655,6 +6689,50 @@ $$;
 grant execute on function public.meter_chat(jsonb) to service_role;
 comment on function public.meter_chat(jsonb) is
   'Takes, extends and settles holds of chat requests in one transaction. Takes an array of {op: reserve, id, session_id | api_key_id or google_subject, hold, source, model, streamed, input_estimate, output_tokens, input_price, output_price, request_price, idempotency_key, request_hash}, {op: extend, hold, output_tokens, input_seen, output_seen, input_floor, output_floor, provider, upstream_id} and {op: settle, hold, input_tokens, output_tokens, provenance, nano_usd, input_floor, output_floor, provider, upstream_id}; returns an array in the same order: {output_tokens, remaining}, {output_tokens}, {tokens_used, remaining}, or {code, …} where the item was refused.';
+
+-- chat/functions/note_generation.sql
+
+-- Also with nothing to add: a running stream says that it is still there, and how far it has come. The caller writes the
+-- generation with write_noted_generations, and takes the amount from the balance.
+create or replace function private.note_generation(
+  p_balance public.balances, p_generation public.generations, p_hold public.reservations, p_item jsonb,
+  out answer jsonb, out generation public.generations, out amount bigint
+)
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_output bigint := p_item ->> 'output_tokens';
+begin
+  amount := 0;
+  if p_hold.status <> 'held' then
+    answer := '{"code": "RESERVATION_SETTLED"}';
+    return;
+  end if;
+  if v_output > 0 then
+    if exists (select from public.users u where u.id = p_balance.subject_id and u.suspended_at is not null) then
+      v_output := 0;
+    else
+      v_output := private.affordable_tokens(v_output, p_balance.remaining, p_generation.output_weight);
+    end if;
+    amount := private.weighted_tokens(p_generation, 0, v_output);
+  end if;
+  -- Not at every note, as its expiry is in two indexes.
+  if v_output > 0 or p_hold.expires_at < now() + interval '4 minutes' then
+    update public.reservations r set amount = r.amount + note_generation.amount, expires_at = now() + interval '5 minutes'
+     where r.id = p_hold.id;
+  end if;
+  generation := p_generation;
+  generation.provider := coalesce(p_item ->> 'provider', generation.provider);
+  generation.upstream_id := coalesce(p_item ->> 'upstream_id', generation.upstream_id);
+  generation.input_seen := coalesce((p_item ->> 'input_seen')::bigint, generation.input_seen);
+  generation.output_seen := coalesce((p_item ->> 'output_seen')::bigint, generation.output_seen);
+  generation.input_floor := coalesce((p_item ->> 'input_floor')::bigint, generation.input_floor);
+  generation.output_floor := coalesce((p_item ->> 'output_floor')::bigint, generation.output_floor);
+  answer := jsonb_build_object('output_tokens', v_output);
+end
+$$;
+comment on function private.note_generation(public.balances, public.generations, public.reservations, jsonb) is
+  'Holds more tokens for a running chat request, fewer than asked for where fewer are left. Returns the answer {output_tokens}, the generation with how far it has come, and the amount its hold grew by, or RESERVATION_SETTLED alone. The balance must be locked by the caller, who takes the amount from it.';
 
 -- chat/functions/refresh_model_weights.sql
 
@@ -3690,9 +6768,11 @@ comment on function public.refresh_model_weights(jsonb) is
 
 -- chat/functions/reserve_generation.sql
 
--- The item is one of meter_chat's. The caller has locked the balance, and inserts the hold and the generation.
+-- The item is one of meter_chat's. The caller has locked the balance, takes the hold's amount from it, and inserts the hold
+-- and the generation.
 create or replace function private.reserve_generation(
-  p_user_id uuid, p_item jsonb, out answer jsonb, out hold public.reservations, out generation public.generations
+  p_user_id uuid, p_balance public.balances, p_item jsonb,
+  out answer jsonb, out hold public.reservations, out generation public.generations
 )
 language plpgsql volatile set search_path = ''
 as $$
@@ -3701,7 +6781,7 @@ declare
   v_model constant text := p_item ->> 'model';
   v_input constant bigint := p_item ->> 'input_estimate';
   v_wanted constant bigint := p_item ->> 'output_tokens';
-  v_remaining bigint;
+  v_remaining constant bigint := p_balance.remaining;
   v_problem text;
   v_weight public.model_weights;
   v_generation public.generations;
@@ -3709,12 +6789,17 @@ declare
   v_amount bigint;
   v_least bigint;
 begin
-  select b.remaining into v_remaining from public.balances b where b.subject_id = p_user_id;
   if p_user_id is null and p_item ->> 'google_subject' is not null then
     answer := '{"code": "USER_NOT_FOUND"}';
     return;
   elsif v_remaining is null then
     answer := '{"code": "INVALID_TOKEN"}';
+    return;
+  end if;
+  if p_item ->> 'google_subject' is not null
+     and not private.is_google_token_proved(p_user_id, p_item ->> 'google_token_hash')
+  then
+    answer := '{"code": "SECOND_FACTOR_REQUIRED"}';
     return;
   end if;
   v_problem := private.credential_problem(
@@ -3746,10 +6831,7 @@ begin
     v_wanted, v_remaining - v_input * v_generation.input_weight, v_generation.output_weight
   );
   v_amount := private.weighted_tokens(v_generation, v_input, v_output);
-  update public.balances b set reserved = b.reserved + v_amount, updated_at = now()
-   where b.subject_id = p_user_id and b.remaining >= v_amount
-  returning b.remaining into strict v_remaining;
-  answer := jsonb_build_object('output_tokens', v_output, 'remaining', v_remaining);
+  answer := jsonb_build_object('output_tokens', v_output, 'remaining', v_remaining - v_amount);
   hold := row(
     v_hold, p_user_id, v_amount, 'held', v_model, 1, null, now() + interval '5 minutes', now(), null
   )::public.reservations;
@@ -3762,8 +6844,8 @@ begin
   )::public.generations;
 end
 $$;
-comment on function private.reserve_generation(uuid, jsonb) is
-  'Reserves the tokens of a chat request in its balance. Returns the answer {output_tokens, remaining}, with the hold and the generation to insert, or {code, …} alone where it is refused. The balance must be locked by the caller.';
+comment on function private.reserve_generation(uuid, public.balances, jsonb) is
+  'Prices a chat request and decides on its hold; the item of somebody with a google_subject has the SHA-256 of their access token in google_token_hash, for accounts with a second factor. Returns the answer {output_tokens, remaining}, with the hold and the generation to insert, or {code, …} alone where it is refused. The balance must be locked by the caller, who takes the hold from it.';
 
 -- chat/functions/set_model_weights.sql
 
@@ -3802,8 +6884,9 @@ comment on function public.set_model_weights(jsonb, jsonb) is
 
 -- Only the first settlement counts: one that is sent again finds the hold closed, and gets the same answer.
 create or replace function private.settle_generation(
-  p_generation public.generations, p_hold public.reservations, p_item jsonb, p_has_pool boolean,
-  out answer jsonb, out generation public.generations, out hold public.reservations, out event public.usage_events
+  p_balance public.balances, p_generation public.generations, p_hold public.reservations, p_item jsonb,
+  p_has_pool boolean, out answer jsonb, out balance public.balances, out generation public.generations,
+  out hold public.reservations, out event public.usage_events
 )
 language plpgsql volatile set search_path = ''
 as $$
@@ -3814,6 +6897,7 @@ declare
   v_provenance constant text := p_item ->> 'provenance';
   v_closed record;
 begin
+  balance := p_balance;
   p_generation.provider := coalesce(p_item ->> 'provider', p_generation.provider);
   p_generation.upstream_id := coalesce(p_item ->> 'upstream_id', p_generation.upstream_id);
   p_generation.input_floor := coalesce((p_item ->> 'input_floor')::bigint, p_generation.input_floor);
@@ -3822,19 +6906,25 @@ begin
   if p_hold.status = 'held' then
     if v_input + v_output > 0 then
       v_closed := private.close_generation(
-        p_generation, p_hold, 'settled', v_provenance, v_input, v_output, v_nano_usd
+        p_balance, p_generation, p_hold, 'settled', v_provenance, v_input, v_output, v_nano_usd
       );
     else
       -- What was not billed may be asked for again with the same key.
       delete from private.idempotency_keys k
        where k.subject_id = p_generation.subject_id and k.answer = jsonb_build_object('hold', p_generation.id);
-      v_closed := private.close_generation(p_generation, p_hold, 'released', null, 0, 0, null);
+      v_closed := private.close_generation(p_balance, p_generation, p_hold, 'released', null, 0, 0, null);
+    end if;
+    balance := v_closed.balance;
+    -- What is left where debt is paid is known once that is written, and a correction builds on what is written.
+    if balance.debt > 0 or p_has_pool then
+      perform private.write_balances(array[balance]);
+      select b.* into strict balance from public.balances b where b.subject_id = balance.subject_id;
     end if;
     generation := v_closed.generation;
     hold := v_closed.hold;
     event := v_closed.event;
     answer := jsonb_build_object(
-      'tokens_used', private.weighted_tokens(generation, v_input, v_output), 'remaining', v_closed.remaining
+      'tokens_used', private.weighted_tokens(generation, v_input, v_output), 'remaining', balance.remaining
     );
     return;
   end if;
@@ -3852,17 +6942,18 @@ begin
       p_generation, v_provenance, v_input, v_output, v_nano_usd, 'system:late_settlement'
     );
     update public.reservations r set status = 'settled' where r.id = p_hold.id;
+    select b.* into strict balance from public.balances b where b.subject_id = p_generation.subject_id;
   end if;
   select jsonb_build_object(
-           'tokens_used', private.weighted_tokens(g, g.input_tokens, g.output_tokens),
-           'remaining', b.remaining
+           'tokens_used', private.weighted_tokens(g, g.input_tokens, g.output_tokens), 'remaining', balance.remaining
          )
     into strict answer
-    from public.generations g join public.balances b on b.subject_id = g.subject_id
-   where g.id = p_generation.id;
+    from public.generations g where g.id = p_generation.id;
 end
 $$;
-comment on function private.settle_generation(public.generations, public.reservations, jsonb, boolean) is
+comment on function private.settle_generation(
+  public.balances, public.generations, public.reservations, jsonb, boolean
+) is
   'Settles a chat request with what it used. Returns the answer {tokens_used, remaining}, and, where this closed its hold, what close_generation does. The balance must be locked by the caller, and the pool, as p_has_pool says, where the hold was given up for lost.';
 
 -- chat/functions/settle_lost_generations.sql
@@ -3880,6 +6971,7 @@ as $$
 declare
   v_allowance constant bigint := 256;
   v_lost record;
+  v_balance public.balances;
   v_closed record;
   v_seen bigint;
   v_held numeric;
@@ -3903,10 +6995,12 @@ begin
       when (v_lost.generation).output_weight > 0 then floor(v_held / (v_lost.generation).output_weight)
       else 0
     end;
+    select b.* into strict v_balance from public.balances b where b.subject_id = (v_lost.hold).subject_id;
     v_closed := private.close_generation(
-      v_lost.generation, v_lost.hold, 'lost', 'estimated',
+      v_balance, v_lost.generation, v_lost.hold, 'lost', 'estimated',
       coalesce((v_lost.generation).input_seen, (v_lost.generation).input_estimate), greatest(v_output, v_seen), null
     );
+    perform private.write_balances(array[v_closed.balance]);
     v_generations := v_generations || v_closed.generation;
     v_holds := v_holds || v_closed.hold;
     if (v_closed.event).id is not null then
@@ -3936,6 +7030,30 @@ $$;
 comment on function private.weighted_tokens(public.generations, bigint, bigint) is
   'Returns what tokens of a generation debit, by the weights its hold was taken with.';
 
+-- chat/functions/write_balances.sql
+
+create or replace function private.write_balances(p_balances public.balances[])
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_balance public.balances;
+begin
+  if cardinality(p_balances) = 1 then
+    v_balance := p_balances[1];
+    update public.balances b
+       set used = v_balance.used, reserved = v_balance.reserved, debt = v_balance.debt, updated_at = now()
+     where b.subject_id = v_balance.subject_id;
+    return;
+  end if;
+  update public.balances b set used = c.used, reserved = c.reserved, debt = c.debt, updated_at = now()
+    from unnest(p_balances) c
+   where b.subject_id = c.subject_id and (b.used, b.reserved, b.debt) is distinct from (c.used, c.reserved, c.debt);
+end
+$$;
+comment on function private.write_balances(public.balances[]) is
+  'Writes what is used, reserved and owed of balances that the caller has locked, as far as that has changed.';
+
 -- chat/functions/write_closed_generations.sql
 
 create or replace function private.write_closed_generations(
@@ -3944,16 +7062,34 @@ create or replace function private.write_closed_generations(
 returns void
 language plpgsql volatile set search_path = ''
 as $$
+declare
+  v_hold public.reservations;
+  v_generation public.generations;
 begin
-  update public.reservations r set status = h.status, closed_at = now(), usage_event_id = h.usage_event_id
-    from unnest(p_holds) h
-   where r.id = h.id;
-  update public.generations g
-     set provenance = c.provenance, input_tokens = c.input_tokens, output_tokens = c.output_tokens,
-         provider = c.provider, upstream_id = c.upstream_id, input_floor = c.input_floor,
-         output_floor = c.output_floor, reconcile_at = c.reconcile_at
-    from unnest(p_generations) c
-   where g.id = c.id;
+  -- One alone is nearly all there is where few people are about, and is written with less.
+  if cardinality(p_generations) = 1 then
+    v_hold := p_holds[1];
+    v_generation := p_generations[1];
+    update public.reservations r
+       set status = v_hold.status, closed_at = now(), usage_event_id = v_hold.usage_event_id
+     where r.id = v_hold.id;
+    update public.generations g
+       set provenance = v_generation.provenance, input_tokens = v_generation.input_tokens,
+           output_tokens = v_generation.output_tokens, provider = v_generation.provider,
+           upstream_id = v_generation.upstream_id, input_floor = v_generation.input_floor,
+           output_floor = v_generation.output_floor, reconcile_at = v_generation.reconcile_at
+     where g.id = v_generation.id;
+  else
+    update public.reservations r set status = h.status, closed_at = now(), usage_event_id = h.usage_event_id
+      from unnest(p_holds) h
+     where r.id = h.id;
+    update public.generations g
+       set provenance = c.provenance, input_tokens = c.input_tokens, output_tokens = c.output_tokens,
+           provider = c.provider, upstream_id = c.upstream_id, input_floor = c.input_floor,
+           output_floor = c.output_floor, reconcile_at = c.reconcile_at
+      from unnest(p_generations) c
+     where g.id = c.id;
+  end if;
   if cardinality(p_events) > 0 then
     perform private.record_usage_events(p_events);
   end if;
@@ -3962,6 +7098,68 @@ $$;
 comment on function private.write_closed_generations(
   public.generations[], public.reservations[], public.usage_events[]
 ) is 'Writes what close_generation returned, for all of them at once.';
+
+-- chat/functions/write_noted_generations.sql
+
+create or replace function private.write_noted_generations(p_generations public.generations[])
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_generation public.generations;
+begin
+  if cardinality(p_generations) = 1 then
+    v_generation := p_generations[1];
+    update public.generations g
+       set provider = v_generation.provider, upstream_id = v_generation.upstream_id,
+           input_seen = v_generation.input_seen, output_seen = v_generation.output_seen,
+           input_floor = v_generation.input_floor, output_floor = v_generation.output_floor
+     where g.id = v_generation.id;
+    return;
+  end if;
+  update public.generations g
+     set provider = n.provider, upstream_id = n.upstream_id, input_seen = n.input_seen, output_seen = n.output_seen,
+         input_floor = n.input_floor, output_floor = n.output_floor
+    from unnest(p_generations) n
+   where g.id = n.id;
+end
+$$;
+comment on function private.write_noted_generations(public.generations[]) is
+  'Writes what note_generation returned, for all of them at once.';
+
+-- devices/functions/change_device.sql
+
+create or replace function private.change_device(
+  p_by jsonb, p_device_id uuid, p_blocked boolean default null, p_name text default null, p_rotate boolean default false
+)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_before jsonb := private.lock_device(p_device_id);
+  v_after jsonb;
+begin
+  update public.devices
+     set blocked = coalesce(p_blocked, blocked),
+         name = coalesce(p_name, name),
+         token_version = token_version + case when p_rotate then 1 else 0 end
+   where id = p_device_id;
+  v_after := private.device_json(p_device_id);
+  perform private.audit_by(
+    p_by,
+    case
+      when p_rotate then 'rotate_device'
+      when p_name is not null then 'rename_device'
+      when p_blocked then 'block_device'
+      else 'unblock_device'
+    end,
+    'device:' || p_device_id, v_before, v_after
+  );
+  return v_after;
+end
+$$;
+comment on function private.change_device(jsonb, uuid, boolean, text, boolean) is
+  'Blocks or unblocks, renames, or rotates the tokens of a device, in the name of {name, …}. Returns the device; raises DEVICE_NOT_FOUND.';
 
 -- devices/functions/close_device.sql
 
@@ -3987,7 +7185,7 @@ begin
    where subject_id = p_device_id
   returning remaining into v_unused;
   if v_unused > 0 then
-    perform private.change_allocation(p_device_id, -v_unused, 'adjustment', p_actor, p_note);
+    perform private.record_allocation(p_device_id, -v_unused, 'adjustment', p_actor, p_note);
     update public.budgets set allocated = allocated - v_unused, updated_at = now() where subject_kind = 'device';
   end if;
   return coalesce(v_unused, 0);
@@ -3998,16 +7196,27 @@ comment on function private.close_device(uuid, text, text) is
 
 -- devices/functions/current_device_id.sql
 
+-- In plpgsql because it keeps its plan: policies ask for it with every read.
 create or replace function public.current_device_id()
 returns uuid
-language sql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 -- Definer: policies ask for it before they let a device see any row.
-  select d.id
-    from public.devices d
-   where d.id = (auth.jwt() ->> 'device_id')::uuid
-     and d.token_version = (auth.jwt() ->> 'device_version')::integer
-     and not d.blocked and d.deleted_at is null
+declare
+  v_claims constant jsonb := auth.jwt();
+begin
+  -- A person's token names none.
+  if not v_claims ? 'device_id' then
+    return null;
+  end if;
+  return (
+    select d.id
+      from public.devices d
+     where d.id = (v_claims ->> 'device_id')::uuid
+       and d.token_version = (v_claims ->> 'device_version')::integer
+       and not d.blocked and d.deleted_at is null
+  );
+end
 $$;
 grant execute on function public.current_device_id() to authenticated;
 comment on function public.current_device_id() is
@@ -4020,19 +7229,8 @@ returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes devices, balances, the pool and the ledger, which no API role may.
-declare
-  v_actor text := private.require_admin(p_actor);
-  v_before jsonb;
-  v_unused bigint;
 begin
-  perform from public.budgets where subject_kind = 'device' for update;
-  v_before := private.lock_device(p_device_id);
-  v_unused := private.close_device(p_device_id, v_actor, 'device deleted');
-  perform private.audit_admin(
-    p_actor, 'delete_device', 'device:' || p_device_id, v_before,
-    jsonb_build_object('returned', v_unused)
-  );
-  return jsonb_build_object('device_id', p_device_id, 'returned', v_unused);
+  return private.drop_device(private.require_admin_by(p_actor), p_device_id);
 end
 $$;
 grant execute on function public.delete_device(jsonb, uuid) to service_role;
@@ -4092,6 +7290,12 @@ begin
            limit p_limit
         )
         union all
+        select e.id, 'debit', -e.cost, e.provenance, e.model, null, null, null, e.occurred_at
+          from public.archived_usage(
+            p_device_id, p_limit, '-infinity', 'infinity', '{"debits": "all"}', v_at,
+            case when v_kind = 'debit' then v_id when v_kind > 'debit' then 'ffffffff-ffff-ffff-ffff-ffffffffffff' else '00000000-0000-0000-0000-000000000000' end::uuid
+          ) e
+        union all
         (
           select r.id, 'hold', r.amount, 'estimated', r.model, null, r.status, r.expires_at, r.created_at
             from public.reservations r
@@ -4133,6 +7337,29 @@ $$;
 grant execute on function public.device_usage(uuid, integer, text, text, text, text, uuid) to authenticated;
 comment on function public.device_usage(uuid, integer, text, text, text, text, uuid) is
   'Returns the usage events of one device to itself or its owner, as list_usage does. Raises what require_device_reader does, and RANGE_NOT_VALID.';
+
+-- devices/functions/drop_device.sql
+
+create or replace function private.drop_device(p_by jsonb, p_device_id uuid)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_before jsonb;
+  v_unused bigint;
+begin
+  perform from public.budgets where subject_kind = 'device' for update;
+  v_before := private.lock_device(p_device_id);
+  v_unused := private.close_device(p_device_id, p_by ->> 'name', 'device deleted');
+  perform private.audit_by(
+    p_by, 'delete_device', 'device:' || p_device_id, v_before,
+    jsonb_build_object('returned', v_unused)
+  );
+  return jsonb_build_object('device_id', p_device_id, 'returned', v_unused);
+end
+$$;
+comment on function private.drop_device(jsonb, uuid) is
+  'Removes a device in the name of {name, …}: its tokens die, its unused tokens return to the pool, its usage stays. Returns {device_id, returned}; raises DEVICE_NOT_FOUND.';
 
 -- devices/functions/end_device_credentials.sql
 
@@ -4365,28 +7592,8 @@ returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes devices, which no API role may.
-declare
-  v_actor text := private.require_admin(p_actor);
-  v_before jsonb := private.lock_device(p_device_id);
-  v_after jsonb;
 begin
-  update public.devices
-     set blocked = coalesce(p_blocked, blocked),
-         name = coalesce(p_name, name),
-         token_version = token_version + case when p_rotate then 1 else 0 end
-   where id = p_device_id;
-  v_after := private.device_json(p_device_id);
-  perform private.audit_admin(
-    p_actor,
-    case
-      when p_rotate then 'rotate_device'
-      when p_name is not null then 'rename_device'
-      when p_blocked then 'block_device'
-      else 'unblock_device'
-    end,
-    'device:' || p_device_id, v_before, v_after
-  );
-  return v_after;
+  return private.change_device(private.require_admin_by(p_actor), p_device_id, p_blocked, p_name, p_rotate);
 end
 $$;
 grant execute on function public.update_device(jsonb, uuid, boolean, text, boolean) to service_role;
@@ -4719,6 +7926,83 @@ grant execute on function public.applied_migrations() to service_role;
 comment on function public.applied_migrations() is
   'Returns the migrations recorded as applied, with the SHA-256 of the text each ran with; empty where it was recorded without having run. The server compares them with its own at start and on /readyz.';
 
+-- foundation/functions/judge_hand.sql
+
+create or replace function private.judge_hand(
+  p_schema text, p_table text, p_statement text, p_sentence text, p_cascade text default null
+)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_why constant text := nullif(btrim(current_setting('tokenledger.by_hand', true)), '');
+begin
+  -- What references a row that may be deleted by hand goes with it.
+  if p_cascade is not null and pg_trigger_depth() > 1 then
+    return;
+  end if;
+  if v_why is null then
+    raise exception '%.% is not changed by hand: %', p_schema, p_table, p_sentence using
+      errcode = '42501',
+      hint = 'To repair damaged books all the same, run select set_config(''tokenledger.by_hand'', ''why'', true) before it, in the same transaction. The audit log has it, and verify_ledger() tells whether they add up.';
+  end if;
+  perform private.audit_by(
+    private.by_hand(v_why), 'change_by_hand', 'table:' || p_schema || '.' || p_table, null,
+    jsonb_build_object('statement', lower(p_statement))
+  );
+end
+$$;
+comment on function private.judge_hand(text, text, text, text, text) is
+  'Refuses a change by hand in a sentence; where tokenledger.by_hand says why, it lets it pass and notes it in the audit log.';
+
+-- foundation/functions/record_by_hand.sql
+
+create or replace function private.record_by_hand()
+returns trigger
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_before jsonb;
+  v_after jsonb;
+  v_changed text[];
+  v_why constant text := nullif(btrim(current_setting('tokenledger.by_hand', true)), '');
+  v_action constant text := lower(tg_op) || '_' || tg_table_name;
+begin
+  if tg_level = 'STATEMENT' then
+    perform private.audit_by(private.by_hand(v_why), v_action, 'table:' || tg_table_schema || '.' || tg_table_name);
+    return null;
+  end if;
+  if tg_op <> 'INSERT' then
+    v_before := to_jsonb(old);
+  end if;
+  if tg_op <> 'DELETE' then
+    v_after := to_jsonb(new);
+  end if;
+  select array_agg(k order by k) into v_changed
+    from jsonb_object_keys(coalesce(v_after, v_before)) as k
+   where v_before -> k is distinct from v_after -> k;
+  if v_changed is null then
+    return null;
+  end if;
+  if tg_op = 'UPDATE' and v_why is null and not v_changed <@ string_to_array(tg_argv[2], ',') then
+    raise exception '%.% may be changed by hand in %, not in %: %', tg_table_schema, tg_table_name,
+      replace(tg_argv[2], ',', ', '),
+      (select string_agg(c, ', ') from unnest(v_changed) as c where c <> all (string_to_array(tg_argv[2], ','))),
+      tg_argv[4] using errcode = '42501';
+  end if;
+  perform private.audit_by(
+    private.by_hand(v_why), v_action, tg_argv[0] || ':' || (coalesce(v_after, v_before) ->> tg_argv[1]),
+    (select jsonb_object_agg(c, v_before -> c) from unnest(v_changed) as c
+      where v_before is not null and c = any (string_to_array(tg_argv[3], ','))),
+    (select jsonb_object_agg(c, v_after -> c) from unnest(v_changed) as c
+      where v_after is not null and c = any (string_to_array(tg_argv[3], ',')))
+  );
+  return null;
+end
+$$;
+comment on function private.record_by_hand() is
+  'Trigger: writes a change made by SQL outside the functions into the audit log. Takes what the row is, its id''s column, the columns that may be updated, those whose values are noted, as the log can never be cleaned of what is personal, and the sentence that refuses others.';
+
 -- foundation/functions/record_migration.sql
 
 create or replace function private.record_migration(p_version text, p_sha256 text)
@@ -4731,6 +8015,26 @@ $$;
 comment on function private.record_migration(text, text) is
   'Notes the SHA-256 of the text a migration ran with. The last statement of every migration.';
 
+-- foundation/functions/refuse_by_hand.sql
+
+-- The only function here that leaves search_path as it is, since that tells who writes: every other one pins it to nothing,
+-- and so does what restores a backup, unlike a table editor and whoever types SQL. As a condition of the trigger it would
+-- be compiled again at each statement; here it is a comparison, since metering pays for it.
+create or replace function private.refuse_by_hand()
+returns trigger
+language plpgsql volatile
+as $$
+begin
+  if pg_catalog.current_setting('search_path') operator(pg_catalog.=) any (array['""', '']) then
+    return null;
+  end if;
+  perform private.judge_hand(tg_table_schema, tg_table_name, tg_op, tg_argv[0], tg_argv[1]);
+  return null;
+end
+$$;
+comment on function private.refuse_by_hand() is
+  'Trigger: has judge_hand look at a change made by SQL outside the functions. Takes the sentence that names the function to call, and cascade where rows may go with others.';
+
 -- foundation/functions/refuse_change.sql
 
 create or replace function private.refuse_change()
@@ -4738,10 +8042,45 @@ returns trigger
 language plpgsql set search_path = ''
 as $$
 begin
-  raise exception '% is append-only', tg_table_name using errcode = '42501';
+  raise exception '% is append-only: %', tg_table_name, tg_argv[0] using errcode = '42501';
 end
 $$;
-comment on function private.refuse_change() is 'Trigger: keeps a table append-only, for its owner too.';
+comment on function private.refuse_change() is 'Trigger: keeps a table append-only, for its owner too. Takes the sentence that says what to do instead.';
+
+-- foundation/functions/replication_state.sql
+
+create or replace function public.replication_state()
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: no API role may read which migrations ran.
+declare
+  v_system text;
+begin
+  -- Not every host lets its users ask.
+  if has_function_privilege('pg_control_system()', 'execute') then
+    select c.system_identifier::text into v_system from pg_control_system() c;
+  end if;
+  return jsonb_build_object(
+    'is_standby', pg_is_in_recovery(), 'position', private.wal_position(), 'system', v_system,
+    'version', (select max(m.version) from supabase_migrations.schema_migrations m)
+  );
+end
+$$;
+grant execute on function public.replication_state() to service_role;
+comment on function public.replication_state() is
+  'Returns {is_standby, position, system, version}: how far the log of changes is, which cluster it is of (null where that may not be asked), and the newest migration. The server compares what a read replica says with what the primary says.';
+
+-- foundation/functions/wal_position.sql
+
+create or replace function private.wal_position()
+returns numeric
+language sql stable set search_path = ''
+as $$
+  select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end - '0/0'::pg_lsn
+$$;
+comment on function private.wal_position() is
+  'Returns how far the log of changes was written, or on a standby replayed, in bytes: a standby that is as far as its primary was has every change committed by then.';
 
 -- foundation/functions/write_problem.sql
 
@@ -4779,14 +8118,41 @@ returns trigger
 language plpgsql volatile set search_path = ''
 as $$
 begin
-  delete from private.sealed_totals;
-  delete from private.sealed_rollups;
-  delete from private.sealed_events;
-  delete from private.sealed_months;
+  -- Of all rows, said in words: sessions of Supabase's Data API refuse a delete or an update that names none.
+  delete from private.sealed_totals where true;
+  delete from private.sealed_rollups where true;
+  delete from private.sealed_events where true;
+  delete from private.sealed_months where true;
+  delete from private.quarter_hour_usage where true;
+  delete from private.daily_usage where true;
+  delete from private.daily_subject_usage where true;
+  delete from private.monthly_subject_usage where true;
+  delete from private.summed_days where true;
   return null;
 end
 $$;
-comment on function private.break_seals() is 'Trigger: takes every seal away, so that all months are proved from their rows again.';
+comment on function private.break_seals() is 'Trigger: takes every seal and every day''s sum away, so that all of them are made from their rows again.';
+
+-- ledger/functions/check_ledger.sql
+
+create or replace function public.check_ledger(p_hours integer)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set statement_timeout = '15min'
+as $$
+-- Definer: verify_ledger reads every row.
+begin
+  -- One server is enough, and one check at a time.
+  if not pg_try_advisory_xact_lock(hashtext('public.check_ledger')) or exists (
+    select from private.ledger_checks l where l.checked_at > now() - make_interval(hours => p_hours)
+  ) then
+    return jsonb_build_object('ran', false);
+  end if;
+  return jsonb_build_object('ran', true, 'ok', private.prove_ledger() -> 'ok');
+end
+$$;
+grant execute on function public.check_ledger(integer) to service_role;
+comment on function public.check_ledger(integer) is
+  'Proves the books where that was not done for so many hours. Returns {ran, ok}; ran false where it is not due, or another server is at it.';
 
 -- ledger/functions/close_balance.sql
 
@@ -4811,7 +8177,7 @@ begin
    where subject_id = p_user_id
   returning remaining into v_unused;
   if v_unused > 0 then
-    perform private.change_allocation(p_user_id, -v_unused, 'adjustment', p_actor, 'account deleted');
+    perform private.record_allocation(p_user_id, -v_unused, 'adjustment', p_actor, 'account deleted');
     update public.budgets set allocated = allocated - v_unused, updated_at = now() where subject_kind = 'user';
   end if;
   return coalesce(v_unused, 0);
@@ -4834,9 +8200,14 @@ begin
      where r.closed_at >= p_from and r.closed_at < p_until and (p_subject_id is null or r.subject_id = p_subject_id)
   ),
   events as (
-    select e.id, sum(e.cost) as cost from public.usage_events e
-     where e.source in ('chat', 'api') and e.occurred_at >= p_from and e.occurred_at < p_until
-       and (p_subject_id is null or e.subject_id = p_subject_id)
+    select e.id, sum(e.cost) as cost
+      from (
+        select * from public.usage_events l
+         where l.occurred_at >= p_from and l.occurred_at < p_until and (p_subject_id is null or l.subject_id = p_subject_id)
+        union all
+        select * from private.unpack_events(p_from, p_until, p_subject_id)
+      ) e
+     where e.source in ('chat', 'api')
      group by e.id
   ),
   compared as (
@@ -4890,23 +8261,27 @@ begin
        and (p_subject_id is null or n.subject_id = p_subject_id)
      group by n.subject_id, n.day having count(*) >= private.rollup_name_limit()
   ),
+  recorded as not materialized (
+    select * from public.usage_events e
+     where e.occurred_at >= p_from and e.occurred_at < p_until and (p_subject_id is null or e.subject_id = p_subject_id)
+    union all
+    select * from private.unpack_events(p_from, p_until, p_subject_id)
+  ),
   named as (
     select e.subject_id, e.occurred_at, e.provider, e.model, e.source, e.prompt_count, e.input_tokens, e.output_tokens,
            e.total_tokens, e.cost, e.nano_usd
-      from public.usage_events e
-     where not v_full and e.occurred_at >= p_from and e.occurred_at < p_until
-       and (p_subject_id is null or e.subject_id = p_subject_id)
+      from recorded e
+     where not v_full
     union all
     select e.subject_id, e.occurred_at,
            case when f.day is null or n.day is not null then e.provider else 'other' end,
            case when f.day is null or n.day is not null then e.model else 'other' end, e.source, e.prompt_count,
            e.input_tokens, e.output_tokens, e.total_tokens, e.cost, e.nano_usd
-      from public.usage_events e
+      from recorded e
       left join full_days f on f.subject_id = e.subject_id and f.day = (e.occurred_at at time zone 'UTC')::date
       left join private.rollup_names n
         on n.subject_id = f.subject_id and n.day = f.day and n.provider = e.provider and n.model = e.model
-     where v_full and e.occurred_at >= p_from and e.occurred_at < p_until
-       and (p_subject_id is null or e.subject_id = p_subject_id)
+     where v_full
   ),
   events as (
     select n.subject_id, date_bin('15 minutes', n.occurred_at, 'epoch') as bucket, n.provider, n.model, n.source,
@@ -4919,6 +8294,8 @@ begin
   rollups as (
     select * from public.usage_rollups r
      where r.bucket >= p_from and r.bucket < p_until and (p_subject_id is null or r.subject_id = p_subject_id)
+    union all
+    select * from private.unpack_rollups(p_from, p_until, p_subject_id)
   ),
   compared as (
     select subject_id,
@@ -4984,8 +8361,12 @@ begin
              e.output_tokens, e.total_tokens, e.cost, e.provenance, e.period, e.url, e.occurred_at, e.created_at,
              e.nano_usd
            ), 0))
-      from public.usage_events e
-     where e.occurred_at >= p_from and e.occurred_at < p_until and (p_subject_id is null or e.subject_id = p_subject_id)
+      from (
+        select * from public.usage_events l
+         where l.occurred_at >= p_from and l.occurred_at < p_until and (p_subject_id is null or l.subject_id = p_subject_id)
+        union all
+        select * from private.unpack_events(p_from, p_until, p_subject_id)
+      ) e
      group by e.subject_id, e.period;
 end
 $$;
@@ -5006,8 +8387,12 @@ begin
              r.subject_id, r.bucket, r.provider, r.model, r.source, r.events, r.prompts, r.input_tokens, r.output_tokens,
              r.total_tokens, r.cost, r.nano_usd
            ), 0))
-      from public.usage_rollups r
-     where r.bucket >= p_from and r.bucket < p_until and (p_subject_id is null or r.subject_id = p_subject_id)
+      from (
+        select * from public.usage_rollups l
+         where l.bucket >= p_from and l.bucket < p_until and (p_subject_id is null or l.subject_id = p_subject_id)
+        union all
+        select * from private.unpack_rollups(p_from, p_until, p_subject_id)
+      ) r
      group by r.subject_id;
 end
 $$;
@@ -5157,6 +8542,14 @@ returns trigger
 language plpgsql volatile set search_path = ''
 as $$
 begin
+  if tg_op = 'UPDATE' and (
+       old.id, old.subject_id, old.input_tokens, old.output_tokens, old.uncollected, old.input_weight, old.output_weight
+     ) is not distinct from (
+       new.id, new.subject_id, new.input_tokens, new.output_tokens, new.uncollected, new.input_weight, new.output_weight
+     )
+  then
+    return null;
+  end if;
   perform private.mark_changed_usage(r.subject_id, r.closed_at)
      from public.reservations r where r.id in (old.id, case when tg_op = 'UPDATE' then new.id end) and r.closed_at is not null;
   return null;
@@ -5172,6 +8565,11 @@ returns trigger
 language plpgsql volatile set search_path = ''
 as $$
 begin
+  if (old.id, old.subject_id, old.status, old.closed_at)
+     is not distinct from (new.id, new.subject_id, new.status, new.closed_at)
+  then
+    return null;
+  end if;
   perform private.mark_changed_usage(old.subject_id, old.closed_at);
   if new.closed_at is not null then
     perform private.mark_changed_usage(new.subject_id, new.closed_at);
@@ -5190,14 +8588,16 @@ as $$
 begin
   if tg_op in ('UPDATE', 'DELETE') then
     perform private.mark_changed_usage(old.subject_id, old.bucket);
+    perform private.mark_changed_day(old.bucket);
   end if;
   if tg_op in ('INSERT', 'UPDATE') then
     perform private.mark_changed_usage(new.subject_id, new.bucket);
+    perform private.mark_changed_day(new.bucket);
   end if;
   return null;
 end
 $$;
-comment on function private.mark_changed_rollup() is 'Trigger: notes that a rollup of a month that is over came, changed or went.';
+comment on function private.mark_changed_rollup() is 'Trigger: notes that a rollup of a day or month that is over came, changed or went.';
 
 -- ledger/functions/mark_changed_usage.sql
 
@@ -5280,6 +8680,12 @@ begin
            order by e.occurred_at desc, e.id desc
            limit p_limit
         )
+        union all
+        select e.id, 'debit', -e.cost, e.provenance, e.model, e.provider, e.source, null, null, null, e.occurred_at
+          from public.archived_usage(
+            v_user_id, p_limit, '-infinity', 'infinity', '{"debits": "people"}', v_at,
+            case when v_kind = 'debit' then v_id when v_kind > 'debit' then 'ffffffff-ffff-ffff-ffff-ffffffffffff' else '00000000-0000-0000-0000-000000000000' end::uuid
+          ) e
         union all
         (
           select r.id, 'hold', r.amount, 'estimated', r.model, null, null, null, r.status, r.expires_at, r.created_at
@@ -5381,7 +8787,12 @@ begin
     union all
     select e.subject_id, e.period, e.cost
       from scopes s
-      join public.usage_events e on e.subject_id = s.subject_id and e.occurred_at >= s.month and e.occurred_at < s.until
+      join public.usage_events e
+        on e.subject_id = s.subject_id and e.occurred_at >= s.month and e.occurred_at < s.until
+     where s.has_events
+    union all
+    select e.subject_id, e.period, e.cost
+      from scopes s cross join lateral private.unpack_events(s.month, s.until, s.subject_id) e
      where s.has_events
     union all
     select r.subject_id, r.period, r.cost from private.retired_usage r
@@ -5436,6 +8847,91 @@ end
 $$;
 comment on function private.prove_balances(boolean) is
   'Recomputes balances and pools from ledger entries, events and holds; what sealed months add up to is taken from their seals, if these are trusted.';
+
+-- ledger/functions/prove_days.sql
+
+-- Everybody's totals are proved from the rollups, so sums of days and quarter hours are proved from them, model by model only in full.
+create or replace function private.prove_days(p_full boolean)
+returns table (place integer, title text, checked bigint, discrepancies jsonb)
+language plpgsql stable set search_path = '' set work_mem = '64MB'
+as $$
+begin
+  return query
+  with
+  days as materialized (
+    select s.day from private.summed_days s
+     where s.summed_at is not null and not exists (select from private.changed_days c where c.day = s.day)
+  ),
+  stated as (
+    select to_char(d.day, 'YYYY-MM-DD') as part, case when p_full then u.provider end as provider,
+           case when p_full then u.model end as model, case when p_full then u.source end as source,
+           array[sum(u.events), sum(u.prompts), sum(u.input_tokens), sum(u.output_tokens), sum(u.total_tokens), sum(u.cost),
+                 sum(u.nano_usd)] as sums
+      from days d join private.daily_usage u on u.day = d.day
+     group by 1, 2, 3, 4
+    union all
+    select to_char(q.bucket at time zone 'UTC', 'YYYY-MM-DD HH24:MI'), case when p_full then q.provider end,
+           case when p_full then q.model end, case when p_full then q.source end,
+           array[sum(q.events), sum(q.prompts), sum(q.input_tokens), sum(q.output_tokens), sum(q.total_tokens), sum(q.cost),
+                 sum(q.nano_usd)]
+      from days d join private.quarter_hour_usage q on (q.bucket at time zone 'UTC')::date = d.day
+     group by 1, 2, 3, 4
+  ),
+  quarters as (
+    select t.bucket, null as provider, null as model, null as source, t.events, t.prompts, t.input_tokens, t.output_tokens,
+           t.total_tokens, t.cost, t.nano_usd
+      from public.usage_totals t where not p_full
+    union all
+    select r.bucket, r.provider, r.model, r.source, r.events, r.prompts, r.input_tokens, r.output_tokens, r.total_tokens,
+           r.cost, r.nano_usd
+      from public.usage_rollups r where p_full
+    union all
+    select r.bucket, r.provider, r.model, r.source, r.events, r.prompts, r.input_tokens, r.output_tokens, r.total_tokens,
+           r.cost, r.nano_usd
+      from private.unpack_rollups('-infinity', 'infinity') r where p_full
+  ),
+  summed as materialized (
+    select q.bucket at time zone 'UTC' as at, q.provider, q.model, q.source,
+           sum(q.events) as events, sum(q.prompts) as prompts, sum(q.input_tokens) as input_tokens,
+           sum(q.output_tokens) as output_tokens, sum(q.total_tokens) as total_tokens, sum(q.cost) as cost,
+           sum(q.nano_usd) as nano_usd
+      from quarters q
+     group by 1, 2, 3, 4
+  ),
+  proven as (
+    select to_char(b.at, case when p.is_day then 'YYYY-MM-DD' else 'YYYY-MM-DD HH24:MI' end) as part, b.provider, b.model,
+           b.source,
+           array[sum(b.events), sum(b.prompts), sum(b.input_tokens), sum(b.output_tokens), sum(b.total_tokens), sum(b.cost),
+                 sum(b.nano_usd)] as sums
+      from summed b
+      join days d on d.day = b.at::date
+     cross join (values (true), (false)) p(is_day)
+     group by 1, 2, 3, 4
+  ),
+  compared as (
+    select concat_ws(' ', coalesce(s.part, p.part), coalesce(s.provider, p.provider), coalesce(s.model, p.model),
+                     coalesce(s.source, p.source)) as subject, s.sums as stated, p.sums as proven
+      from stated s
+      full join proven p
+        on p.part = s.part and coalesce(p.provider, '') = coalesce(s.provider, '')
+       and coalesce(p.model, '') = coalesce(s.model, '') and coalesce(p.source, '') = coalesce(s.source, '')
+  )
+  select 13, 'daily sums = sums of rollups', count(*),
+         coalesce(
+           jsonb_agg(jsonb_build_object('subject', c.subject, 'stated', c.stated, 'proven', c.proven))
+             filter (where c.stated is distinct from c.proven),
+           '[]'
+         )
+    from (
+      -- Of what was all taken out again there may be sums of nothing, or none.
+      select p.subject, coalesce(p.stated, array_fill(0::numeric, '{7}')) as stated,
+             coalesce(p.proven, array_fill(0::numeric, '{7}')) as proven
+        from compared p
+    ) c;
+end
+$$;
+comment on function private.prove_days(boolean) is
+  'Proves the sums of days and their quarter hours from everybody''s totals, or with p_full from the rollups, model by model; days that are to be summed anew are not used, and not proved.';
 
 -- ledger/functions/prove_entries.sql
 
@@ -5523,6 +9019,42 @@ end
 $$;
 comment on function private.prove_generations(boolean) is
   'Recomputes generations from their events and corrections, but for those that ended in sealed months, if seals are trusted.';
+
+-- ledger/functions/prove_ledger.sql
+
+create or replace function private.prove_ledger()
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_started constant timestamptz := clock_timestamp();
+  v_checks jsonb;
+  v_failing jsonb;
+  v_count integer;
+  v_digest text;
+begin
+  select jsonb_agg(to_jsonb(v)) into v_checks from public.verify_ledger() v;
+  select coalesce(jsonb_agg(jsonb_build_object('name', c ->> 'name', 'discrepancies', jsonb_array_length(c -> 'discrepancies'))), '[]'),
+         coalesce(sum(jsonb_array_length(c -> 'discrepancies')), 0),
+         md5(coalesce(string_agg(c ->> 'discrepancies', ' ' order by c ->> 'name'), ''))
+    into v_failing, v_count, v_digest
+    from jsonb_array_elements(v_checks) c where not (c ->> 'ok')::boolean;
+  -- The same discrepancies are told once, however often they are found.
+  if v_count > 0 and v_digest is distinct from (select l.digest from private.ledger_checks l order by l.id desc limit 1) then
+    perform private.emit_event('ledger.discrepancy', jsonb_build_object('checks', v_failing));
+    perform private.raise_alert('ledger.discrepancy', jsonb_build_object('checks', v_failing));
+  end if;
+  delete from private.ledger_checks where checked_at < now() - interval '90 days';
+  insert into private.ledger_checks (milliseconds, failing, discrepancies, digest)
+  values (
+    extract(epoch from clock_timestamp() - v_started) * 1000,
+    array(select f ->> 'name' from jsonb_array_elements(v_failing) f), v_count, v_digest
+  );
+  return jsonb_build_object('ok', v_count = 0, 'checks', v_checks);
+end
+$$;
+comment on function private.prove_ledger() is
+  'Runs verify_ledger, keeps what came of it, and tells webhooks and admins of new discrepancies. Returns {ok, checks}.';
 
 -- ledger/functions/prove_month.sql
 
@@ -5655,6 +9187,83 @@ $$;
 comment on function private.prove_seals(boolean) is
   'Proves that seals add up and that nothing sealed was changed by hand; with p_full also reads every sealed month again.';
 
+-- ledger/functions/prove_subjects.sql
+
+-- In short what is quickly read: months, by what everybody used on their days. In full each device and user, from the rollups.
+create or replace function private.prove_subjects(p_full boolean)
+returns table (place integer, title text, checked bigint, discrepancies jsonb)
+language plpgsql stable set search_path = '' set work_mem = '64MB'
+as $$
+begin
+  return query
+  with
+  days as materialized (
+    select s.day, date_trunc('month', s.day::timestamp)::date as month from private.summed_days s
+     where s.summed_at is not null and s.subjects_at is not null
+       and not exists (select from private.changed_days c where c.day = s.day)
+  ),
+  months as materialized (
+    select d.month from days d
+     group by d.month having count(*) = extract(day from d.month + interval '1 month' - interval '1 day')
+  ),
+  stated as (
+    select to_char(u.month, 'YYYY-MM') as part, case when p_full then u.subject_id end as subject_id,
+           array[sum(u.events), sum(u.prompts), sum(u.input_tokens), sum(u.output_tokens), sum(u.total_tokens), sum(u.cost),
+                 sum(u.nano_usd)] as sums
+      from months m join private.monthly_subject_usage u on u.month = m.month
+     group by 1, 2
+    union all
+    select to_char(u.day, 'YYYY-MM-DD'), u.subject_id,
+           array[u.events, u.prompts, u.input_tokens, u.output_tokens, u.total_tokens, u.cost, u.nano_usd]
+      from days d join private.daily_subject_usage u on u.day = d.day
+     where p_full
+  ),
+  used as materialized (
+    select u.day, null::uuid as subject_id, u.events, u.prompts, u.input_tokens, u.output_tokens, u.total_tokens, u.cost,
+           u.nano_usd
+      from private.daily_usage u where not p_full
+    union all
+    select (r.bucket at time zone 'UTC')::date, r.subject_id, sum(r.events), sum(r.prompts), sum(r.input_tokens),
+           sum(r.output_tokens), sum(r.total_tokens), sum(r.cost), sum(r.nano_usd)
+      from (
+        select * from public.usage_rollups where p_full
+        union all
+        select * from private.unpack_rollups('-infinity', 'infinity') where p_full
+      ) r
+     group by 1, 2
+  ),
+  proven as (
+    select to_char(m.month, 'YYYY-MM') as part, u.subject_id,
+           array[sum(u.events), sum(u.prompts), sum(u.input_tokens), sum(u.output_tokens), sum(u.total_tokens), sum(u.cost),
+                 sum(u.nano_usd)] as sums
+      from months m join used u on date_trunc('month', u.day::timestamp)::date = m.month
+     group by 1, 2
+    union all
+    select to_char(u.day, 'YYYY-MM-DD'), u.subject_id,
+           array[u.events, u.prompts, u.input_tokens, u.output_tokens, u.total_tokens, u.cost, u.nano_usd]
+      from days d join used u on u.day = d.day
+     where p_full
+  ),
+  compared as (
+    select concat_ws(' ', coalesce(s.part, p.part), coalesce(s.subject_id, p.subject_id)) as subject,
+           coalesce(s.sums, array_fill(0::numeric, '{7}')) as stated, coalesce(p.sums, array_fill(0::numeric, '{7}')) as proven
+      from stated s
+      full join proven p
+        on p.part = s.part
+       and coalesce(p.subject_id, '00000000-0000-0000-0000-000000000000') = coalesce(s.subject_id, '00000000-0000-0000-0000-000000000000')
+  )
+  select 14, 'subjects'' sums = sums of rollups', count(*),
+         coalesce(
+           jsonb_agg(jsonb_build_object('subject', c.subject, 'stated', c.stated, 'proven', c.proven))
+             filter (where c.stated is distinct from c.proven),
+           '[]'
+         )
+    from compared c;
+end
+$$;
+comment on function private.prove_subjects(boolean) is
+  'Proves what devices and users used in months from everybody''s daily sums, or with p_full each of their days and months from the rollups; days that are to be summed anew, and their months, are not used, and not proved.';
+
 -- ledger/functions/prove_usage.sql
 
 create or replace function private.prove_usage(p_trust_seals boolean)
@@ -5718,13 +9327,18 @@ begin
     select r.subject_id, r.prompts, r.total_tokens
       from scopes s
      cross join lateral (
-       select u.* from public.usage_rollups u where u.bucket >= s.month and u.bucket < s.until and u.source = 'tracker'
+       select u.* from public.usage_rollups u
+        where u.bucket >= s.month and u.bucket < s.until and u.source = 'tracker'
      ) r
      where s.subject_id is null
     union all
     select r.subject_id, r.prompts, r.total_tokens
       from scopes s
       join public.usage_rollups r on r.subject_id = s.subject_id and r.bucket >= s.month and r.bucket < s.until
+     where r.source = 'tracker'
+    union all
+    select r.subject_id, r.prompts, r.total_tokens
+      from scopes s cross join lateral private.unpack_rollups(s.month, s.until, s.subject_id) r
      where r.source = 'tracker'
   ),
   tracked as (
@@ -5882,8 +9496,12 @@ begin
   return query
     select r.bucket, sum(r.events)::bigint, sum(r.prompts)::bigint, sum(r.input_tokens)::bigint, sum(r.output_tokens)::bigint,
            sum(r.total_tokens)::bigint, sum(r.cost)::bigint, sum(r.nano_usd)::bigint
-      from public.usage_rollups r
-     where r.bucket >= p_from and r.bucket < p_until and (p_buckets is null or r.bucket = any (p_buckets))
+      from (
+        select * from public.usage_rollups l where l.bucket >= p_from and l.bucket < p_until
+        union all
+        select * from private.unpack_rollups(p_from, p_until)
+      ) r
+     where p_buckets is null or r.bucket = any (p_buckets)
      group by r.bucket;
 end
 $$;
@@ -5951,7 +9569,7 @@ as $$
          p_trust_seals and w.in_force and s.sealed_at is not null and s.fault is null
            and (p.month is null) = (s.retired_at is not null)
            and (
-             s.events = 0 or exists (
+             s.events = 0 or a.month is not null or exists (
                select from public.usage_events e
                 where e.occurred_at >= m.month
                   and e.occurred_at < (m.month at time zone 'UTC' + interval '1 month') at time zone 'UTC'
@@ -5964,6 +9582,7 @@ as $$
     left join partitions p on p.month = m.month
     left join private.sealed_months s on s.month = m.month
     left join changed c on c.month = m.month
+    left join private.archived_months a on a.month = m.month
 $$;
 comment on function private.usage_months(boolean) is
   'Returns the months there are events, rollups or seals of, and whether their seal may be trusted.';
@@ -6008,6 +9627,10 @@ begin
         select * from private.prove_entries()
         union all
         select * from private.prove_seals(p_full)
+        union all
+        select * from private.prove_days(p_full)
+        union all
+        select * from private.prove_subjects(p_full)
       ) p
      order by p.place;
 end
@@ -6020,14 +9643,12 @@ comment on function public.verify_ledger(boolean) is
 
 create or replace function public.verify_ledger_as(p_actor jsonb)
 returns jsonb
-language plpgsql stable security definer set search_path = '' set statement_timeout = '15min'
+language plpgsql volatile security definer set search_path = '' set statement_timeout = '15min'
 as $$
 -- Definer: verify_ledger reads every row.
 begin
   perform private.require_admin(p_actor, 'viewer');
-  return (
-    select jsonb_build_object('ok', bool_and(v.ok), 'checks', jsonb_agg(to_jsonb(v))) from public.verify_ledger() v
-  );
+  return private.prove_ledger();
 end
 $$;
 grant execute on function public.verify_ledger_as(jsonb) to service_role;
@@ -6285,13 +9906,16 @@ begin
     return jsonb_build_object('month', null, 'dropped', false);
   end if;
   -- What is too late for a month waits, and is only counted then.
-  if not pg_try_advisory_xact_lock(hashtext('public.maintain')) or exists (
+  if not pg_try_advisory_xact_lock(hashtext('public.maintain'))
+    or not pg_try_advisory_xact_lock(hashtext('public.archive_month')) or exists (
     select from pg_catalog.pg_locks l
      where l.relation = to_regclass('private.' || v_month.name) and l.pid <> pg_backend_pid()
        and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
   ) then
     return jsonb_build_object('month', v_month.label, 'dropped', false);
   end if;
+  -- Whoever is about to thaw something of it waits, and finds it gone.
+  perform pg_advisory_xact_lock(hashtext('private.archive'));
   perform private.retire_month(v_month.lower_bound);
   execute format('drop table private.%I', v_month.name);
   return jsonb_build_object('month', v_month.label, 'dropped', true);
@@ -6343,14 +9967,20 @@ begin
   with pruned as (
     delete from private.idempotency_keys k
      where date_bin('1 hour', k.created_at, 'epoch') < date_bin('1 hour', now() - interval '48 hours', 'epoch') returning 1
+  ), pruned_of_devices as (
+    delete from private.device_keys k
+     where date_bin('1 hour', k.created_at, 'epoch') < date_bin('1 hour', now() - interval '48 hours', 'epoch') returning 1
   )
-  select count(*) into v_keys from pruned;
+  select (select count(*) from pruned) + (select count(*) from pruned_of_devices) into v_keys;
   delete from private.login_attempts where window_ends_at < now();
   delete from private.known_addresses where last_login_at < now() - interval '180 days';
+  delete from private.alerts where occurred_at < now() - interval '90 days';
+  delete from private.bulk_changes where created_at < now() - interval '30 days';
   v_ended := private.prune_accounts();
   -- What names were told apart is of use as long as there are events.
   delete from private.rollup_names n
    where n.day < (select min(p.lower_bound) at time zone 'UTC' from private.usage_partitions() p);
+  perform private.sum_days(31);
   if p_retention_months is not null then
     v_features := private.prune_features(p_retention_months);
   end if;
@@ -6362,7 +9992,49 @@ end
 $$;
 grant execute on function public.maintain(bigint, integer) to service_role;
 comment on function public.maintain(bigint, integer) is
-  'Creates partitions ahead, expires holds, settles chat requests whose server went away, prunes idempotency keys, log-in counters and credentials that have ended; with p_monthly_tokens resets at the month''s start, with p_retention_months drops older uses of features. Returns what it did, ran false where another one is at it.';
+  'Creates partitions ahead, expires holds, settles chat requests whose server went away, sums up days that are over, prunes idempotency keys, log-in counters and credentials that have ended; with p_monthly_tokens resets at the month''s start, with p_retention_months drops older uses of features. Returns what it did, ran false where another one is at it.';
+
+-- maintenance/functions/operating_state.sql
+
+create or replace function public.operating_state()
+returns jsonb
+language sql stable security definer set search_path = ''
+as $$
+-- Definer: reads what waits and the books' last proof, which no API role may.
+  select jsonb_build_object(
+    'mails_waiting', m.waiting, 'mails_failing', m.failing, 'mails_oldest_seconds', m.oldest,
+    'webhooks_waiting', w.waiting, 'webhooks_oldest_seconds', w.oldest,
+    'webhooks_given_up', (select count(*) from private.webhook_deliveries d where d.status = 'failed'),
+    'holds', (select count(*) from public.reservations r where r.status = 'held'),
+    'overdue_holds', (
+      select count(*) from public.reservations r where r.status = 'held' and r.expires_at < now() - interval '5 minutes'
+    ),
+    'estimates_waiting', (select count(*) from public.generations g where g.reconcile_at is not null),
+    'ledger_checked_at', l.at, 'ledger_check_seconds', l.seconds, 'ledger_discrepancies', l.discrepancies,
+    'pools', (
+      select jsonb_object_agg(b.subject_kind, jsonb_build_object('allocated', b.allocated, 'total', b.total))
+        from public.budgets b
+    )
+  )
+    from (
+      select count(*) as waiting, count(*) filter (where m.attempts > 1) as failing,
+             coalesce(extract(epoch from now() - min(m.queued_at)), 0)::integer as oldest
+        from private.mails m where m.recipient is not null and m.expires_at > now()
+    ) m
+    cross join (
+      -- What a disabled endpoint has yet to get waits for whoever tests it.
+      select count(*) as waiting, coalesce(extract(epoch from now() - min(d.occurred_at)), 0)::integer as oldest
+        from private.webhook_deliveries d join private.webhook_endpoints e on e.id = d.endpoint_id
+       where d.status = 'pending' and e.disabled_at is null
+    ) w
+    left join (
+      select extract(epoch from c.checked_at)::bigint as at, c.milliseconds / 1000.0 as seconds, c.discrepancies
+        from private.ledger_checks c order by c.id desc limit 1
+    ) l on true
+$$;
+grant execute on function public.operating_state() to service_role;
+comment on function public.operating_state() is
+  'Returns what whoever watches the server wants to know of the database: what waits in its queues, its holds, its pools, and the last proof of the books.';
 
 -- maintenance/functions/prune_accounts.sql
 
@@ -6387,7 +10059,8 @@ begin
   delete from private.api_keys where expires_at <= now() - interval '30 days';
   get diagnostics v_keys = row_count;
   delete from private.proof_codes where expires_at <= now();
-  return v_sessions + v_tokens + v_keys + private.prune_oauth() + private.prune_password_resets() + private.prune_signup() + private.prune_mails();
+  return v_sessions + v_tokens + v_keys + private.prune_oauth() + private.prune_password_resets() + private.prune_signup() + private.prune_mails()
+    + private.prune_webhooks() + private.prune_second_factors();
 end
 $$;
 comment on function private.prune_accounts() is
@@ -6404,10 +10077,16 @@ declare
 begin
   insert into private.retired_usage as u (subject_id, period, cost)
   select e.subject_id, e.period, sum(e.cost)
-    from public.usage_events e
-   where e.occurred_at >= p_month and e.occurred_at < v_until and e.cost > 0
+    from (
+      select * from public.usage_events l where l.occurred_at >= p_month and l.occurred_at < v_until
+      union all
+      select * from private.unpack_events(p_month, v_until)
+    ) e
+   where e.cost > 0
    group by e.subject_id, e.period
   on conflict (subject_id, period) do update set cost = u.cost + excluded.cost;
+  delete from private.archived_events where since >= p_month and since < v_until;
+  update private.archived_months set events = 0 where month = p_month;
   -- Its rollups stay sealed.
   delete from private.sealed_events where month = p_month;
   delete from private.sealed_months where month = p_month and sealed_at is null;
@@ -6439,6 +10118,52 @@ $$;
 comment on function private.add_to_rollup(public.usage_rollups) is
   'Adds to the rollup of a quarter hour, subject, provider, model and source.';
 
+-- metering/functions/add_to_rollups.sql
+
+-- The kinds of joins that read a table whole, or in another order than that of its key, are out of the question: who adds
+-- to several rollups does so in the order of their keys.
+create or replace function private.add_to_rollups(p_events public.usage_events[])
+returns public.usage_events[]
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_new public.usage_events[];
+begin
+  with added as (
+    update public.usage_rollups r
+       set events = r.events + c.events,
+           prompts = r.prompts + c.prompts,
+           input_tokens = r.input_tokens + c.input_tokens,
+           output_tokens = r.output_tokens + c.output_tokens,
+           total_tokens = r.total_tokens + c.total_tokens,
+           cost = r.cost + c.cost,
+           nano_usd = r.nano_usd + c.nano_usd
+      from (
+        select e.subject_id, date_bin('15 minutes', e.occurred_at, 'epoch') as bucket, e.provider, e.model, e.source,
+               count(*) as events, sum(e.prompt_count) as prompts, sum(e.input_tokens)::bigint as input_tokens,
+               sum(e.output_tokens)::bigint as output_tokens, sum(e.total_tokens)::bigint as total_tokens,
+               sum(e.cost)::bigint as cost, coalesce(sum(e.nano_usd), 0)::bigint as nano_usd
+          from unnest(p_events) e
+         group by 1, 2, 3, 4, 5
+         order by 1, 2, 3, 4, 5
+      ) c
+     where r.subject_id = c.subject_id and r.bucket = c.bucket and r.provider = c.provider and r.model = c.model
+       and r.source = c.source
+    returning r.subject_id, r.bucket, r.provider, r.model, r.source, c.events
+  )
+  select case when (select sum(a.events) from added a) is distinct from cardinality(p_events) then array(
+           select e from unnest(p_events) e
+            where (e.subject_id, date_bin('15 minutes', e.occurred_at, 'epoch'), e.provider, e.model, e.source)
+              not in (select a.subject_id, a.bucket, a.provider, a.model, a.source from added a)
+         ) end
+    into v_new;
+  return v_new;
+end
+$$;
+comment on function private.add_to_rollups(public.usage_events[]) is
+  'Adds events to the quarter-hour rollups there are. Returns those there is none for yet, null where there are none of these.';
+
 -- metering/functions/add_to_total.sql
 
 create or replace function private.add_to_total(p_total public.usage_totals)
@@ -6459,6 +10184,63 @@ end
 $$;
 comment on function private.add_to_total(public.usage_totals) is
   'Adds to everybody''s total of a quarter hour, in one of its shards.';
+
+-- metering/functions/begin_rollups.sql
+
+create or replace function private.begin_rollups(p_events public.usage_events[])
+returns void
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_event public.usage_events;
+begin
+  p_events := private.fold_names(p_events);
+  if cardinality(p_events) = 1 then
+    v_event := p_events[1];
+    perform private.add_to_rollup(row(
+      v_event.subject_id, date_bin('15 minutes', v_event.occurred_at, 'epoch'), v_event.provider, v_event.model,
+      v_event.source, 1, v_event.prompt_count, v_event.input_tokens, v_event.output_tokens, v_event.total_tokens,
+      v_event.cost, coalesce(v_event.nano_usd, 0)
+    )::public.usage_rollups);
+    return;
+  end if;
+  insert into public.usage_rollups as r
+  select e.subject_id, date_bin('15 minutes', e.occurred_at, 'epoch'), e.provider, e.model, e.source,
+         count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost),
+         coalesce(sum(e.nano_usd), 0)
+    from unnest(p_events) e
+   group by 1, 2, 3, 4, 5
+   order by 1, 2, 3, 4, 5
+  on conflict (subject_id, bucket, provider, model, source) do update
+    set events = r.events + excluded.events,
+        prompts = r.prompts + excluded.prompts,
+        input_tokens = r.input_tokens + excluded.input_tokens,
+        output_tokens = r.output_tokens + excluded.output_tokens,
+        total_tokens = r.total_tokens + excluded.total_tokens,
+        cost = r.cost + excluded.cost,
+        nano_usd = r.nano_usd + excluded.nano_usd;
+end
+$$;
+comment on function private.begin_rollups(public.usage_events[]) is
+  'Adds events to quarter-hour rollups that may not be there yet, under the names that are told apart.';
+
+-- metering/functions/device_key.sql
+
+create or replace function private.device_key(p_device_id uuid, p_key text)
+returns uuid
+language plpgsql immutable strict set search_path = ''
+as $$
+begin
+  if length(p_key) not between 1 and 255 then
+    raise exception 'an idempotency key has 1 to 255 characters' using errcode = '22023';
+  end if;
+  return encode(
+    substr(sha256(uuid_send(p_device_id) || substr(sha256(convert_to(p_key, 'UTF8')), 1, 16)), 1, 16), 'hex'
+  )::uuid;
+end
+$$;
+comment on function private.device_key(uuid, text) is
+  'Returns an idempotency key of a device as it is stored: the first 128 bits of the SHA-256 of the device and of the key''s own hash (its first 128 bits); null for none.';
 
 -- metering/functions/earlier_answer.sql
 
@@ -6507,6 +10289,7 @@ begin
     return;
   end;
   execute format('alter table private.%I enable row level security', v_name);
+  perform private.guard_partition(v_name);
   execute format('comment on table private.%I is %L', v_name, 'Usage events of ' || to_char(v_from at time zone 'UTC', 'YYYY-MM') || '.');
   -- Attaching locks the parent less than creating a partition in place: writers go on.
   execute format(
@@ -6596,6 +10379,29 @@ grant execute on function public.export_reservations(integer, timestamptz, uuid)
 comment on function public.export_reservations(integer, timestamptz, uuid) is
   'Returns the caller''s holds, oldest first; after (time, id) to page on.';
 
+-- metering/functions/find_device_hold.sql
+
+-- The caller holds the device's balance, and names the holds it has settled without having written that yet.
+create or replace function private.find_device_hold(
+  p_device_id uuid, p_id uuid, p_settled uuid[], out refusal jsonb, out hold public.reservations
+)
+language plpgsql stable set search_path = ''
+as $$
+begin
+  select r.* into hold from public.reservations r where r.id = p_id and r.subject_id = p_device_id;
+  if not found then
+    refusal := '{"code": "RESERVATION_NOT_FOUND"}';
+  elsif hold.status = 'settled' or hold.id = any (p_settled) then
+    refusal := '{"code": "RESERVATION_SETTLED"}';
+  elsif hold.status <> 'held' or hold.expires_at <= now() then
+    -- It guarantees nothing any more: its usage is debited like any other.
+    hold := null;
+  end if;
+end
+$$;
+comment on function private.find_device_hold(uuid, uuid, uuid[]) is
+  'Returns the hold that a debit names, null where it has expired, or the refusal {code} where the device has none of this id or it is settled. The balance must be locked by the caller.';
+
 -- metering/functions/fold_names.sql
 
 -- Names come from clients, and each is a row of every summary: only so many of a subject and day are kept apart.
@@ -6674,6 +10480,28 @@ $$;
 comment on function private.fold_names(public.usage_events[]) is
   'Notes the providers and models that are new for a subject and day as long as there is room, and returns the events as rolled_up_as does.';
 
+-- metering/functions/guard_partition.sql
+
+-- Triggers that fire once a statement are not inherited: a month is guarded where it is addressed itself.
+create or replace function private.guard_partition(p_name text)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  execute format(
+    $trigger$
+      create or replace trigger by_hand
+        before insert or update or delete or truncate on private.%1$I
+        for each statement execute function private.refuse_by_hand(%2$L);
+      alter table private.%1$I enable always trigger by_hand;
+    $trigger$,
+    p_name,
+    'events, their sums and their debits are written together, by meter_devices(), meter_chat() and record_usage(); to make up for a use call grant_tokens(subject, tokens, ''why'')'
+  );
+end
+$$;
+comment on function private.guard_partition(text) is 'Refuses changes by hand of one month of usage events, see refuse_by_hand.';
+
 -- metering/functions/idempotency_key_hash.sql
 
 create or replace function private.idempotency_key_hash(p_key text)
@@ -6694,18 +10522,18 @@ comment on function private.idempotency_key_hash(text) is
 
 -- The id of what was debited with a key follows from the key and the time (RFC 9562, version 8), so that the key need not
 -- remember it. With the time, as the same key may be used again once it is forgotten.
-create or replace function private.keyed_event_id(p_subject_id uuid, p_key_hash uuid, p_at timestamptz)
+create or replace function private.keyed_event_id(p_key uuid, p_at timestamptz)
 returns uuid
 language plpgsql immutable set search_path = ''
 as $$
 begin
   return overlay(overlay(
-    encode(substr(sha256(uuid_send(p_subject_id) || uuid_send(p_key_hash) || timestamptz_send(p_at)), 1, 16), 'hex')
-    placing '8' from 13) placing '8' from 17)::uuid;
+    encode(substr(sha256(uuid_send(p_key) || timestamptz_send(p_at)), 1, 16), 'hex') placing '8' from 13
+  ) placing '8' from 17)::uuid;
 end
 $$;
-comment on function private.keyed_event_id(uuid, uuid, timestamptz) is
-  'Returns the id of the event that a device''s debit with an idempotency key made at a time.';
+comment on function private.keyed_event_id(uuid, timestamptz) is
+  'Returns the id of the event that a device''s debit with an idempotency key, as device_key makes it, made at a time.';
 
 -- metering/functions/list_model_costs.sql
 
@@ -6723,6 +10551,49 @@ $$;
 grant execute on function public.list_model_costs(jsonb) to service_role;
 comment on function public.list_model_costs(jsonb) is 'Returns all prices; the model * is the price of every other one.';
 
+-- metering/functions/lock_device_balances.sql
+
+-- In id order, so that concurrent calls cannot deadlock. What is only read is locked where something may be due.
+create or replace function private.lock_device_balances(p_items jsonb)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  if jsonb_array_length(p_items) = 1 then
+    perform from public.balances b where b.subject_id = (p_items #>> '{0,device_id}')::uuid for update;
+    return;
+  end if;
+  perform from (
+      select i.device_id, bool_or(i.op = 'debit' or i.reserve) as is_written
+        from jsonb_to_recordset(p_items) as i(op text, device_id uuid, reserve boolean)
+       group by 1
+       order by 1
+    ) d
+   cross join lateral (
+     select from public.balances b
+      where b.subject_id = d.device_id and (d.is_written or b.period < (select max(p.number) from public.periods p) or b.reserved > 0)
+        for update
+   ) b;
+end
+$$;
+comment on function private.lock_device_balances(jsonb) is
+  'Locks the balances that a call of meter_devices writes, and those of its other devices that may have to be brought into the running period or rid of expired holds.';
+
+-- metering/functions/mark_changed_day.sql
+
+-- A day is closed a day after its end, so what is written before that needs no note.
+create or replace function private.mark_changed_day(p_at timestamptz)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  if p_at < clock_timestamp() - interval '24 hours' then
+    insert into private.changed_days (day) values ((p_at at time zone 'UTC')::date) on conflict (day, changed_by) do nothing;
+  end if;
+end
+$$;
+comment on function private.mark_changed_day(timestamptz) is 'Notes that rollups of a day changed which may have been summed up already.';
+
 -- metering/functions/meter_devices.sql
 
 -- Items are taken per device in the order given, each sees what the ones before it left, and each gets an outcome of its
@@ -6735,158 +10606,212 @@ as $$
 -- Definer: the only writer of balances, events, rollups and holds; no API role may write them itself.
 declare
   v_item record;
-  v_device public.devices;
-  v_balance public.balances;
+  v_device_id uuid;
   v_refusal jsonb;
-  v_available bigint;
-  v_reserved bigint;
-  v_used bigint;
-  v_key uuid;
+  v_balance public.balances;
+  v_takes_effect boolean := false;
+  v_seen_keys uuid[];
+  v_seen_items integer[];
+  v_first_key integer;
+  v_position integer;
+  v_request text[];
+  v_hashed_request text[];
   v_request_hash bigint;
+  v_named record;
   v_hold public.reservations;
   v_released bigint;
   v_event_id uuid;
   v_answer jsonb;
   v_answers jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_items)]);
-  v_events public.usage_events[] := '{}';
-  v_holds public.reservations[] := '{}';
-  v_changed uuid[] := '{}';
-  v_changed_used bigint[] := '{}';
-  v_changed_reserved bigint[] := '{}';
-  v_settled uuid[] := '{}';
-  v_settled_by uuid[] := '{}';
+  v_events public.usage_events[];
+  v_holds public.reservations[];
+  v_keys private.device_keys[];
+  v_changed integer := 0;
+  v_changed_ids uuid[];
+  v_changed_used bigint[];
+  v_changed_reserved bigint[];
+  v_settled uuid[];
+  v_settled_by uuid[];
+  v_refused uuid[];
+  v_refused_price bigint[];
 begin
+  if p_items @? '$[*] ? (@.op == "debit" || @.reserve == true || @.reserve.type() != "boolean")' then
+    perform private.lock_device_balances(p_items);
+  end if;
+
+  -- A query after the locks: it sees what those did who had them before.
   for v_item in
-    select i.ord::integer as ord, i.op, i.device_id, i.token_version, lower(btrim(i.model)) as model, i.prompt_count,
-           coalesce(i.reserve, false) as reserve, i.key, i.reservation_id,
-           i.prompt_count * coalesce(
-             (select c.cost from public.model_costs c where c.model = lower(btrim(i.model))),
-             (select c.cost from public.model_costs c where c.model = '*'), 1
-           )::bigint as cost,
-           bool_or(i.op = 'debit' or i.reserve) over w as is_written,
-           row_number() over w = 1 as is_first, lead(i.ord) over w is null as is_last
-      from rows from (
-        jsonb_to_recordset(p_items) as (
-          op text, device_id uuid, token_version integer, model text, prompt_count integer,
-          reserve boolean, key text, reservation_id uuid
-        )
-      ) with ordinality as i(op, device_id, token_version, model, prompt_count, reserve, key, reservation_id, ord)
-    window w as (partition by i.device_id order by i.ord rows between unbounded preceding and unbounded following)
+    select i.*, d.*,
+           (select k from private.device_keys k where k.key = i.key) as earlier,
+           case when i.op <> 'balance' then
+             i.prompt_count * coalesce(
+               (select c.cost from public.model_costs c where c.model = i.model),
+               (select c.cost from public.model_costs c where c.model = '*'), 1
+             )::bigint
+           end as cost
+      from (
+        select j.ord::integer as ord, j.op, j.device_id, j.token_version, lower(btrim(j.model)) as model, j.prompt_count,
+               coalesce(j.reserve, false) as reserve, private.device_key(j.device_id, j.key) as key, j.reservation_id
+          from rows from (
+            jsonb_to_recordset(p_items) as (
+              op text, device_id uuid, token_version integer, model text, prompt_count integer,
+              reserve boolean, key text, reservation_id uuid
+            )
+          ) with ordinality as j(op, device_id, token_version, model, prompt_count, reserve, key, reservation_id, ord)
+         order by device_id, ord
+      ) i
+      -- With its limit it is one look-up by key for each item, however many the planner reckons with.
+      left join lateral (
+        select s.id, s.token_version as current_version, s.user_id, s.blocked, b as balance,
+               b.period < (select max(p.number) from public.periods p) or b.reserved > 0 and exists (
+                 select from public.reservations r
+                  where r.subject_id = s.id and r.status = 'held' and r.expires_at <= now()
+               ) as is_due
+          from public.devices s join public.balances b on b.subject_id = s.id
+         where s.id = i.device_id
+         limit 1
+      ) d on true
+     order by i.device_id, i.ord
   loop
-    if v_item.is_first then
-      v_balance := private.open_device_balance(v_item.device_id, v_item.is_written);
-      select d.* into v_device from public.devices d where d.id = v_item.device_id;
-      v_refusal := case
-        when v_device.id is null then '{"code": "INVALID_TOKEN"}'::jsonb
-        when v_device.blocked then '{"code": "DEVICE_BLOCKED"}'::jsonb
-        when v_device.user_id is not null and exists (
-          select from public.users u where u.id = v_device.user_id and u.suspended_at is not null
-        ) then '{"code": "ACCOUNT_SUSPENDED"}'::jsonb
-      end;
-      v_available := v_balance.remaining;
-      v_reserved := v_balance.reserved;
-      v_used := v_balance.used;
+    if v_device_id is distinct from v_item.device_id then
+      v_device_id := v_item.device_id;
+      v_balance := v_item.balance;
+      v_seen_keys := null;
+      v_seen_items := null;
+      v_first_key := coalesce(cardinality(v_keys), 0);
+      v_refusal := null;
+      -- A period has begun, or what expired holds keep is free again: also for those who only ask.
+      if v_item.is_due then
+        v_balance := private.renew_device_balance(v_device_id);
+      end if;
+      if v_item.blocked then
+        v_refusal := '{"code": "DEVICE_BLOCKED"}';
+      elsif v_item.user_id is not null then
+        select '{"code": "ACCOUNT_SUSPENDED"}' into v_refusal
+          from public.users u where u.id = v_item.user_id and u.suspended_at is not null;
+      end if;
     end if;
 
-    v_key := null;
-    v_answer := case
-      when v_device.token_version is distinct from v_item.token_version then '{"code": "INVALID_TOKEN"}'::jsonb
-      else v_refusal
-    end;
+    v_answer := v_refusal;
+    if v_item.current_version is distinct from v_item.token_version or v_item.id is null then
+      v_answer := '{"code": "INVALID_TOKEN"}';
+    end if;
 
     -- A key seen before, in an earlier call or earlier in this one, repeats its answer.
     if v_answer is null and v_item.key is not null then
-      v_key := private.idempotency_key_hash(v_item.key);
-      v_request_hash := private.request_hash(
-        jsonb_build_array(v_item.op, v_item.reserve, v_item.model, v_item.prompt_count, v_item.reservation_id)
-      );
-      v_answer := private.replayed_answer(v_device.id, v_key, v_request_hash);
+      v_request := array[v_item.op, v_item.reserve, v_item.model, v_item.prompt_count, v_item.reservation_id]::text[];
+      -- Most requests of a call are alike.
+      if v_request is distinct from v_hashed_request then
+        v_hashed_request := v_request;
+        v_request_hash := private.request_hash(
+          jsonb_build_array(v_item.op, v_item.reserve, v_item.model, v_item.prompt_count, v_item.reservation_id)
+        );
+      end if;
+      v_position := array_position(v_seen_keys, v_item.key);
+      if v_position is not null then
+        v_answer := case
+          when v_keys[v_first_key + v_position].request_hash = v_request_hash then v_answers[v_seen_items[v_position]]
+          else '{"code": "IDEMPOTENCY_MISMATCH"}'::jsonb
+        end;
+      elsif (v_item.earlier).key is not null then
+        v_answer := private.repeated_answer(v_device_id, v_item.earlier, v_request_hash);
+      end if;
     end if;
 
     if v_answer is not null then
       null;
     elsif v_item.op = 'balance' then
       v_answer := jsonb_build_object(
-        'allocated', v_balance.allocated, 'used', v_used, 'reserved', v_reserved, 'remaining', v_available
+        'allocated', v_balance.allocated, 'used', v_balance.used, 'reserved', v_balance.reserved,
+        'remaining', v_balance.remaining
       );
-    elsif v_item.op = 'check' and v_item.reserve and v_available >= v_item.cost then
+    elsif v_item.op = 'check' and v_item.reserve and v_balance.remaining >= v_item.cost then
       v_hold := row(
-        gen_random_uuid(), v_device.id, v_item.cost, 'held', v_item.model, v_item.prompt_count, null,
+        gen_random_uuid(), v_device_id, v_item.cost, 'held', v_item.model, v_item.prompt_count, null,
         now() + interval '10 minutes', now(), null
       )::public.reservations;
       v_holds := v_holds || v_hold;
-      v_available := v_available - v_item.cost;
-      v_reserved := v_reserved + v_item.cost;
+      v_balance.reserved := v_balance.reserved + v_item.cost;
+      v_balance.remaining := v_balance.remaining - v_item.cost;
       v_answer := jsonb_build_object(
-        'can_use', true, 'tokens_needed', v_item.cost, 'remaining', v_available,
+        'can_use', true, 'tokens_needed', v_item.cost, 'remaining', v_balance.remaining,
         'reservation_id', v_hold.id, 'expires_at', v_hold.expires_at
       );
-      if v_key is not null then
-        perform private.remember_answer(v_device.id, v_key, v_request_hash, v_answer);
-      end if;
+      v_takes_effect := true;
     elsif v_item.op = 'check' then
       v_answer := jsonb_build_object(
-        'can_use', v_available >= v_item.cost, 'tokens_needed', v_item.cost, 'remaining', v_available
+        'can_use', v_balance.remaining >= v_item.cost, 'tokens_needed', v_item.cost, 'remaining', v_balance.remaining
       );
     elsif v_item.op = 'debit' then
       v_hold := null;
       v_released := 0;
       if v_item.reservation_id is not null then
-        select r.* into v_hold from public.reservations r
-         where r.id = v_item.reservation_id and r.subject_id = v_device.id;
-        if not found then
-          v_answer := '{"code": "RESERVATION_NOT_FOUND"}';
-        elsif v_hold.status = 'settled' or v_hold.id = any (v_settled) then
-          v_answer := '{"code": "RESERVATION_SETTLED"}';
-        elsif v_hold.status = 'held' and v_hold.expires_at > now() then
-          v_released := v_hold.amount;
-        else
-          -- It guarantees nothing any more: its usage is debited like any other.
-          v_hold := null;
-        end if;
+        v_named := private.find_device_hold(v_device_id, v_item.reservation_id, v_settled);
+        v_answer := v_named.refusal;
+        v_hold := v_named.hold;
+        v_released := coalesce(v_hold.amount, 0);
       end if;
-      if v_answer is null and v_available + v_released < v_item.cost then
+      if v_answer is null and v_balance.remaining + v_released < v_item.cost then
+        v_refused := v_refused || v_device_id;
+        v_refused_price := v_refused_price || v_item.cost / v_item.prompt_count;
         v_answer := jsonb_build_object(
-          'code', 'INSUFFICIENT_TOKENS', 'requested', v_item.cost, 'remaining', v_available + v_released
+          'code', 'INSUFFICIENT_TOKENS', 'requested', v_item.cost, 'remaining', v_balance.remaining + v_released
         );
       end if;
       if v_answer is null then
-        v_event_id := case
-          when v_key is null then gen_random_uuid() else private.keyed_event_id(v_device.id, v_key, now())
-        end;
+        v_event_id := case when v_item.key is null then gen_random_uuid() else private.keyed_event_id(v_item.key, now()) end;
         v_events := v_events || row(
-          v_event_id, v_device.id, v_device.user_id, v_device.id, 'device', 'unknown', v_item.model, v_item.prompt_count,
+          v_event_id, v_device_id, v_item.user_id, v_device_id, 'device', 'unknown', v_item.model, v_item.prompt_count,
           0, 0, 0, v_item.cost, 'client_reported', v_balance.period, null, now(), now(), null
         )::public.usage_events;
         if v_hold.id is not null then
           v_settled := v_settled || v_hold.id;
           v_settled_by := v_settled_by || v_event_id;
         end if;
-        v_available := v_available + v_released - v_item.cost;
-        v_reserved := v_reserved - v_released;
-        v_used := v_used + v_item.cost;
-        v_answer := jsonb_build_object('event_id', v_event_id, 'tokens_used', v_item.cost, 'remaining', v_available);
-        if v_key is not null then
-          insert into private.idempotency_keys (subject_id, key, request_hash, tokens_used, remaining)
-          values (v_device.id, v_key, v_request_hash, v_item.cost, v_available);
-        end if;
+        v_balance.used := v_balance.used + v_item.cost;
+        v_balance.reserved := v_balance.reserved - v_released;
+        v_balance.remaining := v_balance.remaining + v_released - v_item.cost;
+        v_answer := jsonb_build_object(
+          'event_id', v_event_id, 'tokens_used', v_item.cost, 'remaining', v_balance.remaining
+        );
+        v_takes_effect := true;
       end if;
     else
       raise exception 'unknown metering operation %', v_item.op using errcode = '22023';
     end if;
     v_answers[v_item.ord] := v_answer;
 
-    if v_item.is_last and (v_used, v_reserved) <> (v_balance.used, v_balance.reserved) then
-      v_changed := v_changed || v_balance.subject_id;
-      v_changed_used := v_changed_used || v_used;
-      v_changed_reserved := v_changed_reserved || v_reserved;
+    if v_takes_effect then
+      v_takes_effect := false;
+      if v_changed_ids[v_changed] is distinct from v_device_id then
+        v_changed := v_changed + 1;
+        v_changed_ids[v_changed] := v_device_id;
+      end if;
+      v_changed_used[v_changed] := v_balance.used;
+      v_changed_reserved[v_changed] := v_balance.reserved;
+      if v_item.key is not null then
+        v_keys := v_keys || row(
+          v_item.key, v_request_hash, now(),
+          case when v_item.op = 'debit' then v_balance.remaining end, case when v_item.op <> 'debit' then v_answer end
+        )::private.device_keys;
+        v_seen_keys := v_seen_keys || v_item.key;
+        v_seen_items := v_seen_items || v_item.ord;
+      end if;
     end if;
   end loop;
 
-  if cardinality(v_changed) > 0 then
+  if v_changed > 0 then
     update public.balances b set used = c.used, reserved = c.reserved, updated_at = now()
-      from unnest(v_changed, v_changed_used, v_changed_reserved) as c(subject_id, used, reserved)
+      from unnest(v_changed_ids, v_changed_used, v_changed_reserved) as c(subject_id, used, reserved)
      where b.subject_id = c.subject_id;
+  end if;
+  if cardinality(v_refused) > 0 then
+    -- Only now the balances are what the refused items found.
+    perform private.note_refusal(r.subject_id, r.price)
+      from unnest(v_refused, v_refused_price) with ordinality as r(subject_id, price, ord) order by r.ord;
+  end if;
+  if cardinality(v_keys) > 0 then
+    insert into private.device_keys select k.* from unnest(v_keys) k;
   end if;
   if cardinality(v_holds) > 0 then
     insert into public.reservations select h.* from unnest(v_holds) h;
@@ -6907,36 +10832,6 @@ grant execute on function public.meter_devices(jsonb) to service_role;
 comment on function public.meter_devices(jsonb) is
   'Makes balance reads, checks, holds and debits of devices in one transaction. Takes an array of {op, device_id, token_version, model, prompt_count, reserve, key, reservation_id}, returns an array of outcomes in the same order: the result, or {code, …} where the item was refused.';
 
--- metering/functions/open_device_balance.sql
-
-create or replace function private.open_device_balance(p_device_id uuid, p_is_written boolean)
-returns public.balances
-language plpgsql volatile set search_path = ''
-as $$
-declare
-  v_balance public.balances;
-begin
-  if p_is_written then
-    select b.* into v_balance from public.balances b where b.subject_id = p_device_id for update;
-  else
-    select b.* into v_balance from public.balances b where b.subject_id = p_device_id;
-  end if;
-  -- A period has begun, and what expired holds keep is free again, also for those who only ask.
-  if v_balance.period < (select max(p.number) from public.periods p) or v_balance.reserved > 0 and exists (
-    select from public.reservations r
-     where r.subject_id = p_device_id and r.status = 'held' and r.expires_at <= now()
-  ) then
-    perform from public.balances b where b.subject_id = p_device_id for update;
-    perform private.enter_period(array[p_device_id]);
-    perform private.expire_reservations(array[p_device_id]);
-    select b.* into v_balance from public.balances b where b.subject_id = p_device_id;
-  end if;
-  return v_balance;
-end
-$$;
-comment on function private.open_device_balance(uuid, boolean) is
-  'Returns a device''s balance, locked where it is to be written, once it is in the running period and its expired holds are given back.';
-
 -- metering/functions/record_new_usage_events.sql
 
 -- Ordered, so that calls which bring the same events cannot deadlock.
@@ -6948,6 +10843,7 @@ declare
   v_inserted public.usage_events[];
 begin
   perform private.ensure_usage_partitions(p_events);
+  perform private.thaw_late_usage(p_events);
   with inserted as (
     insert into public.usage_events
     select e.* from unnest(p_events) e order by e.subject_id, e.occurred_at, e.id
@@ -7001,6 +10897,56 @@ $$;
 comment on function private.remember_answer(uuid, uuid, bigint, jsonb) is
   'Keeps the answer to a write that carried an idempotency key; nothing is kept of one that took no effect.';
 
+-- metering/functions/renew_device_balance.sql
+
+create or replace function private.renew_device_balance(p_device_id uuid)
+returns public.balances
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_balance public.balances;
+begin
+  perform from public.balances b where b.subject_id = p_device_id for update;
+  perform private.enter_period(array[p_device_id]);
+  perform private.expire_reservations(array[p_device_id]);
+  select b.* into v_balance from public.balances b where b.subject_id = p_device_id;
+  return v_balance;
+end
+$$;
+comment on function private.renew_device_balance(uuid) is
+  'Brings a device''s balance into the running period, gives its expired holds back, and returns it, locked.';
+
+-- metering/functions/repeated_answer.sql
+
+-- The caller holds the device's balance, which serialises calls with this key.
+create or replace function private.repeated_answer(
+  p_device_id uuid, p_earlier private.device_keys, p_request_hash bigint
+)
+returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_event_id uuid;
+begin
+  if p_earlier.request_hash <> p_request_hash then
+    return '{"code": "IDEMPOTENCY_MISMATCH"}';
+  elsif p_earlier.answer is not null then
+    return p_earlier.answer;
+  end if;
+  v_event_id := private.keyed_event_id(p_earlier.key, p_earlier.created_at);
+  return jsonb_build_object(
+    'event_id', v_event_id,
+    'tokens_used', (
+      select e.cost from public.usage_events e
+       where e.subject_id = p_device_id and e.occurred_at = p_earlier.created_at and e.id = v_event_id
+    ),
+    'remaining', p_earlier.remaining
+  );
+end
+$$;
+comment on function private.repeated_answer(uuid, private.device_keys, bigint) is
+  'Returns the answer a device was given to an idempotency key before, made of its event where it was a debit; {code: IDEMPOTENCY_MISMATCH} for another request.';
+
 -- metering/functions/replayed_answer.sql
 
 -- The caller holds a lock that serialises calls with this key.
@@ -7013,17 +10959,10 @@ declare
 begin
   select k.* into v_earlier
     from private.idempotency_keys k where k.subject_id = p_subject_id and k.key = p_key_hash;
-  if not found then
-    return null;
-  elsif v_earlier.request_hash <> p_request_hash then
+  if v_earlier.request_hash <> p_request_hash then
     return '{"code": "IDEMPOTENCY_MISMATCH"}';
-  elsif v_earlier.answer is not null then
-    return v_earlier.answer;
   end if;
-  return jsonb_build_object(
-    'event_id', private.keyed_event_id(p_subject_id, p_key_hash, v_earlier.created_at),
-    'tokens_used', v_earlier.tokens_used, 'remaining', v_earlier.remaining
-  );
+  return v_earlier.answer;
 end
 $$;
 comment on function private.replayed_answer(uuid, uuid, bigint) is
@@ -7044,48 +10983,25 @@ comment on function private.request_hash(jsonb) is
 
 -- metering/functions/roll_up_usage.sql
 
+-- Nearly always there is a rollup to add to, whose names were told apart when it was made.
 create or replace function private.roll_up_usage(p_events public.usage_events[])
 returns void
 language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
-  v_event public.usage_events;
-  v_bucket timestamptz;
-  v_shard constant smallint := pg_backend_pid() % 8;
+  v_new public.usage_events[];
   v_total public.usage_totals;
 begin
-  p_events := private.fold_names(p_events);
-  -- One event is nearly all there is where few people are about, and is written with a third of the work.
   if cardinality(p_events) = 1 then
-    v_event := p_events[1];
-    v_bucket := date_bin('15 minutes', v_event.occurred_at, 'epoch');
-    perform private.add_to_rollup(row(
-      v_event.subject_id, v_bucket, v_event.provider, v_event.model, v_event.source, 1, v_event.prompt_count,
-      v_event.input_tokens, v_event.output_tokens, v_event.total_tokens, v_event.cost, coalesce(v_event.nano_usd, 0)
-    )::public.usage_rollups);
-    perform private.add_to_total(row(
-      v_bucket, v_shard, 1, v_event.prompt_count, v_event.input_tokens, v_event.output_tokens, v_event.total_tokens,
-      v_event.cost, coalesce(v_event.nano_usd, 0)
-    )::public.usage_totals);
+    perform private.roll_up_use(p_events[1]);
     return;
   end if;
-  insert into public.usage_rollups as r
-  select e.subject_id, date_bin('15 minutes', e.occurred_at, 'epoch'), e.provider, e.model, e.source,
-         count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost),
-         coalesce(sum(e.nano_usd), 0)
-    from unnest(p_events) e
-   group by 1, 2, 3, 4, 5
-   order by 1, 2, 3, 4, 5
-  on conflict (subject_id, bucket, provider, model, source) do update
-    set events = r.events + excluded.events,
-        prompts = r.prompts + excluded.prompts,
-        input_tokens = r.input_tokens + excluded.input_tokens,
-        output_tokens = r.output_tokens + excluded.output_tokens,
-        total_tokens = r.total_tokens + excluded.total_tokens,
-        cost = r.cost + excluded.cost,
-        nano_usd = r.nano_usd + excluded.nano_usd;
+  v_new := private.add_to_rollups(p_events);
+  if v_new is not null then
+    perform private.begin_rollups(v_new);
+  end if;
   for v_total in
-    select date_bin('15 minutes', e.occurred_at, 'epoch'), v_shard,
+    select date_bin('15 minutes', e.occurred_at, 'epoch'), pg_backend_pid() % 8,
            count(*), sum(e.prompt_count), sum(e.input_tokens), sum(e.output_tokens), sum(e.total_tokens), sum(e.cost),
            coalesce(sum(e.nano_usd), 0)
       from unnest(p_events) e
@@ -7097,6 +11013,37 @@ begin
 end
 $$;
 comment on function private.roll_up_usage(public.usage_events[]) is 'Adds events to the quarter-hour rollups and totals.';
+
+-- metering/functions/roll_up_use.sql
+
+-- One event is nearly all there is where few people are about, and is written with a third of the work.
+create or replace function private.roll_up_use(p_event public.usage_events)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_bucket constant timestamptz := date_bin('15 minutes', p_event.occurred_at, 'epoch');
+begin
+  update public.usage_rollups r
+     set events = r.events + 1,
+         prompts = r.prompts + p_event.prompt_count,
+         input_tokens = r.input_tokens + p_event.input_tokens,
+         output_tokens = r.output_tokens + p_event.output_tokens,
+         total_tokens = r.total_tokens + p_event.total_tokens,
+         cost = r.cost + p_event.cost,
+         nano_usd = r.nano_usd + coalesce(p_event.nano_usd, 0)
+   where r.subject_id = p_event.subject_id and r.bucket = v_bucket and r.provider = p_event.provider
+     and r.model = p_event.model and r.source = p_event.source;
+  if not found then
+    perform private.begin_rollups(array[p_event]);
+  end if;
+  perform private.add_to_total(row(
+    v_bucket, pg_backend_pid() % 8, 1, p_event.prompt_count, p_event.input_tokens, p_event.output_tokens,
+    p_event.total_tokens, p_event.cost, coalesce(p_event.nano_usd, 0)
+  )::public.usage_totals);
+end
+$$;
+comment on function private.roll_up_use(public.usage_events) is 'Adds one event to its quarter-hour rollup and total.';
 
 -- metering/functions/rolled_up_as.sql
 
@@ -7166,6 +11113,152 @@ $$;
 grant execute on function public.set_model_costs(jsonb, jsonb) to service_role;
 comment on function public.set_model_costs(jsonb, jsonb) is
   'Sets the prices given as [{model, cost}], removes those whose cost is null, leaves the others. Returns all prices.';
+
+-- metering/functions/sum_days.sql
+
+-- Who changes a day without a note has written to it before it was closed, so a day is summed once all transactions that were
+-- under way then have ended. Notes are taken away before anything is read: whoever commits meanwhile leaves a note that stays.
+create or replace function private.sum_days(p_limit integer)
+returns integer
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_custom_plan' set jit = off
+as $$
+declare
+  v_first constant date := (now() at time zone 'UTC')::date - 1100;
+  v_last constant date := ((now() - interval '24 hours') at time zone 'UTC')::date - 1;
+  v_day date;
+  v_from timestamptz;
+  v_to timestamptz;
+  v_summed date[] := '{}';
+begin
+  insert into private.summed_days (day)
+  select d::date
+    from (select (min(t.bucket) at time zone 'UTC')::date as first from public.usage_totals t) kept
+   cross join lateral generate_series(
+     case when kept.first is not null then greatest(v_first, kept.first) end::timestamp, v_last::timestamp, interval '1 day'
+   ) d
+  on conflict (day) do nothing;
+  -- Transactions of another cluster, which a backup came from, say nothing.
+  update private.summed_days set closed_by = default where summed_at is null and closed_by > pg_current_xact_id();
+  delete from private.changed_days c
+   where c.day < v_first and not exists (select from private.summed_days s where s.day = c.day);
+
+  for v_day in
+    select s.day from private.summed_days s
+     where case
+             when s.summed_at is null then s.closed_by < pg_snapshot_xmin(pg_current_snapshot())
+             else s.subjects_at is null or exists (select from private.changed_days c where c.day = s.day)
+           end
+     order by s.day desc limit p_limit
+  loop
+    delete from private.changed_days where day = v_day;
+    v_from := v_day::timestamp at time zone 'UTC';
+    v_to := (v_day + 1)::timestamp at time zone 'UTC';
+    delete from private.quarter_hour_usage where bucket >= v_from and bucket < v_to;
+    insert into private.quarter_hour_usage
+    select r.bucket, r.provider, r.model, r.source, sum(r.events), sum(r.prompts),
+           sum(r.input_tokens), sum(r.output_tokens), sum(r.total_tokens), sum(r.cost), sum(r.nano_usd)
+      from (
+        select * from public.usage_rollups l where l.bucket >= v_from and l.bucket < v_to
+        union all
+        select * from private.unpack_rollups(v_from, v_to)
+      ) r
+     group by r.bucket, r.provider, r.model, r.source;
+    delete from private.daily_usage where day = v_day;
+    insert into private.daily_usage
+    select v_day, q.provider, q.model, q.source, sum(q.events), sum(q.prompts), sum(q.input_tokens), sum(q.output_tokens),
+           sum(q.total_tokens), sum(q.cost), sum(q.nano_usd)
+      from private.quarter_hour_usage q
+     where q.bucket >= v_from and q.bucket < v_to
+     group by q.provider, q.model, q.source;
+    update private.summed_days set summed_at = now(), subjects_at = now() where day = v_day;
+    v_summed := v_summed || v_day;
+  end loop;
+  if v_summed <> '{}' then
+    perform private.sum_subjects(v_summed);
+  end if;
+  return cardinality(v_summed);
+end
+$$;
+comment on function private.sum_days(integer) is
+  'Sums up days that are over, with their quarter hours and by subject, and anew those in which something changed since, so many at most; returns how many.';
+
+-- metering/functions/sum_subjects.sql
+
+-- Only what differs is written, as a day that is summed anew is the same for nearly all; and its month gets the difference.
+create or replace function private.sum_subjects(p_days date[])
+returns void
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_custom_plan' set jit = off
+as $$
+declare
+  v_gone date[];
+begin
+  with
+  summed as (
+    select d.day, r.subject_id, sum(r.events)::bigint as events, sum(r.prompts)::bigint as prompts,
+           sum(r.input_tokens)::bigint as input_tokens, sum(r.output_tokens)::bigint as output_tokens,
+           sum(r.total_tokens)::bigint as total_tokens, sum(r.cost)::bigint as cost, sum(r.nano_usd)::bigint as nano_usd
+      from unnest(p_days) d(day)
+     cross join lateral (
+       select d.day::timestamp at time zone 'UTC' as starts, (d.day + 1)::timestamp at time zone 'UTC' as ends
+     ) b
+     cross join lateral (
+       select * from public.usage_rollups l where l.bucket >= b.starts and l.bucket < b.ends
+       union all
+       select * from private.unpack_rollups(b.starts, b.ends)
+     ) r
+     group by d.day, r.subject_id
+  ),
+  known as (
+    select * from private.daily_subject_usage d where d.day = any (p_days)
+  ),
+  changed as materialized (
+    select coalesce(s.day, k.day) as day, coalesce(s.subject_id, k.subject_id) as subject_id, s.subject_id is null as is_gone,
+           s.events, s.prompts, s.input_tokens, s.output_tokens, s.total_tokens, s.cost, s.nano_usd,
+           coalesce(s.events, 0) - coalesce(k.events, 0) as more_events,
+           coalesce(s.prompts, 0) - coalesce(k.prompts, 0) as more_prompts,
+           coalesce(s.input_tokens, 0) - coalesce(k.input_tokens, 0) as more_input_tokens,
+           coalesce(s.output_tokens, 0) - coalesce(k.output_tokens, 0) as more_output_tokens,
+           coalesce(s.total_tokens, 0) - coalesce(k.total_tokens, 0) as more_total_tokens,
+           coalesce(s.cost, 0) - coalesce(k.cost, 0) as more_cost,
+           coalesce(s.nano_usd, 0) - coalesce(k.nano_usd, 0) as more_nano_usd
+      from summed s
+      full join known k on k.day = s.day and k.subject_id = s.subject_id
+     where (s.events, s.prompts, s.input_tokens, s.output_tokens, s.total_tokens, s.cost, s.nano_usd) is distinct from
+           (k.events, k.prompts, k.input_tokens, k.output_tokens, k.total_tokens, k.cost, k.nano_usd)
+  ),
+  gone as (
+    delete from private.daily_subject_usage d using changed c
+     where c.is_gone and d.day = c.day and d.subject_id = c.subject_id
+    returning date_trunc('month', d.day::timestamp)::date as month
+  ),
+  written as (
+    insert into private.daily_subject_usage
+    select c.day, c.subject_id, c.events, c.prompts, c.input_tokens, c.output_tokens, c.total_tokens, c.cost, c.nano_usd
+      from changed c where not c.is_gone
+    on conflict (day, subject_id) do update
+      set events = excluded.events, prompts = excluded.prompts, input_tokens = excluded.input_tokens,
+          output_tokens = excluded.output_tokens, total_tokens = excluded.total_tokens, cost = excluded.cost,
+          nano_usd = excluded.nano_usd
+  ),
+  added as (
+    insert into private.monthly_subject_usage as m
+    select date_trunc('month', c.day::timestamp)::date, c.subject_id, sum(c.more_events), sum(c.more_prompts),
+           sum(c.more_input_tokens), sum(c.more_output_tokens), sum(c.more_total_tokens), sum(c.more_cost),
+           sum(c.more_nano_usd)
+      from changed c
+     group by 1, 2
+    on conflict (month, subject_id) do update
+      set events = m.events + excluded.events, prompts = m.prompts + excluded.prompts,
+          input_tokens = m.input_tokens + excluded.input_tokens, output_tokens = m.output_tokens + excluded.output_tokens,
+          total_tokens = m.total_tokens + excluded.total_tokens, cost = m.cost + excluded.cost,
+          nano_usd = m.nano_usd + excluded.nano_usd
+  )
+  select array_agg(distinct g.month) into v_gone from gone g;
+  delete from private.monthly_subject_usage m where m.month = any (v_gone) and m.events = 0;
+end
+$$;
+comment on function private.sum_subjects(date[]) is
+  'Sums up what each device and user used on some days, and brings their months up to date.';
 
 -- metering/functions/usage_partitions.sql
 
@@ -7250,17 +11343,21 @@ end
 $$;
 grant execute on function public.exchange_oauth_code(text, jsonb, text, text) to service_role;
 comment on function public.exchange_oauth_code(text, jsonb, text, text) is
-  'Uses a code up: {granted: true, session_id, user} where it is good and what it is bound to was given, or {granted: false}.';
+  'Uses a code up: {granted: true} and what open_session returns where it is good and what it is bound to was given, or {granted: false}.';
 
 -- oauth/functions/find_google_user.sql
 
-create or replace function public.find_google_user(p_identity jsonb, p_default_tokens bigint, p_sign_up text)
+create or replace function public.find_google_user(
+  p_identity jsonb, p_default_tokens bigint, p_sign_up text, p_token_hash text default null, p_proof jsonb default null
+)
 returns jsonb
 language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
 as $$
--- Definer: writes users and identities, which no API role may.
+-- Definer: writes users and identities, which no API role may. Returns an outcome where a code of the second factor was
+-- counted, as that must stay.
 declare
   v_user public.users := private.resolve_external_identity(p_identity, p_default_tokens, p_sign_up);
+  v_proved jsonb;
 begin
   if v_user.id is null then
     raise sqlstate 'PT401' using message = 'INVALID_ACCESS_TOKEN';
@@ -7268,12 +11365,25 @@ begin
   if v_user.suspended_at is not null then
     raise sqlstate 'PT403' using message = 'ACCOUNT_SUSPENDED';
   end if;
-  return private.user_json(v_user);
+  if not private.is_google_token_proved(v_user.id, p_token_hash) then
+    if p_proof is null then
+      return jsonb_build_object('outcome', 'second_factor_required', 'factor', private.user_factor_json(v_user.id));
+    end if;
+    -- The account before what belongs to it, as where it is given another password.
+    perform from public.users u where u.id = v_user.id for no key update;
+    v_proved := private.prove_user_second_factor(v_user.id, p_proof);
+    if v_proved ->> 'outcome' <> 'proved' then
+      return v_proved;
+    end if;
+    insert into private.proved_google_tokens as p (token_hash, user_id) values (decode(p_token_hash, 'hex'), v_user.id)
+    on conflict (token_hash) do update set user_id = excluded.user_id, expires_at = excluded.expires_at;
+  end if;
+  return jsonb_build_object('outcome', 'found') || private.user_json(v_user);
 end
 $$;
-grant execute on function public.find_google_user(jsonb, bigint, text) to service_role;
-comment on function public.find_google_user(jsonb, bigint, text) is
-  'Returns the account of a person Google vouches for, made where there is none yet; raises INVALID_ACCESS_TOKEN where the address is another person''s, ACCOUNT_SUSPENDED.';
+grant execute on function public.find_google_user(jsonb, bigint, text, text, jsonb) to service_role;
+comment on function public.find_google_user(jsonb, bigint, text, text, jsonb) is
+  'Returns the account of a person Google vouches for, made where there is none yet, with {outcome: found}. Where it has a second factor, its code must come with the access token (SHA-256, hex) once, which opens it for an hour then: returns {outcome: second_factor_required, factor {id, secret}} or what prove_user_second_factor says. Raises INVALID_ACCESS_TOKEN where the address is another person''s, ACCOUNT_SUSPENDED.';
 
 -- oauth/functions/issue_oauth_code.sql
 
@@ -7345,7 +11455,9 @@ begin
     if v_known.email <> v_email then
       -- An account that has the address the provider knew goes along, unless another one has the new address.
       select u.* into v_user from public.users u where u.id = v_known.user_id for update;
-      if v_user.email = v_known.email and private.change_email(v_user.id, v_email) then
+      -- With a second factor its owner changes the address, as no code of it was shown by now.
+      if v_user.email = v_known.email and not private.has_second_factor(v_user.id)
+         and private.change_email(v_user.id, v_email) then
         perform private.grant_default_tokens(v_user.id, p_default_tokens, 'system:' || v_provider);
       end if;
     end if;
@@ -7415,7 +11527,501 @@ end
 $$;
 grant execute on function public.sign_in_with_provider(jsonb, bigint, text, jsonb) to service_role;
 comment on function public.sign_in_with_provider(jsonb, bigint, text, jsonb) is
-  'Opens a session for a provider''s identity {provider, subject, email, name, picture}. Returns {session_id, user}; raises INVALID_CREDENTIALS, and SIGNUP_CLOSED or INVITATION_REQUIRED for somebody new.';
+  'Opens a session for a provider''s identity {provider, subject, email, name, picture}. Returns what open_session does; raises INVALID_CREDENTIALS, and SIGNUP_CLOSED or INVITATION_REQUIRED for somebody new.';
+
+-- operators/functions/add_person.sql
+
+create or replace function public.add_person(p_email text, p_tokens bigint default 0, p_name text default null)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_detail text;
+begin
+  if p_email is null or p_email !~ '^[^@\s]+@[^@\s]+$' or length(p_email) > 320 then
+    raise exception 'This is no address: %', coalesce(p_email, 'null') using errcode = '22023';
+  end if;
+  return private.add_account(private.by_hand(), lower(p_email), greatest(coalesce(p_tokens, 0), 0), p_name, null);
+exception
+  when sqlstate 'PT400' or sqlstate 'PT403' or sqlstate 'PT404' or sqlstate 'PT409' or sqlstate 'PT422' then
+    get stacked diagnostics v_detail = pg_exception_detail;
+    raise exception using message = private.explain_refusal(sqlerrm, v_detail), errcode = sqlstate;
+end
+$$;
+comment on function public.add_person(text, bigint, text) is
+  'For the SQL editor: creates an account with its first tokens; its owner sets a password through the link for forgotten ones. Returns the account.';
+
+-- operators/functions/block_device.sql
+
+create or replace function public.block_device(p_device uuid, p_why text default null)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  perform private.require_hand_device(p_device);
+  if exists (select from public.devices d where d.id = p_device and d.blocked = true) then
+    return private.device_json(p_device);
+  end if;
+  return private.change_device(private.by_hand(p_why), p_device, p_blocked => true);
+end
+$$;
+comment on function public.block_device(uuid, text) is
+  'For the SQL editor: keeps a device from everything, from its very next request on, with an audit line. Does nothing where that is so already. Returns the device.';
+
+-- operators/functions/by_hand.sql
+
+-- Whoever may call the functions of this area owns the tables anyway: they run with the rights of their caller, and are
+-- granted to nobody.
+create or replace function private.by_hand(p_why text default null)
+returns jsonb
+language sql stable set search_path = ''
+as $$
+  -- The id is nobody's: idempotency keys are kept under it.
+  select jsonb_build_object('id', '00000000-0000-0000-0000-000000000000'::uuid, 'name', 'sql:' || current_user)
+         || case when p_why is null then '{}' else jsonb_build_object('why', left(p_why, 500)) end
+$$;
+comment on function private.by_hand(text) is
+  'Returns whoever writes SQL by hand as functions take them, {id, name, why}: the name is sql: and the role.';
+
+-- operators/functions/end_person_sessions.sql
+
+create or replace function public.end_person_sessions(p_person uuid, p_api_keys boolean default false, p_why text default null)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  return private.close_account_sessions(private.by_hand(p_why), private.require_hand_person(p_person), coalesce(p_api_keys, false));
+end
+$$;
+comment on function public.end_person_sessions(uuid, boolean, text) is
+  'For the SQL editor: ends every session of a person and, with true, every API key. Returns {ended, api_keys}.';
+
+-- operators/functions/explain_refusal.sql
+
+create or replace function private.explain_refusal(p_code text, p_detail text)
+returns text
+language sql immutable set search_path = ''
+as $$
+  select case p_code
+    when 'BUDGET_EXCEEDED' then format(
+      'The pool has %s tokens left and %s were asked for: set_pool() makes it larger', d.fields ->> 'remaining', d.fields ->> 'requested'
+    )
+    when 'INSUFFICIENT_TOKENS' then format(
+      'Only %s tokens are neither used nor held, and %s were to be taken', d.fields ->> 'remaining', d.fields ->> 'requested'
+    )
+    when 'ALLOCATION_TOO_LARGE' then 'No balance can hold that many tokens'
+    when 'SELF_TRANSFER' then 'Tokens move between two: both are the same'
+    when 'IDEMPOTENCY_MISMATCH' then 'This key was used for something else before: take another one'
+    when 'SUBSCRIPTION_RUNNING' then 'The person has a subscription at Stripe, which has to be ended there first'
+    when 'EMAIL_TAKEN' then 'Somebody has this address already: find_person() finds them'
+    when 'ALREADY_RESET' then 'A period has ended in this month already: a second argument of true ends another'
+    when 'DEVICE_NOT_FOUND' then 'There is no such device: device_overview lists them'
+    when 'USER_NOT_FOUND' then 'There is no such person: user_overview lists them'
+    else p_code
+  end
+    from (select coalesce(nullif(p_detail, '')::jsonb, '{}') as fields) d
+$$;
+comment on function private.explain_refusal(text, text) is
+  'Returns the code and detail of a refusal as a sentence, for people who write SQL by hand; anything else as it is.';
+
+-- operators/functions/find_person.sql
+
+create or replace function public.find_person(p_email text)
+returns uuid
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  select u.id into v_id from public.users u where u.email = lower(btrim(p_email));
+  if not found then
+    raise exception 'Nobody has the address %: user_overview lists everybody', coalesce(p_email, 'null') using errcode = 'PT404';
+  end if;
+  return v_id;
+end
+$$;
+comment on function public.find_person(text) is
+  'For the SQL editor: returns the id of the person with this address.';
+
+-- operators/functions/give_plan.sql
+
+create or replace function public.give_plan(p_person uuid, p_tier text, p_why text default null)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_detail text;
+begin
+  if not exists (select from public.plans p where p.tier = p_tier) then
+    raise exception 'There is no tier %: they are free, pro and premium', coalesce(p_tier, 'null') using errcode = '22023';
+  end if;
+  return private.give_tier(private.by_hand(p_why), private.require_hand_person(p_person), p_tier);
+exception
+  when sqlstate 'PT400' or sqlstate 'PT403' or sqlstate 'PT404' or sqlstate 'PT409' or sqlstate 'PT422' then
+    get stacked diagnostics v_detail = pg_exception_detail;
+    raise exception using message = private.explain_refusal(sqlerrm, v_detail), errcode = sqlstate;
+end
+$$;
+comment on function public.give_plan(uuid, text, text) is
+  'For the SQL editor: gives a person a tier without payment, or takes it back with free, with an audit line. Returns the account.';
+
+-- operators/functions/grant_tokens.sql
+
+create or replace function public.grant_tokens(p_subject uuid, p_tokens bigint, p_why text, p_key text default null)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_detail text;
+begin
+  return private.allocate_tokens(
+    private.require_reason(p_why), private.require_kind(p_subject), p_subject, private.require_count(p_tokens), null, p_key
+  );
+exception
+  when sqlstate 'PT400' or sqlstate 'PT403' or sqlstate 'PT404' or sqlstate 'PT409' or sqlstate 'PT422' then
+    get stacked diagnostics v_detail = pg_exception_detail;
+    raise exception using message = private.explain_refusal(sqlerrm, v_detail), errcode = sqlstate;
+end
+$$;
+comment on function public.grant_tokens(uuid, bigint, text, text) is
+  'For the SQL editor: gives a device or person tokens from its pool, with a ledger entry and an audit line that says why. The same p_key again does nothing more. Returns the balance.';
+
+-- operators/functions/release_device.sql
+
+create or replace function public.release_device(p_device uuid, p_why text default null)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_before jsonb := private.lock_device(private.require_hand_device(p_device));
+begin
+  update public.devices set user_id = null where id = p_device and user_id is not null;
+  if found then
+    perform private.audit_by(
+      private.by_hand(p_why), 'release_device', 'device:' || p_device, v_before, private.device_json(p_device)
+    );
+  end if;
+  return private.device_json(p_device);
+end
+$$;
+comment on function public.release_device(uuid, text) is
+  'For the SQL editor: takes a device off the account it is linked to and ends its tokens, as its owner could, with an audit line. It keeps its balance. Returns the device.';
+
+-- operators/functions/remove_device.sql
+
+create or replace function public.remove_device(p_device uuid, p_why text)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  return private.drop_device(private.require_reason(p_why), private.require_hand_device(p_device));
+end
+$$;
+comment on function public.remove_device(uuid, text) is
+  'For the SQL editor: removes a device; its tokens die, what it did not use returns to the pool, its usage stays. Returns {device_id, returned}.';
+
+-- operators/functions/remove_person.sql
+
+create or replace function public.remove_person(p_person uuid, p_why text)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_detail text;
+begin
+  return private.drop_account(private.require_reason(p_why), private.require_hand_person(p_person));
+exception
+  when sqlstate 'PT400' or sqlstate 'PT403' or sqlstate 'PT404' or sqlstate 'PT409' or sqlstate 'PT422' then
+    get stacked diagnostics v_detail = pg_exception_detail;
+    raise exception using message = private.explain_refusal(sqlerrm, v_detail), errcode = sqlstate;
+end
+$$;
+comment on function public.remove_person(uuid, text) is
+  'For the SQL editor: removes an account as its owner could. Returns {deleted}; refuses while Stripe knows the person.';
+
+-- operators/functions/remove_person_second_factor.sql
+
+create or replace function public.remove_person_second_factor(p_person uuid, p_why text default null)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  if not private.has_second_factor(private.require_hand_person(p_person)) then
+    return jsonb_build_object('removed', false, 'ended', 0);
+  end if;
+  return private.take_second_factor(private.by_hand(p_why), p_person, null);
+end
+$$;
+comment on function public.remove_person_second_factor(uuid, text) is
+  'For the SQL editor: removes the second factor of a person who lost it, ends their sessions, with an audit line. Does nothing where there is none. Returns {removed, ended}.';
+
+-- operators/functions/rename_device.sql
+
+create or replace function public.rename_device(p_device uuid, p_name text)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  if coalesce(length(btrim(p_name)), 0) not between 1 and 200 then
+    raise exception 'A device''s name has 1 to 200 characters' using errcode = '22023';
+  end if;
+  return private.change_device(private.by_hand(), private.require_hand_device(p_device), p_name => btrim(p_name));
+end
+$$;
+comment on function public.rename_device(uuid, text) is
+  'For the SQL editor: renames a device, with an audit line. Returns the device.';
+
+-- operators/functions/require_count.sql
+
+create or replace function private.require_count(p_tokens bigint)
+returns bigint
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  if p_tokens is null or p_tokens <= 0 then
+    raise exception 'The number of tokens is positive, unlike %: take_back_tokens() takes tokens back', coalesce(p_tokens::text, 'null')
+      using errcode = '22023';
+  end if;
+  return p_tokens;
+end
+$$;
+comment on function private.require_count(bigint) is 'Returns a number of tokens; refuses one that is not positive.';
+
+-- operators/functions/require_hand_device.sql
+
+create or replace function private.require_hand_device(p_device uuid)
+returns uuid
+language plpgsql stable set search_path = ''
+as $$
+begin
+  if not exists (select from public.devices d where d.id = p_device and d.deleted_at is null) then
+    raise exception 'There is no device %: device_overview lists them', coalesce(p_device::text, 'null') using errcode = 'PT404';
+  end if;
+  return p_device;
+end
+$$;
+comment on function private.require_hand_device(uuid) is 'Returns the id of a device somebody named by hand; refuses one that no device has, in a sentence.';
+
+-- operators/functions/require_hand_person.sql
+
+create or replace function private.require_hand_person(p_person uuid)
+returns uuid
+language plpgsql stable set search_path = ''
+as $$
+begin
+  if not exists (select from public.users u where u.id = p_person) then
+    raise exception 'There is no person %: user_overview lists them, and find_person(''ada@example.com'') finds one by address',
+      coalesce(p_person::text, 'null') using errcode = 'PT404';
+  end if;
+  return p_person;
+end
+$$;
+comment on function private.require_hand_person(uuid) is 'Returns the id of a person somebody named by hand; refuses one that nobody has, in a sentence.';
+
+-- operators/functions/require_kind.sql
+
+create or replace function private.require_kind(p_subject uuid)
+returns text
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_kind text;
+begin
+  select s.kind into v_kind
+    from (
+      select 'device' as kind from public.devices d where d.id = p_subject and d.deleted_at is null
+      union all
+      select 'user' from public.users u where u.id = p_subject
+    ) s;
+  if not found then
+    raise exception 'There is no device or person %: device_overview and user_overview list them', coalesce(p_subject::text, 'null')
+      using errcode = 'PT404';
+  end if;
+  return v_kind;
+end
+$$;
+comment on function private.require_kind(uuid) is 'Returns device or user, whichever has this id; refuses an id that neither has.';
+
+-- operators/functions/require_reason.sql
+
+create or replace function private.require_reason(p_why text)
+returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  if coalesce(btrim(p_why), '') = '' then
+    raise exception 'Say why: the last argument is a text that goes into the audit log' using errcode = '22023';
+  end if;
+  return private.by_hand(p_why);
+end
+$$;
+comment on function private.require_reason(text) is 'Returns whoever writes SQL by hand with their reason; refuses an empty one.';
+
+-- operators/functions/resume_person.sql
+
+create or replace function public.resume_person(p_person uuid, p_why text default null)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  perform private.require_hand_person(p_person);
+  if exists (select from public.users u where u.id = p_person and (u.suspended_at is not null) = false) then
+    return private.account_json(p_person);
+  end if;
+  return private.set_suspension(private.by_hand(p_why), p_person, false);
+end
+$$;
+comment on function public.resume_person(uuid, text) is
+  'For the SQL editor: lets a suspended person go on, with an audit line. Does nothing where that is so already. Returns the account.';
+
+-- operators/functions/rotate_device.sql
+
+create or replace function public.rotate_device(p_device uuid, p_why text default null)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  return private.change_device(private.by_hand(p_why), private.require_hand_device(p_device), p_rotate => true);
+end
+$$;
+comment on function public.rotate_device(uuid, text) is
+  'For the SQL editor: ends the tokens of a device, which has to register again, with an audit line. Returns the device.';
+
+-- operators/functions/set_pool.sql
+
+create or replace function public.set_pool(p_kind text, p_total bigint, p_why text)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  if p_kind is null or p_kind not in ('device', 'user') then
+    raise exception 'There are two pools, device and user' using errcode = '22023';
+  end if;
+  if p_total not between 0 and 9007199254740991 then
+    raise exception 'A pool has 0 to 9007199254740991 tokens, or null for any number' using errcode = '22023';
+  end if;
+  return private.resize_pool(private.require_reason(p_why), p_kind, p_total);
+end
+$$;
+comment on function public.set_pool(text, bigint, text) is
+  'For the SQL editor: sets the size of the pool of device or user, null for unlimited, with an audit line that says why. One smaller than what is allocated only stops further allocations. Returns the pool.';
+
+-- operators/functions/start_period.sql
+
+create or replace function public.start_period(p_default_tokens bigint, p_again boolean default false)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_detail text;
+begin
+  if p_default_tokens is null or p_default_tokens not between 0 and 1000000000 then
+    raise exception 'A device gets 0 to 1000000000 tokens' using errcode = '22023';
+  end if;
+  return private.reset_devices(private.by_hand(), p_default_tokens, p_again);
+exception
+  when sqlstate 'PT400' or sqlstate 'PT403' or sqlstate 'PT404' or sqlstate 'PT409' or sqlstate 'PT422' then
+    get stacked diagnostics v_detail = pg_exception_detail;
+    raise exception using message = private.explain_refusal(sqlerrm, v_detail), errcode = sqlstate;
+end
+$$;
+comment on function public.start_period(bigint, boolean) is
+  'For the SQL editor: ends the budget period of the devices and gives each of them so many tokens. A second time in a month needs p_again. Returns {period, devices, default_tokens}.';
+
+-- operators/functions/suspend_person.sql
+
+create or replace function public.suspend_person(p_person uuid, p_why text default null)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  perform private.require_hand_person(p_person);
+  if exists (select from public.users u where u.id = p_person and (u.suspended_at is not null) = true) then
+    return private.account_json(p_person);
+  end if;
+  return private.set_suspension(private.by_hand(p_why), p_person, true);
+end
+$$;
+comment on function public.suspend_person(uuid, text) is
+  'For the SQL editor: keeps a person, their keys and devices from everything, from the very next request on, with an audit line. Does nothing where that is so already. Returns the account.';
+
+-- operators/functions/take_back_tokens.sql
+
+create or replace function public.take_back_tokens(p_subject uuid, p_tokens bigint, p_why text, p_key text default null)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_detail text;
+begin
+  return private.allocate_tokens(
+    private.require_reason(p_why), private.require_kind(p_subject), p_subject, -private.require_count(p_tokens), null, p_key
+  );
+exception
+  when sqlstate 'PT400' or sqlstate 'PT403' or sqlstate 'PT404' or sqlstate 'PT409' or sqlstate 'PT422' then
+    get stacked diagnostics v_detail = pg_exception_detail;
+    raise exception using message = private.explain_refusal(sqlerrm, v_detail), errcode = sqlstate;
+end
+$$;
+comment on function public.take_back_tokens(uuid, bigint, text, text) is
+  'For the SQL editor: takes tokens that are neither used nor held back into the pool, with a ledger entry and an audit line that says why. The same p_key again does nothing more. Returns the balance.';
+
+-- operators/functions/transfer_tokens.sql
+
+create or replace function public.transfer_tokens(p_from uuid, p_to uuid, p_tokens bigint, p_why text, p_key text default null)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_detail text;
+begin
+  if private.require_kind(p_from) <> private.require_kind(p_to) then
+    raise exception 'A device''s tokens are prompts and a person''s are tokens of language models: neither becomes the other'
+      using errcode = '22023';
+  end if;
+  return private.allocate_tokens(
+    private.require_reason(p_why), private.require_kind(p_to), p_to, private.require_count(p_tokens), p_from, p_key
+  );
+exception
+  when sqlstate 'PT400' or sqlstate 'PT403' or sqlstate 'PT404' or sqlstate 'PT409' or sqlstate 'PT422' then
+    get stacked diagnostics v_detail = pg_exception_detail;
+    raise exception using message = private.explain_refusal(sqlerrm, v_detail), errcode = sqlstate;
+end
+$$;
+comment on function public.transfer_tokens(uuid, uuid, bigint, text, text) is
+  'For the SQL editor: moves tokens between two devices or two persons, with two ledger entries and an audit line that says why. The same p_key again does nothing more. Returns the balance of the second, with from for the first.';
+
+-- operators/functions/unblock_device.sql
+
+create or replace function public.unblock_device(p_device uuid, p_why text default null)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  perform private.require_hand_device(p_device);
+  if exists (select from public.devices d where d.id = p_device and d.blocked = false) then
+    return private.device_json(p_device);
+  end if;
+  return private.change_device(private.by_hand(p_why), p_device, p_blocked => false);
+end
+$$;
+comment on function public.unblock_device(uuid, text) is
+  'For the SQL editor: lets a blocked device go on, with an audit line. Does nothing where that is so already. Returns the device.';
+
+-- operators/functions/verify_person.sql
+
+create or replace function public.verify_person(p_person uuid, p_tokens bigint default 0, p_why text default null)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  return private.mark_verified(
+    private.by_hand(p_why), private.require_hand_person(p_person), greatest(coalesce(p_tokens, 0), 0)
+  );
+end
+$$;
+comment on function public.verify_person(uuid, bigint, text) is
+  'For the SQL editor: marks a person''s address as proved, and pays the first tokens where they were not. Returns the account.';
 
 -- password_reset/functions/find_password_reset.sql
 
@@ -7691,15 +12297,54 @@ $$;
 grant execute on function public.list_periods(jsonb, integer, integer) to service_role;
 comment on function public.list_periods(jsonb, integer, integer) is 'Returns budget periods, newest first, with the sums of their devices; before a number to page on.';
 
--- periods/functions/reset_monthly.sql
+-- periods/functions/preview_reset.sql
 
-create or replace function public.reset_monthly(p_actor jsonb, p_default_tokens bigint, p_force boolean default false)
+create or replace function public.preview_reset(p_actor jsonb, p_default_tokens bigint)
 returns jsonb
-language plpgsql volatile security definer set search_path = '' set statement_timeout = '15min'
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
--- Definer: writes balances, periods and the ledger, which no API role may.
+-- Definer: reads every balance, which no API role may.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  return (
+    select jsonb_build_object(
+             'period', p.number, 'started_at', p.started_at, 'default_tokens', p_default_tokens,
+             'already_reset', exists (
+               select from public.periods c where date_trunc('month', c.closed_at, 'UTC') = date_trunc('month', now(), 'UTC')
+             ),
+             'pool_total', pool.total,
+             'fits', coalesce(d.devices * p_default_tokens <= pool.total, true),
+             'allocated_before', pool.allocated, 'allocated_after', d.devices * p_default_tokens,
+             'devices', d.devices, 'raised', d.raised, 'lowered', d.lowered, 'used', d.used, 'unused', d.unused,
+             'reserved', d.reserved
+           )
+      from (select n.* from public.periods n order by n.number desc limit 1) p
+     cross join public.budgets pool
+     cross join (
+       select count(*) as devices,
+              count(*) filter (where b.allocated < p_default_tokens) as raised,
+              count(*) filter (where b.allocated > p_default_tokens) as lowered,
+              coalesce(sum(b.used), 0)::bigint as used, coalesce(sum(b.remaining), 0)::bigint as unused,
+              coalesce(sum(b.reserved), 0)::bigint as reserved
+         from public.devices v join public.balances b on b.subject_id = v.id
+        where v.deleted_at is null
+     ) d
+     where pool.subject_kind = 'device'
+  );
+end
+$$;
+grant execute on function public.preview_reset(jsonb, bigint) to service_role;
+comment on function public.preview_reset(jsonb, bigint) is
+  'Returns what reset_monthly would change: {period, started_at, default_tokens, already_reset, pool_total, fits, allocated_before, allocated_after, devices, raised, lowered, used, unused, reserved}.';
+
+-- periods/functions/reset_devices.sql
+
+create or replace function private.reset_devices(p_by jsonb, p_default_tokens bigint, p_force boolean)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
 declare
-  v_actor text := private.require_admin(p_actor);
+  v_actor constant text := p_by ->> 'name';
   v_total bigint;
   v_devices bigint;
 begin
@@ -7715,9 +12360,23 @@ begin
       detail = jsonb_build_object('requested', v_devices * p_default_tokens, 'remaining', v_total)::text;
   end if;
   return jsonb_build_object(
-    'period', private.close_period(v_actor, p_actor ->> 'request_id', p_default_tokens),
+    'period', private.close_period(v_actor, p_by ->> 'request_id', p_default_tokens),
     'devices', v_devices, 'default_tokens', p_default_tokens
   );
+end
+$$;
+comment on function private.reset_devices(jsonb, bigint, boolean) is
+  'Ends the budget period and gives every device the default, in the name of {name, …}. Returns {period, devices, default_tokens}; raises ALREADY_RESET, BUDGET_EXCEEDED.';
+
+-- periods/functions/reset_monthly.sql
+
+create or replace function public.reset_monthly(p_actor jsonb, p_default_tokens bigint, p_force boolean default false)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set statement_timeout = '15min'
+as $$
+-- Definer: writes balances, periods and the ledger, which no API role may.
+begin
+  return private.reset_devices(private.require_admin_by(p_actor), p_default_tokens, p_force);
 end
 $$;
 grant execute on function public.reset_monthly(jsonb, bigint, boolean) to service_role;
@@ -7772,6 +12431,549 @@ $$;
 grant execute on function public.start_period_when_due(bigint) to service_role;
 comment on function public.start_period_when_due(bigint) is
   'Begins the next budget period where the one that runs began in an earlier month (UTC); returns whether it did. The devices'' balances come into it when they are next touched, or by finish_reset.';
+
+-- second_factor/functions/begin_own_proof.sql
+
+create or replace function public.begin_own_proof(p_caller jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: reads password hashes and secrets and counts attempts, which no API role may.
+declare
+  v_user_id uuid := private.lock_user(p_caller);
+  v_wait integer := private.count_attempt('user:password', v_user_id::text, 10, interval '15 minutes');
+begin
+  if v_wait is not null then
+    return jsonb_build_object('allowed', false, 'retry_after', v_wait);
+  end if;
+  return jsonb_build_object(
+    'allowed', true,
+    'email', (select u.email from public.users u where u.id = v_user_id),
+    'password_hash', (select c.password_hash from private.user_credentials c where c.user_id = v_user_id),
+    'factor', private.user_factor_json(v_user_id)
+  );
+end
+$$;
+grant execute on function public.begin_own_proof(jsonb) to service_role;
+comment on function public.begin_own_proof(jsonb) is
+  'Counts an attempt of the caller at proving who they are, before any hashing. Returns {allowed, retry_after} or {allowed, email, password_hash, factor {id, secret, confirmed}}: nulls for an account without.';
+
+-- second_factor/functions/begin_user_second_factor.sql
+
+create or replace function public.begin_user_second_factor(p_caller jsonb, p_secret text, p_verified_hash text default null)
+returns boolean
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes second factors, which no API role may.
+declare
+  v_user_id uuid := private.lock_user(p_caller);
+begin
+  perform private.require_own_proof(p_caller, p_verified_hash, false);
+  insert into private.user_second_factors as f (user_id, secret) values (v_user_id, p_secret)
+  on conflict (user_id) do update
+    set id = gen_random_uuid(), secret = excluded.secret, created_at = now() where f.confirmed_at is null;
+  if not found then
+    raise sqlstate 'PT409' using message = 'SECOND_FACTOR_EXISTS';
+  end if;
+  return true;
+end
+$$;
+grant execute on function public.begin_user_second_factor(jsonb, text, text) to service_role;
+comment on function public.begin_user_second_factor(jsonb, text, text) is
+  'Keeps the secret of a second factor of the caller that is still to be confirmed. Raises SECOND_FACTOR_EXISTS, PROOF_REQUIRED, INVALID_CREDENTIALS.';
+
+-- second_factor/functions/challenge_sign_in.sql
+
+create or replace function private.challenge_sign_in(p_user_id uuid, p_challenge_hash text)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  if exists (select from public.users u where u.id = p_user_id and u.suspended_at is not null) then
+    raise sqlstate 'PT403' using message = 'ACCOUNT_SUSPENDED';
+  end if;
+  if p_challenge_hash is not null then
+    delete from private.sign_in_challenges c where c.user_id = p_user_id and c.expires_at <= now();
+    insert into private.sign_in_challenges (challenge_hash, user_id)
+    values (decode(p_challenge_hash, 'hex'), p_user_id);
+  end if;
+  return jsonb_build_object('outcome', 'second_factor_required');
+end
+$$;
+comment on function private.challenge_sign_in(uuid, text) is
+  'Keeps a sign-in that waits for the code of the second factor, under the SHA-256 (hex) of what its client is given. Returns {outcome: second_factor_required}; raises ACCOUNT_SUSPENDED.';
+
+-- second_factor/functions/confirm_user_second_factor.sql
+
+create or replace function public.confirm_user_second_factor(
+  p_caller jsonb, p_factor_id uuid, p_step bigint, p_recovery_hashes text[], p_notice text default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: writes second factors and sessions, which no API role may.
+declare
+  v_user_id uuid := private.lock_user(p_caller);
+begin
+  if p_caller ->> 'session_id' is null then
+    raise sqlstate 'PT403' using message = 'PROOF_REQUIRED';
+  end if;
+  perform private.count_recorded_act(v_user_id);
+  update private.user_second_factors f set confirmed_at = now(), last_step = p_step
+   where f.user_id = v_user_id and f.id = p_factor_id and f.confirmed_at is null
+     and f.created_at > now() - interval '1 hour';
+  if not found then
+    raise sqlstate 'PT404' using message = 'SECOND_FACTOR_NOT_FOUND';
+  end if;
+  perform private.keep_recovery_codes(v_user_id, p_recovery_hashes);
+  -- The others were opened by less than is asked for from now on.
+  perform private.end_sessions(v_user_id, (p_caller ->> 'session_id')::uuid);
+  delete from private.login_attempts where scope = 'user:password' and key = v_user_id::text;
+  perform private.audit('user:' || v_user_id, null, 'enrol_second_factor', 'user:' || v_user_id, null, null);
+  perform private.queue_notice(v_user_id, (select u.email from public.users u where u.id = v_user_id), p_notice);
+  return jsonb_build_object('enabled', true);
+end
+$$;
+grant execute on function public.confirm_user_second_factor(jsonb, uuid, bigint, text[], text) to service_role;
+comment on function public.confirm_user_second_factor(jsonb, uuid, bigint, text[], text) is
+  'Turns the caller''s second factor on, of which a code was shown, with the digests (hex) of its recovery codes; ends every other session and queues the sealed notice. Raises SECOND_FACTOR_NOT_FOUND where none waits for its first code since an hour at most, PROOF_REQUIRED for an API key.';
+
+-- second_factor/functions/drop_user_second_factor.sql
+
+create or replace function private.drop_user_second_factor(p_user_id uuid)
+returns boolean
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_confirmed_at timestamptz;
+begin
+  -- Its recovery codes, the sign-ins that wait for a code and what a code has proved go with it.
+  delete from private.user_second_factors f where f.user_id = p_user_id returning f.confirmed_at into v_confirmed_at;
+  return v_confirmed_at is not null;
+end
+$$;
+comment on function private.drop_user_second_factor(uuid) is
+  'Removes the second factor of an account with its recovery codes; returns whether it was turned on.';
+
+-- second_factor/functions/find_sign_in_challenge.sql
+
+create or replace function public.find_sign_in_challenge(p_challenge_hash text)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads second factors, which no API role may.
+begin
+  return jsonb_build_object('factor', (
+    select private.user_factor_json(c.user_id)
+      from private.sign_in_challenges c
+     where c.challenge_hash = decode(p_challenge_hash, 'hex') and c.expires_at > now() and c.attempts < 5
+  ));
+end
+$$;
+grant execute on function public.find_sign_in_challenge(text) to service_role;
+comment on function public.find_sign_in_challenge(text) is
+  'Returns {factor}: what the code of a sign-in that waits (SHA-256, hex) is checked against; null for one that is unknown or over.';
+
+-- second_factor/functions/finish_sign_in.sql
+
+create or replace function public.finish_sign_in(p_challenge_hash text, p_proof jsonb, p_session jsonb)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes sessions, challenges and counters, which no API role may. Returns an outcome instead of raising, as
+-- what was counted must stay.
+declare
+  v_hash bytea := decode(p_challenge_hash, 'hex');
+  v_user_id uuid;
+  v_proved jsonb;
+begin
+  select c.user_id into v_user_id from private.sign_in_challenges c where c.challenge_hash = v_hash;
+  -- The account before what belongs to it, as where the account is deleted or given another password.
+  perform from public.users u where u.id = v_user_id for no key update;
+  update private.sign_in_challenges c set attempts = c.attempts + 1
+   where c.challenge_hash = v_hash and c.expires_at > now() and c.attempts < 5;
+  if not found then
+    return jsonb_build_object('outcome', 'ended');
+  end if;
+  v_proved := private.prove_user_second_factor(v_user_id, p_proof);
+  if v_proved ->> 'outcome' <> 'proved' then
+    return v_proved;
+  end if;
+  delete from private.sign_in_challenges c where c.challenge_hash = v_hash;
+  return private.begin_session(v_user_id, p_session);
+end
+$$;
+grant execute on function public.finish_sign_in(text, jsonb, jsonb) to service_role;
+comment on function public.finish_sign_in(text, jsonb, jsonb) is
+  'Opens the session a sign-in (SHA-256 of its challenge, hex) waits for, against a code. Returns {outcome: opened, session_id, user}; ended for one that is unknown, over, used or had five codes; or what prove_user_second_factor says. Raises ACCOUNT_SUSPENDED.';
+
+-- second_factor/functions/get_own_second_factor.sql
+
+create or replace function public.get_own_second_factor(p_caller jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: no API role may read second factors.
+declare
+  v_user_id uuid := private.require_user(p_caller);
+begin
+  return jsonb_build_object(
+    'enabled', private.has_second_factor(v_user_id),
+    'enabled_at', (select f.confirmed_at from private.user_second_factors f where f.user_id = v_user_id),
+    'recovery_codes_left', (select count(*) from private.user_recovery_codes c where c.user_id = v_user_id)
+  );
+end
+$$;
+grant execute on function public.get_own_second_factor(jsonb) to service_role;
+comment on function public.get_own_second_factor(jsonb) is
+  'Returns {enabled, enabled_at, recovery_codes_left} of the caller''s second factor, and no secret.';
+
+-- second_factor/functions/has_second_factor.sql
+
+create or replace function private.has_second_factor(p_user_id uuid)
+returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return exists (
+    select from private.user_second_factors f where f.user_id = p_user_id and f.confirmed_at is not null
+  );
+end
+$$;
+comment on function private.has_second_factor(uuid) is 'Returns whether signing in to an account takes the code of a second factor.';
+
+-- second_factor/functions/is_google_token_proved.sql
+
+create or replace function private.is_google_token_proved(p_user_id uuid, p_token_hash text)
+returns boolean
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return not private.has_second_factor(p_user_id) or exists (
+    select from private.proved_google_tokens p
+     where p.token_hash = decode(p_token_hash, 'hex') and p.user_id = p_user_id and p.expires_at > now()
+  );
+end
+$$;
+comment on function private.is_google_token_proved(uuid, text) is
+  'Returns whether an access token of Google''s (SHA-256, hex) opens an account by itself: there is no second factor, or its code came with the token before.';
+
+-- second_factor/functions/keep_recovery_codes.sql
+
+create or replace function private.keep_recovery_codes(p_user_id uuid, p_hashes text[])
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  delete from private.user_recovery_codes c where c.user_id = p_user_id;
+  insert into private.user_recovery_codes (user_id, code_hash)
+  select p_user_id, decode(h, 'hex') from unnest(p_hashes) h;
+end
+$$;
+comment on function private.keep_recovery_codes(uuid, text[]) is
+  'Replaces the recovery codes of an account by those with these digests (SHA-256, hex).';
+
+-- second_factor/functions/prove_user_second_factor.sql
+
+-- The proof is {factor_id, step} of a one-time password that fits that secret, or {factor_id, recovery_hash}; where what was
+-- sent is wrong it fits neither. The caller holds the account.
+create or replace function private.prove_user_second_factor(p_user_id uuid, p_proof jsonb)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_wait integer := private.count_attempt('user:second_factor', p_user_id::text, 10, interval '15 minutes');
+  v_factor_id uuid := (p_proof ->> 'factor_id')::uuid;
+  v_step bigint := (p_proof ->> 'step')::bigint;
+begin
+  if v_wait is not null then
+    return jsonb_build_object('outcome', 'limited', 'retry_after', v_wait);
+  end if;
+  update private.user_second_factors f set last_step = v_step
+   where f.user_id = p_user_id and f.id = v_factor_id and f.confirmed_at is not null and f.last_step < v_step;
+  if not found then
+    delete from private.user_recovery_codes c
+     using private.user_second_factors f
+     where c.user_id = p_user_id and c.code_hash = decode(p_proof ->> 'recovery_hash', 'hex')
+       and f.user_id = p_user_id and f.id = v_factor_id and f.confirmed_at is not null;
+    if not found then
+      return jsonb_build_object('outcome', 'wrong');
+    end if;
+    perform private.audit('user:' || p_user_id, null, 'use_recovery_code', 'user:' || p_user_id, null, null);
+    perform private.queue_notice(
+      p_user_id, (select u.email from public.users u where u.id = p_user_id), p_proof ->> 'notice'
+    );
+  end if;
+  delete from private.login_attempts where scope = 'user:second_factor' and key = p_user_id::text;
+  return jsonb_build_object('outcome', 'proved');
+end
+$$;
+comment on function private.prove_user_second_factor(uuid, jsonb) is
+  'Counts an attempt, and uses up a one-time password or a recovery code of an account, of which the sealed notice in the proof tells its owner. Returns {outcome: proved}, wrong, also for a code that was used before, or limited with retry_after.';
+
+-- second_factor/functions/prune_second_factors.sql
+
+create or replace function private.prune_second_factors()
+returns integer
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_challenges integer;
+  v_tokens integer;
+begin
+  -- Skips what a request has locked; the next round finds it.
+  delete from private.sign_in_challenges
+   where challenge_hash in (select c.challenge_hash from private.sign_in_challenges c where c.expires_at <= now() for update skip locked);
+  get diagnostics v_challenges = row_count;
+  delete from private.proved_google_tokens
+   where token_hash in (select p.token_hash from private.proved_google_tokens p where p.expires_at <= now() for update skip locked);
+  get diagnostics v_tokens = row_count;
+  delete from private.user_second_factors
+   where user_id in (
+     select f.user_id from private.user_second_factors f
+      where f.confirmed_at is null and f.created_at <= now() - interval '1 day'
+        for update skip locked
+   );
+  return v_challenges + v_tokens;
+end
+$$;
+comment on function private.prune_second_factors() is
+  'For maintenance: removes sign-ins that wait for a code no longer, what a code proved for an hour, and second factors nobody confirmed; returns how many of the first two.';
+
+-- second_factor/functions/remove_user_second_factor.sql
+
+create or replace function public.remove_user_second_factor(
+  p_caller jsonb, p_proof jsonb, p_verified_hash text default null, p_notice text default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes second factors, which no API role may. Returns an outcome, as what was counted must stay.
+declare
+  v_user_id uuid := private.lock_user(p_caller);
+  v_proved jsonb;
+begin
+  perform private.require_own_proof(p_caller, p_verified_hash, true);
+  perform private.count_recorded_act(v_user_id);
+  v_proved := private.prove_user_second_factor(v_user_id, p_proof);
+  if v_proved ->> 'outcome' = 'proved' then
+    perform private.drop_user_second_factor(v_user_id);
+    perform private.audit('user:' || v_user_id, null, 'remove_second_factor', 'user:' || v_user_id, null, null);
+    perform private.queue_notice(v_user_id, (select u.email from public.users u where u.id = v_user_id), p_notice);
+  end if;
+  return v_proved;
+end
+$$;
+grant execute on function public.remove_user_second_factor(jsonb, jsonb, text, text) to service_role;
+comment on function public.remove_user_second_factor(jsonb, jsonb, text, text) is
+  'Turns the caller''s second factor off, against a code of it and the password, or a fresh proof where there is none; queues the sealed notice. Returns what prove_user_second_factor says; raises PROOF_REQUIRED, INVALID_CREDENTIALS.';
+
+-- second_factor/functions/renew_proof.sql
+
+create or replace function public.renew_proof(
+  p_caller jsonb, p_verified_hash text default null, p_code_hash text default null, p_proof jsonb default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: reads credentials and codes and writes sessions, which no API role may. Returns an outcome where a code of
+-- the second factor was counted, as that must stay.
+declare
+  v_user_id uuid := private.lock_user(p_caller);
+  v_session_id uuid := (p_caller ->> 'session_id')::uuid;
+  v_proved jsonb;
+begin
+  if v_session_id is null then
+    raise sqlstate 'PT400' using message = 'NO_SESSION';
+  end if;
+  if private.has_second_factor(v_user_id) then
+    -- Before the mailed code, which a wrong one must not use up.
+    if p_proof is null then
+      return jsonb_build_object('outcome', 'second_factor_required');
+    end if;
+    v_proved := private.prove_user_second_factor(v_user_id, p_proof);
+    if v_proved ->> 'outcome' <> 'proved' then
+      return v_proved;
+    end if;
+  end if;
+  if p_verified_hash is not null then
+    -- The password that was checked may have been changed meanwhile.
+    perform from private.user_credentials c where c.user_id = v_user_id and c.password_hash = p_verified_hash;
+  else
+    delete from private.proof_codes c
+     where c.session_id = v_session_id and c.code_hash = decode(p_code_hash, 'hex') and c.expires_at > now();
+  end if;
+  if not found then
+    raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
+  end if;
+  update private.sessions set proved_at = now() where id = v_session_id;
+  delete from private.login_attempts where scope = 'user:password' and key = v_user_id::text;
+  return jsonb_build_object('outcome', 'proved');
+end
+$$;
+grant execute on function public.renew_proof(jsonb, text, text, jsonb) to service_role;
+comment on function public.renew_proof(jsonb, text, text, jsonb) is
+  'Marks the calling session as proved now, after its owner''s password was verified or with a mailed code (HMAC, hex), which is used up, and where there is a second factor with a code of that. Returns {outcome: proved}, second_factor_required, or what prove_user_second_factor says; raises NO_SESSION, INVALID_CREDENTIALS.';
+
+-- second_factor/functions/renew_recovery_codes.sql
+
+create or replace function public.renew_recovery_codes(
+  p_caller jsonb, p_proof jsonb, p_recovery_hashes text[], p_verified_hash text default null, p_notice text default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes recovery codes, which no API role may. Returns an outcome, as what was counted must stay.
+declare
+  v_user_id uuid := private.lock_user(p_caller);
+  v_proved jsonb;
+begin
+  perform private.require_own_proof(p_caller, p_verified_hash, true);
+  perform private.count_recorded_act(v_user_id);
+  v_proved := private.prove_user_second_factor(v_user_id, p_proof);
+  if v_proved ->> 'outcome' = 'proved' then
+    perform private.keep_recovery_codes(v_user_id, p_recovery_hashes);
+    perform private.audit('user:' || v_user_id, null, 'renew_recovery_codes', 'user:' || v_user_id, null, null);
+    perform private.queue_notice(v_user_id, (select u.email from public.users u where u.id = v_user_id), p_notice);
+  end if;
+  return v_proved;
+end
+$$;
+grant execute on function public.renew_recovery_codes(jsonb, jsonb, text[], text, text) to service_role;
+comment on function public.renew_recovery_codes(jsonb, jsonb, text[], text, text) is
+  'Replaces the caller''s recovery codes, against a code and the password, or a fresh proof where there is none; queues the sealed notice. Returns what prove_user_second_factor says; raises PROOF_REQUIRED, INVALID_CREDENTIALS.';
+
+-- second_factor/functions/require_fresh_if_protected.sql
+
+create or replace function private.require_fresh_if_protected(p_caller jsonb)
+returns void
+language plpgsql stable set search_path = ''
+as $$
+begin
+  if private.has_second_factor((p_caller ->> 'id')::uuid) then
+    perform private.require_fresh(p_caller);
+  end if;
+end
+$$;
+comment on function private.require_fresh_if_protected(jsonb) is
+  'Raises PROOF_REQUIRED where the account has a second factor and the caller''s session was not opened, or proved again, with it within 5 minutes.';
+
+-- second_factor/functions/require_own_proof.sql
+
+-- A second factor is set up and taken away by its owner alone: by somebody who just proved who they are, or knows the
+-- password. An API key proves nobody.
+create or replace function private.require_own_proof(p_caller jsonb, p_verified_hash text, p_needs_password boolean)
+returns void
+language plpgsql volatile set search_path = ''
+as $$
+begin
+  if p_caller ->> 'session_id' is null then
+    raise sqlstate 'PT403' using message = 'PROOF_REQUIRED';
+  elsif p_verified_hash is null then
+    if p_needs_password and exists (select from private.user_credentials c where c.user_id = (p_caller ->> 'id')::uuid) then
+      raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
+    end if;
+    perform private.require_fresh(p_caller);
+    return;
+  end if;
+  -- The password that was checked may have been changed meanwhile.
+  perform from private.user_credentials c
+   where c.user_id = (p_caller ->> 'id')::uuid and c.password_hash = p_verified_hash;
+  if not found then
+    raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
+  end if;
+  delete from private.login_attempts where scope = 'user:password' and key = p_caller ->> 'id';
+end
+$$;
+comment on function private.require_own_proof(jsonb, text, boolean) is
+  'Raises PROOF_REQUIRED for an API key, and for a session that was not proved within 5 minutes where no password was verified; INVALID_CREDENTIALS where that is the password no longer, or none was verified of an account that has one and this needs it.';
+
+-- second_factor/functions/take_account_second_factor.sql
+
+create or replace function public.take_account_second_factor(p_actor jsonb, p_user_id uuid, p_notice text default null)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes second factors and sessions, which no API role may.
+begin
+  return private.take_second_factor(private.require_admin_by(p_actor), p_user_id, p_notice);
+end
+$$;
+grant execute on function public.take_account_second_factor(jsonb, uuid, text) to service_role;
+comment on function public.take_account_second_factor(jsonb, uuid, text) is
+  'Removes the second factor of an account whose owner lost it, for an operator or owner, and ends its sessions; queues the sealed notice. Returns {removed, ended}; raises USER_NOT_FOUND, SECOND_FACTOR_NOT_FOUND.';
+
+-- second_factor/functions/take_second_factor.sql
+
+create or replace function private.take_second_factor(p_by jsonb, p_user_id uuid, p_notice text)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_target text;
+  v_ended integer;
+begin
+  v_target := private.require_account(p_user_id);
+  if not private.drop_user_second_factor(p_user_id) then
+    raise sqlstate 'PT404' using message = 'SECOND_FACTOR_NOT_FOUND';
+  end if;
+  v_ended := private.end_sessions(p_user_id);
+  perform private.audit_by(p_by, 'remove_user_second_factor', v_target, null, jsonb_build_object('ended', v_ended));
+  perform private.queue_notice(p_user_id, (select u.email from public.users u where u.id = p_user_id), p_notice);
+  return jsonb_build_object('removed', true, 'ended', v_ended);
+end
+$$;
+comment on function private.take_second_factor(jsonb, uuid, text) is
+  'Removes the second factor of somebody who lost it and ends their sessions, in the name of {name, …}; queues the sealed notice. Returns {removed, ended}; raises USER_NOT_FOUND, SECOND_FACTOR_NOT_FOUND.';
+
+-- second_factor/functions/user_factor_json.sql
+
+create or replace function private.user_factor_json(p_user_id uuid)
+returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (
+    select jsonb_build_object('id', f.id, 'secret', f.secret, 'confirmed', f.confirmed_at is not null)
+      from private.user_second_factors f where f.user_id = p_user_id
+  );
+end
+$$;
+comment on function private.user_factor_json(uuid) is
+  'Returns what a code of an account''s second factor is checked against, {id, secret, confirmed}; null without one. For the server alone.';
+
+-- sessions/functions/begin_session.sql
+
+-- Only for who has passed the second factor, or has none: whoever signs in comes through open_session.
+create or replace function private.begin_session(p_user_id uuid, p_session jsonb)
+returns jsonb
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_expires_at timestamptz := now() + make_interval(secs => (p_session ->> 'lifetime_seconds')::integer);
+  v_network text := p_session ->> 'network';
+  v_is_new boolean := v_network is not null and private.is_new_network(p_user_id, v_network, p_session ->> 'address');
+  v_id uuid;
+begin
+  if exists (select from public.users u where u.id = p_user_id and u.suspended_at is not null) then
+    raise sqlstate 'PT403' using message = 'ACCOUNT_SUSPENDED';
+  end if;
+  insert into private.sessions (user_id, expires_at, user_agent, address)
+  values (p_user_id, v_expires_at, left(p_session ->> 'user_agent', 300), left(p_session ->> 'address', 100))
+  returning id into v_id;
+  insert into private.refresh_tokens (token_hash, session_id, expires_at)
+  values (decode(p_session ->> 'refresh_hash', 'hex'), v_id, v_expires_at);
+  if v_network is not null then
+    perform private.login_succeeded('user', p_user_id::text, v_network);
+  end if;
+  if v_is_new then
+    perform private.queue_notice(p_user_id, (select u.email from public.users u where u.id = p_user_id), p_session ->> 'notice');
+  end if;
+  return jsonb_build_object('outcome', 'opened') || private.session_json(v_id);
+end
+$$;
+comment on function private.begin_session(uuid, jsonb) is
+  'Opens a session, for somebody who has shown all there is to show, {refresh_hash, lifetime_seconds, user_agent, address, network, notice} with its first refresh token, and remembers the network, where there is one, as one its owner logs in from; where it is a new one, the sealed notice to them is queued. Returns {outcome: opened, session_id, user}; raises ACCOUNT_SUSPENDED.';
 
 -- sessions/functions/begin_user_login.sql
 
@@ -7857,12 +13059,14 @@ declare
   v_ended integer;
 begin
   delete from private.email_changes c where c.user_id = p_user_id;
+  delete from private.sign_in_challenges c where c.user_id = p_user_id;
+  delete from private.proved_google_tokens p where p.user_id = p_user_id;
   delete from private.sessions s where s.user_id = p_user_id and s.id is distinct from p_except;
   get diagnostics v_ended = row_count;
   return v_ended;
 end
 $$;
-comment on function private.end_sessions(uuid, uuid) is 'Ends the sessions of an account, but for one, and the change of its address that one of them may have asked for; returns how many sessions.';
+comment on function private.end_sessions(uuid, uuid) is 'Ends the sessions of an account, but for one, the sign-ins under way, and the change of its address that one of them may have asked for; returns how many sessions.';
 
 -- sessions/functions/finish_user_login.sql
 
@@ -7874,6 +13078,8 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes sessions and counters, which no API role may.
 begin
+  -- The account before its password, as where that is changed.
+  perform from public.users u where u.id = p_user_id for share;
   -- The password that was checked must still be the account's; the lock lets no change slip between. A hash brought up to
   -- date by another log-in at the same time is of the same password, and leaves the time of its change as it is.
   perform from private.user_credentials c
@@ -7888,7 +13094,7 @@ end
 $$;
 grant execute on function public.finish_user_login(uuid, text, text, jsonb, text) to service_role;
 comment on function public.finish_user_login(uuid, text, text, jsonb, text) is
-  'After the right password: opens a session, if the password was not changed since, and keeps a hash of it made with today''s pepper, where one is given. Returns {session_id, user}; raises INVALID_CREDENTIALS, ACCOUNT_SUSPENDED.';
+  'After the right password: opens a session, if the password was not changed since, and keeps a hash of it made with today''s pepper, where one is given. Returns what open_session does; raises INVALID_CREDENTIALS, ACCOUNT_SUSPENDED.';
 
 -- sessions/functions/is_new_network.sql
 
@@ -7919,25 +13125,10 @@ returns jsonb
 language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
 -- Definer: no API role may read sessions.
-declare
-  v_user_id uuid := private.require_user(p_caller);
 begin
-  return (
-    select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at desc, page.id desc), '[]')
-      from (
-        select s.id, s.created_at, s.last_used_at, s.expires_at, s.user_agent, s.address,
-               s.id is not distinct from (p_caller ->> 'session_id')::uuid as current
-          from private.sessions s
-         where s.user_id = v_user_id and s.expires_at > now()
-           and (p_before_id is null or (s.created_at, s.id) < (p_before_at::timestamptz, p_before_id))
-         order by s.created_at desc, s.id desc
-         limit p_limit
-      ) page
+  return private.session_page(
+    private.require_user(p_caller), p_limit, p_before_at, p_before_id, (p_caller ->> 'session_id')::uuid
   );
-exception
-  -- The cursor comes from the caller.
-  when data_exception then
-    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
 end
 $$;
 grant execute on function public.list_sessions(jsonb, integer, text, uuid) to service_role;
@@ -8042,68 +13233,23 @@ comment on function private.login_wait(text, text, text) is
 
 -- sessions/functions/open_session.sql
 
+-- Whichever way somebody signs in, they come through here. The password or a provider's word alone opens no account that has
+-- a second factor: the sign-in waits for its code, which finish_sign_in takes.
 create or replace function private.open_session(p_user_id uuid, p_session jsonb)
 returns jsonb
 language plpgsql volatile set search_path = ''
 as $$
-declare
-  v_expires_at timestamptz := now() + make_interval(secs => (p_session ->> 'lifetime_seconds')::integer);
-  v_network text := p_session ->> 'network';
-  v_is_new boolean := v_network is not null and private.is_new_network(p_user_id, v_network, p_session ->> 'address');
-  v_id uuid;
 begin
-  if exists (select from public.users u where u.id = p_user_id and u.suspended_at is not null) then
-    raise sqlstate 'PT403' using message = 'ACCOUNT_SUSPENDED';
+  -- Turning a second factor on ends the sessions there are, and none may be on its way meanwhile.
+  perform from public.users u where u.id = p_user_id for share;
+  if private.has_second_factor(p_user_id) then
+    return private.challenge_sign_in(p_user_id, p_session ->> 'challenge_hash');
   end if;
-  insert into private.sessions (user_id, expires_at, user_agent, address)
-  values (p_user_id, v_expires_at, left(p_session ->> 'user_agent', 300), left(p_session ->> 'address', 100))
-  returning id into v_id;
-  insert into private.refresh_tokens (token_hash, session_id, expires_at)
-  values (decode(p_session ->> 'refresh_hash', 'hex'), v_id, v_expires_at);
-  if v_network is not null then
-    perform private.login_succeeded('user', p_user_id::text, v_network);
-  end if;
-  if v_is_new then
-    perform private.queue_notice(p_user_id, (select u.email from public.users u where u.id = p_user_id), p_session ->> 'notice');
-  end if;
-  return private.session_json(v_id);
+  return private.begin_session(p_user_id, p_session);
 end
 $$;
 comment on function private.open_session(uuid, jsonb) is
-  'Opens a session {refresh_hash, lifetime_seconds, user_agent, address, network, notice} with its first refresh token, and remembers the network, where there is one, as one its owner logs in from; where it is a new one, the sealed notice to them is queued. Returns {session_id, user}; raises ACCOUNT_SUSPENDED.';
-
--- sessions/functions/prove_session.sql
-
-create or replace function public.prove_session(p_caller jsonb, p_verified_hash text default null, p_code_hash text default null)
-returns boolean
-language plpgsql volatile security definer set search_path = ''
-as $$
--- Definer: reads credentials and codes and writes sessions, which no API role may.
-declare
-  v_user_id uuid := private.lock_user(p_caller);
-  v_session_id uuid := (p_caller ->> 'session_id')::uuid;
-begin
-  if v_session_id is null then
-    raise sqlstate 'PT400' using message = 'NO_SESSION';
-  end if;
-  if p_verified_hash is not null then
-    -- The password that was checked may have been changed meanwhile.
-    perform from private.user_credentials c where c.user_id = v_user_id and c.password_hash = p_verified_hash;
-  else
-    delete from private.proof_codes c
-     where c.session_id = v_session_id and c.code_hash = decode(p_code_hash, 'hex') and c.expires_at > now();
-  end if;
-  if not found then
-    raise sqlstate 'PT401' using message = 'INVALID_CREDENTIALS';
-  end if;
-  update private.sessions set proved_at = now() where id = v_session_id;
-  delete from private.login_attempts where scope = 'user:password' and key = v_user_id::text;
-  return true;
-end
-$$;
-grant execute on function public.prove_session(jsonb, text, text) to service_role;
-comment on function public.prove_session(jsonb, text, text) is
-  'Marks the calling session as proved now, after its owner''s password was verified or with a mailed code (HMAC, hex), which is used up. Raises NO_SESSION, INVALID_CREDENTIALS.';
+  'Opens a session as begin_session does, or keeps the sign-in {challenge_hash} that waits for the code of a second factor. Returns {outcome: opened, session_id, user} or {outcome: second_factor_required}; raises ACCOUNT_SUSPENDED.';
 
 -- sessions/functions/refresh_session.sql
 
@@ -8198,6 +13344,36 @@ as $$
    where s.id = p_session_id
 $$;
 comment on function private.session_json(uuid) is 'Returns a session as a log-in returns it: {session_id, user}.';
+
+-- sessions/functions/session_page.sql
+
+create or replace function private.session_page(
+  p_user_id uuid, p_limit integer, p_before_at text, p_before_id uuid, p_current uuid default null
+)
+returns jsonb
+language plpgsql stable set search_path = '' set timezone = 'UTC'
+as $$
+begin
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at desc, page.id desc), '[]')
+      from (
+        select s.id, s.created_at, s.last_used_at, s.expires_at, s.user_agent, s.address,
+               s.id is not distinct from p_current as current
+          from private.sessions s
+         where s.user_id = p_user_id and s.expires_at > now()
+           and (p_before_id is null or (s.created_at, s.id) < (p_before_at::timestamptz, p_before_id))
+         order by s.created_at desc, s.id desc
+         limit p_limit
+      ) page
+  );
+exception
+  -- The cursor comes from the caller.
+  when data_exception then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
+end
+$$;
+comment on function private.session_page(uuid, integer, text, uuid, uuid) is
+  'Returns the running sessions of an account, newest first; before (time, id) to page on.';
 
 -- settings/functions/changed_states.sql
 
@@ -8755,7 +13931,7 @@ begin
     return 0;
   end if;
   update public.budgets set allocated = allocated + v_granted, updated_at = now() where subject_kind = 'user';
-  perform private.change_allocation(p_user_id, v_granted, 'grant', p_actor, p_reference);
+  perform private.record_allocation(p_user_id, v_granted, 'grant', p_actor, p_reference);
   update public.users set default_granted_at = now() where id = p_user_id;
   return v_granted;
 end
@@ -8909,6 +14085,35 @@ end
 $$;
 comment on function private.mailbox_of(text) is
   'Returns the mailbox an address is delivered to: without a sub-address behind a plus, at Gmail without dots.';
+
+-- signup/functions/mark_verified.sql
+
+create or replace function private.mark_verified(p_by jsonb, p_user_id uuid, p_default_tokens bigint)
+returns jsonb
+language plpgsql volatile set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_actor constant text := p_by ->> 'name';
+  v_user public.users;
+  v_granted bigint;
+begin
+  select u.* into v_user from public.users u where u.id = p_user_id for update;
+  if not found then
+    raise sqlstate 'PT404' using message = 'USER_NOT_FOUND';
+  end if;
+  update public.users set email_verified_at = coalesce(email_verified_at, now()), updated_at = now() where id = p_user_id;
+  v_granted := private.grant_default_tokens(p_user_id, p_default_tokens, v_actor);
+  perform private.audit_by(
+    p_by, 'verify_user', 'user:' || p_user_id,
+    jsonb_build_object('email_verified', v_user.email_verified_at is not null),
+    jsonb_build_object('email_verified', true, 'granted', v_granted)
+  );
+  select u.* into v_user from public.users u where u.id = p_user_id;
+  return private.user_json(v_user);
+end
+$$;
+comment on function private.mark_verified(jsonb, uuid, bigint) is
+  'Marks an account''s address as proved on the word of {name, …}, and pays the default tokens where they were not. Returns the account; raises USER_NOT_FOUND.';
 
 -- signup/functions/prune_signup.sql
 
@@ -9117,24 +14322,8 @@ returns jsonb
 language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
 as $$
 -- Definer: writes users and balances, which no API role may.
-declare
-  v_actor text := private.require_admin(p_actor);
-  v_user public.users;
-  v_granted bigint;
 begin
-  select u.* into v_user from public.users u where u.id = p_user_id for update;
-  if not found then
-    raise sqlstate 'PT404' using message = 'USER_NOT_FOUND';
-  end if;
-  update public.users set email_verified_at = coalesce(email_verified_at, now()), updated_at = now() where id = p_user_id;
-  v_granted := private.grant_default_tokens(p_user_id, p_default_tokens, v_actor);
-  perform private.audit_admin(
-    p_actor, 'verify_user', 'user:' || p_user_id,
-    jsonb_build_object('email_verified', v_user.email_verified_at is not null),
-    jsonb_build_object('email_verified', true, 'granted', v_granted)
-  );
-  select u.* into v_user from public.users u where u.id = p_user_id;
-  return private.user_json(v_user);
+  return private.mark_verified(private.require_admin_by(p_actor), p_user_id, p_default_tokens);
 end
 $$;
 grant execute on function public.verify_user(jsonb, uuid, bigint) to service_role;
@@ -9232,11 +14421,11 @@ begin
   );
   insert into public.subscription_grants (
     user_id, stripe_invoice_id, stripe_subscription_id, tier, renewal, period_start, period_end, net_tokens, granted_tokens,
-    short_tokens
+    short_tokens, paid_amount, currency
   )
   values (
     v_user_id, v_invoice_id, v_subscription_id, v_main.tier, v_main.renewal, v_main.starts, v_main.ends, v_main.net, v_granted,
-    v_due - v_granted
+    v_due - v_granted, (p_invoice ->> 'amount_paid')::bigint, p_invoice ->> 'currency'
   );
   update public.subscriptions s set tokens_owed = greatest(v_owed - v_main.net, 0) where s.user_id = v_user_id;
   -- Its money may have gone back before this was heard of.
@@ -9246,7 +14435,7 @@ end
 $$;
 grant execute on function public.apply_invoice(jsonb, jsonb) to service_role;
 comment on function public.apply_invoice(jsonb, jsonb) is
-  'Grants what a paid invoice {invoice_id, customer_id, subscription_id, lines: [{tier, sign, proration, quantity, period_start, period_end}]} is worth, a year twelve months'' tokens: sign is 1 for a charge, -1 for a credit, 0 for what is free; times in epoch seconds. Returns {outcome}: applied with the granted tokens, kept, duplicate or unknown_customer.';
+  'Grants what a paid invoice {invoice_id, customer_id, subscription_id, amount_paid, currency, lines: [{tier, sign, proration, quantity, period_start, period_end}]} is worth, a year twelve months'' tokens: sign is 1 for a charge, -1 for a credit, 0 for what is free; times in epoch seconds. Returns {outcome}: applied with the granted tokens, kept, duplicate or unknown_customer.';
 
 -- subscriptions/functions/apply_return.sql
 
@@ -9631,7 +14820,7 @@ begin
   if v_tokens <= 0 then
     return 0;
   end if;
-  perform private.change_allocation(p_user_id, v_tokens, 'subscription', 'system:stripe', p_reference);
+  perform private.record_allocation(p_user_id, v_tokens, 'subscription', 'system:stripe', p_reference);
   update public.budgets set allocated = allocated + v_tokens, updated_at = now() where subject_kind = 'user';
   return v_tokens;
 end
@@ -9693,6 +14882,37 @@ $$;
 comment on function private.limit_returned_tier(uuid) is
   'Notes which tier is left of a person''s subscription, and until when, where all money of an invoice of its present period has gone back.';
 
+-- subscriptions/functions/list_plans.sql
+
+create or replace function public.list_plans(p_actor jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: no API role may read plans or subscriptions.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  return (
+    select jsonb_agg(
+             to_jsonb(p) || jsonb_build_object(
+               'accounts', case
+                 when p.tier = 'free' then (select count(*) from public.users) - paying.everybody else coalesce(t.accounts, 0)
+               end
+             ) order by p.monthly_tokens, p.tier
+           )
+      from public.plans p
+     cross join lateral (
+       select count(*) as everybody from public.subscriptions s where public.effective_tier(s) <> 'free'
+     ) paying
+      left join (
+        select public.effective_tier(s) as tier, count(*) as accounts from public.subscriptions s group by 1
+      ) t on t.tier = p.tier
+  );
+end
+$$;
+grant execute on function public.list_plans(jsonb) to service_role;
+comment on function public.list_plans(jsonb) is
+  'Returns what each tier is worth and how many accounts have it: [{tier, monthly_tokens, device_limit, updated_at, accounts}].';
+
 -- subscriptions/functions/list_running_subscriptions.sql
 
 create or replace function public.list_running_subscriptions(p_limit integer, p_after text default '')
@@ -9739,6 +14959,73 @@ end
 $$;
 comment on function private.lock_customer(text, uuid) is
   'Returns the account of a Stripe customer, locked until the transaction ends; null for an unknown customer, or one of another user than the given.';
+
+-- subscriptions/functions/my_invoice.sql
+
+create or replace function public.my_invoice(p_payment_id uuid)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+begin
+  return jsonb_build_object('invoice_id', (
+    select g.stripe_invoice_id from public.subscription_grants g where g.user_id = v_user_id and g.id = p_payment_id
+  ));
+end
+$$;
+grant execute on function public.my_invoice(uuid) to authenticated;
+comment on function public.my_invoice(uuid) is 'Returns {invoice_id}: Stripe''s id of the invoice of one of the caller''s payments, null for another.';
+
+-- subscriptions/functions/my_payments.sql
+
+create or replace function public.my_payments(p_limit integer, p_before_at text default null, p_before_id uuid default null)
+returns jsonb
+language plpgsql stable security invoker set search_path = '' set timezone = 'UTC'
+as $$
+declare
+  v_user_id uuid := public.require_current_user();
+begin
+  return (
+    select coalesce(jsonb_agg(to_jsonb(page) order by page.paid_at desc, page.id desc), '[]')
+      from (
+        select g.id, g.created_at as paid_at, g.tier, g.renewal, g.period_start, g.period_end, g.paid_amount as amount,
+               g.currency, g.net_tokens as tokens_bought, g.granted_tokens as tokens_granted,
+               g.taken_tokens as tokens_taken_back
+          from public.subscription_grants g
+         where g.user_id = v_user_id
+           and (p_before_id is null or (g.created_at, g.id) < (p_before_at::timestamptz, p_before_id))
+         order by g.created_at desc, g.id desc
+         limit p_limit
+      ) page
+  );
+exception
+  -- The cursor comes from the caller.
+  when data_exception then
+    raise sqlstate 'PT400' using message = 'VALIDATION_FAILED';
+end
+$$;
+grant execute on function public.my_payments(integer, text, uuid) to authenticated;
+comment on function public.my_payments(integer, text, uuid) is
+  'Returns what the caller paid for and what each payment granted, newest first; before (time, id) to page on.';
+
+-- subscriptions/functions/my_plans.sql
+
+create or replace function public.my_plans()
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  perform public.require_current_user();
+  return (
+    select jsonb_agg(public.get_plan(tier) order by place)
+      from unnest(array['free', 'pro', 'premium']) with ordinality as tiers (tier, place)
+  );
+end
+$$;
+grant execute on function public.my_plans() to authenticated;
+comment on function public.my_plans() is
+  'Returns what each tier is worth, the lowest first: [{tier, monthly_tokens, device_limit}].';
 
 -- subscriptions/functions/my_subscription.sql
 
@@ -9798,6 +15085,11 @@ as $$
     cross join lateral (
       select r.cost from public.usage_rollups r
        where r.subject_id = own.user_id and r.bucket >= own.quarter and r.source <> 'device'
+      union all
+      select r.cost from public.archived_rollups(array[own.user_id], own.quarter, 'infinity') r where r.source <> 'device'
+      union all
+      select e.cost
+        from public.archived_usage(own.user_id, 2147483647, p_since, own.quarter, '{"debits": "people"}') e
       union all
       select e.cost from public.usage_events e
        where e.subject_id = own.user_id and e.cost > 0 and e.source <> 'device'
@@ -9891,13 +15183,40 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes what no API role may.
 begin
-  update private.stripe_syncs set started_at = now() - make_interval(mins => p_minutes);
+  update private.stripe_syncs set started_at = now() - make_interval(mins => p_minutes) where started_at is not null;
   return found;
 end
 $$;
 grant execute on function public.retry_stripe_sync(integer) to service_role;
 comment on function public.retry_stripe_sync(integer) is
   'Counts a comparison that failed as begun so many minutes ago, so that the next one is due sooner.';
+
+-- subscriptions/functions/set_plan.sql
+
+create or replace function public.set_plan(
+  p_actor jsonb, p_tier text, p_monthly_tokens bigint, p_device_limit integer default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: no API role may write plans.
+declare
+  v_before public.plans;
+  v_after public.plans;
+begin
+  perform private.require_admin(p_actor);
+  select p.* into strict v_before from public.plans p where p.tier = p_tier for update;
+  update public.plans p
+     set monthly_tokens = p_monthly_tokens, device_limit = p_device_limit, updated_at = now()
+   where p.tier = p_tier
+  returning p.* into v_after;
+  perform private.audit_admin(p_actor, 'set_plan_worth', 'plan:' || p_tier, to_jsonb(v_before), to_jsonb(v_after));
+  return public.list_plans(p_actor);
+end
+$$;
+grant execute on function public.set_plan(jsonb, text, bigint, integer) to service_role;
+comment on function public.set_plan(jsonb, text, bigint, integer) is
+  'Sets what a tier is worth from its next payment on, and how many devices it may link, null for any number. Returns all plans.';
 
 -- subscriptions/functions/settle_return.sql
 
@@ -9940,7 +15259,7 @@ begin
     select least(v_change, b.remaining) into strict v_taken
       from public.balances b where b.subject_id = p_user_id;
     if v_taken > 0 then
-      perform private.change_allocation(p_user_id, -v_taken, 'subscription', 'system:stripe', v_reference);
+      perform private.record_allocation(p_user_id, -v_taken, 'subscription', 'system:stripe', v_reference);
       update public.budgets set allocated = allocated - v_taken, updated_at = now() where subject_kind = 'user';
     end if;
     v_forgiven := case when v_return.forgives then v_change - v_taken else 0 end;
@@ -10092,6 +15411,7 @@ declare
   v_gone public.usage_totals;
   v_period integer;
 begin
+  perform private.thaw_subject(p_user_id);
   delete from public.usage_events e where e.subject_id = p_user_id and e.source = 'tracker';
   for v_gone in
     with gone as (
@@ -10313,15 +15633,23 @@ comment on function private.content_key(jsonb) is
 
 create or replace function public.day_start(p_day date, p_time_zone text)
 returns timestamptz
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
+declare
+  v_midnight constant timestamp := p_day;
+  v_start constant timestamptz := v_midnight at time zone p_time_zone;
+begin
+  -- Nearly always: no clock was set back shortly before.
+  if (v_start - interval '2 hours') at time zone p_time_zone = v_midnight - interval '2 hours' then
+    return v_start;
+  end if;
   -- Where clocks are set back over midnight the day begins at the first of two midnights; Postgres names the second.
-  select min(m.moment)
-    from (
-      select (p_day::timestamp at time zone p_time_zone) - n * interval '15 minutes' as moment
-        from generate_series(0, 8) n
-    ) m
-   where m.moment at time zone p_time_zone >= p_day::timestamp
+  return (
+    select min(m.moment)
+      from (select v_start - n * interval '15 minutes' as moment from generate_series(0, 8) n) m
+     where m.moment at time zone p_time_zone >= v_midnight
+  );
+end
 $$;
 grant execute on function public.day_start(date, text) to authenticated;
 comment on function public.day_start(date, text) is 'Returns the first moment of a day in a time zone, to the quarter hour.';
@@ -10337,6 +15665,7 @@ declare
   v_user_id uuid := private.require_user(p_caller, 'usage:write');
   v_event public.usage_events;
 begin
+  perform private.thaw_usage(v_user_id, private.usage_event_time(p_id));
   -- Only observed events have ids that say when they happened; what was debited has another and is not found here.
   delete from public.usage_events e
    where e.subject_id = v_user_id and e.occurred_at = private.usage_event_time(p_id) and e.id = p_id
@@ -10352,6 +15681,123 @@ $$;
 grant execute on function public.delete_usage(jsonb, uuid) to service_role;
 comment on function public.delete_usage(jsonb, uuid) is
   'Deletes an observed event of the caller, in its rollups too. Returns {id, deleted}; raises USAGE_NOT_FOUND, also for what was debited.';
+
+-- usage/functions/everybodys_usage.sql
+
+-- Of devices and people there are too many to add each of them up in each period, or for the sake of a few: they are ranked first,
+-- and only those that are listed are told apart.
+create or replace function private.everybodys_usage(
+  p_names text[], p_starts timestamptz[], p_from timestamptz, p_to timestamptz, p_filter jsonb, p_groups integer
+)
+returns table (
+  period integer, rank bigint, is_rest boolean, provider text, model text, source text, device uuid, "user" uuid,
+  events numeric, prompts numeric, input_tokens numeric, output_tokens numeric, total_tokens numeric, cost numeric,
+  nano_usd numeric
+)
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_of_subjects constant boolean := p_names && '{device,user}';
+  v_is_named constant boolean := p_names && '{provider,model,source}' or p_filter ?| '{provider,model,source}';
+  v_is_summed constant boolean := not v_of_subjects or p_starts is null and p_groups > 1000;
+  -- Names of a closed list only, and only those that are asked for, so that nothing is grouped or compared in vain.
+  v_keys constant text[] := array(select k from unnest('{provider,model,source}'::text[]) k where k = any (p_names))
+    || case when v_of_subjects then '{subject_id}' else '{}' end::text[];
+  v_names constant text[] := array(
+    select quote_ident(n) from unnest('{provider,model,source,device,user}'::text[]) n where n = any (p_names)
+  );
+  v_sums constant text := 'sum(%1$s.events) as events, sum(%1$s.prompts) as prompts, sum(%1$s.input_tokens) as input_tokens, '
+    'sum(%1$s.output_tokens) as output_tokens, sum(%1$s.total_tokens) as total_tokens, sum(%1$s.cost) as cost, '
+    'sum(%1$s.nano_usd) as nano_usd';
+begin
+  return query execute format(
+    $query$
+      with
+      used as %1$s (
+        select %2$s from (%3$s) r where %4$s %5$s
+      ),
+      named as materialized (
+        select k.* %6$s from (%7$s) k %8$s
+      ),
+      ranked as materialized (
+        select %9$s count(*) over () > $2 as are_more, row_number() over (order by %10$s) as rank %16$s from named n %11$s
+      )
+    $query$
+    || case when v_is_summed and p_starts is null then $query$
+      select 0, r.rank, false, %15$s, r.events, r.prompts, r.input_tokens, r.output_tokens, r.total_tokens, r.cost, r.nano_usd
+        from ranked r where not r.are_more or r.rank < $2
+      union all
+      select 0, $2, true, null, null, null, null, null, sum(r.events), sum(r.prompts), sum(r.input_tokens),
+             sum(r.output_tokens), sum(r.total_tokens), sum(r.cost), sum(r.nano_usd)
+        from ranked r where r.are_more and r.rank >= $2 having count(*) > 0
+    $query$
+    else $query$,
+      placed as materialized (
+        select n.*, least(r.rank, $2) as place from named n join ranked r on %12$s
+      ),
+      cells as (
+        select u.period, p.place, %13$s from used u join placed p on %14$s group by 1, 2
+      )
+      select c.period, r.rank, r.are_more and r.rank = $2, %15$s, c.events, c.prompts, c.input_tokens, c.output_tokens,
+             c.total_tokens, c.cost, c.nano_usd
+        from cells c join ranked r on r.rank = c.place
+    $query$ end,
+    case when v_is_summed then 'materialized' else 'not materialized' end,
+    concat_ws(
+      ', ', case when p_starts is null then '0' else 'width_bucket(r.bucket, $1)' end || ' as period',
+      (select string_agg('r.' || k, ', ') from unnest(v_keys) k),
+      case
+        when v_is_summed then format(v_sums, 'r')
+        else 'r.events, r.prompts, r.input_tokens, r.output_tokens, r.total_tokens, r.cost, r.nano_usd'
+      end
+    ),
+    case
+      when v_of_subjects then private.subject_source(v_is_named, p_starts, p_from, p_to)
+      else private.named_source(not v_is_named, p_starts, p_from, p_to)
+    end,
+    concat_ws(
+      ' and ', 'true', 'r.provider = ' || quote_literal(p_filter ->> 'provider'),
+      'r.model = ' || quote_literal(lower(btrim(p_filter ->> 'model'))), 'r.source = ' || quote_literal(p_filter ->> 'source')
+    ),
+    case when v_is_summed then 'group by ' || concat_ws(', ', '1', (select string_agg('r.' || k, ', ') from unnest(v_keys) k)) end,
+    concat(
+      case when 'device' = any (p_names) then ', d.id as device' end,
+      case when 'user' = any (p_names) then ', coalesce(d.user_id, case when d.id is null then k.subject_id end) as "user"' end
+    ),
+    case
+      when v_is_summed and p_starts is null then 'select * from used'
+      else 'select ' || concat_ws(', ', (select string_agg('u.' || k, ', ') from unnest(v_keys) k), 'sum(u.events) as events')
+        || ' from used u' || (select coalesce(' group by ' || string_agg('u.' || k, ', '), '') from unnest(v_keys) k)
+    end,
+    case when v_of_subjects then 'left join public.devices d on d.id = k.subject_id' end,
+    (select string_agg('n.' || n || ', ', '') from unnest(v_names) n),
+    concat_ws(', ', 'sum(n.events) desc', (select string_agg('n.' || n || ' nulls first', ', ') from unnest(v_names) n)),
+    (select 'group by ' || string_agg('n.' || n, ', ') from unnest(v_names) n),
+    (
+      select concat_ws(
+               ' and ', 'true',
+               string_agg(
+                 case
+                   when n in ('device', '"user"') then format('coalesce(r.%1$s, %2$L) = coalesce(n.%1$s, %2$L)', n, uuid_nil)
+                   else format('r.%1$s = n.%1$s', n)
+                 end, ' and '
+               )
+             )
+        from unnest(v_names) n cross join (values ('00000000-0000-0000-0000-000000000000')) v(uuid_nil)
+    ),
+    format(v_sums, 'u'),
+    (select concat_ws(' and ', 'true', string_agg(format('p.%1$s = u.%1$s', k), ' and ')) from unnest(v_keys) k),
+    (
+      select string_agg(case when quote_ident(n) = any (v_names) then 'r.' || quote_ident(n) else 'null::' || t end, ', ' order by place)
+        from unnest('{provider,model,source,device,user}'::text[], '{text,text,text,uuid,uuid}'::text[]) with ordinality v(n, t, place)
+    ),
+    case when v_is_summed and p_starts is null then ', ' || format(v_sums, 'n') end
+  )
+  using p_starts, p_groups;
+end
+$$;
+comment on function private.everybodys_usage(text[], timestamptz[], timestamptz, timestamptz, jsonb, integer) is
+  'Returns what everybody used in a range, as ranked_usage does.';
 
 -- usage/functions/export_usage_events.sql
 
@@ -10383,6 +15829,15 @@ begin
              and e.occurred_at >= p_after_at and (e.occurred_at, e.id) > (p_after_at, p_after_id)
            order by e.occurred_at, e.id
            limit p_limit
+        )
+        union all
+        select * from public.archived_usage(
+          v_user_id, p_limit, p_after_at, 'infinity', p_at => p_after_at, p_id => p_after_id, p_is_ascending => true
+        )
+        union all
+        select * from public.archived_usage(
+          null, p_limit, p_after_at, 'infinity', p_at => p_after_at, p_id => p_after_id, p_is_ascending => true,
+          p_linked_to => v_user_id
         )
         order by occurred_at, id
         limit p_limit
@@ -10431,14 +15886,32 @@ create or replace function public.list_all_usage(
   p_before_at text default null, p_before_id uuid default null, p_user_id uuid default null
 )
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
 -- Definer: an admin may ask about everybody, which no API role may.
+declare
+  v_subjects uuid[];
+  v_range record;
+  v_part tstzrange;
+  v_items jsonb := '[]';
 begin
   perform private.require_admin(p_actor, 'viewer');
-  return public.list_usage(
-    p_limit, p_from, p_to, p_time_zone, p_filter, p_before_at, p_before_id, private.account_subjects(p_user_id)
-  );
+  v_subjects := private.account_subjects(p_user_id);
+  if v_subjects is not null or not p_filter ?| '{provider,model,source}' or p_filter ? 'device' then
+    return public.list_usage(p_limit, p_from, p_to, p_time_zone, p_filter, p_before_at, p_before_id, v_subjects);
+  end if;
+  -- What few of everybody's uses have is looked for in the days that have it, the newest first.
+  v_range := public.usage_range(p_from, p_to, p_time_zone);
+  for v_part in
+    select d.part from unnest(private.named_days(v_range.range_from, v_range.range_to, p_filter)) d(part) order by d.part desc
+  loop
+    exit when jsonb_array_length(v_items) >= p_limit;
+    v_items := v_items || public.list_usage(
+      p_limit - jsonb_array_length(v_items), lower(v_part)::text, upper(v_part)::text, 'UTC', p_filter, p_before_at,
+      p_before_id, null
+    );
+  end loop;
+  return v_items;
 end
 $$;
 grant execute on function public.list_all_usage(jsonb, integer, text, text, text, jsonb, text, uuid, uuid) to service_role;
@@ -10488,6 +15961,109 @@ grant execute on function public.list_usage(integer, text, text, text, jsonb, te
 comment on function public.list_usage(integer, text, text, text, jsonb, text, uuid, uuid[]) is
   'Returns usage events of the caller and their devices in a range, newest first, filtered by any of provider, model, source, device; before (time, id) to page on.';
 
+-- usage/functions/named_days.sql
+
+-- Days whose sums have the name, or might have counted it as other, and those that are not summed up.
+create or replace function private.named_days(p_from timestamptz, p_to timestamptz, p_filter jsonb)
+returns tstzmultirange
+language sql stable set search_path = ''
+as $$
+  select tstzmultirange(tstzrange(p_from, p_to)) - coalesce(
+           range_agg(tstzrange(s.day::timestamp at time zone 'UTC', (s.day + 1)::timestamp at time zone 'UTC')), '{}'
+         )
+    from private.summed_days s
+   where s.summed_at is not null
+     and s.day between (p_from at time zone 'UTC')::date and (p_to at time zone 'UTC')::date
+     and not exists (select from private.changed_days c where c.day = s.day)
+     and not exists (
+       select from private.daily_usage u
+        where u.day = s.day
+          and (p_filter ->> 'source' is null or u.source = p_filter ->> 'source')
+          and (
+            (p_filter ->> 'provider' is null or u.provider = p_filter ->> 'provider')
+            and (p_filter ->> 'model' is null or u.model = lower(btrim(p_filter ->> 'model')))
+            or u.provider = 'other' and u.model = 'other'
+          )
+     )
+$$;
+comment on function private.named_days(timestamptz, timestamptz, jsonb) is
+  'Returns the days in a range in which anybody may have used a provider, a model and a source.';
+
+-- usage/functions/named_source.sql
+
+create or replace function private.named_source(
+  p_is_total boolean, p_starts timestamptz[], p_from timestamptz, p_to timestamptz
+)
+returns text
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_days date[];
+  v_split date[];
+  v_greater timestamptz[];
+  v_lesser tstzrange[];
+  v_rest tstzmultirange;
+begin
+  -- Days that are summed up, where no period begins within one. Where one does, the day's sum is the greater part's, and what
+  -- the lesser part adds up to is taken from that. The rest is read by the quarter hour.
+  select array_agg(d.day) filter (where d.lesser is null), array_agg(d.day) filter (where d.lesser is not null),
+         array_agg(d.greater) filter (where d.lesser is not null), array_agg(d.lesser) filter (where d.lesser is not null),
+         tstzmultirange(tstzrange(p_from, p_to)) - coalesce(range_agg(tstzrange(d.starts, d.ends)), '{}'::tstzmultirange)
+    into v_days, v_split, v_greater, v_lesser, v_rest
+    from (
+      select s.*, case when p.start - s.starts > s.ends - p.start then s.starts else p.start end as greater,
+             case
+               when p.start - s.starts > s.ends - p.start then tstzrange(p.start, s.ends)
+               when p.start > s.starts then tstzrange(s.starts, p.start)
+             end as lesser,
+             width_bucket(s.ends - interval '1 microsecond', p_starts) - width_bucket(s.starts, p_starts) as begun
+        from (
+          select c.day, c.day::timestamp at time zone 'UTC' as starts, (c.day + 1)::timestamp at time zone 'UTC' as ends
+            from private.summed_days c
+           where c.summed_at is not null
+             and c.day >= (p_from at time zone 'UTC')::date and c.day < (p_to at time zone 'UTC')::date
+             and not exists (select from private.changed_days n where n.day = c.day)
+        ) s
+       cross join lateral (select p_starts[width_bucket(s.ends - interval '1 microsecond', p_starts)] as last) l
+       cross join lateral (select case when l.last > s.starts then l.last end as start) p
+    ) d
+   where d.starts >= p_from and (d.lesser is null or d.begun = 1 and not p_is_total);
+  return format(
+    $source$
+      select d.day::timestamp at time zone 'UTC' as bucket, d.provider, d.model, d.source, d.events, d.prompts,
+             d.input_tokens, d.output_tokens, d.total_tokens, d.cost, d.nano_usd
+        from private.daily_usage d where d.day = any (%1$L::date[])
+      union all
+      select x.greater, d.provider, d.model, d.source, d.events, d.prompts, d.input_tokens, d.output_tokens,
+             d.total_tokens, d.cost, d.nano_usd
+        from unnest(%2$L::date[], %3$L::timestamptz[]) x(day, greater) join private.daily_usage d on d.day = x.day
+      union all
+      select case when k.factor = 1 then l.bucket else x.greater end, l.provider, l.model, l.source, k.factor * l.events,
+             k.factor * l.prompts, k.factor * l.input_tokens, k.factor * l.output_tokens, k.factor * l.total_tokens,
+             k.factor * l.cost, k.factor * l.nano_usd
+        from unnest(%3$L::timestamptz[], %4$L::tstzrange[]) x(greater, lesser)
+       cross join lateral (
+         select * from private.quarter_hour_usage q where q.bucket >= lower(x.lesser) and q.bucket < upper(x.lesser) offset 0
+       ) l
+       cross join (values (1), (-1)) k(factor)
+      union all
+      select u.bucket, %6$s, u.events, u.prompts, u.input_tokens, u.output_tokens, u.total_tokens, u.cost, u.nano_usd
+        from unnest(%5$L::tstzmultirange) x(part)
+       cross join lateral (
+         select * from %7$s l where l.bucket >= lower(x.part) and l.bucket < upper(x.part) %8$s offset 0
+       ) u
+    $source$,
+    v_days, v_split, v_greater, v_lesser, v_rest,
+    -- Totals have no names.
+    case when p_is_total then 'null, null, null' else 'u.provider, u.model, u.source' end,
+    case when p_is_total then 'public.usage_totals' else 'public.usage_rollups' end,
+    case when not p_is_total then 'union all select * from private.unpack_rollups(lower(x.part), upper(x.part))' else '' end
+  );
+end
+$$;
+comment on function private.named_source(boolean, timestamptz[], timestamptz, timestamptz) is
+  'Returns the SQL of rows (bucket, provider, model, source, sums) that everybody''s use between two times, or with p_is_total what it is altogether, is added up from; none of them is of two periods, whose starts are given.';
+
 -- usage/functions/plain_url.sql
 
 -- A page's address without what may be secret in it: name and password, query, fragment. Browsers take a backslash for
@@ -10505,6 +16081,115 @@ begin
 end
 $$;
 comment on function private.plain_url(text) is 'Returns an address without user name, password, query and fragment; null for none.';
+
+-- usage/functions/ranked_usage.sql
+
+create or replace function public.ranked_usage(
+  p_subjects uuid[], p_names text[], p_starts timestamptz[], p_from timestamptz, p_to timestamptz, p_filter jsonb default '{}',
+  p_groups integer default 10000
+)
+returns table (
+  period integer, rank bigint, is_rest boolean, provider text, model text, source text, device uuid, "user" uuid,
+  events numeric, prompts numeric, input_tokens numeric, output_tokens numeric, total_tokens numeric, cost numeric,
+  nano_usd numeric
+)
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_provider constant boolean := 'provider' = any (p_names);
+  v_model constant boolean := 'model' = any (p_names);
+  v_source constant boolean := 'source' = any (p_names);
+  v_device constant boolean := 'device' = any (p_names);
+  v_user constant boolean := 'user' = any (p_names);
+  v_only_provider constant text := p_filter ->> 'provider';
+  v_only_model constant text := lower(btrim(p_filter ->> 'model'));
+  v_only_source constant text := p_filter ->> 'source';
+  v_nobody constant uuid := '00000000-0000-0000-0000-000000000000';
+begin
+  -- Everybody's sums have no row-level security, and nobody but an admin's function may read them.
+  if p_subjects is null and has_table_privilege('public.usage_totals', 'select') then
+    return query
+      select u.* from private.everybodys_usage(p_names, p_starts, p_from, p_to, p_filter, p_groups) u;
+    return;
+  end if;
+  p_subjects := coalesce(
+    p_subjects,
+    array[public.current_user_id(), public.current_device_id()]
+      || array(select d.id from public.devices d where d.user_id = public.current_user_id())
+  );
+  -- Few rows: one statement for whatever is asked, as planning one for each question takes longer than answering it.
+  return query
+    with named as materialized (
+      select s.period, s.provider, s.model, s.source, case when v_device then d.id end as device,
+             case when v_user then coalesce(d.user_id, case when d.id is null then s.subject_id end) end as "user",
+             s.events, s.prompts, s.input_tokens, s.output_tokens, s.total_tokens, s.cost, s.nano_usd
+        from (
+          select coalesce(width_bucket(r.bucket, p_starts), 0) as period, case when v_provider then r.provider end as provider,
+                 case when v_model then r.model end as model, case when v_source then r.source end as source,
+                 case when v_device or v_user then r.subject_id end as subject_id,
+                 sum(r.events) as events, sum(r.prompts) as prompts, sum(r.input_tokens) as input_tokens,
+                 sum(r.output_tokens) as output_tokens, sum(r.total_tokens) as total_tokens, sum(r.cost) as cost,
+                 sum(r.nano_usd) as nano_usd
+            from (
+              select * from public.usage_rollups h
+               where h.subject_id = any (p_subjects) and h.bucket >= p_from and h.bucket < p_to
+              union all
+              select * from public.archived_rollups(p_subjects, p_from, p_to)
+            ) r
+           where r.subject_id = any (p_subjects) and r.bucket >= p_from and r.bucket < p_to
+             and (v_only_provider is null or r.provider = v_only_provider)
+             and (v_only_model is null or r.model = v_only_model)
+             and (v_only_source is null or r.source = v_only_source)
+           group by 1, 2, 3, 4, 5
+        ) s
+        left join lateral (select v.id, v.user_id from public.devices v where v.id = s.subject_id offset 0) d on true
+    ),
+    groups as materialized (
+      select n.provider, n.model, n.source, n.device, n."user", count(*) over () > p_groups as are_more,
+             row_number() over (
+               order by sum(n.events) desc, n.provider nulls first, n.model nulls first, n.source nulls first,
+                        n.device nulls first, n."user" nulls first
+             ) as rank
+        from named n group by 1, 2, 3, 4, 5
+    ),
+    cells as (
+      select n.period, least(g.rank, p_groups) as rank,
+             sum(n.events) as events, sum(n.prompts) as prompts, sum(n.input_tokens) as input_tokens,
+             sum(n.output_tokens) as output_tokens, sum(n.total_tokens) as total_tokens, sum(n.cost) as cost,
+             sum(n.nano_usd) as nano_usd
+        from named n
+        join groups g
+          on coalesce(g.provider, '') = coalesce(n.provider, '') and coalesce(g.model, '') = coalesce(n.model, '')
+         and coalesce(g.source, '') = coalesce(n.source, '') and coalesce(g.device, v_nobody) = coalesce(n.device, v_nobody)
+         and coalesce(g."user", v_nobody) = coalesce(n."user", v_nobody)
+       group by 1, 2
+    )
+    select c.period, c.rank, g.are_more and g.rank = p_groups, g.provider, g.model, g.source, g.device, g."user", c.events,
+           c.prompts, c.input_tokens, c.output_tokens, c.total_tokens, c.cost, c.nano_usd
+      from cells c join groups g on g.rank = c.rank;
+end
+$$;
+grant execute on function public.ranked_usage(uuid[], text[], timestamptz[], timestamptz, timestamptz, jsonb, integer) to authenticated;
+comment on function public.ranked_usage(uuid[], text[], timestamptz[], timestamptz, timestamptz, jsonb, integer) is
+  'Returns what subjects, or everybody for whoever may read it, used in a range, filtered by any of provider, model, source: by the named ones of provider, model, source, device, user (the others are null), ranked by events, where of more than so many groups the last ones are one, is_rest, whose names say nothing; and by period, the number of the last of its starts that a use does not come before, 0 where there are none.';
+
+-- usage/functions/recent_days.sql
+
+create or replace function private.recent_days(p_days integer)
+returns table (day date, starts timestamptz, ends timestamptz, is_summed boolean)
+language sql stable set search_path = ''
+as $$
+  select (d.starts at time zone 'UTC')::date, d.starts, d.starts + interval '1 day', exists (
+           select from private.summed_days s
+            where s.day = (d.starts at time zone 'UTC')::date and s.summed_at is not null
+              and not exists (select from private.changed_days c where c.day = s.day)
+         )
+    from generate_series(
+      date_trunc('day', now(), 'UTC') - make_interval(days => p_days - 1), date_trunc('day', now(), 'UTC'), interval '1 day'
+    ) d(starts)
+$$;
+comment on function private.recent_days(integer) is
+  'Returns the last so many days (UTC), today last, and whether daily_usage may be used for them.';
 
 -- usage/functions/record_usage.sql
 
@@ -10642,6 +16327,7 @@ begin
     v_inserted := private.record_new_usage_events(v_events);
   end if;
   if cardinality(v_counted) > 0 then
+    perform private.thaw_late_usage(v_counted);
     perform private.roll_up_usage(v_counted);
   end if;
 
@@ -10662,179 +16348,244 @@ grant execute on function public.record_usage(jsonb, integer) to service_role;
 comment on function public.record_usage(jsonb, integer) is
   'Records what extensions observed. Takes an array of {id, session_id | api_key_id, provider, model, input_tokens, output_tokens, timestamp_ms, url, key}, returns an array in the same order: {id, recorded, duplicate}, with adjusted where a clock was ahead and summary_only where the event is too old to be kept, or {code} where the event was refused. Without timestamp_ms it happened now.';
 
+-- usage/functions/subject_source.sql
+
+create or replace function private.subject_source(
+  p_is_named boolean, p_starts timestamptz[], p_from timestamptz, p_to timestamptz
+)
+returns text
+language plpgsql stable set search_path = ''
+as $$
+declare
+  v_days date[];
+  v_months date[];
+  v_rest tstzmultirange;
+begin
+  -- Months and days that are summed up, where no period begins within one. Of these there are no names.
+  with
+  days as materialized (
+    select s.*, date_trunc('month', s.day::timestamp)::date as month
+      from (
+        select c.day, c.day::timestamp at time zone 'UTC' as starts, (c.day + 1)::timestamp at time zone 'UTC' as ends
+          from private.summed_days c
+         where not p_is_named and c.summed_at is not null and c.subjects_at is not null
+           and c.day >= (p_from at time zone 'UTC')::date and c.day < (p_to at time zone 'UTC')::date
+           and not exists (select from private.changed_days n where n.day = c.day)
+      ) s
+     where s.starts >= p_from
+       and width_bucket(s.ends - interval '1 microsecond', p_starts) is not distinct from width_bucket(s.starts, p_starts)
+  ),
+  months as materialized (
+    select d.month from days d
+     group by d.month
+    having count(*) = extract(day from d.month + interval '1 month' - interval '1 day')
+       and width_bucket(max(d.starts), p_starts) is not distinct from width_bucket(min(d.starts), p_starts)
+  )
+  select array_agg(d.day) filter (where m.month is null), array_agg(distinct d.month) filter (where m.month is not null),
+         tstzmultirange(tstzrange(p_from, p_to)) - coalesce(range_agg(tstzrange(d.starts, d.ends)), '{}'::tstzmultirange)
+    into v_days, v_months, v_rest
+    from days d left join months m on m.month = d.month;
+  return concat_ws(
+    ' union all ',
+    case when v_months is not null then format(
+      $source$
+        select m.month::timestamp at time zone 'UTC' as bucket, m.subject_id, null::text as provider, null::text as model,
+               null::text as source, m.events, m.prompts, m.input_tokens, m.output_tokens, m.total_tokens, m.cost, m.nano_usd
+          from private.monthly_subject_usage m where m.month = any (%L)
+      $source$,
+      v_months
+    ) end,
+    case when v_days is not null then format(
+      $source$
+        select d.day::timestamp at time zone 'UTC' as bucket, d.subject_id, null::text as provider, null::text as model,
+               null::text as source, d.events, d.prompts, d.input_tokens, d.output_tokens, d.total_tokens, d.cost, d.nano_usd
+          from private.daily_subject_usage d where d.day = any (%L)
+      $source$,
+      v_days
+    ) end,
+    case
+      when isempty(v_rest) then null
+      -- Mostly it is one piece, where conditions are looked at before anything is copied.
+      when v_rest = tstzmultirange(range_merge(v_rest)) then format(
+        $source$
+          select u.bucket, u.subject_id, u.provider, u.model, u.source, u.events, u.prompts, u.input_tokens, u.output_tokens,
+                 u.total_tokens, u.cost, u.nano_usd
+            from public.usage_rollups u where u.bucket >= %1$L and u.bucket < %2$L
+          union all
+          select u.bucket, u.subject_id, u.provider, u.model, u.source, u.events, u.prompts, u.input_tokens, u.output_tokens,
+                 u.total_tokens, u.cost, u.nano_usd
+            from private.unpack_rollups(%1$L, %2$L) u
+        $source$,
+        lower(v_rest), upper(v_rest)
+      )
+      else format(
+        $source$
+          select u.bucket, u.subject_id, u.provider, u.model, u.source, u.events, u.prompts, u.input_tokens, u.output_tokens,
+                 u.total_tokens, u.cost, u.nano_usd
+            from unnest(%L::tstzmultirange) x(part)
+           cross join lateral (
+             select * from public.usage_rollups l where l.bucket >= lower(x.part) and l.bucket < upper(x.part)
+             union all
+             select * from private.unpack_rollups(lower(x.part), upper(x.part))
+             offset 0
+           ) u
+        $source$,
+        v_rest
+      )
+    end
+  );
+end
+$$;
+comment on function private.subject_source(boolean, timestamptz[], timestamptz, timestamptz) is
+  'Returns the SQL of rows (bucket, subject_id, provider, model, source, sums) that everybody''s use between two times is added up from, subject by subject; names are known with p_is_named only. None of them is of two periods, whose starts are given.';
+
 -- usage/functions/summarize_all_usage.sql
 
 create or replace function public.summarize_all_usage(
-  p_actor jsonb, p_from text, p_to text, p_time_zone text, p_group_by text[], p_user_id uuid default null
+  p_actor jsonb, p_from text, p_to text, p_time_zone text, p_group_by text[], p_user_id uuid default null,
+  p_filter jsonb default '{}', p_top integer default null
 )
-returns jsonb
+returns json
 language plpgsql stable security definer set search_path = ''
 as $$
 -- Definer: an admin may ask about everybody, which no API role may.
 begin
   perform private.require_admin(p_actor, 'viewer');
-  return public.summarize_usage(p_from, p_to, p_time_zone, p_group_by, private.account_subjects(p_user_id));
+  return public.summarize_usage(p_from, p_to, p_time_zone, p_group_by, private.account_subjects(p_user_id), p_filter, p_top);
 end
 $$;
-grant execute on function public.summarize_all_usage(jsonb, text, text, text, text[], uuid) to service_role;
-comment on function public.summarize_all_usage(jsonb, text, text, text, text[], uuid) is
+grant execute on function public.summarize_all_usage(jsonb, text, text, text, text[], uuid, jsonb, integer) to service_role;
+comment on function public.summarize_all_usage(jsonb, text, text, text, text[], uuid, jsonb, integer) is
   'Runs summarize_usage for an admin: of everybody, or of one account with its devices.';
 
 -- usage/functions/summarize_usage.sql
 
+-- In json, not jsonb: it is written once, as text, and read by nobody here.
 create or replace function public.summarize_usage(
-  p_from text, p_to text, p_time_zone text, p_group_by text[], p_subjects uuid[] default public.own_subjects()
+  p_from text, p_to text, p_time_zone text, p_group_by text[], p_subjects uuid[] default public.own_subjects(),
+  p_filter jsonb default '{}', p_top integer default null
 )
-returns jsonb
+returns json
 language plpgsql stable set search_path = '' set timezone = 'UTC'
   -- The planner takes every quarter hour for a group of its own, and would sort them all on disk, to group and to join them.
-  set work_mem = '32MB' set enable_mergejoin = off set jit = off
+  set work_mem = '32MB' set enable_mergejoin = off set jit = off set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_range record;
-  v_unit text := (select g from unnest(p_group_by) g where g in ('day', 'week', 'month') limit 1);
-  v_names text[] := array(
-    select n from unnest(array['provider', 'model', 'source', 'device', 'user']) with ordinality as known(n, position)
-     where n = any (p_group_by) order by position
-  );
-  v_subjects boolean := v_names && '{device,user}';
+  v_unit constant text := case
+    when 'day' = any (p_group_by) then 'day' when 'week' = any (p_group_by) then 'week'
+    when 'month' = any (p_group_by) then 'month'
+  end;
+  v_provider constant boolean := 'provider' = any (p_group_by);
+  v_model constant boolean := 'model' = any (p_group_by);
+  v_source constant boolean := 'source' = any (p_group_by);
+  v_device constant boolean := 'device' = any (p_group_by);
+  v_user constant boolean := 'user' = any (p_group_by);
+  v_is_named constant boolean := v_provider or v_model or v_source or v_device or v_user;
   v_periods date[];
   v_starts timestamptz[];
-  -- How many groups make 10,000 rows.
+  -- How many groups make 10,000 rows, or as many as are asked for.
   v_groups integer;
-  v_answer jsonb;
+  v_subjects uuid[] := case when p_filter ? 'device' then array[(p_filter ->> 'device')::uuid] else p_subjects end;
+  v_totals text;
+  v_series text;
 begin
-  select * into v_range from public.usage_range(p_from, p_to, p_time_zone);
+  if p_filter ? 'device' and (p_filter ->> 'device')::uuid = any (p_subjects) is false then
+    v_subjects := '{}';
+  end if;
+  v_range := public.usage_range(p_from, p_to, p_time_zone);
   if v_unit is not null then
-    select array_agg(p.day::date order by p.day), array_agg(public.day_start(p.day::date, p_time_zone) order by p.day)
+    select array_agg(p.day::date order by p.day), array_agg(
+             -- As day_start does, without calling it for each of so many days.
+             case
+               when (m.start - interval '2 hours') at time zone p_time_zone = p.day - interval '2 hours' then m.start
+               else public.day_start(p.day::date, p_time_zone)
+             end order by p.day
+           )
       into v_periods, v_starts
       from generate_series(
         date_trunc(v_unit, v_range.range_from at time zone p_time_zone),
         (v_range.range_to - interval '1 microsecond') at time zone p_time_zone,
         ('1 ' || v_unit)::interval
-      ) as p(day);
+      ) as p(day)
+     cross join lateral (select p.day at time zone p_time_zone as start) m;
   end if;
-  v_groups := 10000 / coalesce(cardinality(v_periods), 1);
+  v_groups := least(10000 / coalesce(cardinality(v_periods), 1), p_top);
 
-  -- Names of a closed list only, and only those that are asked for, so that nothing is grouped, compared or shown in vain.
-  execute format(
-    $query$
-      with sums as materialized (
-        select width_bucket(r.bucket, $1) as period, %1$s as provider, %2$s as model, %3$s as source, %4$s as subject_id,
-               sum(r.events) as events, sum(r.prompts) as prompts, sum(r.input_tokens) as input_tokens,
-               sum(r.output_tokens) as output_tokens, sum(r.total_tokens) as total_tokens, sum(r.cost) as cost,
-               sum(r.nano_usd) as nano_usd
-          from %5$s r
-         where %6$s and r.bucket >= $3 and r.bucket < $4
-         group by 1, 2, 3, 4, 5
-      ),
-      named as materialized (
-        select coalesce(s.period, 0) as period, s.provider, s.model, s.source, %7$s as device, %8$s as "user",
-               s.events, s.prompts, s.input_tokens, s.output_tokens, s.total_tokens, s.cost, s.nano_usd
-          from sums s %9$s
-      ),
-      ranked as materialized (
-        select n.provider, n.model, n.source, n.device, n."user", count(*) over () as groups,
-               row_number() over (
-                 order by sum(n.events) desc, n.provider nulls first, n.model nulls first, n.source nulls first,
-                          n.device nulls first, n."user" nulls first
-               ) as rank
-          from named n group by 1, 2, 3, 4, 5
-      ),
-      -- Where all of them would be too many rows, the rest is one group, the last.
-      cells as materialized (
-        select n.period, case when r.groups <= $5 then r.rank else least(r.rank, $5) end as rank,
-               sum(n.events) as events, sum(n.prompts) as prompts, sum(n.input_tokens) as input_tokens,
-               sum(n.output_tokens) as output_tokens, sum(n.total_tokens) as total_tokens, sum(n.cost) as cost,
-               sum(n.nano_usd) as nano_usd
-          from named n
-          join ranked r
-            on coalesce(r.provider, '') = coalesce(n.provider, '') and coalesce(r.model, '') = coalesce(n.model, '')
-           and coalesce(r.source, '') = coalesce(n.source, '') and coalesce(r.device, $6) = coalesce(n.device, $6)
-           and coalesce(r."user", $6) = coalesce(n."user", $6)
-         group by 1, 2
-      ),
-      groups as (
-        select r.rank, f.is_rest, r.provider, r.model, r.source, case when not f.is_rest then r.device end as device,
-               case when not f.is_rest then r."user" end as "user"
-          from ranked r cross join lateral (select r.groups > $5 and r.rank = $5 as is_rest) f
-         where r.rank <= $5
-        union all
-        -- Without names to group by, days without use are days, too.
-        select 1, false, null, null, null, null, null where %10$L and not exists (select from ranked)
-      ),
-      periods as (
-        select coalesce(p.period, 0) as period, p.day
-          from (select 1) one left join unnest($7) with ordinality as p(day, period) on true
-      ),
-      series as (
-        select jsonb_build_object(
-                 %11$s 'events', coalesce(c.events, 0), 'prompts', coalesce(c.prompts, 0),
-                 'input_tokens', coalesce(c.input_tokens, 0), 'output_tokens', coalesce(c.output_tokens, 0),
-                 'total_tokens', coalesce(c.total_tokens, 0), 'cost', coalesce(c.cost, 0),
-                 'nano_usd', coalesce(c.nano_usd, 0)
-               ) || case when g.is_rest then '{"other": true}'::jsonb else '{}' end as item,
-               p.period, g.*
-          from periods p
-         cross join groups g
-          left join cells c on c.period = p.period and c.rank = g.rank
-         where %12$L
-      ),
-      totals as (
-        select jsonb_build_object(
-          'events', coalesce(sum(c.events), 0), 'prompts', coalesce(sum(c.prompts), 0),
-          'input_tokens', coalesce(sum(c.input_tokens), 0), 'output_tokens', coalesce(sum(c.output_tokens), 0),
-          'total_tokens', coalesce(sum(c.total_tokens), 0), 'cost', coalesce(sum(c.cost), 0),
-          'nano_usd', coalesce(sum(c.nano_usd), 0)
-        ) as item from cells c
-      ),
-      listed as (
-        select coalesce(
-                 jsonb_agg(
-                   s.item order by s.period, s.is_rest, s.provider nulls first, s.model nulls first, s.source nulls first,
-                                   s.device nulls first, s."user" nulls first
-                 ), '[]'
-               ) as items from series s
-      )
-      select jsonb_build_object('totals', t.item, 'series', l.items) from totals t cross join listed l
-    $query$,
-    case when 'provider' = any (v_names) then 'r.provider' else 'null::text' end,
-    case when 'model' = any (v_names) then 'r.model' else 'null::text' end,
-    case when 'source' = any (v_names) then 'r.source' else 'null::text' end,
-    case when v_subjects then 'r.subject_id' else 'null::uuid' end,
-    -- Everybody's use is summed already. It has no row-level security, and nobody but an admin's function may read it.
-    case
-      when p_subjects is null and v_names = '{}' and has_table_privilege('public.usage_totals', 'select') then 'public.usage_totals'
-      else 'public.usage_rollups'
-    end,
-    case when p_subjects is null then '$2 is null' else 'r.subject_id = any ($2)' end,
-    case when 'device' = any (v_names) then 'd.id' else 'null::uuid' end,
-    case
-      when 'user' = any (v_names) then 'coalesce(d.user_id, case when d.id is null then s.subject_id end)'
-      else 'null::uuid'
-    end,
-    case when v_subjects then 'left join public.devices d on d.id = s.subject_id' else '' end,
-    v_names = '{}',
-    case when v_unit is not null then format('%L, p.day, ', v_unit) else '' end || coalesce((
-      select string_agg(
-               case
-                 when n in ('device', 'user') then format('%L, g.%I, ', n, n)
-                 else format('%L, case when g.is_rest then ''other'' else g.%I end, ', n, n)
-               end, '' order by position
-             )
-        from unnest(v_names) with ordinality as asked(n, position)
-    ), ''),
-    cardinality(p_group_by) > 0
+  with cells as materialized (
+    select u.*
+      from public.ranked_usage(
+        v_subjects, array(select g from unnest(p_group_by) g where g is distinct from v_unit), v_starts,
+        v_range.range_from, v_range.range_to, p_filter, v_groups
+      ) u
+  ),
+  groups as (
+    select f.rank, f.is_rest,
+           row_number() over (
+             order by f.is_rest, f.provider nulls first, f.model nulls first, f.source nulls first, f.device nulls first,
+                      f."user" nulls first
+           ) as position,
+           concat_ws(
+             ',',
+             case when v_provider then '"provider":' || to_json(case when f.is_rest then 'other' else f.provider end) end,
+             case when v_model then '"model":' || to_json(case when f.is_rest then 'other' else f.model end) end,
+             case when v_source then '"source":' || to_json(case when f.is_rest then 'other' else f.source end) end,
+             case when v_device then '"device":' || coalesce(to_json(case when not f.is_rest then f.device end), 'null') end,
+             case when v_user then '"user":' || coalesce(to_json(case when not f.is_rest then f."user" end), 'null') end,
+             case when f.is_rest then '"other":true' end
+           ) as names
+      from (select distinct on (c.rank) c.* from cells c order by c.rank) f
+    union all
+    -- Without names to group by, days without use are days, too.
+    select 1, false, 1, '' where not v_is_named and not exists (select from cells)
+  ),
+  periods as (
+    select coalesce(p.period, 0) as period, case when v_unit is not null then format('"%s":"%s"', v_unit, p.day) end as name
+      from (select 1) one left join unnest(v_periods) with ordinality as p(day, period) on true
+  ),
+  -- Each piece of text is made once, however many rows it is in.
+  written as (
+    select c.period, c.rank,
+           format(
+             '"events":%s,"prompts":%s,"input_tokens":%s,"output_tokens":%s,"total_tokens":%s,"cost":%s,"nano_usd":%s',
+             c.events, c.prompts, c.input_tokens, c.output_tokens, c.total_tokens, c.cost, c.nano_usd
+           ) as sums
+      from cells c
+  ),
+  totals as (
+    select json_build_object(
+      'events', coalesce(sum(c.events), 0), 'prompts', coalesce(sum(c.prompts), 0),
+      'input_tokens', coalesce(sum(c.input_tokens), 0), 'output_tokens', coalesce(sum(c.output_tokens), 0),
+      'total_tokens', coalesce(sum(c.total_tokens), 0), 'cost', coalesce(sum(c.cost), 0),
+      'nano_usd', coalesce(sum(c.nano_usd), 0)
+    ) as item from cells c
+  ),
+  series as (
+    select string_agg(
+             '{' || concat_ws(
+               ',', p.name, nullif(g.names, ''),
+               coalesce(
+                 w.sums,
+                 '"events":0,"prompts":0,"input_tokens":0,"output_tokens":0,"total_tokens":0,"cost":0,"nano_usd":0'
+               )
+             ) || '}',
+             ',' order by p.period, g.position
+           ) as items
+      from periods p
+     cross join groups g
+      left join written w on w.period = p.period and w.rank = g.rank
+     where v_unit is not null or v_is_named
   )
-  into v_answer
-  using v_starts, p_subjects, v_range.range_from, v_range.range_to, v_groups, '00000000-0000-0000-0000-000000000000'::uuid,
-        v_periods;
-  return v_answer || jsonb_build_object('from', v_range.range_from, 'to', v_range.range_to, 'time_zone', p_time_zone);
+  select t.item, s.items into v_totals, v_series from totals t cross join series s;
+  return format(
+    '{"totals":%s,"series":[%s],"from":%s,"to":%s,"time_zone":%s}',
+    v_totals, v_series, to_json(v_range.range_from), to_json(v_range.range_to), to_json(p_time_zone)
+  );
 end
 $$;
-grant execute on function public.summarize_usage(text, text, text, text[], uuid[]) to authenticated;
-comment on function public.summarize_usage(text, text, text, text[], uuid[]) is
-  'Returns usage of the caller and their devices in a range, from the rollups: {from, to, time_zone, totals, series}, grouped by any of day, week, month (one of them), provider, model, source, device, user; periods without use are there with zeros. Of more than 10,000 rows the groups used least are one, marked by other. Raises RANGE_NOT_VALID.';
+grant execute on function public.summarize_usage(text, text, text, text[], uuid[], jsonb, integer) to authenticated;
+comment on function public.summarize_usage(text, text, text, text[], uuid[], jsonb, integer) is
+  'Returns usage of the caller and their devices in a range, from the rollups: {from, to, time_zone, totals, series}, grouped by any of day, week, month (one of them), provider, model, source, device, user, and filtered by any of provider, model, source, device; periods without use are there with zeros. Of more than 10,000 rows, or more groups than p_top, those used least are one, marked by other. Raises RANGE_NOT_VALID.';
 
 -- usage/functions/take_out_total.sql
 
@@ -10959,9 +16710,12 @@ create or replace function public.usage_page(
 returns setof public.usage_events
 language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan'
 as $$
+declare
+  v_archived_until constant timestamptz := public.archived_until();
+  v_page public.usage_events[];
 begin
-  return query
-    select u.* from public.usage_events u
+  v_page := array(
+    select u from public.usage_events u
      where (p_subject_id is null or u.subject_id = p_subject_id)
        and u.occurred_at >= p_from and u.occurred_at < p_to
        -- The first of the two leaves out whole months, the second one begins at the place itself.
@@ -10972,12 +16726,22 @@ begin
        and (p_filter ->> 'source' is null or u.source = p_filter ->> 'source')
        and (p_filter ->> 'device' is null or u.device_id = (p_filter ->> 'device')::uuid)
      order by u.occurred_at desc, u.id desc
-     limit p_limit;
+     limit p_limit
+  );
+  return query select u.* from unnest(v_page) u;
+  -- Events of archived months that lie here came late: others may lie between them.
+  if p_from < v_archived_until and (cardinality(v_page) < p_limit or v_page[p_limit].occurred_at < v_archived_until) then
+    return query
+      select * from public.archived_usage(
+        p_subject_id, p_limit, case when cardinality(v_page) < p_limit then p_from else greatest(p_from, v_page[p_limit].occurred_at) end,
+        p_to, p_filter, p_before_at, p_before_id
+      );
+  end if;
 end
 $$;
 grant execute on function public.usage_page(uuid, integer, timestamptz, timestamptz, jsonb, timestamptz, uuid) to authenticated;
 comment on function public.usage_page(uuid, integer, timestamptz, timestamptz, jsonb, timestamptz, uuid) is
-  'Returns the newest events of one subject, or of everybody the caller may see, before a place.';
+  'Returns at least the newest events of one subject, or of everybody the caller may see, before a place, in no order.';
 
 -- usage/functions/usage_range.sql
 
@@ -11051,6 +16815,7 @@ as $$
 declare
   v_user_id uuid := private.lock_user(p_caller);
 begin
+  perform private.require_fresh_if_protected(p_caller);
   -- Of two changes at once the second finds another hash than the one its current password was checked against.
   if p_verified_hash is null then
     perform private.require_fresh(p_caller);
@@ -11075,7 +16840,7 @@ end
 $$;
 grant execute on function public.change_password(jsonb, text, text, boolean, text) to service_role;
 comment on function public.change_password(jsonb, text, text, boolean, text) is
-  'Sets the password where it still is the verified one, or the first one where none was verified, and ends every other session, mailed links and, where wished, the API keys; the sealed notice to the owner is queued. Returns {ended, api_keys}: those that go on; raises INVALID_CREDENTIALS, and PROOF_REQUIRED for the first one.';
+  'Sets the password where it still is the verified one, or the first one where none was verified, and ends every other session, mailed links and, where wished, the API keys; the sealed notice to the owner is queued. Returns {ended, api_keys}: those that go on; raises INVALID_CREDENTIALS, and PROOF_REQUIRED for the first one, and for any where there is a second factor.';
 
 -- users/functions/delete_account.sql
 
@@ -11177,7 +16942,8 @@ begin
     select coalesce(jsonb_agg(to_jsonb(page) order by page.created_at desc, page.id desc), '[]')
       from (
         select d.id, d.name, d.blocked, d.registrations, d.last_registered_at, d.created_at,
-               b.allocated, b.used, b.remaining
+               b.allocated, b.used, b.remaining, b.reserved,
+               public.own_last_use(d.id) as last_used_at
           from public.devices d join public.balances b on b.subject_id = d.id
          where d.user_id = v_user_id and d.deleted_at is null
            and (p_after_id is null or (d.created_at, d.id) < (p_after_at::timestamptz, p_after_id))
@@ -11193,7 +16959,24 @@ end
 $$;
 grant execute on function public.my_devices(integer, text, uuid) to authenticated;
 comment on function public.my_devices(integer, text, uuid) is
-  'Returns the devices linked to the caller with their balances, newest first; after (time, id) to page on.';
+  'Returns the devices linked to the caller with their balances and the quarter hour of their last use, newest first; after (time, id) to page on.';
+
+-- users/functions/own_last_use.sql
+
+create or replace function public.own_last_use(p_device_id uuid)
+returns timestamptz
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: the archive has no row-level security of its own, so this says whose device it is.
+begin
+  return (
+    select private.last_used_at(d.id) from public.devices d
+     where d.id = p_device_id and d.user_id = public.current_user_id()
+  );
+end
+$$;
+grant execute on function public.own_last_use(uuid) to authenticated;
+comment on function public.own_last_use(uuid) is 'Returns the quarter hour of the last use of a device of the caller''s, null where there was none.';
 
 -- users/functions/profile_json.sql
 
@@ -11205,6 +16988,7 @@ as $$
     'email_verified', p_user.email_verified_at is not null,
     'pending_email', (select c.email from private.email_changes c where c.user_id = p_user.id and c.expires_at > now()),
     'has_password', exists (select from private.user_credentials c where c.user_id = p_user.id),
+    'second_factor', private.has_second_factor(p_user.id),
     'providers', (
       select coalesce(jsonb_agg(i.provider order by i.provider), '[]')
         from private.external_identities i where i.user_id = p_user.id
@@ -11226,6 +17010,7 @@ declare
 begin
   -- The long part first, while nobody waits for it; and once more for what a device records meanwhile.
   perform private.take_name_out_of_usage(p_user_id);
+  perform private.thaw_subject(p_user_id);
   update public.usage_events set url = null where subject_id = p_user_id and url is not null;
   perform private.forget_devices(p_user_id, v_name);
   perform private.take_name_out_of_usage(p_user_id);
@@ -11235,6 +17020,7 @@ begin
 
   delete from private.idempotency_keys where subject_id = p_user_id;
   delete from private.known_addresses where account = v_name;
+  delete from private.alerts where user_id = p_user_id;
   delete from private.password_resets where email = v_email;
   delete from private.email_verifications where email = v_email;
   perform private.drop_mails(p_user_id, v_email);
@@ -11250,6 +17036,28 @@ $$;
 comment on function private.remove_account(uuid) is
   'Removes an account with everything personal and returns its address; the caller has locked it and seen that this may be done.';
 
+-- users/functions/rename_my_device.sql
+
+create or replace function public.rename_my_device(p_caller jsonb, p_device_id uuid, p_name text)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes devices, which no API role may.
+declare
+  v_user_id uuid := private.require_user(p_caller);
+begin
+  update public.devices set name = p_name
+   where id = p_device_id and user_id = v_user_id and deleted_at is null;
+  if not found then
+    raise sqlstate 'PT404' using message = 'DEVICE_NOT_FOUND';
+  end if;
+  return jsonb_build_object('device_id', p_device_id, 'name', p_name);
+end
+$$;
+grant execute on function public.rename_my_device(jsonb, uuid, text) to service_role;
+comment on function public.rename_my_device(jsonb, uuid, text) is
+  'Renames a device of the caller''s. Returns {device_id, name}; raises DEVICE_NOT_FOUND.';
+
 -- users/functions/take_name_out_of_usage.sql
 
 create or replace function private.take_name_out_of_usage(p_user_id uuid)
@@ -11257,6 +17065,7 @@ returns void
 language plpgsql volatile set search_path = ''
 as $$
 begin
+  perform private.thaw_named_usage(p_user_id);
   update public.usage_events set user_id = null, url = null
    where user_id = p_user_id and user_id is distinct from subject_id;
 end
@@ -11317,6 +17126,519 @@ grant execute on function public.update_profile(jsonb, jsonb, text, text, text) 
 comment on function public.update_profile(jsonb, jsonb, text, text, text) is
   'Changes name and picture where {name, picture, email} has them, null to clear; an address waits for the link with this token (SHA-256, hex): the sealed mail with it and the notice to the present address are queued. Returns the profile; raises EMAIL_TAKEN, PROOF_REQUIRED, RATE_LIMITED, and MAIL_DISABLED for an address without a token.';
 
+-- webhooks/functions/claim_webhook_deliveries.sql
+
+-- A server that dies with a delivery in its hands leaves it due a minute later, which is longer than an attempt takes.
+create or replace function public.claim_webhook_deliveries(p_limit integer)
+returns jsonb
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
+as $$
+-- Definer: reads and writes deliveries, which no API role may.
+declare
+  v_deliveries jsonb;
+begin
+  with due as (
+    select d.id from private.webhook_deliveries d
+     where d.id in (select n.id from private.next_webhook_deliveries() n where n.due_at <= now())
+       and d.status = 'pending' and d.due_at <= now()
+     order by d.due_at, d.id limit p_limit for update skip locked
+  ), claimed as (
+    update private.webhook_deliveries d
+       set attempts = d.attempts + 1, attempted_at = now(), due_at = now() + interval '1 minute', failure = null
+      from due where d.id = due.id
+    returning d.*
+  )
+  select coalesce(jsonb_agg(jsonb_build_object(
+           'id', c.id, 'event_id', c.event_id, 'type', c.type, 'occurred_at', c.occurred_at, 'data', c.data,
+           'attempt', c.attempts, 'endpoint_id', e.id, 'url', e.url, 'sealed_secret', encode(e.sealed_secret, 'base64')
+         ) order by c.id), '[]')
+    into v_deliveries
+    from claimed c join private.webhook_endpoints e on e.id = c.endpoint_id;
+  return jsonb_build_object(
+    'deliveries', v_deliveries,
+    'next_seconds', (
+      select greatest(ceil(extract(epoch from min(n.due_at) - now())), 0)::integer from private.next_webhook_deliveries() n
+      -- Of nothing there is no least one, and greatest() would make 0 of it.
+      having count(*) > 0
+    )
+  );
+end
+$$;
+grant execute on function public.claim_webhook_deliveries(integer) to service_role;
+comment on function public.claim_webhook_deliveries(integer) is
+  'Hands out deliveries that are due to one server, for a minute. Returns {deliveries: [{id, event_id, type, occurred_at, data, attempt, endpoint_id, url, sealed_secret}], next_seconds: until the next one is due, or null}.';
+
+-- webhooks/functions/create_webhook.sql
+
+create or replace function public.create_webhook(
+  p_actor jsonb, p_url text, p_events text[], p_secret text, p_description text default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes endpoints, which no API role may.
+declare
+  v_actor text := private.require_admin(p_actor, 'owner');
+  v_endpoint private.webhook_endpoints;
+begin
+  -- Each event costs its cause a row an endpoint.
+  perform pg_advisory_xact_lock(hashtext('public.create_webhook'));
+  if (select count(*) from private.webhook_endpoints) >= 20 then
+    raise sqlstate 'PT409' using message = 'WEBHOOK_LIMIT';
+  end if;
+  insert into private.webhook_endpoints (url, events, description, sealed_secret, created_by)
+  values (p_url, p_events, p_description, decode(p_secret, 'base64'), v_actor)
+  returning * into v_endpoint;
+  perform private.audit_admin(
+    p_actor, 'create_webhook', 'webhook:' || v_endpoint.id, null, jsonb_build_object('url', p_url, 'events', p_events)
+  );
+  return private.webhook_endpoint_json(v_endpoint);
+end
+$$;
+grant execute on function public.create_webhook(jsonb, text, text[], text, text) to service_role;
+comment on function public.create_webhook(jsonb, text, text[], text, text) is
+  'Keeps an endpoint with its sealed secret (base64), for an owner. Returns it; raises WEBHOOK_LIMIT beyond 20.';
+
+-- webhooks/functions/delete_webhook.sql
+
+create or replace function public.delete_webhook(p_actor jsonb, p_id uuid)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes endpoints, which no API role may.
+declare
+  v_url text;
+begin
+  perform private.require_admin(p_actor, 'owner');
+  delete from private.webhook_endpoints e where e.id = p_id returning e.url into v_url;
+  if not found then
+    raise sqlstate 'PT404' using message = 'WEBHOOK_NOT_FOUND';
+  end if;
+  perform private.audit_admin(p_actor, 'delete_webhook', 'webhook:' || p_id, jsonb_build_object('url', v_url));
+  return jsonb_build_object('deleted', true);
+end
+$$;
+grant execute on function public.delete_webhook(jsonb, uuid) to service_role;
+comment on function public.delete_webhook(jsonb, uuid) is
+  'Removes an endpoint with all that waits for it, for an owner. Returns {deleted}; raises WEBHOOK_NOT_FOUND.';
+
+-- webhooks/functions/emit_device_event.sql
+
+-- Triggers, so that also what is done by hand in Supabase Studio is told.
+create or replace function private.emit_device_event()
+returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+  perform private.emit_event(
+    case tg_op when 'INSERT' then 'device.registered' else 'device.blocked' end,
+    jsonb_build_object('device_id', new.id, 'user_id', new.user_id)
+  );
+  return null;
+end
+$$;
+comment on function private.emit_device_event() is 'Trigger: tells that a device registered for the first time, or was blocked.';
+
+-- webhooks/functions/emit_event.sql
+
+create or replace function private.emit_event(p_type text, p_data jsonb)
+returns uuid
+language sql volatile set search_path = ''
+as $$
+  with event as (select gen_random_uuid() as id),
+  told as (
+    insert into private.webhook_deliveries (event_id, endpoint_id, type, data)
+    select event.id, e.id, p_type, p_data
+      from private.webhook_endpoints e cross join event
+     where e.disabled_at is null and p_type = any (e.events)
+     order by e.id
+  )
+  select event.id from event
+$$;
+comment on function private.emit_event(text, jsonb) is
+  'Writes an event down for each endpoint that gets its type, in the transaction of what caused it; returns the event''s id.';
+
+-- webhooks/functions/emit_period_event.sql
+
+create or replace function private.emit_period_event()
+returns trigger
+language plpgsql set search_path = '' set timezone = 'UTC'
+as $$
+begin
+  perform private.emit_event('period.reset', jsonb_build_object(
+    'period', new.number, 'started_at', new.started_at, 'default_tokens', new.default_tokens
+  ));
+  return null;
+end
+$$;
+comment on function private.emit_period_event() is 'Trigger: tells that a budget period began.';
+
+-- webhooks/functions/emit_subscription_event.sql
+
+create or replace function private.emit_subscription_event()
+returns trigger
+language plpgsql set search_path = '' set timezone = 'UTC'
+as $$
+begin
+  perform private.emit_event('subscription.changed', jsonb_build_object(
+    'user_id', new.user_id, 'tier', public.effective_tier(new), 'subscribed_tier', new.tier, 'status', new.status,
+    'current_period_end', new.current_period_end, 'cancel_at_period_end', new.cancel_at_period_end,
+    'previous', case when tg_op = 'UPDATE' then jsonb_build_object(
+      'subscribed_tier', old.tier, 'status', old.status, 'current_period_end', old.current_period_end,
+      'cancel_at_period_end', old.cancel_at_period_end
+    ) end
+  ));
+  return null;
+end
+$$;
+comment on function private.emit_subscription_event() is 'Trigger: tells that a subscription began, changed or ended.';
+
+-- webhooks/functions/list_webhook_deliveries.sql
+
+create or replace function public.list_webhook_deliveries(
+  p_actor jsonb, p_id uuid, p_limit integer, p_status text default null, p_before bigint default null
+)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads deliveries, which no API role may.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  if not exists (select from private.webhook_endpoints e where e.id = p_id) then
+    raise sqlstate 'PT404' using message = 'WEBHOOK_NOT_FOUND';
+  end if;
+  return (
+    select coalesce(jsonb_agg(private.webhook_delivery_json(page) order by page.id desc), '[]')
+      from (
+        select d.* from private.webhook_deliveries d
+         where d.endpoint_id = p_id and (p_status is null or d.status = p_status) and (p_before is null or d.id < p_before)
+         order by d.id desc
+         limit p_limit
+      ) page
+  );
+end
+$$;
+grant execute on function public.list_webhook_deliveries(jsonb, uuid, integer, text, bigint) to service_role;
+comment on function public.list_webhook_deliveries(jsonb, uuid, integer, text, bigint) is
+  'Returns what was sent to an endpoint or waits to be, newest first, of one status where that is given; before an id to page on. Raises WEBHOOK_NOT_FOUND.';
+
+-- webhooks/functions/list_webhooks.sql
+
+create or replace function public.list_webhooks(p_actor jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+-- Definer: reads endpoints, which no API role may.
+begin
+  perform private.require_admin(p_actor, 'viewer');
+  return (
+    select jsonb_build_object(
+             'webhooks', coalesce(jsonb_agg(private.webhook_endpoint_json(e) order by e.created_at, e.id), '[]')
+           )
+      from private.webhook_endpoints e
+  );
+end
+$$;
+grant execute on function public.list_webhooks(jsonb) to service_role;
+comment on function public.list_webhooks(jsonb) is 'Returns {webhooks}: every endpoint, oldest first, without secrets.';
+
+-- webhooks/functions/next_webhook_deliveries.sql
+
+-- An endpoint gets one event at a time, in their order. One that was tried four times steps aside, so that an event an
+-- endpoint cannot digest does not keep all others from it.
+create or replace function private.next_webhook_deliveries()
+returns table (id bigint, due_at timestamptz)
+language sql stable set search_path = ''
+as $$
+  select d.id, d.due_at
+    from private.webhook_deliveries d join private.webhook_endpoints e on e.id = d.endpoint_id
+   where d.status = 'pending' and e.disabled_at is null
+     and not exists (
+       select from private.webhook_deliveries p
+        where p.endpoint_id = d.endpoint_id and p.status = 'pending' and p.id < d.id and p.attempts < 4
+     )
+$$;
+comment on function private.next_webhook_deliveries() is
+  'Returns the deliveries that no earlier one keeps waiting, with when each may be tried.';
+
+-- webhooks/functions/prune_webhooks.sql
+
+create or replace function private.prune_webhooks()
+returns integer
+language plpgsql volatile set search_path = ''
+as $$
+declare
+  v_pruned integer;
+begin
+  delete from private.webhook_deliveries d
+   where d.status <> 'pending'
+     and d.attempted_at < now() - case d.status when 'failed' then interval '30 days' else interval '7 days' end;
+  get diagnostics v_pruned = row_count;
+  -- What nobody wrote a mail of in a day is no news any more.
+  delete from private.alert_mails m where m.occurred_at < now() - interval '1 day';
+  return v_pruned;
+end
+$$;
+comment on function private.prune_webhooks() is
+  'For maintenance: removes events that were delivered a week ago or given up a month ago, and mails about alerts that nobody wrote; returns how many events.';
+
+-- webhooks/functions/redeliver_webhook.sql
+
+create or replace function public.redeliver_webhook(p_actor jsonb, p_id uuid, p_delivery_id bigint)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes deliveries, which no API role may.
+declare
+  v_delivery private.webhook_deliveries;
+begin
+  perform private.require_admin(p_actor);
+  -- What is on its way already is only hurried, unless a server has it in its hands.
+  update private.webhook_deliveries d
+     set status = 'pending', attempts = case when d.status = 'pending' then d.attempts else 0 end,
+         due_at = case when d.status = 'pending' and d.failure is null then d.due_at else now() end
+   where d.id = p_delivery_id and d.endpoint_id = p_id
+  returning * into v_delivery;
+  if not found then
+    raise sqlstate 'PT404' using message = 'WEBHOOK_DELIVERY_NOT_FOUND';
+  end if;
+  perform private.audit_admin(p_actor, 'redeliver_webhook', 'webhook:' || p_id);
+  return private.webhook_delivery_json(v_delivery);
+end
+$$;
+grant execute on function public.redeliver_webhook(jsonb, uuid, bigint) to service_role;
+comment on function public.redeliver_webhook(jsonb, uuid, bigint) is
+  'Sends an event again that was given up, or delivered, under the same id. Returns the delivery; raises WEBHOOK_DELIVERY_NOT_FOUND.';
+
+-- webhooks/functions/settle_webhook_delivery.sql
+
+-- An outcome counts only for the attempt that is the latest: another server may have taken the delivery over meanwhile.
+create or replace function public.settle_webhook_delivery(
+  p_id bigint, p_attempt integer, p_outcome text, p_status integer default null, p_failure text default null,
+  p_wait_seconds integer default null
+)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes deliveries and endpoints, which no API role may.
+declare
+  -- 5 s, 30 s, 5 min, 30 min, 2 h, 5 h, 10 h, 10 h: given up after 28 hours.
+  v_waits constant integer[] := '{5, 30, 300, 1800, 7200, 18000, 36000, 36000}';
+  v_endpoint_id uuid;
+  v_wait integer;
+begin
+  if p_outcome = 'released' then
+    update private.webhook_deliveries d set due_at = now(), attempts = d.attempts - 1
+     where d.id = p_id and d.attempts = p_attempt and d.status = 'pending';
+    return jsonb_build_object('settled', found);
+  end if;
+  v_wait := v_waits[p_attempt];
+  update private.webhook_deliveries d
+     set status = case
+           when p_outcome = 'delivered' then 'delivered'
+           when p_outcome = 'gone' or v_wait is null then 'failed'
+           else 'pending'
+         end,
+         due_at = now() + greatest(v_wait * (0.9 + random() / 5), least(coalesce(p_wait_seconds, 0), 3600)) * interval '1 second',
+         response_status = p_status, failure = left(p_failure, 100)
+   where d.id = p_id and d.attempts = p_attempt and d.status = 'pending'
+  returning d.endpoint_id into v_endpoint_id;
+  if p_outcome = 'gone' then
+    update private.webhook_endpoints e set disabled_at = now() where e.id = v_endpoint_id;
+  end if;
+  return jsonb_build_object('settled', v_endpoint_id is not null);
+end
+$$;
+grant execute on function public.settle_webhook_delivery(bigint, integer, text, integer, text, integer) to service_role;
+comment on function public.settle_webhook_delivery(bigint, integer, text, integer, text, integer) is
+  'Ends an attempt: delivered, failed (tried again later and later, nine times in all), gone (the endpoint is disabled) or released (due at once). Returns {settled}: whether the attempt was still the latest.';
+
+-- webhooks/functions/test_webhook.sql
+
+create or replace function public.test_webhook(p_actor jsonb, p_id uuid)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: writes deliveries, which no API role may.
+declare
+  v_delivery private.webhook_deliveries;
+begin
+  perform private.require_admin(p_actor);
+  -- One that answered 410 is tried again, and gets events again.
+  update private.webhook_endpoints e set disabled_at = null where e.id = p_id;
+  if not found then
+    raise sqlstate 'PT404' using message = 'WEBHOOK_NOT_FOUND';
+  end if;
+  insert into private.webhook_deliveries (event_id, endpoint_id, type, data)
+  values (gen_random_uuid(), p_id, 'webhook.test', jsonb_build_object('webhook_id', p_id))
+  returning * into v_delivery;
+  perform private.audit_admin(p_actor, 'test_webhook', 'webhook:' || p_id);
+  return private.webhook_delivery_json(v_delivery);
+end
+$$;
+grant execute on function public.test_webhook(jsonb, uuid) to service_role;
+comment on function public.test_webhook(jsonb, uuid) is
+  'Sends an event webhook.test to one endpoint, which is enabled again where it was disabled. Returns the delivery; raises WEBHOOK_NOT_FOUND.';
+
+-- webhooks/functions/webhook_delivery_json.sql
+
+create or replace function private.webhook_delivery_json(p_delivery private.webhook_deliveries)
+returns jsonb
+language sql stable set search_path = '' set timezone = 'UTC'
+as $$
+  select jsonb_build_object(
+    'id', p_delivery.id, 'event_id', p_delivery.event_id, 'type', p_delivery.type, 'data', p_delivery.data,
+    'occurred_at', p_delivery.occurred_at, 'status', p_delivery.status, 'attempts', p_delivery.attempts,
+    'next_attempt_at', case when p_delivery.status = 'pending' then p_delivery.due_at end,
+    'attempted_at', p_delivery.attempted_at, 'response_status', p_delivery.response_status, 'failure', p_delivery.failure
+  )
+$$;
+comment on function private.webhook_delivery_json(private.webhook_deliveries) is 'Returns a delivery as admins see it.';
+
+-- webhooks/functions/webhook_endpoint_json.sql
+
+create or replace function private.webhook_endpoint_json(p_endpoint private.webhook_endpoints)
+returns jsonb
+language sql stable set search_path = '' set timezone = 'UTC'
+as $$
+  select jsonb_build_object(
+    'id', p_endpoint.id, 'url', p_endpoint.url, 'events', p_endpoint.events, 'description', p_endpoint.description,
+    'created_by', p_endpoint.created_by, 'created_at', p_endpoint.created_at, 'disabled_at', p_endpoint.disabled_at,
+    'pending', (
+      select count(*) from private.webhook_deliveries d where d.endpoint_id = p_endpoint.id and d.status = 'pending'
+    ),
+    'failed', (
+      select count(*) from private.webhook_deliveries d where d.endpoint_id = p_endpoint.id and d.status = 'failed'
+    )
+  )
+$$;
+comment on function private.webhook_endpoint_json(private.webhook_endpoints) is
+  'Returns an endpoint as admins see it, without its secret, with how many of its deliveries wait or were given up.';
+
+-- archive/views.sql
+
+-- Events and rollups wherever they lie. `since` is there so that months can be left out: whoever asks for a range of months
+-- says so of the time and of `since`. Citus reads the views of both whole all the same, so functions unite usage_events with
+-- unpack_events instead, and usage_rollups with unpack_rollups.
+
+create or replace view private.unpacked_events with (security_invoker = true) as
+  select u.id, a.subject_id, a.user_id, a.device_id, a.source, a.provider, a.model, a.prompt_count,
+         coalesce(u.input, a.input_tokens[1], 0) as input_tokens, coalesce(u.output, a.output_tokens[1], 0) as output_tokens,
+         coalesce(
+           u.total, a.total_tokens[1], coalesce(u.input, a.input_tokens[1], 0) + coalesce(u.output, a.output_tokens[1], 0)
+         ) as total_tokens,
+         coalesce(u.cost, a.costs[1], 0) as cost, a.provenance, a.period,
+         case when cardinality(a.urls) = 1 then a.urls[1] else u.url end as url, u.occurred as occurred_at,
+         coalesce(u.created, u.occurred) as created_at,
+         case when cardinality(a.nano_usd) = 1 then a.nano_usd[1] else u.nano_usd end as nano_usd, a.since, a.days
+    from private.archived_events a
+   cross join lateral unnest(
+     a.ids, a.occurred, a.created, a.input_tokens, a.output_tokens, a.total_tokens, a.costs, a.nano_usd, a.urls
+   ) as u(id, occurred, created, input, output, total, cost, nano_usd, url);
+comment on view private.unpacked_events is 'Archived usage events as rows.';
+comment on column private.unpacked_events.id is 'The event''s id.';
+comment on column private.unpacked_events.subject_id is 'The device or user whose balance the event counts against.';
+comment on column private.unpacked_events.user_id is 'The account behind it, if known.';
+comment on column private.unpacked_events.device_id is 'The device behind it, if any.';
+comment on column private.unpacked_events.source is 'Which API recorded it: device, extension, tracker, chat or api.';
+comment on column private.unpacked_events.provider is 'The AI provider, unknown where the caller names none.';
+comment on column private.unpacked_events.model is 'The model, trimmed and in lower case.';
+comment on column private.unpacked_events.prompt_count is 'Prompts the event stands for.';
+comment on column private.unpacked_events.input_tokens is 'Language-model tokens sent, 0 where not reported.';
+comment on column private.unpacked_events.output_tokens is 'Language-model tokens received, 0 where not reported.';
+comment on column private.unpacked_events.total_tokens is 'Language-model tokens altogether.';
+comment on column private.unpacked_events.cost is 'What the event debited from the balance.';
+comment on column private.unpacked_events.provenance is 'client_reported, provider_final or estimated.';
+comment on column private.unpacked_events.period is 'The subject''s budget period at the time.';
+comment on column private.unpacked_events.url is 'The page it happened on, without query and fragment.';
+comment on column private.unpacked_events.occurred_at is 'When the use happened.';
+comment on column private.unpacked_events.created_at is 'When the event was recorded.';
+comment on column private.unpacked_events.nano_usd is 'What upstream charges for it, in nano-dollars (10^-9 US dollars); null where that is not known.';
+comment on column private.unpacked_events.since is 'Start of the month or day they are packed by.';
+comment on column private.unpacked_events.days is 'The days of the month that those packed with it happened on.';
+
+create or replace view private.every_event with (security_invoker = true) as
+  select e.id, e.subject_id, e.user_id, e.device_id, e.source, e.provider, e.model, e.prompt_count, e.input_tokens,
+         e.output_tokens, e.total_tokens, e.cost, e.provenance, e.period, e.url, e.occurred_at, e.created_at, e.nano_usd,
+         e.occurred_at as since
+    from public.usage_events e
+  union all
+  select u.id, u.subject_id, u.user_id, u.device_id, u.source, u.provider, u.model, u.prompt_count, u.input_tokens,
+         u.output_tokens, u.total_tokens, u.cost, u.provenance, u.period, u.url, u.occurred_at, u.created_at, u.nano_usd,
+         u.since
+    from private.unpacked_events u;
+comment on view private.every_event is 'Usage events, archived or not.';
+comment on column private.every_event.id is 'The event''s id.';
+comment on column private.every_event.subject_id is 'The device or user whose balance the event counts against.';
+comment on column private.every_event.user_id is 'The account behind it, if known.';
+comment on column private.every_event.device_id is 'The device behind it, if any.';
+comment on column private.every_event.source is 'Which API recorded it: device, extension, tracker, chat or api.';
+comment on column private.every_event.provider is 'The AI provider, unknown where the caller names none.';
+comment on column private.every_event.model is 'The model, trimmed and in lower case.';
+comment on column private.every_event.prompt_count is 'Prompts the event stands for.';
+comment on column private.every_event.input_tokens is 'Language-model tokens sent, 0 where not reported.';
+comment on column private.every_event.output_tokens is 'Language-model tokens received, 0 where not reported.';
+comment on column private.every_event.total_tokens is 'Language-model tokens altogether.';
+comment on column private.every_event.cost is 'What the event debited from the balance.';
+comment on column private.every_event.provenance is 'client_reported, provider_final or estimated.';
+comment on column private.every_event.period is 'The subject''s budget period at the time.';
+comment on column private.every_event.url is 'The page it happened on, without query and fragment.';
+comment on column private.every_event.occurred_at is 'When the use happened.';
+comment on column private.every_event.created_at is 'When the event was recorded.';
+comment on column private.every_event.nano_usd is 'What upstream charges for it, in nano-dollars (10^-9 US dollars); null where that is not known.';
+comment on column private.every_event.since is 'When it happened, or the start of the month or day it is packed by.';
+
+create or replace view private.unpacked_rollups with (security_invoker = true) as
+  select a.subject_id, a.month + u.quarter * interval '15 minutes' as bucket, a.provider, a.model, a.source,
+         coalesce(u.events, a.events[1], 1) as events,
+         coalesce(u.prompts, a.prompts[1], u.events, a.events[1], 1) as prompts,
+         coalesce(u.input, a.input_tokens[1], 0) as input_tokens, coalesce(u.output, a.output_tokens[1], 0) as output_tokens,
+         coalesce(
+           u.total, a.total_tokens[1], coalesce(u.input, a.input_tokens[1], 0) + coalesce(u.output, a.output_tokens[1], 0)
+         ) as total_tokens,
+         coalesce(u.cost, a.costs[1], 0) as cost, coalesce(u.nano_usd, a.nano_usd[1], 0) as nano_usd, a.month
+    from private.archived_rollups a
+   cross join lateral unnest(
+     a.quarters, a.events, a.prompts, a.input_tokens, a.output_tokens, a.total_tokens, a.costs, a.nano_usd
+   ) as u(quarter, events, prompts, input, output, total, cost, nano_usd);
+comment on view private.unpacked_rollups is 'Archived rollups as rows.';
+comment on column private.unpacked_rollups.subject_id is 'The device or user.';
+comment on column private.unpacked_rollups.bucket is 'Start of the quarter hour (UTC).';
+comment on column private.unpacked_rollups.provider is 'The AI provider.';
+comment on column private.unpacked_rollups.model is 'The model.';
+comment on column private.unpacked_rollups.source is 'Which API recorded the events.';
+comment on column private.unpacked_rollups.events is 'Number of events.';
+comment on column private.unpacked_rollups.prompts is 'Sum of their prompts.';
+comment on column private.unpacked_rollups.input_tokens is 'Sum of their input tokens.';
+comment on column private.unpacked_rollups.output_tokens is 'Sum of their output tokens.';
+comment on column private.unpacked_rollups.total_tokens is 'Sum of their tokens.';
+comment on column private.unpacked_rollups.cost is 'Sum of what they debited.';
+comment on column private.unpacked_rollups.nano_usd is 'Sum of what upstream charges for them, in nano-dollars, as far as that is known.';
+comment on column private.unpacked_rollups.month is 'Start of the month they are packed by.';
+
+create or replace view private.every_rollup with (security_invoker = true) as
+  select r.subject_id, r.bucket, r.provider, r.model, r.source, r.events, r.prompts, r.input_tokens, r.output_tokens,
+         r.total_tokens, r.cost, r.nano_usd, r.bucket as since
+    from public.usage_rollups r
+  union all
+  select u.subject_id, u.bucket, u.provider, u.model, u.source, u.events, u.prompts, u.input_tokens, u.output_tokens,
+         u.total_tokens, u.cost, u.nano_usd, u.month
+    from private.unpacked_rollups u;
+comment on view private.every_rollup is 'Rollups, archived or not.';
+comment on column private.every_rollup.subject_id is 'The device or user.';
+comment on column private.every_rollup.bucket is 'Start of the quarter hour (UTC).';
+comment on column private.every_rollup.provider is 'The AI provider.';
+comment on column private.every_rollup.model is 'The model.';
+comment on column private.every_rollup.source is 'Which API recorded the events.';
+comment on column private.every_rollup.events is 'Number of events.';
+comment on column private.every_rollup.prompts is 'Sum of their prompts.';
+comment on column private.every_rollup.input_tokens is 'Sum of their input tokens.';
+comment on column private.every_rollup.output_tokens is 'Sum of their output tokens.';
+comment on column private.every_rollup.total_tokens is 'Sum of their tokens.';
+comment on column private.every_rollup.cost is 'Sum of what they debited.';
+comment on column private.every_rollup.nano_usd is 'Sum of what upstream charges for them, in nano-dollars, as far as that is known.';
+comment on column private.every_rollup.since is 'Its bucket, or the start of the month it is packed by.';
+
 -- admin/views.sql
 
 -- What admins look at in Supabase Studio. Invoker's rights and no grants: these are for the dashboard's own role.
@@ -11372,7 +17694,7 @@ comment on column public.usage_by_day.cost is 'Sum of what was debited.';
 create or replace view public.usage_by_model with (security_invoker = true) as
   select date_trunc('month', bucket, 'UTC')::date as month, provider, model, source,
          sum(events) as events, sum(prompts) as prompts, sum(total_tokens) as total_tokens, sum(cost) as cost
-    from public.usage_rollups
+    from private.every_rollup
    group by 1, 2, 3, 4;
 comment on view public.usage_by_model is 'Usage of everybody per month, provider, model and source.';
 comment on column public.usage_by_model.month is 'First day of the month (UTC).';
@@ -11388,7 +17710,7 @@ create or replace view public.money_by_model with (security_invoker = true) as
   select date_trunc('month', bucket, 'UTC')::date as month, provider, model, sum(events) as events,
          sum(total_tokens) as total_tokens, sum(cost) as cost, sum(nano_usd) as nano_usd,
          round(sum(nano_usd) / 1000000000, 6) as usd
-    from public.usage_rollups
+    from private.every_rollup
    where source in ('chat', 'api')
    group by 1, 2, 3;
 comment on view public.money_by_model is 'What model providers charge for everybody''s chat requests, per month, provider and model.';
@@ -11410,7 +17732,7 @@ comment on column public.money_by_model.usd is 'The same in US dollars.';
 create or replace view contracts.usage with (security_invoker = true) as
   select e.id, e.user_id, e.provider, e.model, e.input_tokens, e.output_tokens, e.total_tokens,
          (extract(epoch from e.occurred_at) * 1000)::bigint as timestamp, e.url, e.created_at, e.source, e.occurred_at
-    from public.usage_events e
+    from private.every_event e
    where e.user_id is not null;
 comment on view contracts.usage is 'Contract 1''s table usage: what accounts used, a row an event.';
 comment on column contracts.usage.id is 'The event''s id.';
@@ -11486,11 +17808,201 @@ comment on column contracts.settings.last_synced_at is 'When they last changed.'
 comment on column contracts.settings.created_at is 'When the account first had some.';
 comment on column contracts.settings.updated_at is 'The same as last_synced_at.';
 
+-- alerts/data.sql
+
+insert into private.alert_settings (id) values (true) on conflict (id) do nothing;
+
+-- budget/data.sql
+
+insert into public.budgets (subject_kind) values ('device'), ('user') on conflict (subject_kind) do nothing;
+
+-- maintenance/data.sql
+
+-- Where pg_cron is there, the database looks after itself even with no server running.
+do $$
+begin
+  if exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
+    execute $cron$select cron.schedule('tokenledger-maintain', '* * * * *', 'select public.maintain()')$cron$;
+  end if;
+end
+$$;
+
+-- metering/data.sql
+
+insert into public.model_costs (model, cost) values ('*', 1), ('claude-opus-4.5', 3)
+on conflict (model) do nothing;
+
+select private.ensure_usage_partition(now() + make_interval(months => n)) from generate_series(-1, 3) as n;
+
+-- periods/data.sql
+
+insert into public.periods (number) values (1) on conflict (number) do nothing;
+
+-- subscriptions/data.sql
+
+-- Everybody starts with the tokens of a new account; free adds none each month.
+insert into public.plans (tier, monthly_tokens, device_limit)
+values ('free', 0, 10), ('pro', 5000000, 25), ('premium', 20000000, 100)
+on conflict (tier) do nothing;
+
+-- accounts/triggers.sql
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or delete or truncate on public.users
+  for each statement execute function private.refuse_by_hand('call add_person(''ada@example.com'') or remove_person(person, ''why'')');
+alter table public.users enable always trigger by_hand;
+
+create or replace trigger by_hand_update
+  after update on public.users
+  for each row when (pg_catalog.current_setting('search_path') not in ('', '""'))
+  execute function private.record_by_hand('user', 'id', 'name,picture,suspended_at,updated_at', 'suspended_at', 'verify_person(person) proves an address, suspend_person(person) and resume_person(person) say who may go on');
+alter table public.users enable always trigger by_hand_update;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.user_credentials
+  for each statement execute function private.refuse_by_hand('passwords are set by reset_password() and change_password(), which end what the old one had opened; end_person_sessions(person, true) ends that at once');
+alter table private.user_credentials enable always trigger by_hand;
+
 -- admin/triggers.sql
 
 create or replace trigger audit_log_append_only
   before update or delete or truncate on public.audit_log
-  for each statement execute function private.refuse_change();
+  for each statement execute function private.refuse_change('what grant_tokens(), block_device() and their kind wrote down stays');
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.admins
+  for each statement execute function private.refuse_by_hand('call manage_admin(''remove'', username), as npm run admin does, which adds admins and sets passwords as well');
+alter table private.admins enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or truncate on private.admin_sessions
+  for each statement execute function private.refuse_by_hand('log-ins make them (finish_admin_login()); delete single rows to end them');
+alter table private.admin_sessions enable always trigger by_hand;
+
+create or replace trigger by_hand_delete
+  after delete on private.admin_sessions
+  for each row when (pg_catalog.current_setting('search_path') not in ('', '""'))
+  execute function private.record_by_hand('admin_session', 'id', '', 'admin_id,created_at');
+alter table private.admin_sessions enable always trigger by_hand_delete;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.admin_second_factors
+  for each statement execute function private.refuse_by_hand('call manage_admin(''reset-2fa'', username), as npm run admin does');
+alter table private.admin_second_factors enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.admin_recovery_codes
+  for each statement execute function private.refuse_by_hand('call manage_admin(''reset-2fa'', username), as npm run admin does');
+alter table private.admin_recovery_codes enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on public.audit_log
+  for each statement execute function private.refuse_by_hand('its lines are written by what they tell of, such as grant_tokens() and block_device()');
+alter table public.audit_log enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.bulk_changes
+  for each statement execute function private.refuse_by_hand('call begin_bulk_change(), as the admin API does; maintain() removes old ones');
+alter table private.bulk_changes enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.bulk_chunks
+  for each statement execute function private.refuse_by_hand('continue_bulk_change() does them, one after the other', 'cascade');
+alter table private.bulk_chunks enable always trigger by_hand;
+
+-- alerts/triggers.sql
+
+-- Ordinary debits are compared with two numbers of their own row, and call nothing. What pays debt comes before, by its name.
+create or replace trigger balances_warn
+  before update on public.balances
+  for each row when (
+    new.used > old.used
+    and (
+      new.alert_at is null or new.used >= new.alert_at
+      or new.alert_period <> new.period or new.alert_allocated <> new.allocated
+    )
+  ) execute function private.warn_of_balance();
+
+create or replace trigger budgets_warn
+  before update on public.budgets
+  for each row when (new.total is not null) execute function private.warn_of_pool();
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.alert_settings
+  for each statement execute function private.refuse_by_hand('call set_alert_settings(), as the admin API does');
+alter table private.alert_settings enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.alert_mails
+  for each statement execute function private.refuse_by_hand('they are queued by queue_alert_mail() and go with their mails');
+alter table private.alert_mails enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.alerts
+  for each statement execute function private.refuse_by_hand('they are written by raise_alert() and go with their account, or after 90 days');
+alter table private.alerts enable always trigger by_hand;
+
+-- api_keys/triggers.sql
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or truncate on private.api_keys
+  for each statement execute function private.refuse_by_hand('create_api_key() makes them; delete single rows to end them, or call end_person_sessions(person, true)');
+alter table private.api_keys enable always trigger by_hand;
+
+create or replace trigger by_hand_delete
+  after delete on private.api_keys
+  for each row when (pg_catalog.current_setting('search_path') not in ('', '""'))
+  execute function private.record_by_hand('user', 'user_id', '', 'id,prefix,scopes');
+alter table private.api_keys enable always trigger by_hand_delete;
+
+-- archive/triggers.sql
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.archived_events
+  for each statement execute function private.refuse_by_hand('months that are over are packed by archive_month(), and thawed by whatever changes something in them');
+alter table private.archived_events enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.archived_rollups
+  for each statement execute function private.refuse_by_hand('months that are over are packed by archive_month(), and thawed by whatever changes something in them');
+alter table private.archived_rollups enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.archived_months
+  for each statement execute function private.refuse_by_hand('months that are over are packed by archive_month(), and thawed by whatever changes something in them');
+alter table private.archived_months enable always trigger by_hand;
+
+-- budget/triggers.sql
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or delete or truncate on public.budgets
+  for each statement execute function private.refuse_by_hand('call set_pool(''device'', tokens, ''why''), or ''user''; what is allocated follows grant_tokens() and take_back_tokens()');
+alter table public.budgets enable always trigger by_hand;
+
+-- chat/triggers.sql
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or delete or truncate on public.generations
+  for each statement execute function private.refuse_by_hand('they are settled by meter_chat() and correct_generation(); to make up for one call grant_tokens(person, tokens, ''why'')');
+alter table public.generations enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before truncate on public.model_weights
+  for each statement execute function private.refuse_by_hand('delete the rows you mean, or call set_model_weights()');
+alter table public.model_weights enable always trigger by_hand;
+
+create or replace trigger by_hand_row
+  after insert or update or delete on public.model_weights
+  for each row when (pg_catalog.current_setting('search_path') not in ('', '""'))
+  execute function private.record_by_hand('model', 'model', 'input_weight,output_weight,source,comment,updated_at', 'input_weight,output_weight,source,comment', 'insert a row for another model, as set_model_weights() does');
+alter table public.model_weights enable always trigger by_hand_row;
 
 -- devices/triggers.sql
 
@@ -11502,11 +18014,44 @@ create or replace trigger devices_end_credentials
   before update of user_id, token_version on public.devices
   for each row execute function private.end_device_credentials();
 
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or delete or truncate on public.devices
+  for each statement execute function private.refuse_by_hand('register_device() adds them, remove_device(device, ''why'') takes one away');
+alter table public.devices enable always trigger by_hand;
+
+create or replace trigger by_hand_update
+  after update on public.devices
+  for each row when (pg_catalog.current_setting('search_path') not in ('', '""'))
+  execute function private.record_by_hand('device', 'id', 'name,blocked', 'name,blocked', 'rotate_device(device) ends its tokens, release_device(device) takes it off its account, remove_device(device, ''why'') takes it away');
+alter table public.devices enable always trigger by_hand_update;
+
+-- events/triggers.sql
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or delete or truncate on public.feature_events
+  for each statement execute function private.refuse_by_hand('they are written together by record_features() and go with retention, by maintain()');
+alter table public.feature_events enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on public.feature_rollups
+  for each statement execute function private.refuse_by_hand('they are written together by record_features() and go with retention, by maintain()');
+alter table public.feature_rollups enable always trigger by_hand;
+
+-- foundation/triggers.sql
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.migration_checksums
+  for each statement execute function private.refuse_by_hand('every migration notes itself with record_migration()');
+alter table private.migration_checksums enable always trigger by_hand;
+
 -- ledger/triggers.sql
 
 create or replace trigger ledger_entries_append_only
   before update or delete or truncate on public.ledger_entries
-  for each statement execute function private.refuse_change();
+  for each statement execute function private.refuse_change('make up for an entry with grant_tokens() or take_back_tokens()');
 
 create or replace trigger balances_pay_debt
   before update on public.balances
@@ -11530,9 +18075,11 @@ create or replace trigger mark_changed_rollups_update
   after update on public.usage_rollups
   for each row when (least(old.bucket, new.bucket) < clock_timestamp() - interval '24 hours')
   execute function private.mark_changed_rollup();
+-- What archive_month takes away was packed before, and proved by the seal.
 create or replace trigger mark_changed_rollups_later
   after delete on public.usage_rollups
-  for each row execute function private.mark_changed_rollup();
+  for each row when (pg_catalog.current_setting('tokenledger.archiving', true) is distinct from 'on')
+  execute function private.mark_changed_rollup();
 create or replace trigger mark_changed_rollups_all
   after truncate on public.usage_rollups
   for each statement execute function private.break_seals();
@@ -11540,36 +18087,415 @@ create or replace trigger mark_changed_events_all
   after truncate on public.usage_events
   for each statement execute function private.break_seals();
 
+-- Short conditions, as Postgres reads them anew for every statement: the functions look closer.
 create or replace trigger mark_changed_generations
-  after update on public.generations
-  for each row when (
-    old.provenance is not null and (
-      old.id, old.subject_id, old.input_tokens, old.output_tokens, old.uncollected, old.input_weight, old.output_weight
-    ) is distinct from (
-      new.id, new.subject_id, new.input_tokens, new.output_tokens, new.uncollected, new.input_weight, new.output_weight
-    )
-  )
-  execute function private.mark_changed_generation();
+  after update of id, subject_id, input_tokens, output_tokens, uncollected, input_weight, output_weight on public.generations
+  for each row when (old.provenance is not null) execute function private.mark_changed_generation();
 create or replace trigger mark_changed_generations_later
   after delete on public.generations
   for each row execute function private.mark_changed_generation();
 create or replace trigger mark_changed_reservations
-  after update on public.reservations
-  for each row when (
-    old.closed_at is not null
-    and (old.id, old.subject_id, old.status, old.closed_at) is distinct from (new.id, new.subject_id, new.status, new.closed_at)
-  )
-  execute function private.mark_changed_reservation();
+  after update of id, subject_id, status, closed_at on public.reservations
+  for each row when (old.closed_at is not null) execute function private.mark_changed_reservation();
 create or replace trigger mark_changed_corrections
   after insert on public.ledger_entries
   for each row when (new.kind = 'correction')
   execute function private.mark_changed_correction();
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or delete or truncate on public.balances
+  for each statement execute function private.refuse_by_hand('call grant_tokens(subject, tokens, ''why''), take_back_tokens(subject, tokens, ''why'') or transfer_tokens(from, to, tokens, ''why'')');
+alter table public.balances enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on public.ledger_entries
+  for each statement execute function private.refuse_by_hand('call grant_tokens(subject, tokens, ''why'') or take_back_tokens(subject, tokens, ''why''), which change the balance as well');
+alter table public.ledger_entries enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.retired_usage
+  for each statement execute function private.refuse_by_hand('keep_seals() keeps the months'' seals, and verify_ledger(true) proves the books without them');
+alter table private.retired_usage enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.sealed_months
+  for each statement execute function private.refuse_by_hand('keep_seals() keeps the months'' seals, and verify_ledger(true) proves the books without them');
+alter table private.sealed_months enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.sealed_events
+  for each statement execute function private.refuse_by_hand('keep_seals() keeps the months'' seals, and verify_ledger(true) proves the books without them');
+alter table private.sealed_events enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.sealed_rollups
+  for each statement execute function private.refuse_by_hand('keep_seals() keeps the months'' seals, and verify_ledger(true) proves the books without them');
+alter table private.sealed_rollups enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.sealed_totals
+  for each statement execute function private.refuse_by_hand('keep_seals() keeps the months'' seals, and verify_ledger(true) proves the books without them');
+alter table private.sealed_totals enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.changed_usage
+  for each statement execute function private.refuse_by_hand('keep_seals() keeps the months'' seals, and verify_ledger(true) proves the books without them');
+alter table private.changed_usage enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.ledger_checks
+  for each statement execute function private.refuse_by_hand('call verify_ledger(), whose results it keeps');
+alter table private.ledger_checks enable always trigger by_hand;
+
+-- mail/triggers.sql
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.mails
+  for each statement execute function private.refuse_by_hand('mails are dropped with what they are about, such as remove_person(person, ''why''), and what expired by maintain()');
+alter table private.mails enable always trigger by_hand;
+
+-- metering/triggers.sql
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or delete or truncate on public.usage_events
+  for each statement execute function private.refuse_by_hand('events, their sums and their debits are written together, by meter_devices(), meter_chat() and record_usage(); to make up for a use call grant_tokens(subject, tokens, ''why'')');
+alter table public.usage_events enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before update or delete or truncate on public.usage_rollups
+  for each statement execute function private.refuse_by_hand('events, their sums and their debits are written together, by meter_devices(), meter_chat() and record_usage(); to make up for a use call grant_tokens(subject, tokens, ''why'')');
+alter table public.usage_rollups enable always trigger by_hand;
+
+create or replace trigger by_hand_insert
+  after insert on public.usage_rollups
+  for each row execute function private.refuse_by_hand('events, their sums and their debits are written together, by meter_devices(), meter_chat() and record_usage(); to make up for a use call grant_tokens(subject, tokens, ''why'')');
+alter table public.usage_rollups enable always trigger by_hand_insert;
+
+create or replace trigger by_hand
+  before update or delete or truncate on public.usage_totals
+  for each statement execute function private.refuse_by_hand('events, their sums and their debits are written together, by meter_devices(), meter_chat() and record_usage(); to make up for a use call grant_tokens(subject, tokens, ''why'')');
+alter table public.usage_totals enable always trigger by_hand;
+
+create or replace trigger by_hand_insert
+  after insert on public.usage_totals
+  for each row execute function private.refuse_by_hand('events, their sums and their debits are written together, by meter_devices(), meter_chat() and record_usage(); to make up for a use call grant_tokens(subject, tokens, ''why'')');
+alter table public.usage_totals enable always trigger by_hand_insert;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.rollup_names
+  for each statement execute function private.refuse_by_hand('events, their sums and their debits are written together, by meter_devices(), meter_chat() and record_usage(); to make up for a use call grant_tokens(subject, tokens, ''why'')');
+alter table private.rollup_names enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on public.reservations
+  for each statement execute function private.refuse_by_hand('holds are settled by meter_devices() and meter_chat(), and those that expired are ended by maintain()');
+alter table public.reservations enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before truncate on public.model_costs
+  for each statement execute function private.refuse_by_hand('delete the rows you mean, or call set_model_costs()');
+alter table public.model_costs enable always trigger by_hand;
+
+create or replace trigger by_hand_last
+  after delete on public.model_costs
+  for each row when (old.model = '*')
+  execute function private.refuse_by_hand('the price of all other models can be changed, by an update or set_model_costs(), and never removed');
+alter table public.model_costs enable always trigger by_hand_last;
+
+create or replace trigger by_hand_row
+  after insert or update or delete on public.model_costs
+  for each row when (pg_catalog.current_setting('search_path') not in ('', '""'))
+  execute function private.record_by_hand('model', 'model', 'cost,updated_at', 'cost', 'insert a row for another model, as set_model_costs() does');
+alter table public.model_costs enable always trigger by_hand_row;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.idempotency_keys
+  for each statement execute function private.refuse_by_hand('without them a request that is sent again would be charged again; they go by themselves, by maintain()');
+alter table private.idempotency_keys enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.device_keys
+  for each statement execute function private.refuse_by_hand('without them a request that is sent again would be charged again; they go by themselves, by maintain()');
+alter table private.device_keys enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.daily_usage
+  for each statement execute function private.refuse_by_hand('maintain() sums days up, and verify_ledger(true) proves their sums');
+alter table private.daily_usage enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.quarter_hour_usage
+  for each statement execute function private.refuse_by_hand('maintain() sums days up, and verify_ledger(true) proves their sums');
+alter table private.quarter_hour_usage enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.daily_subject_usage
+  for each statement execute function private.refuse_by_hand('maintain() sums days up, and verify_ledger(true) proves their sums');
+alter table private.daily_subject_usage enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.monthly_subject_usage
+  for each statement execute function private.refuse_by_hand('maintain() sums days up, and verify_ledger(true) proves their sums');
+alter table private.monthly_subject_usage enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.summed_days
+  for each statement execute function private.refuse_by_hand('maintain() sums days up, and verify_ledger(true) proves their sums');
+alter table private.summed_days enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.changed_days
+  for each statement execute function private.refuse_by_hand('maintain() sums days up, and verify_ledger(true) proves their sums');
+alter table private.changed_days enable always trigger by_hand;
+
+-- oauth/triggers.sql
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.external_identities
+  for each statement execute function private.refuse_by_hand('sign_in_with_provider() links them, and remove_person(person, ''why'') takes them away with the account');
+alter table private.external_identities enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.oauth_flows
+  for each statement execute function private.refuse_by_hand('they belong to sign-ins under way, and what expired goes by maintain()');
+alter table private.oauth_flows enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.oauth_codes
+  for each statement execute function private.refuse_by_hand('they belong to sign-ins under way, and what expired goes by maintain()');
+alter table private.oauth_codes enable always trigger by_hand;
+
+-- password_reset/triggers.sql
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.password_resets
+  for each statement execute function private.refuse_by_hand('request_password_reset() makes them, and what expired goes by maintain()');
+alter table private.password_resets enable always trigger by_hand;
+
+-- periods/triggers.sql
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or delete or truncate on public.periods
+  for each statement execute function private.refuse_by_hand('call start_period(tokens), which ends the period and gives every device its tokens');
+alter table public.periods enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on public.period_balances
+  for each statement execute function private.refuse_by_hand('call start_period(tokens), which ends the period and gives every device its tokens');
+alter table public.period_balances enable always trigger by_hand;
+
+-- second_factor/triggers.sql
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.user_second_factors
+  for each statement execute function private.refuse_by_hand('their owners set them up; call remove_person_second_factor(person, ''why'') where one was lost');
+alter table private.user_second_factors enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.user_recovery_codes
+  for each statement execute function private.refuse_by_hand('they go with their second factor: call remove_person_second_factor(person, ''why'')');
+alter table private.user_recovery_codes enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.sign_in_challenges
+  for each statement execute function private.refuse_by_hand('they belong to sign-ins under way, and what expired goes by maintain()');
+alter table private.sign_in_challenges enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.proved_google_tokens
+  for each statement execute function private.refuse_by_hand('end_person_sessions(person) ends them, and what expired goes by maintain()');
+alter table private.proved_google_tokens enable always trigger by_hand;
+
+-- sessions/triggers.sql
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or truncate on private.sessions
+  for each statement execute function private.refuse_by_hand('log-ins make them; delete single rows to end them, or call end_person_sessions(person)');
+alter table private.sessions enable always trigger by_hand;
+
+create or replace trigger by_hand_delete
+  after delete on private.sessions
+  for each row when (pg_catalog.current_setting('search_path') not in ('', '""'))
+  execute function private.record_by_hand('user', 'user_id', '', 'id,created_at');
+alter table private.sessions enable always trigger by_hand_delete;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.refresh_tokens
+  for each statement execute function private.refuse_by_hand('they go with their session: call end_person_sessions(person)', 'cascade');
+alter table private.refresh_tokens enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.proof_codes
+  for each statement execute function private.refuse_by_hand('they go with their session: call end_person_sessions(person)', 'cascade');
+alter table private.proof_codes enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or truncate on private.login_attempts
+  for each statement execute function private.refuse_by_hand('they are counted by count_attempt() and login_succeeded(); delete rows to let somebody try again');
+alter table private.login_attempts enable always trigger by_hand;
+
+create or replace trigger by_hand_delete
+  before delete on private.login_attempts
+  for each statement when (pg_catalog.current_setting('search_path') not in ('', '""'))
+  execute function private.record_by_hand();
+alter table private.login_attempts enable always trigger by_hand_delete;
+
+create or replace trigger by_hand
+  before insert or update or truncate on private.known_addresses
+  for each statement execute function private.refuse_by_hand('they are counted by count_attempt() and login_succeeded(); delete rows to let somebody try again');
+alter table private.known_addresses enable always trigger by_hand;
+
+create or replace trigger by_hand_delete
+  before delete on private.known_addresses
+  for each statement when (pg_catalog.current_setting('search_path') not in ('', '""'))
+  execute function private.record_by_hand();
+alter table private.known_addresses enable always trigger by_hand_delete;
+
+-- settings/triggers.sql
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or delete or truncate on public.settings
+  for each statement execute function private.refuse_by_hand('settings are their person''s, and are written with their versions by push_settings(), put_settings() and restore_settings()');
+alter table public.settings enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on public.settings_entries
+  for each statement execute function private.refuse_by_hand('settings are their person''s, and are written with their versions by push_settings(), put_settings() and restore_settings()');
+alter table public.settings_entries enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on public.settings_versions
+  for each statement execute function private.refuse_by_hand('settings are their person''s, and are written with their versions by push_settings(), put_settings() and restore_settings()');
+alter table public.settings_versions enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.future_changes
+  for each statement execute function private.refuse_by_hand('settings are their person''s, and are written with their versions by push_settings(), put_settings() and restore_settings()');
+alter table private.future_changes enable always trigger by_hand;
+
+-- signup/triggers.sql
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.secrets
+  for each statement execute function private.refuse_by_hand('identity_digest() knows by it who was paid first tokens: with another, everybody would be paid again');
+alter table private.secrets enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.granted_identities
+  for each statement execute function private.refuse_by_hand('call verify_person(person, tokens) or grant_tokens(person, tokens, ''why'') to pay somebody once more');
+alter table private.granted_identities enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.email_verifications
+  for each statement execute function private.refuse_by_hand('call verify_person(person) to prove an address; what expired goes by maintain()');
+alter table private.email_verifications enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.email_changes
+  for each statement execute function private.refuse_by_hand('call verify_person(person) to prove an address; what expired goes by maintain()');
+alter table private.email_changes enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.invitations
+  for each statement execute function private.refuse_by_hand('admins make and take them back with create_invitation() and delete_invitation(); add_person(''ada@example.com'') needs none');
+alter table private.invitations enable always trigger by_hand;
 
 -- subscriptions/triggers.sql
 
 create or replace trigger subscriptions_keep_customers
   before delete on public.subscriptions
   for each row execute function private.refuse_paying_customer();
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or delete or truncate on public.plans
+  for each statement execute function private.refuse_by_hand('there are three tiers, whose tokens and devices may be edited; give_plan(person, tier) gives somebody one');
+alter table public.plans enable always trigger by_hand;
+
+create or replace trigger by_hand_update
+  after update on public.plans
+  for each row when (pg_catalog.current_setting('search_path') not in ('', '""'))
+  execute function private.record_by_hand('plan', 'tier', 'monthly_tokens,device_limit,updated_at', 'monthly_tokens,device_limit', 'give_plan(person, tier) gives somebody another tier');
+alter table public.plans enable always trigger by_hand_update;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on public.subscriptions
+  for each statement execute function private.refuse_by_hand('call give_plan(person, tier); what is paid is told by Stripe, through apply_subscription()');
+alter table public.subscriptions enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on public.subscription_grants
+  for each statement execute function private.refuse_by_hand('it is written with what Stripe tells, by apply_invoice() and settle_return(); to make up for something call grant_tokens(person, tokens, ''why'')');
+alter table public.subscription_grants enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.stripe_returns
+  for each statement execute function private.refuse_by_hand('it is written with what Stripe tells, by apply_invoice() and settle_return(); to make up for something call grant_tokens(person, tokens, ''why'')');
+alter table private.stripe_returns enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.stripe_events
+  for each statement execute function private.refuse_by_hand('it is written with what Stripe tells, by apply_invoice() and settle_return(); to make up for something call grant_tokens(person, tokens, ''why'')');
+alter table private.stripe_events enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.stripe_syncs
+  for each statement execute function private.refuse_by_hand('it is written with what Stripe tells, by apply_invoice() and settle_return(); to make up for something call grant_tokens(person, tokens, ''why'')');
+alter table private.stripe_syncs enable always trigger by_hand;
+
+-- tracker/triggers.sql
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or delete or truncate on public.tracker_counters
+  for each statement execute function private.refuse_by_hand('they are the sums of what track_usage() recorded; change_tracker() sets them right for an admin');
+alter table public.tracker_counters enable always trigger by_hand;
+
+-- webhooks/triggers.sql
+
+create or replace trigger devices_emit_registered
+  after insert on public.devices
+  for each row execute function private.emit_device_event();
+
+create or replace trigger devices_emit_blocked
+  after update of blocked on public.devices
+  for each row when (new.blocked and not old.blocked) execute function private.emit_device_event();
+
+create or replace trigger subscriptions_emit_begun
+  after insert on public.subscriptions
+  for each row when (new.status <> 'none') execute function private.emit_subscription_event();
+
+create or replace trigger subscriptions_emit_changed
+  after update on public.subscriptions
+  for each row when (
+    (old.tier, old.status, old.current_period_end, old.cancel_at_period_end, old.returned_tier)
+    is distinct from (new.tier, new.status, new.current_period_end, new.cancel_at_period_end, new.returned_tier)
+  ) execute function private.emit_subscription_event();
+
+create or replace trigger periods_emit_reset
+  after insert on public.periods
+  for each row when (new.number > 1) execute function private.emit_period_event();
+
+-- What by hand may do, see private.refuse_by_hand(): also while session_replication_role is replica.
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.webhook_endpoints
+  for each statement execute function private.refuse_by_hand('call create_webhook() or delete_webhook(), as the admin API does');
+alter table private.webhook_endpoints enable always trigger by_hand;
+
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.webhook_deliveries
+  for each statement execute function private.refuse_by_hand('deliveries are written by emit_event() and go by prune_webhooks(); redeliver_webhook() sends one again', 'cascade');
+alter table private.webhook_deliveries enable always trigger by_hand;
 
 -- accounts/policies.sql
 
@@ -11590,12 +18516,29 @@ alter table private.admins enable row level security;
 alter table private.admin_sessions enable row level security;
 alter table private.admin_second_factors enable row level security;
 alter table private.admin_recovery_codes enable row level security;
+alter table private.bulk_changes enable row level security;
+alter table private.bulk_chunks enable row level security;
 alter table public.audit_log enable row level security;
+
+-- alerts/policies.sql
+
+-- No policy and no grant: only functions with their definer's rights reach these.
+alter table private.alert_settings enable row level security;
+alter table private.alert_mails enable row level security;
+alter table private.alerts enable row level security;
 
 -- api_keys/policies.sql
 
 -- No policy and no grant: only functions with their definer's rights reach these.
 alter table private.api_keys enable row level security;
+
+-- archive/policies.sql
+
+-- No policy and no grant: only functions with their definer's rights reach these, which say whose rows they look for. So
+-- that they may be spread over several machines, where a policy could not look up who is calling.
+alter table private.archived_events enable row level security;
+alter table private.archived_rollups enable row level security;
+alter table private.archived_months enable row level security;
 
 -- budget/policies.sql
 
@@ -11675,6 +18618,7 @@ create policy ledger_entries_read_own on public.ledger_entries
 
 -- No policy and no grant: only functions with their definer's rights reach these.
 alter table private.retired_usage enable row level security;
+alter table private.ledger_checks enable row level security;
 alter table private.sealed_months enable row level security;
 alter table private.sealed_events enable row level security;
 alter table private.sealed_rollups enable row level security;
@@ -11731,7 +18675,14 @@ create policy reservations_read_own on public.reservations
 alter table public.usage_totals enable row level security;
 alter table public.model_costs enable row level security;
 alter table private.idempotency_keys enable row level security;
+alter table private.device_keys enable row level security;
 alter table private.rollup_names enable row level security;
+alter table private.daily_usage enable row level security;
+alter table private.quarter_hour_usage enable row level security;
+alter table private.daily_subject_usage enable row level security;
+alter table private.monthly_subject_usage enable row level security;
+alter table private.summed_days enable row level security;
+alter table private.changed_days enable row level security;
 
 -- oauth/policies.sql
 
@@ -11750,6 +18701,14 @@ alter table private.password_resets enable row level security;
 -- No policy and no grant: only functions with their definer's rights reach these.
 alter table public.periods enable row level security;
 alter table public.period_balances enable row level security;
+
+-- second_factor/policies.sql
+
+-- No policy and no grant: only functions with their definer's rights reach these.
+alter table private.user_second_factors enable row level security;
+alter table private.user_recovery_codes enable row level security;
+alter table private.sign_in_challenges enable row level security;
+alter table private.proved_google_tokens enable row level security;
 
 -- sessions/policies.sql
 
@@ -11826,40 +18785,14 @@ create policy tracker_counters_read_own on public.tracker_counters
   for select to authenticated
   using (user_id = (select public.current_user_id()));
 
--- budget/data.sql
+-- webhooks/policies.sql
 
-insert into public.budgets (subject_kind) values ('device'), ('user') on conflict (subject_kind) do nothing;
-
--- maintenance/data.sql
-
--- Where pg_cron is there, the database looks after itself even with no server running.
-do $$
-begin
-  if exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
-    execute $cron$select cron.schedule('tokenledger-maintain', '* * * * *', 'select public.maintain()')$cron$;
-  end if;
-end
-$$;
-
--- metering/data.sql
-
-insert into public.model_costs (model, cost) values ('*', 1), ('claude-opus-4.5', 3)
-on conflict (model) do nothing;
-
-select private.ensure_usage_partition(now() + make_interval(months => n)) from generate_series(-1, 3) as n;
-
--- periods/data.sql
-
-insert into public.periods (number) values (1) on conflict (number) do nothing;
-
--- subscriptions/data.sql
-
--- Everybody starts with the tokens of a new account; free adds none each month.
-insert into public.plans (tier, monthly_tokens, device_limit)
-values ('free', 0, 10), ('pro', 5000000, 25), ('premium', 20000000, 100)
-on conflict (tier) do nothing;
+-- No policy and no grant: only functions with their definer's rights reach these.
+alter table private.webhook_endpoints enable row level security;
+alter table private.webhook_deliveries enable row level security;
 
 reset check_function_bodies;
+reset search_path;
 
 -- The migrations this schema is the sum of.
 insert into supabase_migrations.schema_migrations (version, name)
@@ -11874,6 +18807,18 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261128014225', 'mails_analytics_and_speed')
 on conflict (version) do nothing;
 select private.record_migration('20261128014225', 'c2ad8fde43f05370acb492fd92df9a5d2e038b61e590aebf46db8a5574168f5f');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261128044855', 'operations_and_consoles')
+on conflict (version) do nothing;
+select private.record_migration('20261128044855', '4df89880fc23ad4b1b3eeecf155afa64e9b4186e39d003ec92fb035521847af9');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261128074837', 'second_factor_archive_and_replicas')
+on conflict (version) do nothing;
+select private.record_migration('20261128074837', 'b7f61eeb8d904fed28b6e6e37d4828d800286fc2edf3eece16ea99083bec2637');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261128102608', 'subject_sums_lean_metering_and_bulk_runs')
+on conflict (version) do nothing;
+select private.record_migration('20261128102608', '8ec9670124fb0434dff2d0d46849b7c010c4c5931252232972694dd050a7bcd9');
 
 commit;
 

@@ -1,7 +1,8 @@
 -- Demo data for development: refused where there are people or devices already, unless tokenledger.seed_anyway is on.
 -- Run by "npm run seed" and by "supabase db reset". All or nothing, and a second run changes nothing.
 --
--- 8 people, 20 devices and what they used in the last 30 days: mostly on weekdays, in working hours (UTC).
+-- 8 people, 20 devices and what they used in the last 30 days: mostly on weekdays, in working hours (UTC). People also
+-- chat, which debits tokens of their own and costs money at the providers.
 -- The devices' fingerprints are random, so that nobody can register as one of them. That of the device linked to nobody is
 -- said when it is made: whoever registers with it becomes it.
 --
@@ -15,6 +16,8 @@ declare
   v_devices uuid[];
   v_events public.usage_events[];
 begin
+  -- As in every function: what follows writes the books itself, and is not a change by hand.
+  perform set_config('search_path', '', true);
   perform pg_advisory_xact_lock(hashtext('tokenledger seed'));
   if exists (select from public.users where email like '%.demo@example.com') then
     raise info 'Already seeded, nothing changed.';
@@ -28,8 +31,9 @@ begin
   -- The same shape every time: who used how much when, counted back from today.
   perform setseed(0.42);
 
-  insert into public.users (email, name, created_at, updated_at)
-  select person.email, person.name, joined.at, joined.at
+  -- Hugo never opened the link that proves his address.
+  insert into public.users (email, name, created_at, updated_at, email_verified_at)
+  select person.email, person.name, joined.at, joined.at, case when person.days_ago > 35 then joined.at end
     from (
       values
         ('amina.demo@example.com', 'Amina Diallo', 48), ('ben.demo@example.com', 'Ben Carter', 47),
@@ -75,6 +79,9 @@ begin
     union all
     select id, id, null, 'extension', 2 + 4 * random(), 0
       from (select * from public.users where email like '%.demo@example.com' order by email) u
+    union all
+    select id, id, null, 'chat', 1 + 3 * random(), 0
+      from (select * from public.users where email like '%.demo@example.com' order by email) u
   ),
   days as (
     select ago, v_today - ago * interval '24 hours' as start,
@@ -91,16 +98,18 @@ begin
       join days d on d.ago >= s.last_day
       cross join lateral generate_series(1, round(s.per_day * d.share * (0.4 + 1.2 * random()))::integer)
   ),
-  models(model, provider, page, low, high) as (
+  -- With what a token of the prompt and of the answer costs, in nano-dollars.
+  models(model, provider, page, low, high, prompt_price, answer_price) as (
     values
-      ('claude-sonnet-4.5', 'anthropic', 'https://claude.ai/chat', 0.0, 0.36),
-      ('claude-opus-4.5', 'anthropic', 'https://claude.ai/chat', 0.36, 0.54),
-      ('gpt-5', 'openai', 'https://chatgpt.com/', 0.54, 0.76),
-      ('gpt-5-mini', 'openai', 'https://chatgpt.com/', 0.76, 0.88),
-      ('gemini-2.5-pro', 'google', 'https://gemini.google.com/app', 0.88, 1.0)
+      ('claude-sonnet-4.5', 'anthropic', 'https://claude.ai/chat', 0.0, 0.36, 3000, 15000),
+      ('claude-opus-4.5', 'anthropic', 'https://claude.ai/chat', 0.36, 0.54, 5000, 25000),
+      ('gpt-5', 'openai', 'https://chatgpt.com/', 0.54, 0.76, 1250, 10000),
+      ('gpt-5-mini', 'openai', 'https://chatgpt.com/', 0.76, 0.88, 250, 2000),
+      ('gemini-2.5-pro', 'google', 'https://gemini.google.com/app', 0.88, 1.0, 1250, 10000)
   ),
   uses as (
-    select m.*, model.model, model.provider, model.page, m.source = 'extension' as observed,
+    select m.*, model.model, model.provider, model.page, model.prompt_price, model.answer_price,
+           m.source = 'extension' as observed, m.source = 'chat' as chatted,
            (150 + 7000 * m.prompt_size ^ 3)::bigint as input, (40 + 1500 * m.answer_size ^ 2)::bigint as output,
            coalesce(price.cost, standard.cost, 1) as cost
       from moments m
@@ -112,10 +121,13 @@ begin
   select array_agg(
            row(
              gen_random_uuid(), subject_id, user_id, device_id, source,
-             case when observed then provider else 'unknown' end, model, 1,
-             case when observed then input else 0 end, case when observed then output else 0 end,
-             case when observed then input + output else 0 end, case when observed then 0 else cost end,
-             'client_reported', case when observed then 1 else v_period end, case when observed then page end, at, at, null
+             case when observed or chatted then provider else 'unknown' end, model, 1,
+             case when observed or chatted then input else 0 end, case when observed or chatted then output else 0 end,
+             case when observed or chatted then input + output else 0 end,
+             case when observed then 0 when chatted then input + output else cost end,
+             case when chatted then 'provider_final' else 'client_reported' end,
+             case when source = 'device' then v_period else 1 end, case when observed then page end, at, at,
+             case when chatted then input * prompt_price + output * answer_price end
            )::public.usage_events
            order by at
          )
@@ -165,6 +177,12 @@ begin
   perform private.open_balance(u.id, 'user', 0, 'system:registration'),
           private.grant_default_tokens(u.id, 1000000, 'system:registration', null, true)
      from public.users u where u.email like '%.demo@example.com';
+  update public.balances b
+     set used = spent.tokens
+    from (
+      select e.subject_id, sum(e.cost) as tokens from unnest(v_events) e where e.source = 'chat' group by e.subject_id
+    ) spent
+   where spent.subject_id = b.subject_id;
 
   raise info 'Seeded 8 people, % devices and % uses of the last 30 days.',
     cardinality(v_devices), cardinality(v_events);

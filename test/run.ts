@@ -3,6 +3,7 @@ import { join, relative } from 'node:path';
 import { PROJECT_ROOT } from '../src/platform/project-root.js';
 import { compile, listFiles } from './helpers/run/compile.js';
 import { FAST_TESTS } from './helpers/run/fast-tests.js';
+import { findMemoryFolder } from './helpers/run/memory-folder.js';
 import { runNode } from './helpers/run/processes.js';
 import { runTestFiles } from './helpers/run/run-test-files.js';
 
@@ -36,7 +37,9 @@ if (tests.length === 0) throw new Error('name a test file or a folder of tests')
 
 // What was compiled from a source that is gone must not hide that it is missing.
 if (command !== 'one') await rm(join(PROJECT_ROOT, 'dist'), { recursive: true, force: true });
+const folder = process.env['TMPDIR'] ?? (await findMemoryFolder());
+if (folder !== undefined) process.env['TMPDIR'] = folder;
 await compile();
-await runNode(['scripts/build/copy-pages.js']);
+if ((await runNode(['scripts/build/build-pages.js'])) !== 0) throw new Error('the pages cannot be bundled');
 const passed = await (command === 'one' ? runEach(tests) : runTestFiles(tests));
 process.exitCode = passed ? 0 : 1;

@@ -40,7 +40,9 @@ export async function freezeDatabase(client: pg.Client): Promise<void> {
   }
 }
 
-/** Lets a database be written again. */
+/** Lets a database be written again, from this session and from those that come after it. */
 export async function thawDatabase(client: pg.Client): Promise<void> {
+  // A session that came after the freeze may not even change the setting.
+  await client.query('set default_transaction_read_only = off');
   await setReadOnly(client, 'reset');
 }

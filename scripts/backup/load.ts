@@ -3,14 +3,8 @@ import { StartupError } from '../../src/config/startup-error.js';
 import { compareMigrations } from '../../src/platform/database/migrations/compare.js';
 import { readMigrations, SUPABASE_DIRECTORY } from '../../src/platform/database/migrations/migration-files.js';
 import { migrate, readApplied } from '../../src/platform/database/migrations/migrations.js';
-import {
-  type Contents,
-  describeDiscrepancies,
-  listTables,
-  proveBooks,
-  SESSION_SETTINGS,
-  type TableColumns,
-} from './tables.js';
+import { openOwnSession } from './session.js';
+import { type Contents, describeDiscrepancies, listTables, proveBooks, type TableColumns } from './tables.js';
 
 /** What rows say that somebody depends on a database. */
 const TELLING_TABLES = [
@@ -46,6 +40,7 @@ async function findNewest(migrations: Contents['migrations']): Promise<string> {
 /** Brings a database to the migrations the rows were written under. @throws {StartupError} where it is beyond them */
 async function prepareTarget(url: string, newest: string): Promise<void> {
   const client = new pg.Client({ connectionString: url });
+  client.on('error', () => {});
   await client.connect();
   try {
     const beyond = (await readApplied(client)).filter(({ version }) => version > newest);
@@ -71,6 +66,12 @@ async function refuseTaken(client: pg.Client): Promise<void> {
   }
 }
 
+/** Statements that make triggers fire in every mode again, which enabling all of a table's takes from them. */
+const ALWAYS_FIRING = `
+  select format('alter table %s enable always trigger %I', g.tgrelid::regclass, g.tgname) as statement
+    from pg_trigger g join pg_class c on c.oid = g.tgrelid
+   where g.tgenabled = 'A' and not g.tgisinternal and c.relnamespace::regnamespace::text in ('public', 'private')`;
+
 /** Keeps triggers from firing until the transaction ends, and returns what lets them again. */
 async function silenceTriggers(client: pg.Client, tables: readonly TableColumns[]): Promise<() => Promise<void>> {
   await client.query('savepoint replica');
@@ -83,11 +84,12 @@ async function silenceTriggers(client: pg.Client, tables: readonly TableColumns[
     if (!(error instanceof pg.DatabaseError) || error.code !== INSUFFICIENT_PRIVILEGE) throw error;
   }
   await client.query('rollback to savepoint replica');
-  const each = async (act: 'disable' | 'enable') => {
-    for (const { name } of tables) await client.query(`alter table ${name} ${act} trigger user`);
+  const { rows: always } = await client.query<{ statement: string }>(ALWAYS_FIRING);
+  for (const { name } of tables) await client.query(`alter table ${name} disable trigger user`);
+  return async () => {
+    for (const { name } of tables) await client.query(`alter table ${name} enable trigger user`);
+    for (const { statement } of always) await client.query(statement);
   };
-  await each('disable');
-  return () => each('enable');
 }
 
 /** Refuses tables or columns the database does not have, as their names become part of statements. */
@@ -136,12 +138,10 @@ async function fill<Table extends TableColumns>(client: pg.Client, plan: LoadPla
  *   is kept then
  */
 export async function loadDatabase<Table extends TableColumns>(url: string, plan: LoadPlan<Table>): Promise<string[]> {
-  await prepareTarget(url, await findNewest(plan.contents.migrations));
-  const client = new pg.Client({ connectionString: url, application_name: 'tokenledger restore' });
-  client.on('error', () => {});
-  await client.connect();
+  const newest = await findNewest(plan.contents.migrations);
+  const client = await openOwnSession(url, 'restore');
   try {
-    await client.query(SESSION_SETTINGS);
+    await prepareTarget(url, newest);
     await requireSameTables(client, plan.contents.tables);
     await fill(client, plan);
   } finally {

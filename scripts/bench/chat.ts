@@ -10,6 +10,9 @@ const SHORT_PROMPT = 'Hello! How are you?';
 /** A prompt as long as those of agents that have read a good deal of code: about 500 KB. */
 const LONG_PROMPT = 'const value = compute(1, 2.5, "text"); // and more of it\n'.repeat(9_000);
 
+/** How long a stream of `bench/paced` takes, about: its connections begin spread over that time. */
+const PACED_MS = 600;
+
 /** Where to send requests, and as whom. */
 interface Path {
   readonly name: string;
@@ -17,11 +20,13 @@ interface Path {
   readonly tokens: readonly string[];
 }
 
-/** What is compared: how many requests at once, and with which prompt. */
+/** What is compared: how many requests at once, of which model, and with which prompt. */
 interface Load {
   readonly suffix: string;
   readonly concurrency: number;
-  readonly prompt: string;
+  readonly model?: string;
+  readonly prompt?: string;
+  readonly spreadMs?: number;
 }
 
 /** Returns the request of a stream. */
@@ -32,13 +37,13 @@ export function toChatRequest(path: string, token: string, content = SHORT_PROMP
 function openPath(stage: Stage, path: Path, loads: readonly Load[], isReference: boolean) {
   const http = openHttpLoad(path.url, Math.max(...loads.map(({ concurrency }) => concurrency)));
   const { pathname } = new URL(path.url);
-  const contestants = loads.map(({ suffix, concurrency, prompt }): Contestant => {
-    const requests = path.tokens.map((token) => toChatRequest(pathname, token, prompt));
+  const contestants = loads.map(({ suffix, concurrency, model, prompt, spreadMs = 0 }): Contestant => {
+    const requests = path.tokens.map((token) => toChatRequest(pathname, token, prompt, model));
     const send = async (connection: number) => {
       const request = requests[connection % requests.length];
       return request && http.send(connection, request);
     };
-    const measure = (seconds: number) => runClosedLoop({ connections: concurrency, seconds, send });
+    const measure = (seconds: number) => runClosedLoop({ connections: concurrency, seconds, spreadMs, send });
     return {
       name: `${path.name}${suffix}`,
       connections: concurrency,
@@ -59,7 +64,10 @@ export const chat: Case = {
   warmsUp: true,
   open: async (stage, { connections = CONNECTIONS }) => {
     const accounts: readonly BenchAccount[] = await stage.accounts(Math.min(Math.max(...connections), MOST_ACCOUNTS));
-    const loads: Load[] = connections.map((concurrency) => ({ suffix: '', concurrency, prompt: SHORT_PROMPT }));
+    const loads: Load[] = connections.map((concurrency) => ({ suffix: '', concurrency }));
+    // Where the provider takes no time, a crowd shows how many streams the machine has time for; here, what each waits.
+    const paced = { suffix: ', paced', model: 'bench/paced', spreadMs: PACED_MS };
+    loads.push(...connections.map((concurrency) => ({ ...paced, concurrency })));
     loads.push({ suffix: ', 500 KB', concurrency: 1, prompt: LONG_PROMPT });
     const { url, upstreamUrl } = stage.server;
     const direct = { name: 'upstream', url: `${upstreamUrl}/chat/completions`, tokens: ['bench'] };

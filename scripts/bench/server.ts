@@ -29,7 +29,7 @@ const AddressSchema = Type.Object({ port: Type.Integer() });
 const SecretsSchema = Type.Object({ postgres_password: Type.String() });
 
 /** What is taken from the environment of the command, to compare a server with itself. */
-const PASSED_ON = ['PATH', 'TMPDIR', 'WORKERS', 'DATABASE_POOL_SIZE', 'NODE_OPTIONS'];
+const PASSED_ON = ['PATH', 'TMPDIR', 'WORKERS', 'DATABASE_POOL_SIZE', 'MAX_EVENT_LOOP_DELAY', 'NODE_OPTIONS'];
 
 /** Starts one of our programs with a channel to it; it ends when the channel does. */
 export async function startProgram(
@@ -86,6 +86,8 @@ export async function startServer(directory: string, environment: NodeJS.Process
       ...Object.fromEntries(passedOn),
       PORT: String(port),
       RATE_LIMIT: 'off',
+      // A benchmark is more than a server would take on by itself.
+      MAX_EVENT_LOOP_DELAY: '0',
       // As npm would have it: where the benchmark is killed, the server stops, and its Postgres with it.
       npm_lifecycle_event: 'bench',
       ...environment,

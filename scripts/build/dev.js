@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { watch } from 'node:fs';
 import { join } from 'node:path';
-import { copyPages } from './copy-pages.js';
+import { buildPages } from './build-pages.js';
 import { hashSources, PROJECT_ROOT } from './sources.js';
-import { BuildError, dropStaleNotes, findProgram, runStep } from './steps.js';
+import { BuildError, dropStaleNotes, findProgram, runStep, takeOptions } from './steps.js';
 
 const SIGNALS = ['SIGINT', 'SIGTERM'];
 /** Editors save a file in several steps. */
@@ -16,14 +16,14 @@ function findDevelopmentProgram(name, path) {
   return program;
 }
 
-/** Copies the pages' documents and styles now and after each change. */
-async function keepPagesCopied() {
-  await copyPages();
+/** Bundles the pages now and after each change. */
+async function keepPagesBuilt() {
+  await buildPages();
   let timer;
   watch(join(PROJECT_ROOT, 'src/web'), { recursive: true }, () => {
     clearTimeout(timer);
     timer = setTimeout(() => {
-      copyPages().catch((error) => process.stderr.write(`The pages were not copied: ${error.message}\n`));
+      buildPages().catch((error) => process.stderr.write(`The pages were not built: ${error.message}\n`));
     }, SETTLE_MS);
   });
 }
@@ -32,14 +32,16 @@ function start(program, args) {
   return spawn(process.execPath, [program, ...args], { cwd: PROJECT_ROOT, stdio: ['ignore', 'inherit', 'inherit'] });
 }
 
-// npm run dev: the server from its sources, started again after each change, and the pages compiled along with it.
+// npm run dev: the server from its sources, started again after each change, and the pages bundled and checked along with it.
+takeOptions('Usage: npm run dev (starts the server from its sources, again after each change)');
 await runStep(async () => {
   const compiler = findDevelopmentProgram('typescript', 'bin/tsc');
   const runner = findDevelopmentProgram('tsx', 'dist/cli.mjs');
   await dropStaleNotes((await hashSources()) ?? {});
-  await keepPagesCopied();
+  await keepPagesBuilt();
   const pages = start(compiler, ['-p', 'src/web', '--watch', '--preserveWatchOutput']);
-  const server = start(runner, ['watch', '--clear-screen=false', 'src/server.ts']);
+  // It keeps the pages in memory: new ones are a reason to start again.
+  const server = start(runner, ['watch', '--clear-screen=false', '--include', 'dist/pages/*.html', 'src/server.ts']);
 
   // Each ends the other; the server has the time it needs to finish its requests.
   for (const signal of SIGNALS) process.on(signal, () => server.kill(signal));

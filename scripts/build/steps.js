@@ -5,13 +5,15 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
-import { copyPages } from './copy-pages.js';
+import { buildPages } from './build-pages.js';
 import { hashSources, PROJECT_ROOT } from './sources.js';
 
 const DIST = join(PROJECT_ROOT, 'dist');
 /** The digests of the sources that `dist/` was made from. */
 const MANIFEST = join(DIST, '.build.json');
 const PROJECTS = ['tsconfig.build.json', 'src/web', 'src/client'];
+/** Code that runs in browsers: its types are checked, and it is bundled. */
+const PAGES = /^src\/web\/[^/]+\//;
 
 export const SERVER = join(DIST, 'src/server.js');
 
@@ -44,7 +46,7 @@ async function readManifest() {
 
 /** Makes the compiler start afresh when output of it is missing, as it would believe its notes of the last run. */
 export async function dropStaleNotes(sources) {
-  const compiled = Object.keys(sources).filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'));
+  const compiled = Object.keys(sources).filter((path) => /(?<!\.d)\.ts$/.test(path) && !PAGES.test(path));
   if (compiled.every((path) => existsSync(join(DIST, path.replace(/ts$/, 'js'))))) return;
   await Promise.all(
     ['.tsbuildinfo', '.tsbuildinfo-web', '.tsbuildinfo-client'].map((notes) => rm(join(DIST, notes), { force: true })),
@@ -71,7 +73,7 @@ export async function build() {
   await removeOrphans(before, sources);
   const codes = await Promise.all(PROJECTS.map((project) => run(compiler, ['-p', project])));
   if (codes.some((code) => code !== 0)) throw new BuildError('The sources do not compile');
-  await copyPages();
+  await buildPages();
   await writeFile(MANIFEST, JSON.stringify(sources));
 }
 
@@ -102,4 +104,23 @@ export async function runStep(step) {
     process.stderr.write(`${error.message}\n`);
     process.exit(1);
   }
+}
+
+/**
+ * Takes the arguments of a command that has no values. `--help` prints the usage line and ends the process; what is not
+ * known ends it with exit code 2.
+ *
+ * @returns the options that were given
+ */
+export function takeOptions(usage, known = []) {
+  const args = process.argv.slice(2);
+  if (args.includes('--help') || args.includes('-h')) {
+    process.stdout.write(`${usage}\n`);
+    process.exit(0);
+  }
+  const unknown = args.find((arg) => !known.includes(arg));
+  if (unknown === undefined) return args;
+  const kind = unknown.startsWith('-') ? 'Unknown option' : 'Unexpected argument';
+  process.stderr.write(`${kind} '${unknown}'\n${usage}\n`);
+  process.exit(2);
 }

@@ -29,8 +29,9 @@ export async function openProxy(findTarget: () => number): Promise<BadNetwork> {
     from.on('data', (chunk: Buffer) => {
       if (isDropped()) return;
       // One after the other, so that a shorter delay overtakes nothing.
-      const held = wait;
-      sent = sent.then(() => (held > 0 ? delay(held) : undefined)).then(() => to.writable && to.write(chunk));
+      const due = performance.now() + wait;
+      const hold = () => (due > performance.now() ? delay(due - performance.now()) : undefined);
+      sent = sent.then(hold).then(() => to.writable && to.write(chunk));
     });
     from.on('end', () => void sent.then(() => to.end()));
   };

@@ -53,17 +53,40 @@ function saysWhatToDo(headers: Readonly<Record<string, unknown>>): boolean {
   return headers['retry-after'] !== undefined || headers['x-should-retry'] === 'false';
 }
 
-/**
- * Opens a client of several servers.
- * @param deadline returns the time (`Date.now()`) after which nobody is asked again
- */
-export function openClient(urls: readonly string[], journal: Journal, random: Random, deadline: () => number): Client {
+/** What a client knows of its servers. */
+export interface Circumstances {
+  /** Returns the time (`Date.now()`) after which nobody is asked again. */
+  readonly deadline: () => number;
+  /** Returns whether servers may take good tokens and signatures for old, or for ones from the future. */
+  readonly areClocksApart: () => boolean;
+}
+
+/** Whether an answer says that something is too old or too new. */
+function isAboutTime({ status, text }: Reply): boolean {
+  return status === 401 || /"(INVALID_SIGNATURE|TRACKER_TOKEN_INVALID)"/.test(text);
+}
+
+/** Where servers are found. */
+export interface Entrances {
+  /** Where clients ask, each time at another one. */
+  readonly urls: readonly string[];
+  /** Returns where one server in particular is asked. */
+  readonly toServer: (server: number) => string;
+}
+
+/** Opens a client of several servers. */
+export function openClient(
+  { urls, toServer }: Entrances,
+  journal: Journal,
+  random: Random,
+  { deadline, areClocksApart }: Circumstances,
+): Client {
   const agent = new Agent({ connections: 128, headersTimeout: ANSWER_TIMEOUT_MS, bodyTimeout: ANSWER_TIMEOUT_MS });
 
   const once: Client['once'] = async ({ method, path, token, body, key, headers }, server) => {
     const text = typeof body === 'string' ? body : JSON.stringify(body);
     try {
-      const answer = await request(`${server === undefined ? random.pick(urls) : urls[server]}/api${path}`, {
+      const answer = await request(`${server === undefined ? random.pick(urls) : toServer(server)}/api${path}`, {
         dispatcher: agent,
         method,
         headers: {
@@ -76,7 +99,17 @@ export function openClient(urls: readonly string[], journal: Journal, random: Ra
         signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
       });
       const received = await answer.body.text();
+      if (answer.statusCode >= 500 && answer.headers['x-request-id'] === undefined) {
+        // The proxy says so: a server went away in the middle, and nobody knows what it did.
+        if (!saysWhatToDo(answer.headers)) journal.violate(`${method} ${path}: the proxy's ${answer.statusCode}`);
+        journal.count('answered by the proxy');
+        return undefined;
+      }
       const reply = { status: answer.statusCode, text: received, json: parseJson(received) };
+      if (isAboutTime(reply) && areClocksApart()) {
+        journal.count('refused for a clock');
+        return undefined;
+      }
       if (reply.status === 503 && !saysWhatToDo(answer.headers)) {
         journal.violate(`${method} ${path}: 503 without Retry-After: ${received}`);
       } else if (reply.status >= 500 && reply.status !== 503) {

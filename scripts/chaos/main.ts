@@ -1,6 +1,8 @@
+import { spawnSync } from 'node:child_process';
 import { StartupError } from '../../src/config/startup-error.js';
 import { runCommandLine } from '../command-line.js';
-import { type ChaosOptions, parseOptions, USAGE } from './options.js';
+import { type ChaosOptions, type OverloadScenario, parseOptions, USAGE } from './options.js';
+import { runOverload } from './overload/run.js';
 import { createRandom } from './random.js';
 import { type Outcome, runChaos } from './run.js';
 import { openStage } from './stage.js';
@@ -8,7 +10,7 @@ import { openStage } from './stage.js';
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 
 function report({ recoveries }: Outcome): void {
-  print('\nUntil both servers answered again, once it was mended:');
+  print('\nUntil all servers answered again, once it was mended:');
   for (const [fault, times] of recoveries) {
     const sorted = [...times].sort((a, b) => a - b);
     const median = sorted[Math.floor(sorted.length / 2)];
@@ -18,13 +20,37 @@ function report({ recoveries }: Outcome): void {
   }
 }
 
-async function chaos(options: ChaosOptions): Promise<void> {
+/** Creates what tells how far it is, with the seconds since the beginning. */
+function createTeller(): (line: string) => void {
   const start = performance.now();
-  const tell = (line: string) =>
-    void process.stderr.write(`${((performance.now() - start) / 1_000).toFixed(1).padStart(7)} s  ${line}\n`);
+  return (line) => {
+    process.stderr.write(`${((performance.now() - start) / 1_000).toFixed(1).padStart(7)} s  ${line}\n`);
+  };
+}
+
+async function overload(options: OverloadScenario): Promise<void> {
+  const { lines, violations } = await runOverload(options, createTeller());
+  for (const line of lines) print(line);
+  for (const violation of violations) print(`VIOLATION ${violation}`);
+  if (violations.length > 0) throw new StartupError(`${violations.length} violations`);
+  print('0 violations: what was too much was refused at once, nobody was starved, the books add up.');
+}
+
+/** Makes sure that what three servers are put between is installed. @throws {StartupError} */
+function requirePrograms(): void {
+  for (const [program, flag] of [['nginx', '-v'] as const, ['pgbouncer', '--version'] as const]) {
+    const { error } = spawnSync(program, [flag], { stdio: 'ignore' });
+    if (error !== undefined) throw new StartupError(`${program} is not installed (apt install ${program})`);
+  }
+}
+
+async function chaos(options: ChaosOptions): Promise<void> {
+  const tell = createTeller();
   print(`Seed ${options.seed}, ${options.faults.length} kinds of faults`);
   const needsDisk = options.faults.some(({ name }) => name === 'fill-disk');
-  const stage = await openStage(createRandom(String(options.seed)), needsDisk);
+  const isMany = options.scenario === 'servers';
+  if (isMany) requirePrograms();
+  const stage = await openStage(createRandom(String(options.seed)), needsDisk, isMany);
   let violations = 1;
   try {
     const outcome = await runChaos(stage, options, tell);
@@ -39,7 +65,7 @@ async function chaos(options: ChaosOptions): Promise<void> {
   if (violations > 0) {
     const names = options.faults.map(({ name }) => name).join(',');
     throw new StartupError(
-      `${violations} violations. Again: npm run chaos -- --seed ${options.seed} --minutes ${options.milliseconds / 60_000}` +
+      `${violations} violations. Again: npm run chaos -- --scenario ${options.scenario} --seed ${options.seed} --minutes ${options.milliseconds / 60_000}` +
         ` --faults ${names}; the servers' logs: ${stage.directory}`,
     );
   }
@@ -48,5 +74,8 @@ async function chaos(options: ChaosOptions): Promise<void> {
   );
 }
 
-// npm run chaos: breaks two servers and their Postgres on purpose, and proves that nothing was lost.
-await runCommandLine(USAGE, (args) => chaos(parseOptions(args)));
+// npm run chaos: breaks servers and their Postgres on purpose, and proves that nothing was lost.
+await runCommandLine(USAGE, async (args) => {
+  const options = parseOptions(args);
+  await (options.scenario === 'overload' ? overload(options) : chaos(options));
+});

@@ -8,10 +8,12 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { openCluster } from '../../src/platform/database/embedded/cluster.js';
 import { migrate } from '../../src/platform/database/migrations/migrations.js';
-import { readProcessorTimes } from '../bench/measure/processes.js';
+import { exists, listFamily, sendSignal } from './processes.js';
 
 const run = promisify(execFile);
 const DISK_MEGABYTES = 640;
+/** What is changed behind the server's back is part of the play. */
+const BY_HAND = '-c tokenledger.by_hand=chaos';
 
 /** A Postgres that is thrown away, made to be hurt. */
 export interface Postgres {
@@ -30,33 +32,6 @@ export interface Postgres {
   /** Returns a connection of the superuser, which the caller ends. */
   readonly connect: () => Promise<pg.Client>;
   readonly close: () => Promise<void>;
-}
-
-function exists(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}
-
-/** Lists a process and those it started. */
-async function listFamily(parent: number): Promise<number[]> {
-  const processes = await readProcessorTimes();
-  if (processes !== undefined) {
-    return [parent, ...[...processes].flatMap(([pid, process]) => (process.parent === parent ? [pid] : []))];
-  }
-  const { stdout } = await run('ps', ['-A', '-o', 'pid=,ppid=']);
-  const pairs = stdout.split('\n').map((line) => line.trim().split(/\s+/).map(Number));
-  return [parent, ...pairs.flatMap(([pid = 0, of]) => (of === parent ? [pid] : []))];
-}
-
-function sendSignal(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch {
-    // It has ended meanwhile.
-  }
 }
 
 /** Puts a small disk, which is memory, at a path; returns whether that is allowed here. */
@@ -80,7 +55,7 @@ export async function openPostgres(wantsDisk: boolean): Promise<Postgres> {
   await migrate(cluster.adminUrl);
 
   const connect = async () => {
-    const client = new pg.Client({ connectionString: cluster.adminUrl, application_name: 'chaos' });
+    const client = new pg.Client({ connectionString: cluster.adminUrl, application_name: 'chaos', options: BY_HAND });
     client.on('error', () => {});
     await client.connect();
     return client;

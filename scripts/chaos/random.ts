@@ -36,3 +36,6 @@ export function createRandom(seed: string): Random {
     fork: (name) => createRandom(`${seed}/${name}`),
   };
 }
+
+/** Returns a whole number, such as a time in milliseconds, between two. */
+export const between = (random: Random, least: number, most: number): number => least + random.below(most - least);

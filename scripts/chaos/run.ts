@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { type Asked, GivenUp } from './client.js';
-import type { Fault } from './faults.js';
+import type { Fault } from './faults/all.js';
 import type { Actor } from './load/actor.js';
 import { openAdmin } from './load/admin.js';
 import { openDevices } from './load/devices.js';

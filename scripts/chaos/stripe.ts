@@ -13,6 +13,8 @@ export interface StripeStandIn {
   readonly environment: Readonly<Record<string, string>>;
   /** Returns the body and the header of the event that an invoice of a subscription is paid, signed now. */
   readonly signPaid: (invoice: PaidInvoice) => { readonly payload: string; readonly signature: string };
+  /** Returns the header that signs a body now. */
+  readonly sign: (payload: string) => string;
   readonly close: () => Promise<void>;
 }
 
@@ -55,6 +57,8 @@ function toInvoice({ invoice, customer, subscription, month }: PaidInvoice, star
 export async function openStripe(): Promise<StripeStandIn> {
   const start = Math.floor(Date.now() / 1_000);
   const { webhooks } = new Stripe('sk_test_chaos');
+  const sign = (payload: string) =>
+    webhooks.generateTestHeaderString({ payload, secret: WEBHOOK_SECRET, timestamp: Math.floor(Date.now() / 1_000) });
   let made = 0;
   const server = createServer(async (request, response) => {
     await text(request);
@@ -64,6 +68,12 @@ export async function openStripe(): Promise<StripeStandIn> {
       ? { id: `cus_chaos${made}`, object: 'customer' }
       : { id: `cs_test_chaos${made}`, object: 'checkout.session', url: 'https://checkout.stripe.com/c/pay/chaos' };
     const list = { object: 'list', data: [], has_more: false, url: path };
+    // Such as /v1/invoices/in_1: nothing that was made is asked for again.
+    if (request.method === 'GET' && /\/(in|sub|cs|cus|ch|pi)_\w+$/.test(path)) {
+      const error = { type: 'invalid_request_error', code: 'resource_missing', param: 'id', message: 'No such object' };
+      response.writeHead(404, { 'content-type': 'application/json' }).end(JSON.stringify({ error }));
+      return;
+    }
     response
       .writeHead(200, { 'content-type': 'application/json', 'request-id': `req_${made}` })
       .end(JSON.stringify(request.method === 'GET' ? list : created));
@@ -80,6 +90,7 @@ export async function openStripe(): Promise<StripeStandIn> {
       STRIPE_PRICE_PRO: PRICE,
       STRIPE_PRICE_PREMIUM: `${PRICE}_premium`,
     },
+    sign,
     signPaid: (paid) => {
       const event = {
         ...{ id: paid.event, object: 'event', type: 'invoice.paid', created: start, livemode: false },
@@ -87,8 +98,7 @@ export async function openStripe(): Promise<StripeStandIn> {
         data: { object: toInvoice(paid, start) },
       };
       const payload = JSON.stringify(event);
-      const signed = { payload, secret: WEBHOOK_SECRET, timestamp: Math.floor(Date.now() / 1_000) };
-      return { payload, signature: webhooks.generateTestHeaderString(signed) };
+      return { payload, signature: sign(payload) };
     },
     close: async () => {
       server.closeAllConnections();

@@ -1,16 +1,19 @@
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import pg from 'pg';
 import { loadEnvironmentFile } from '../../src/config/environment-file.js';
 import { StartupError } from '../../src/config/startup-error.js';
 import { openPlain, type PlainDatabase } from '../../src/platform/database/command.js';
-import { beginSnapshot, SESSION_SETTINGS } from '../backup/tables.js';
+import { openOwnSession } from '../backup/session.js';
+import { beginSnapshot } from '../backup/tables.js';
 import { type WrittenArchive, writeArchive } from '../backup/write-archive.js';
 import { parseCommandLine, parseWholeNumber, runCommandLine } from '../command-line.js';
 
 const USAGE =
   'Usage: npm run backup [-- --directory <folder>] [--keep <n>] (writes a backup to ./backups; --keep removes all but the newest n)';
 const FILE = /^tokenledger-\d{8}T\d{6}Z\.tar\.gz$/;
+const DRAFT = /^tokenledger-\d{8}T\d{6}Z\.tar\.gz\.\d+\.partial$/;
+/** A draft nobody has written to for so long, in milliseconds, is of a backup that was killed. */
+const DEAD_AFTER_MS = 60 * 60_000;
 const MOST_KEPT = 100_000;
 
 /** Returns a file name that sorts by time. */
@@ -19,16 +22,22 @@ function nameFile(time: Date): string {
 }
 
 async function saveDatabase({ adminUrl, embedded }: PlainDatabase, path: string): Promise<WrittenArchive> {
-  const client = new pg.Client({ connectionString: adminUrl, application_name: 'tokenledger backup' });
-  client.on('error', () => {});
-  await client.connect();
+  const client = await openOwnSession(adminUrl, 'backup');
   try {
-    await client.query(SESSION_SETTINGS);
     const contents = await beginSnapshot(client);
     if (contents.migrations.length === 0) throw new StartupError('The database has none of this server’s tables');
     return await writeArchive(client, contents, path, embedded?.jwtSecret);
   } finally {
     await client.end();
+  }
+}
+
+/** Removes what backups left that were killed: they hold as much as one that was finished, and nobody counts them. */
+async function removeDead(directory: string): Promise<void> {
+  for (const file of (await readdir(directory)).filter((name) => DRAFT.test(name))) {
+    const path = join(directory, file);
+    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Date.now() }));
+    if (Date.now() - mtimeMs > DEAD_AFTER_MS) await rm(path, { force: true });
   }
 }
 
@@ -47,6 +56,7 @@ await runCommandLine(USAGE, async (args) => {
   loadEnvironmentFile();
   const directory = values.directory ?? 'backups';
   await mkdir(directory, { recursive: true, mode: 0o700 });
+  await removeDead(directory);
   const path = join(directory, nameFile(new Date()));
   const draft = `${path}.${process.pid}.partial`;
   const database = await openPlain(false);

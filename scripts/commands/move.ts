@@ -1,29 +1,23 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { loadEnvironmentFile } from '../../src/config/environment-file.js';
 import { StartupError } from '../../src/config/startup-error.js';
 import { openPlain } from '../../src/platform/database/command.js';
+import { describeFailedConnection } from '../../src/platform/database/describe-failure.js';
 import { migrate } from '../../src/platform/database/migrations/migrations.js';
 import { copyRows, loadRows } from '../backup/copy-rows.js';
 import { freezeDatabase, thawDatabase } from '../backup/freeze.js';
 import { loadDatabase } from '../backup/load.js';
-import { beginSnapshot, describeDiscrepancies, digestTable, proveBooks, SESSION_SETTINGS } from '../backup/tables.js';
+import { openOwnSession } from '../backup/session.js';
+import { beginSnapshot, describeDiscrepancies, digestTable, proveBooks } from '../backup/tables.js';
 import { parseCommandLine, runCommandLine, UsageError } from '../command-line.js';
 
 const USAGE =
-  'Usage: npm run move -- --to postgresql://… [--replace] (copies the database to an empty one; the old one is read-only from then on)';
+  'Usage: npm run move -- --to postgresql://… [--replace] | --undo (copies the database to an empty one; the old one is read-only from then on, until --undo)';
 
 function requireTarget(text: string | undefined): string {
   const url = text !== undefined && URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol === 'postgresql:' || url?.protocol === 'postgres:') return url.href;
   throw new UsageError('--to must be the connection string of a Postgres, postgresql://…');
-}
-
-async function connect(connectionString: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString, application_name: 'tokenledger move' });
-  client.on('error', () => {});
-  await client.connect();
-  await client.query(SESSION_SETTINGS);
-  return client;
 }
 
 /** Copies what a frozen database holds, compares both row by row, and returns how many tables there are. */
@@ -54,7 +48,10 @@ async function refuseSame(source: pg.Client, to: string): Promise<void> {
   const take = `select pg_try_advisory_lock(hashtext('tokenledger move')) as taken`;
   const { rows: here } = await source.query<{ taken: boolean }>(take);
   if (here[0]?.taken !== true) throw new StartupError('The database is being moved by another command');
-  const target = await connect(to);
+  const target = await openOwnSession(to, 'move').catch((error: unknown) => {
+    const problem = describeFailedConnection(error, '--to');
+    throw problem === undefined ? error : new StartupError(problem, { cause: error });
+  });
   try {
     const { rows: there } = await target.query<{ taken: boolean }>(take);
     if (there[0]?.taken !== true) throw new StartupError('--to is the database that is to be moved');
@@ -76,24 +73,48 @@ async function withFrozen<T>(source: pg.Client, copy: () => Promise<T>): Promise
   }
 }
 
-// npm run move: copies the database of DATABASE_URL, or the embedded one, to another Postgres, and leaves it read-only.
-await runCommandLine(USAGE, async (args) => {
-  const { values } = parseCommandLine(args, { to: { type: 'string' }, replace: { type: 'boolean', default: false } });
-  const to = requireTarget(values.to);
-  loadEnvironmentFile();
+async function move(to: string, replace: boolean): Promise<void> {
   const database = await openPlain(true);
-  const source = await connect(database.adminUrl);
   try {
-    await refuseSame(source, to);
-    await migrate(database.adminUrl);
-    const tables = await withFrozen(source, () => copyDatabase(source, to, values.replace));
-    process.stdout.write(
-      `Moved ${tables} tables; both sides have the same rows, and the books of both add up.\n` +
-        'The old database is read-only now. Start the server with DATABASE_URL set to the new one.\n' +
-        (database.embedded ? 'Tokens stay valid with the jwt_secret of secrets.json as JWT_SECRET.\n' : ''),
-    );
+    const source = await openOwnSession(database.adminUrl, 'move');
+    try {
+      await refuseSame(source, to);
+      await migrate(database.adminUrl);
+      const tables = await withFrozen(source, () => copyDatabase(source, to, replace));
+      process.stdout.write(
+        `Moved ${tables} tables; both sides have the same rows, and the books of both add up.\n` +
+          'The old database is read-only now. Start the server with DATABASE_URL set to the new one.\n' +
+          (database.embedded ? 'Tokens stay valid with the jwt_secret of secrets.json as JWT_SECRET.\n' : ''),
+      );
+    } finally {
+      await source.end();
+    }
   } finally {
-    await source.end();
     await database.close();
   }
+}
+
+/** Lets the database that was moved be written again. */
+async function undo(): Promise<void> {
+  const database = await openPlain(false);
+  try {
+    const client = await openOwnSession(database.adminUrl, 'move');
+    await thawDatabase(client).finally(() => client.end());
+    process.stdout.write('The database can be written again. What was written to the other one since is not in it.\n');
+  } finally {
+    await database.close();
+  }
+}
+
+// npm run move: copies the database of DATABASE_URL, or the embedded one, to another Postgres, and leaves it read-only.
+await runCommandLine(USAGE, async (args) => {
+  const { values } = parseCommandLine(args, {
+    to: { type: 'string' },
+    replace: { type: 'boolean', default: false },
+    undo: { type: 'boolean', default: false },
+  });
+  if (values.undo && (values.to !== undefined || values.replace)) throw new UsageError('--undo takes nothing else');
+  const to = values.undo ? undefined : requireTarget(values.to);
+  loadEnvironmentFile();
+  await (to === undefined ? undo() : move(to, values.replace));
 });

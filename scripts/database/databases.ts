@@ -73,7 +73,7 @@ async function loadSchemaFiles(client: pg.Client, files: readonly SchemaFile[]):
       throw new StartupError(`supabase/${path} is not valid: ${firstLine(error)}`, { cause: error });
     });
   }
-  await client.query('reset check_function_bodies; commit;');
+  await client.query('reset check_function_bodies; reset search_path; commit;');
   await client.query(CHECK_FUNCTIONS).catch((error: unknown) => {
     throw new StartupError(`supabase/schemas is not valid: ${firstLine(error)}`, { cause: error });
   });

@@ -75,7 +75,8 @@ const FILLED_TABLES = `
 
 /** Lists all that the migrations make: two databases with the same objects have the same schema. */
 export async function listObjects(connectionString: string): Promise<DatabaseObject[]> {
-  const client = new pg.Client({ connectionString });
+  // As in a migration: every name is qualified, those of argument types, too.
+  const client = new pg.Client({ connectionString, options: '-c search_path=' });
   await client.connect();
   try {
     return (await client.query<DatabaseObject>(OBJECTS)).rows;

@@ -11,7 +11,7 @@ export interface Difference {
 }
 
 /** Compares the objects of two databases. */
-export function findDifferences(before: readonly DatabaseObject[], after: readonly DatabaseObject[]): Difference[] {
+function findDifferences(before: readonly DatabaseObject[], after: readonly DatabaseObject[]): Difference[] {
   const keyed = (objects: readonly DatabaseObject[]) =>
     new Map(objects.map((object) => [`${object.kind} ${object.name}`, object]));
   const [first, second] = [keyed(before), keyed(after)];

@@ -40,7 +40,7 @@ export interface WrittenMigration {
 }
 
 /** Renders a time as the version of a migration, in UTC to the second. */
-export function toVersion(time: Date): string {
+function toVersion(time: Date): string {
   return time.toISOString().replace(/\D/g, '').slice(0, 14);
 }
 

@@ -49,5 +49,5 @@ export function makePoliciesRepeatable(sql: string): string {
 /** Joins schema files to one text, which is safe to run again. */
 export function joinSchemaFiles(files: readonly SchemaFile[]): string {
   const sections = files.map(({ path, sql }) => `-- ${path.replace(/^schemas\//, '')}\n\n${sql.trim()}\n`);
-  return `${makePoliciesRepeatable(sections.join('\n'))}\nreset check_function_bodies;\n`;
+  return `${makePoliciesRepeatable(sections.join('\n'))}\nreset check_function_bodies;\nreset search_path;\n`;
 }

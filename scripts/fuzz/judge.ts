@@ -17,8 +17,12 @@ const UPSTREAM_FAILED = [502, 529];
 /** What is not set up on the server that is tried, such as payments, says so. */
 const NOT_SET_UP = /"code":"[A-Z_]+_DISABLED"/;
 
+/** An event of Stripe's about what Stripe does not know comes from another account: only the operator can put that right. */
+const OTHER_ACCOUNT = /"code":"PAYMENTS_MISCONFIGURED"/;
+
 /** Tells whether a status of 500 or more is somebody else's fault, or nobody's. */
 function isExcused({ responses }: Operation, { status, text }: Answer): boolean {
+  if (status === 500) return OTHER_ACCOUNT.test(text);
   if (status === 503) return NOT_SET_UP.test(text);
   return UPSTREAM_FAILED.includes(status) && String(status) in responses;
 }

@@ -6,9 +6,10 @@ import { withFuzzStage } from './stage.js';
 
 async function fuzz(options: FuzzOptions): Promise<void> {
   process.stdout.write(`Seed ${options.seed}, ${options.runs} requests of each operation\n`);
-  const failures = await withFuzzStage((stage) =>
+  const { failures, coverage } = await withFuzzStage((stage) =>
     runFuzz(stage, options, (line) => void process.stderr.write(`${line}\n`)),
   );
+  for (const line of coverage) process.stdout.write(`${line}\n`);
   for (const failure of failures) process.stdout.write(`VIOLATION ${failure}\n`);
   if (failures.length > 0) {
     throw new StartupError(

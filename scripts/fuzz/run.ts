@@ -2,10 +2,11 @@ import fc from 'fast-check';
 import { Agent, request } from 'undici';
 import { UsageError } from '../command-line.js';
 import { type Answer, createJudge } from './judge.js';
+import { fillIn } from './known.js';
 import { listOperations, type Operation } from './operations.js';
 import type { FuzzOptions } from './options.js';
-import { createParties, type Parties } from './parties.js';
-import { type MadeUp, requestOf } from './requests.js';
+import { createParties, IDS, type Parties } from './parties.js';
+import { type MadeUp, requestOf, SIGNED_BY_STRIPE } from './requests.js';
 import type { FuzzStage } from './stage.js';
 
 /** How long a stream that does not end by itself is read, in milliseconds. */
@@ -14,21 +15,26 @@ const ANSWER_MS = 30_000;
 /** How long a failure is made smaller, in milliseconds. */
 const SHRINK_MS = 30_000;
 /** Successes after which somebody may have no account, token or device any more. */
-const ENDS_SOMETHING = /logout|users\/me$|password|tracker|sessions|api-keys|devices|admin\/users|block|refresh/;
+const ENDS_SOMETHING =
+  /logout|users\/me$|password|verify-email|tracker|sessions|api-keys|second-factor|devices|admin\/(users|admins|invitations|second)|block|refresh|usage\/\{id\}/;
 
 const isEndless = ({ path }: Operation) => path.endsWith('/sync/stream');
 
 /** Sends a request and reads its answer. */
-async function send(url: string, agent: Agent, operation: Operation, asked: MadeUp, token?: string): Promise<Answer> {
-  const answer = await request(`${url}${asked.path}`, {
+async function send(stage: FuzzStage, agent: Agent, operation: Operation, asked: MadeUp, by: Parties): Promise<Answer> {
+  const token = by.tokens[asked.party];
+  const body = asked.body === undefined ? undefined : fillIn(asked.body, by.known);
+  const isSigned = operation.operationId === SIGNED_BY_STRIPE && asked.party !== 'forger';
+  const answer = await request(`${stage.url}${fillIn(asked.path, by.known)}`, {
     dispatcher: agent,
     method: operation.method,
     headers: {
       ...asked.headers,
       ...(token !== undefined && { authorization: `Bearer ${token}` }),
-      ...(asked.body !== undefined && { 'content-type': 'application/json' }),
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+      ...(body !== undefined && isSigned && { 'stripe-signature': stage.stripe.sign(body) }),
     },
-    ...(asked.body !== undefined && { body: asked.body }),
+    ...(body !== undefined && { body }),
     signal: AbortSignal.timeout(ANSWER_MS),
   });
   const type = String(answer.headers['content-type'] ?? '');
@@ -58,24 +64,52 @@ function choose(operations: readonly Operation[], names: readonly string[] | und
   );
 }
 
-/**
- * Makes up requests of each operation and judges the answers.
- * @returns what went wrong, the smallest request that showed it with it
- */
-export async function runFuzz(stage: FuzzStage, options: FuzzOptions, tell: (line: string) => void): Promise<string[]> {
+/** What came of it. */
+export interface FuzzOutcome {
+  /** What went wrong, the smallest request that showed it with it. */
+  readonly failures: readonly string[];
+  /** How many operations were answered how, in sentences. */
+  readonly coverage: readonly string[];
+}
+
+type Statuses = ReadonlyMap<number, number>;
+
+function describeCoverage(answered: ReadonlyMap<string, Statuses>): string[] {
+  const percent = (count: number) =>
+    `${count} of ${answered.size} operations (${Math.round((100 * count) / answered.size)} %)`;
+  const without = (isSuch: (status: number) => boolean) =>
+    [...answered].filter(([, statuses]) => ![...statuses.keys()].some(isSuch)).map(([id]) => id);
+  const [neverDone, neverRefused] = [
+    without((status) => status < 400),
+    without((status) => status >= 400 && status < 500),
+  ];
+  return [
+    `${percent(answered.size - neverDone.length)} did what was asked${neverDone.length > 0 ? `; never: ${neverDone.join(', ')}` : ''}`,
+    `${percent(answered.size - neverRefused.length)} refused something${neverRefused.length > 0 ? `; never: ${neverRefused.join(', ')}` : ''}`,
+  ];
+}
+
+/** Makes up requests of each operation and judges the answers. */
+export async function runFuzz(
+  stage: FuzzStage,
+  options: FuzzOptions,
+  tell: (line: string) => void,
+): Promise<FuzzOutcome> {
   const document = (await stage.app.inject({ url: '/openapi.json' })).json<object>();
   const operations = choose(listOperations(document), options.operations);
-  const openParties = createParties(stage.app, stage.adminPassword);
+  const openParties = createParties(stage);
   const judge = createJudge();
   const agent = new Agent({ connections: 4 });
   const failures: string[] = [];
+  const answered = new Map<string, Statuses>();
 
-  const fuzz = async (operation: Operation, parties: Parties): Promise<string> => {
+  const fuzz = async (operation: Operation): Promise<string> => {
+    const { operationId } = operation;
     const statuses = new Map<number, number>();
-    let current: Parties | undefined = parties;
-    const property = fc.asyncProperty(requestOf(operation, parties.ids), async (asked) => {
-      current ??= await openParties();
-      const answer = await send(stage.url, agent, operation, asked, current.tokens[asked.party]);
+    let current: Parties | undefined;
+    const property = fc.asyncProperty(requestOf(operation, IDS), async (asked) => {
+      current ??= await openParties(operationId);
+      const answer = await send(stage, agent, operation, asked, current);
       statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
       if (operation.method !== 'GET' && answer.status < 300 && ENDS_SOMETHING.test(operation.path)) current = undefined;
       const wrong = judge(operation, asked, answer);
@@ -89,18 +123,17 @@ export async function runFuzz(stage: FuzzStage, options: FuzzOptions, tell: (lin
     if (details.failed) {
       const [asked] = details.counterexample ?? [];
       const reason = details.errorInstance instanceof Error ? details.errorInstance.message : 'no reason';
-      failures.push(
-        `${operation.operationId}: ${asked === undefined ? '' : describe(operation, asked)}\n    ${reason}`,
-      );
+      failures.push(`${operationId}: ${asked === undefined ? '' : describe(operation, asked)}\n    ${reason}`);
     }
+    answered.set(operationId, statuses);
     return [...statuses].map(([status, count]) => `${count} × ${status}`).join(', ');
   };
 
   for (const [index, operation] of operations.entries()) {
-    const told = await fuzz(operation, await openParties());
+    const told = await fuzz(operation);
     tell(`${index + 1} of ${operations.length} ${operation.operationId}: ${told}`);
   }
   for (const wrong of await stage.verifyLedger()) failures.push(`the books: ${wrong}`);
   await agent.close();
-  return failures;
+  return { failures, coverage: describeCoverage(answered) };
 }

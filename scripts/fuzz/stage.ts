@@ -12,13 +12,17 @@ import { openBackend } from '../../src/platform/database/backend.js';
 import { LONG_TIMEOUT_MS } from '../../src/platform/database/client/database.js';
 import { migrate } from '../../src/platform/database/migrations/migrations.js';
 import { createLogger } from '../../src/platform/logging.js';
+import { openStripe, type StripeStandIn } from '../chaos/stripe.js';
 import { withThrowawayCluster } from '../database/databases.js';
+import { type Mailbox, openMailbox } from './mailbox.js';
 
 /** A server in this process over a database that is thrown away. */
 export interface FuzzStage {
   readonly app: FastifyInstance;
   readonly url: string;
   readonly adminPassword: string;
+  readonly mailbox: Mailbox;
+  readonly stripe: StripeStandIn;
   /** Proves the books; returns what is wrong. */
   readonly verifyLedger: () => Promise<readonly string[]>;
 }
@@ -38,7 +42,8 @@ async function openUpstream() {
   const server = createServer(async (request, response) => {
     const body: unknown = JSON.parse((await text(request)) || '{}');
     if (!Value.Check(AskedSchema, body)) {
-      const whole = { ...head, object: 'chat.completion', choices: [choice('message')], usage, data: [] };
+      const data = request.method === 'GET' ? [{ id: 'fuzz' }] : [];
+      const whole = { ...head, object: 'chat.completion', choices: [choice('message')], usage, data };
       response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(whole));
       return;
     }
@@ -54,7 +59,7 @@ async function openUpstream() {
 
 /** Runs a body with a server of its own. */
 export async function withFuzzStage<T>(body: (stage: FuzzStage) => Promise<T>): Promise<T> {
-  const upstream = await openUpstream();
+  const [upstream, mailbox, stripe] = [await openUpstream(), await openMailbox(), await openStripe()];
   try {
     return await withThrowawayCluster(async (adminUrl) => {
       await migrate(adminUrl);
@@ -65,14 +70,22 @@ export async function withFuzzStage<T>(body: (stage: FuzzStage) => Promise<T>): 
         ADMIN_PASSWORD: adminPassword,
         LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'silent',
         RATE_LIMIT: 'off',
+        // Requests are made up in the same process, which keeps it busy.
+        MAX_EVENT_LOOP_DELAY: '0',
         SIGNUP: 'open',
         EMAIL_ONLY_SIGNUP: 'on',
-        // Nobody listens there: mail waits.
-        SMTP_URL: 'smtp://127.0.0.1:9',
+        SMTP_URL: mailbox.url,
         FROM_EMAIL: 'fuzz@example.com',
         PUBLIC_URL: 'https://example.com',
         OPENROUTER_API_KEY: 'fuzz',
         OPENROUTER_BASE_URL: upstream.url,
+        GITHUB_CLIENT_ID: 'fuzz',
+        GITHUB_CLIENT_SECRET: 'fuzz',
+        // Nobody listens there.
+        GITHUB_BASE_URL: 'http://127.0.0.1:9',
+        GITHUB_API_URL: 'http://127.0.0.1:9',
+        OAUTH_REDIRECT_URIS: 'https://app.example.com/signed-in',
+        ...stripe.environment,
       });
       const log = createLogger(config.http.logLevel);
       const backend = await openBackend(config, log);
@@ -81,7 +94,7 @@ export async function withFuzzStage<T>(body: (stage: FuzzStage) => Promise<T>): 
       try {
         const url = await app.listen({ host: '127.0.0.1', port: 0 });
         return await body({
-          ...{ app, url, adminPassword },
+          ...{ app, url, adminPassword, mailbox, stripe },
           verifyLedger: async () => {
             const checks = await backend.database.call('verify_ledger', { p_full: true }, ChecksSchema, {
               timeoutMs: LONG_TIMEOUT_MS,
@@ -99,5 +112,6 @@ export async function withFuzzStage<T>(body: (stage: FuzzStage) => Promise<T>): 
   } finally {
     upstream.server.closeAllConnections();
     upstream.server.close();
+    await Promise.all([mailbox.close(), stripe.close()]);
   }
 }

@@ -3,12 +3,24 @@ import { composeMail } from '../platform/mail/compose.js';
 import { findOutbox, postIfPossible } from '../platform/mail/outbox.js';
 
 /** What happened to an account that its owner should know, should it not have been them. */
-export type AccountEvent = 'new_password' | 'new_api_key' | 'new_network' | 'deleted';
+export type AccountEvent =
+  | 'new_password'
+  | 'new_api_key'
+  | 'new_network'
+  | 'second_factor_on'
+  | 'second_factor_off'
+  | 'recovery_code_used'
+  | 'new_recovery_codes'
+  | 'deleted';
 
 const SUBJECTS: Readonly<Record<AccountEvent, string>> = {
   new_password: 'Your password was set',
   new_api_key: 'A new API key for your account',
   new_network: 'A sign-in from a new network',
+  second_factor_on: 'Your second factor was turned on',
+  second_factor_off: 'Your second factor was turned off',
+  recovery_code_used: 'A recovery code of yours was used',
+  new_recovery_codes: 'You have new recovery codes',
   deleted: 'Your account was deleted',
 };
 
@@ -16,6 +28,10 @@ const SENTENCES: Readonly<Record<AccountEvent, string>> = {
   new_password: 'A new password was set for your account at',
   new_api_key: 'An API key, which opens your account to a script, was created for your account at',
   new_network: 'Somebody, most likely you, signed in from a network that was not seen before to your account at',
+  second_factor_on: 'Signing in asks for the code of a second factor from now on, for your account at',
+  second_factor_off: 'Signing in asks for no code of a second factor any more, for your account at',
+  recovery_code_used: 'A recovery code, which stands in for your second factor once, was used for your account at',
+  new_recovery_codes: 'New recovery codes took the place of those there were, for your account at',
   deleted: 'Somebody, most likely you, deleted your account at',
 };
 

@@ -11,8 +11,11 @@ import type { Counters } from './limits/counters.js';
 import rateLimits from './limits/rate-limits.js';
 import { createAccountNotices } from './notices.js';
 import { oauth } from './oauth/plugin.js';
+import { optionsRoutes } from './options/routes.js';
 import { passwordResetRoutes } from './password-reset/routes.js';
 import { providePasswords } from './passwords.js';
+import { ownFactorRoutes } from './second-factor/own-factor-routes.js';
+import { secondFactorSignInRoutes } from './second-factor/sign-in-routes.js';
 import { sessionPlugin } from './sessions/plugin.js';
 import { createSessions } from './sessions/sessions.js';
 import { verificationRoutes } from './sign-up/verification-routes.js';
@@ -55,11 +58,14 @@ export const auth: FastifyPluginAsync<AuthOptions> = async (app, { database, con
   const sessions = createSessions(app, config.tokens, secret);
   const notices = createAccountNotices(app, publicUrl);
   const accounts = { database, sessions, signUp, publicUrl, notices };
+  await app.register(optionsRoutes, { config, publicUrl });
   await app.register(sessionPlugin, { ...accounts, secret });
   await app.register(async (scope) => {
     requireUser(scope, 'account');
     await scope.register(apiKeyRoutes, { database, notices });
+    await scope.register(ownFactorRoutes, { database, notices });
   });
+  await app.register(secondFactorSignInRoutes, accounts);
   await app.register(passwordResetRoutes, { database, signUp, publicUrl, notices });
   await app.register(verificationRoutes, { database, signUp, publicUrl });
   await app.register(oauth, { ...accounts, config: config.signIn, secret, googleAccessTokens });

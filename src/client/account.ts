@@ -24,7 +24,15 @@ interface Flow {
 export interface Account {
   /** Opens an account and signs in. */
   readonly signUp: (body: SignUpBody) => Promise<User>;
+  /** @throws {TokenledgerError} INVALID_CREDENTIALS; SECOND_FACTOR_REQUIRED, for {@link sendCode} */
   readonly signIn: (email: string, password: string) => Promise<User>;
+  /**
+   * Finishes a sign-in that waits for the code of a second factor.
+   * @param asked what the sign-in threw: SECOND_FACTOR_REQUIRED
+   * @param code what the authenticator app shows, or a recovery code
+   * @throws {TokenledgerError} INVALID_SECOND_FACTOR; INVALID_CHALLENGE where the sign-in has to be begun again
+   */
+  readonly sendCode: (asked: TokenledgerError, code: string) => Promise<User>;
   /**
    * Begins to sign in with a provider.
    * @param redirectUri where the answer is to go; one of the server's `OAUTH_REDIRECT_URIS`
@@ -34,7 +42,7 @@ export interface Account {
   /**
    * Finishes what {@link beginSignIn} began.
    * @param address what the browser came back to; undefined where it did not, as `launchWebAuthFlow` may have it
-   * @throws {TokenledgerError} SIGN_IN_FAILED, INVALID_GRANT
+   * @throws {TokenledgerError} SIGN_IN_FAILED, INVALID_GRANT; SECOND_FACTOR_REQUIRED, for {@link sendCode}
    */
   readonly finishSignIn: (address: string | undefined) => Promise<User>;
   /** Forgets the session here, and ends it at the server; without an answer of the server it is forgotten all the same. */
@@ -55,10 +63,10 @@ export interface Account {
 const MARGIN_MS = 60_000;
 
 function base64Url(bytes: ArrayBuffer): string {
-  return btoa(String.fromCharCode(...new Uint8Array(bytes))).replace(
-    /[+/=]/g,
-    (sign) => ({ '+': '-', '/': '_' })[sign] ?? '',
-  );
+  return btoa(String.fromCharCode(...new Uint8Array(bytes)))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+    .replaceAll('=', '');
 }
 
 /** Makes up a secret of 244 bits, in characters that fit into addresses. */
@@ -124,7 +132,7 @@ export function createAccount({ send, store, locks, apiKey, ...options }: Accoun
         const body = { refresh_token: session.refreshToken };
         return (await keep(await send('/auth/refresh', { body }, readJson<SignedIn>))).token;
       } catch (error) {
-        if (!(error instanceof TokenledgerError && error.status === 401)) throw error;
+        if (!isUnauthorized(error)) throw error;
         await forget();
         throw signedOut(error);
       }
@@ -132,6 +140,8 @@ export function createAccount({ send, store, locks, apiKey, ...options }: Accoun
   }
 
   const signedOut = (cause?: unknown) => new TokenledgerError('SIGNED_OUT', 'Sign in first', { status: 401, cause });
+
+  const isUnauthorized = (error: unknown) => error instanceof TokenledgerError && error.status === 401;
 
   const isWorn = ({ expiresAt }: Session) => expiresAt - MARGIN_MS <= Date.now();
 
@@ -147,8 +157,7 @@ export function createAccount({ send, store, locks, apiKey, ...options }: Accoun
     try {
       return await send(path, { ...call, token: await token() }, read);
     } catch (error) {
-      const isRefused = session && !isWorn(session) && error instanceof TokenledgerError;
-      if (!isRefused || error.status !== 401) throw error;
+      if (!session || isWorn(session) || !isUnauthorized(error)) throw error;
       return send(path, { ...call, token: await refresh(session) }, read);
     }
   };
@@ -156,6 +165,7 @@ export function createAccount({ send, store, locks, apiKey, ...options }: Accoun
   return {
     signUp: (body) => open('/auth/register', body),
     signIn: (email, password) => open('/auth/login', { email, password }, 'lost'),
+    sendCode: ({ body: { challenge } }, totp) => open('/auth/second-factor', { challenge, totp }),
     beginSignIn: async (provider, redirectUri) => {
       const flow: Flow = { state: createSecret(), verifier: createSecret(), redirectUri };
       await store.write('flow', flow);

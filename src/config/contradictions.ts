@@ -28,6 +28,12 @@ export function findDatabaseProblems(given: Given): string[] {
   if (given.SUPABASE_URL !== undefined && given.SUPABASE_SECRET_KEY === undefined) {
     problems.push(describeMissing('SUPABASE_SECRET_KEY', 'SUPABASE_URL'));
   }
+  if (given.DATABASE_READ_URL !== undefined && given.DATABASE_URL === undefined && given.SUPABASE_URL === undefined) {
+    problems.push('DATABASE_READ_URL needs DATABASE_URL or SUPABASE_URL: the embedded Postgres has no standby');
+  }
+  if (given.DATABASE_READ_URL !== undefined && given.DATABASE_READ_URL === given.DATABASE_URL) {
+    problems.push('DATABASE_READ_URL and DATABASE_URL are the same: name a standby, or leave it out');
+  }
   return problems;
 }
 
@@ -39,7 +45,6 @@ function findMailProblems({ SMTP_URL, SENDGRID_API_KEY, SENDGRID_API_BASE, FROM_
   if (SMTP_URL !== undefined && SENDGRID_API_KEY !== undefined) {
     problems.push('SMTP_URL and SENDGRID_API_KEY are both set, use one');
   }
-  if (SMTP_URL !== undefined && !URL.canParse(SMTP_URL)) problems.push(describeInvalid('SMTP_URL'));
   if (FROM_EMAIL === undefined) problems.push(describeMissing('FROM_EMAIL', 'SMTP_URL or SENDGRID_API_KEY'));
   if (PUBLIC_URL === undefined) problems.push(describeMissing('PUBLIC_URL', 'SMTP_URL or SENDGRID_API_KEY'));
   return problems;

@@ -11,6 +11,13 @@ function isWholeNumber([name, text]: [string, string | undefined]): boolean {
   return Value.Check(Type.Object({ type: Type.Literal('integer') }), property) && /^-?[0-9]{1,16}$/.test(text ?? '');
 }
 
+/** Returns whether a variable is an address that cannot be parsed: patterns only tell how one begins. */
+function isBrokenAddress([name, text]: [string, string | undefined]): boolean {
+  const property: unknown = Reflect.get(EnvironmentSchema.properties, name);
+  const isAddress = Value.Check(Type.Object({ pattern: Type.String({ pattern: '://' }) }), property);
+  return isAddress && text !== undefined && !URL.canParse(text);
+}
+
 /**
  * Parses environment variables and fills in the defaults; an empty variable counts as absent.
  *
@@ -30,7 +37,9 @@ export function parseEnvironment(
       .map(([name, text]) => [name, Number(text)]),
   );
   const converted = Value.Default(EnvironmentSchema, { ...given, ...numbers });
-  const invalid = [...Value.Errors(EnvironmentSchema, converted)].map(({ path }) => path.slice(1));
+  const mismatched = [...Value.Errors(EnvironmentSchema, converted)].map(({ path }) => path.slice(1));
+  const broken = Object.entries(given).filter(isBrokenAddress);
+  const invalid = [...mismatched, ...broken.map(([name]) => name)];
   const problems = [...[...new Set(invalid)].map(describeInvalid), ...findProblems(given)];
   if (problems.length > 0 || !Value.Check(EnvironmentSchema, converted)) {
     throw new StartupError(`Bad configuration: ${problems.join('; ')}`);

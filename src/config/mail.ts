@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { HeaderKey } from './variable-types.js';
 
 /** The variables about mail. */
 export const Mail = {
@@ -9,9 +10,7 @@ export const Mail = {
         'Mail server, smtp:// or smtps://, with user and password; with port 2525 where the host blocks 25, 465 and 587.',
     }),
   ),
-  SENDGRID_API_KEY: Type.Optional(
-    Type.String({ minLength: 1, description: "Send mail through SendGrid's HTTPS API instead of SMTP_URL." }),
-  ),
+  SENDGRID_API_KEY: HeaderKey("Send mail through SendGrid's HTTPS API instead of SMTP_URL."),
   SENDGRID_API_BASE: Type.String({
     default: 'https://api.sendgrid.com',
     pattern: '^https?://[^/]+/?$',

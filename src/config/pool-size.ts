@@ -16,6 +16,9 @@ export const PoolSize = {
 /** Connections of a supervisor of workers, whose jobs are done one after the other. */
 export const SUPERVISOR_CONNECTIONS = 1;
 
+/** Returns the connections to a standby each process that answers requests may have. */
+export const toStandbyPoolSize = (total: number, workers: number): number => Math.max(1, Math.floor(total / workers));
+
 /** Returns the connections each worker may have of those of the machine. */
 export function toWorkerPoolSize(total: number, workers: number): number {
   return Math.max(1, Math.floor((total - SUPERVISOR_CONNECTIONS) / workers));

@@ -1,9 +1,11 @@
 import { Type } from '@sinclair/typebox';
 import type { Config } from '../config/config.js';
 import { finishReset } from '../metering/monthly-reset.js';
-import { type Database, LONG_TIMEOUT_MS } from '../platform/database/client/database.js';
+import { AnyResult, type Database, LONG_TIMEOUT_MS } from '../platform/database/client/database.js';
+import { reportMaintenance } from '../platform/metrics/report.js';
 
 const MaintainedSchema = Type.Object({ ran: Type.Boolean() });
+const CountSchema = Type.Integer({ minimum: 0 });
 const DroppedSchema = Type.Object({ month: Type.Union([Type.String(), Type.Null()]), dropped: Type.Boolean() });
 
 const LONG = { timeoutMs: LONG_TIMEOUT_MS };
@@ -14,6 +16,11 @@ async function resetWhenDue(database: Database, monthlyReset: Config['monthlyRes
   const isReset = settings !== undefined && (await database.call('start_period_when_due', settings, Type.Boolean()));
   await finishReset(database);
   return isReset;
+}
+
+/** Has all balances look at thresholds that were changed, some at a time. */
+async function renewAlerts(database: Database): Promise<void> {
+  while ((await database.call('renew_alerts', {}, CountSchema)) > 0);
 }
 
 /** Drops the months retention keeps no longer, up to the first one somebody is reading; returns how many. */
@@ -36,7 +43,15 @@ export async function maintain(
   // First what others wait for: a step that fails leaves out those after it, for this round.
   const maintained = await database.call('maintain', months, MaintainedSchema, LONG);
   const reset = await resetWhenDue(database, monthlyReset);
+  await renewAlerts(database);
   const dropped_months = await dropExpiredMonths(database, usage.retentionMonths);
   const seals = await database.call('keep_seals', {}, MaintainedSchema, LONG);
-  return { ...maintained, reset, dropped_months, seals };
+  const done = { ...maintained, reset, dropped_months, seals };
+  reportMaintenance(done);
+  return done;
+}
+
+/** Proves the books where that was not done for so many hours. */
+export function checkLedger(database: Database, hours: number): Promise<unknown> {
+  return database.call('check_ledger', { p_hours: hours }, AnyResult, LONG);
 }

@@ -1,4 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify';
+import { DatabaseError } from '../platform/database/client/database-error.js';
+import { reportError } from '../platform/error-reports.js';
+import { measureJob } from '../platform/metrics/report.js';
 
 /** Work that is done again and again. */
 export interface Job {
@@ -21,7 +24,11 @@ export function startJobs(log: FastifyBaseLogger, jobs: readonly Job[], interval
     if (running) return;
     running = true;
     for (const { name, run } of jobs) {
-      await run().catch((error: unknown) => log.warn({ err: error }, `${name} failed`));
+      await measureJob(name, run).catch((error: unknown) => {
+        log.warn({ err: error }, `${name} failed`);
+        // A database that is away fails all of them each minute, and is watched elsewhere.
+        if (!(error instanceof DatabaseError && error.isUnavailable)) reportError(error, { kind: 'job', job: name });
+      });
     }
     running = false;
   };

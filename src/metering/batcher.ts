@@ -1,5 +1,5 @@
 import { DatabaseError } from '../platform/database/client/database-error.js';
-import { createLane, type LaneBounds, MAX_BATCH, type SendBatch, type Sender } from './lane.js';
+import { createLane, type LaneBounds, MAX_BATCH, type OnBatch, type SendBatch, type Sender } from './lane.js';
 
 /** How a batcher treats its items. */
 export interface BatcherOptions<Item> {
@@ -10,13 +10,15 @@ export interface BatcherOptions<Item> {
   /** Returns whether an item may be refused rather than wait; by default every one may. */
   readonly canShed?: (item: Item) => boolean;
   readonly bounds?: Partial<LaneBounds>;
+  /** Is told of each batch before it is sent. */
+  readonly onBatch?: OnBatch;
 }
 
 /** Submits an item and resolves to its outcome. @param sender whose item it is, where somebody waits for the outcome */
 export type Submit<Item, Outcome> = (item: Item, sender?: Sender) => Promise<Outcome>;
 
 /** What may wait, where nothing else is said. */
-const BOUNDS: LaneBounds = { length: 8 * MAX_BATCH, longestWaitMs: 5_000 };
+const BOUNDS: LaneBounds = { length: 8 * MAX_BATCH, longestMs: 4_000 };
 
 /**
  * Sends a batch so that an item Postgres rejects fails alone: such a call has committed nothing, so its halves are sent
@@ -62,11 +64,12 @@ export function createBatcher<Item, Outcome>(
   send: SendBatch<Item, Outcome>,
   options: BatcherOptions<Item> = {},
 ): Submit<Item, Outcome> {
-  const { lanes: count = 1, toSubject, canShed = () => true } = options;
+  const { lanes: count = 1, toSubject, canShed = () => true, onBatch = () => {} } = options;
   const bounds = { ...BOUNDS, ...options.bounds };
   const isolating: SendBatch<Item, Outcome | Error> = (items) => sendIsolating(send, items);
-  const first = createLane(isolating, canShed, bounds);
+  const openLane = () => createLane(isolating, canShed, bounds, onBatch);
+  const first = openLane();
   if (count === 1 || toSubject === undefined) return first;
-  const lanes = [first, ...Array.from({ length: count - 1 }, () => createLane(isolating, canShed, bounds))];
+  const lanes = [first, ...Array.from({ length: count - 1 }, openLane)];
   return (item, sender) => (lanes[hash(toSubject(item)) % count] ?? first)(item, sender);
 }

@@ -4,6 +4,7 @@ import type { Arguments, CallOptions, Database, FunctionName } from '../platform
 import { DatabaseError } from '../platform/database/client/database-error.js';
 import { createDecoder } from '../platform/database/client/decoder.js';
 import { ApiError, isErrorCode } from '../platform/errors.js';
+import { reportBatch, reportOutcomes } from '../platform/metrics/report.js';
 import { type BatcherOptions, createBatcher, type Submit } from './batcher.js';
 
 const OutcomesSchema = Type.Array(Type.Unknown());
@@ -37,12 +38,19 @@ export function createOutcomeBatcher<Item, Name extends FunctionName>(
   database: Database,
   name: Name,
   toArguments: (items: Item[]) => Arguments<Name>,
-  options: Omit<BatcherOptions<Item>, 'lanes'> = {},
+  options: Omit<BatcherOptions<Item>, 'lanes' | 'onBatch'> = {},
 ): Submit<Item, unknown> {
-  return createBatcher<Item, unknown>(
-    (items) => callForOutcomes(database, name, toArguments([...items]), items.length),
-    { ...options, lanes: database.batchLanes ?? 1 },
-  );
+  const send = async (items: readonly Item[]) => {
+    const outcomes = await callForOutcomes(database, name, toArguments([...items]), items.length);
+    reportOutcomes(name, items, outcomes);
+    return outcomes;
+  };
+  return createBatcher<Item, unknown>(send, {
+    ...options,
+    lanes: database.batchLanes ?? 1,
+    ...(database.longestBatchMs !== undefined && { bounds: { longestMs: database.longestBatchMs } }),
+    onBatch: (items, waitedSince) => reportBatch(name, items, waitedSince),
+  });
 }
 
 /**

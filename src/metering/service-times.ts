@@ -4,6 +4,8 @@ export interface ServiceTimes {
   readonly note: (items: number, ms: number) => void;
   /** Returns how many items the next call should have. */
   readonly batchSize: () => number;
+  /** Returns how long the next call is likely to take, in milliseconds. */
+  readonly estimateCall: () => number;
   /** Returns how long an item is likely to wait behind so many, with a call under way, in milliseconds. */
   readonly estimateWait: (items: number) => number;
 }
@@ -46,6 +48,7 @@ export function createServiceTimes(largest: number): ServiceTimes {
       isEmpty = false;
     },
     batchSize,
+    estimateCall: () => ms,
     // The call under way is half done, on average.
     estimateWait: (count) => (0.5 + Math.floor(count / batchSize())) * ms,
   };

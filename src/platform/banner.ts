@@ -15,6 +15,7 @@ export function welcome(address: string, notices: readonly string[] = []): strin
   const url = address.replace(/\/+$/, '');
   return `
 Tokenledger is ready at ${url}
+  In a browser: ${url}/
   Docs: ${url}/docs
 ${notices.map((notice) => `  ${notice}\n`).join('')}
 Try it:

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { createRequire } from 'node:module';
-import type { FastifyPluginAsync } from 'fastify';
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { type DestinationStream, type Logger, type LoggerOptions, pino, stdSerializers } from 'pino';
 import { toCalledPath } from './http/api-prefix.js';
@@ -60,13 +60,39 @@ export function toRequestId(given: string | string[] | undefined): string {
   return typeof given === 'string' && ACCEPTABLE_ID.test(given) ? given : randomUUID();
 }
 
+/** Routes that are asked again and again by what watches the server. */
+const QUIET: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
+
+declare module 'fastify' {
+  interface FastifyBaseLogger {
+    /** Pino's: has every further line of this logger say so. */
+    setBindings?(bindings: Readonly<Record<string, string>>): void;
+  }
+}
+
+/**
+ * Has every further line of a request's log name who sent it. The logger, which is the request's own, is added to: one more
+ * below it would cost as much as all else that is done for a request's line.
+ *
+ * @param subjects kinds and ids, as a credential told them
+ */
+export function nameInLog(
+  request: FastifyRequest,
+  subjects: readonly { readonly kind: string; readonly id: string }[],
+): void {
+  for (const { kind, id } of subjects) request.log.setBindings?.({ [kind]: id });
+}
+
 const logging: FastifyPluginAsync = async (app) => {
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
+    done();
   });
+  const isQuiet = (url: string | undefined, status: number) => url !== undefined && QUIET.has(url) && status < 400;
   // One line an answer. The route's pattern, not the URL: query strings may carry what must not be logged.
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
     const { url } = request.routeOptions;
+    if (isQuiet(url, reply.statusCode)) return done();
     request.log.info(
       {
         method: request.method,
@@ -76,6 +102,7 @@ const logging: FastifyPluginAsync = async (app) => {
       },
       'answered',
     );
+    done();
   });
 };
 

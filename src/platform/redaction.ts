@@ -16,6 +16,9 @@ export const CREDENTIALS: ReadonlySet<string> = new Set([
   'enrollment_key',
   'hardware_fingerprint',
   'secret',
+  'totp',
+  'challenge',
+  'recovery_codes',
 ]);
 /** Stands in for what is not logged. */
 export const CENSORED = '[redacted]';

@@ -38,8 +38,8 @@ function watchParent(stop: () => void): void {
  */
 async function drainConnections(app: FastifyInstance): Promise<void> {
   const open = () => new Promise<number>((found) => app.server.getConnections((_error, count) => found(count)));
-  const end = Date.now() + DRAIN_CONNECTIONS_MS;
-  while ((await open()) > 0 && Date.now() < end) await delay(POLL_INTERVAL_MS);
+  const end = performance.now() + DRAIN_CONNECTIONS_MS;
+  while ((await open()) > 0 && performance.now() < end) await delay(POLL_INTERVAL_MS);
 }
 
 /** Leaves PM2's cluster: connections on their way to this process go back, to be given to another one. */

@@ -27,7 +27,16 @@ const FromSupervisorSchema = Type.Union([
     /** The embedded database, which only the supervisor knows; never in a variable, which others may read. */
     embedded: Type.Optional(Type.Object({ connectionString: Type.String(), jwtSecret: Type.String() })),
   }),
-  Type.Object({ kind: Type.Literal('wake-mail') }),
+  /** It is to look for what waits, for all workers. */
+  Type.Object({
+    kind: Type.Literal('wake'),
+    round: Type.Union([
+      Type.Literal('mails'),
+      Type.Literal('alert-mails'),
+      Type.Literal('webhooks'),
+      Type.Literal('bulk-changes'),
+    ]),
+  }),
   /** What stands under the keys of each call's charges. */
   Type.Object({ kind: Type.Literal('counts'), id: Type.Integer(), calls: Type.Array(CountsSchema) }),
 ]);

@@ -8,6 +8,7 @@ import type { Config } from '../config/config.js';
 import { StartupError } from '../config/startup-error.js';
 import type { Front } from '../front.js';
 import type { Backend } from '../platform/database/backend.js';
+import { listenForJobMetrics } from '../platform/metrics/listen.js';
 import { startProcess, type WorkerProcess } from './worker-process.js';
 
 /** Pauses before a worker that ended is started again: the first, and the longest after several. */
@@ -40,7 +41,11 @@ export async function superviseWorkers(config: Config, backend: Backend, log: Lo
   const alive = new Set<WorkerProcess>();
   const pauses = new Map<number, number>();
   let reloading = Promise.resolve();
+  let stopMetrics = () => {};
 
+  // Each worker accepts connections itself. Handed over one by one, those that a worker had not taken when it died would
+  // stay open, and nobody would ever answer them.
+  cluster.schedulingPolicy = cluster.SCHED_NONE;
   cluster.setupPrimary({
     exec: fileURLToPath(new URL(`../server${extname(import.meta.url)}`, import.meta.url)),
     args: [],
@@ -52,11 +57,11 @@ export async function superviseWorkers(config: Config, backend: Backend, log: Lo
     void started.ended.then(() => alive.delete(started));
     await started.listening;
     running.set(worker, started);
-    const startedAt = Date.now();
+    const startedAt = performance.now();
     void started.ended.then((end) => {
       if (running.get(worker) !== started || stopping.signal.aborted) return;
       log.error({ worker, ...end }, 'a worker ended; starting it again');
-      if (Date.now() - startedAt > SOUND_MS) pauses.delete(worker);
+      if (performance.now() - startedAt > SOUND_MS) pauses.delete(worker);
       void revive(worker, started);
     });
     return started;
@@ -88,6 +93,7 @@ export async function superviseWorkers(config: Config, backend: Backend, log: Lo
 
   const close = async () => {
     stopping.abort();
+    stopMetrics();
     for (const worker of alive) worker.stop();
     const timer = setTimeout(() => {
       for (const worker of alive) worker.kill();
@@ -97,13 +103,14 @@ export async function superviseWorkers(config: Config, backend: Backend, log: Lo
   };
 
   try {
+    stopMetrics = await listenForJobMetrics(config.metrics);
     const numbers = Array.from({ length: config.workers }, (_, position) => position + 1);
     const [first] = await Promise.all(numbers.map(start));
     return {
       url: (await first?.listening) ?? '',
-      wakeMail: () => {
+      wake: (round) => {
         const [worker] = running.values();
-        worker?.wakeMail();
+        worker?.wake(round);
       },
       reload: () => {
         reloading = reloading.then(replaceAll).catch((error: unknown) => {

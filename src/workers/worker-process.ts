@@ -1,6 +1,7 @@
 import cluster from 'node:cluster';
 import type { Counters } from '../auth/limits/counters.js';
 import { StartupError } from '../config/startup-error.js';
+import type { Front } from '../front.js';
 import { type FromSupervisor, type FromWorker, readFromWorker } from './messages.js';
 import { WORKER_VARIABLE } from './worker.js';
 
@@ -15,8 +16,8 @@ export interface WorkerProcess {
   /** Resolves with its address once it listens; rejects with why it does not. */
   readonly listening: Promise<string>;
   readonly ended: Promise<End>;
-  /** Has it look for mails that wait. */
-  readonly wakeMail: () => void;
+  /** Has it look for what waits. */
+  readonly wake: Front['wake'];
   /** Has it answer its requests and end. */
   readonly stop: () => void;
   /** Ends it at once. */
@@ -58,7 +59,7 @@ export function startProcess(start: Extract<FromSupervisor, { kind: 'start' }>, 
   return {
     listening,
     ended,
-    wakeMail: () => tell({ kind: 'wake-mail' }),
+    wake: (round) => tell({ kind: 'wake', round }),
     stop: () => signal('SIGTERM'),
     kill: () => signal('SIGKILL'),
   };

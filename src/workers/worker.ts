@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import { type Config, parseConfig } from '../config/config.js';
 import { loadEnvironmentFile } from '../config/environment-file.js';
 import { toWorkerPoolSize } from '../config/pool-size.js';
-import { formatFatalError } from '../config/startup-error.js';
+import { formatFatalError, StartupError } from '../config/startup-error.js';
 import { type Front, openFront } from '../front.js';
 import { type Backend, openBackend, openDirect } from '../platform/database/backend.js';
+import { closeErrorReports, openErrorReports, reportError } from '../platform/error-reports.js';
 import { requireSchema } from '../platform/health/readiness.js';
 import { createLogger } from '../platform/logging.js';
 import { type FromSupervisor, type FromWorker, readFromSupervisor } from './messages.js';
@@ -51,6 +52,7 @@ async function openWorkerBackend(
 async function serve(): Promise<() => Promise<void>> {
   loadEnvironmentFile();
   const config = parseConfig(process.env);
+  await openErrorReports(config.sentryDsn);
   const start = await askForStart();
   const log = createLogger(config.http.logLevel).child({ worker: start.worker });
   const backend = await openWorkerBackend(config, start, log);
@@ -61,9 +63,9 @@ async function serve(): Promise<() => Promise<void>> {
     process.on('message', (received) => {
       const message = readFromSupervisor(received);
       if (message?.kind === 'counts') counters.receive(message);
-      else if (message?.kind === 'wake-mail') front?.wakeMail?.();
+      else if (message?.kind === 'wake') front?.wake(message.round);
     });
-    const opened = await openFront(config, backend, log, counters);
+    const opened = await openFront(config, backend, log, { counters, worker: start.worker });
     front = opened;
     tell({ kind: 'listening', url: opened.url });
     return async () => {
@@ -89,6 +91,8 @@ export async function startWorker(): Promise<() => Promise<void>> {
       if (!tell({ kind: 'failed', message: formatFatalError(error) }, () => told(true))) told(false);
     });
     if (!isTold) throw error;
+    if (!(error instanceof StartupError)) reportError(error, { kind: 'process' });
+    await closeErrorReports();
     process.exit(1);
   }
 }

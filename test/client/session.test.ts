@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import type { User } from '../../src/client/client.js';
+import { hasCode, type User } from '../../src/client/client.js';
 import { registerUser } from '../helpers/accounts.js';
 import { brittleStorage, memoryStorage, openClient, openNetwork } from '../helpers/client.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 import t from '../helpers/run/tap.js';
-import { followSignIn, openGoogle, REDIRECT_URI } from '../helpers/sign-in.js';
+import { ADA, followSignIn, openGoogle, REDIRECT_URI } from '../helpers/sign-in.js';
+import { enrolUser, showCode } from '../helpers/totp.js';
 
 const google = await openGoogle(t);
 const server = await openTestServer(t, { environment: google.environment });
@@ -36,6 +37,29 @@ t.test('people sign up, sign in and out, and are told what is wrong', async (t) 
   await t.rejects(account.signIn(email, 'wrong'), { code: 'INVALID_CREDENTIALS', status: 401 });
   t.match(await account.signIn(email, password), { email });
   t.strictSame(told, [email, undefined, email]);
+});
+
+t.test('a sign-in waits for the code of a second factor, by password and by provider', async (t) => {
+  const user = await registerUser(server);
+  const { secret, recoveryCodes } = await enrolUser(user);
+  const { account } = openClient(t, url);
+  const asked = await account.signIn(user.email, user.password).catch((error: unknown) => error);
+  if (!hasCode(asked, 'SECOND_FACTOR_REQUIRED')) throw asked;
+  t.equal(await account.user(), undefined, 'nobody is signed in by the password alone');
+  await t.rejects(account.sendCode(asked, '000000'), { code: 'INVALID_SECOND_FACTOR' });
+  t.match(await account.sendCode(asked, showCode(secret)), { email: user.email });
+  await t.rejects(account.sendCode(asked, showCode(secret, 1)), { code: 'INVALID_CHALLENGE' });
+  t.match(await account.profile(), { email: user.email });
+
+  google.setPerson({ ...ADA, sub: user.id, email: user.email });
+  await server.database.sql('update users set email_verified_at = now() where id = $1', [user.id]);
+  const other = openClient(t, url).account;
+  const address = await other.beginSignIn('google', REDIRECT_URI);
+  const back = await followSignIn({ url, publicUrl: 'https://tokens.example.com' }, address, REDIRECT_URI);
+  const refused = await other.finishSignIn(back).catch((error: unknown) => error);
+  if (!hasCode(refused, 'SECOND_FACTOR_REQUIRED')) throw refused;
+  t.match(await other.sendCode(refused, recoveryCodes[0] ?? ''), { email: user.email });
+  google.setPerson(ADA);
 });
 
 t.test('a session ends at the server as well when its access token is over', async (t) => {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { TestServer } from './http/test-server.js';
+import { USUAL_PASSWORD } from './light-passwords.js';
 
 type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
@@ -43,7 +44,7 @@ export async function registerUser(
   overrides: { readonly email?: string; readonly password?: string; readonly name?: string } = {},
 ): Promise<TestUser> {
   const email = overrides.email ?? `${randomUUID()}@example.com`;
-  const password = overrides.password ?? 'correct horse battery staple';
+  const password = overrides.password ?? USUAL_PASSWORD;
   const payload = { email, password, ...(overrides.name !== undefined && { name: overrides.name }) };
   const response = await server.app.inject({ method: 'POST', url: '/api/auth/register', payload });
   if (response.statusCode !== 201) throw new Error(`registering answered ${response.statusCode}: ${response.payload}`);

@@ -59,6 +59,21 @@ export interface AdminRoute {
 export function adminRoutes(device: string): readonly AdminRoute[] {
   return [
     { method: 'GET', url: '/api/admin/dashboard' },
+    { method: 'GET', url: '/api/admin/me' },
+    { method: 'GET', url: '/api/admin/overview' },
+    { method: 'GET', url: '/api/admin/configuration' },
+    { method: 'GET', url: '/api/admin/plans' },
+    { method: 'PUT', url: '/api/admin/plans/pro', payload: { monthly_tokens: 5_000_000, device_limit: 25 } },
+    { method: 'GET', url: '/api/admin/devices' },
+    { method: 'GET', url: `/api/admin/devices/${device}` },
+    { method: 'GET', url: `/api/admin/devices/${device}/ledger` },
+    {
+      method: 'POST',
+      url: '/api/admin/devices/bulk',
+      payload: { device_ids: [device], action: 'unblock', preview: true },
+    },
+    { method: 'GET', url: '/api/admin/budget/preview?total=5' },
+    { method: 'GET', url: '/api/admin/reset-monthly/preview?default_tokens=5' },
     { method: 'GET', url: '/api/admin/budget' },
     { method: 'PUT', url: '/api/admin/budget', payload: { total: 1_000_000 } },
     { method: 'POST', url: '/api/admin/allocate', payload: { device_id: device, tokens: 20 } },

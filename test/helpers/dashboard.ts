@@ -45,7 +45,7 @@ export function shown({ page }: WatchedPage): Promise<void> {
 /** Chooses how many days are shown, and waits for them. */
 export async function chooseDays(watched: WatchedPage, days: 7 | 30 | 90): Promise<void> {
   const answer = watched.page.waitForResponse((response) => response.url().includes('/api/usage/summary'));
-  await watched.page.getByText(`${days} days`, { exact: true }).click();
+  await watched.page.getByText(`Last ${days} days`, { exact: true }).first().click();
   await answer;
   await shown(watched);
 }

@@ -1,8 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Test } from 'tap';
 
 /** A program of this machine that a test started; it ends with the test. */
@@ -18,14 +21,27 @@ export function isMissing(program: string, versionFlag: string): string | false 
   return error === undefined ? false : `${program} is not installed`;
 }
 
-/** Returns a port of this machine that nobody listens on. */
-export async function findFreePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port was given');
-  return address.port;
+/** Tells whether nobody listens on a port of this machine. */
+async function isFree(port: number): Promise<boolean> {
+  const holder = createServer().listen(port, '127.0.0.1');
+  const free = await once(holder, 'listening').then(
+    () => true,
+    () => false,
+  );
+  await new Promise((closed) => holder.close(closed));
+  return free;
+}
+
+/**
+ * Returns the first of some ports in a row that nobody listens on. They are none that systems give out by themselves, so
+ * that no one else is given them before they are used.
+ */
+export async function findFreePort(count = 1): Promise<number> {
+  for (;;) {
+    const first = randomInt(20_000, 32_000);
+    const free = await Promise.all(Array.from({ length: count }, (_, n) => isFree(first + n)));
+    if (!free.includes(false)) return first;
+  }
 }
 
 /** Makes an empty directory that goes with the test. */
@@ -35,14 +51,35 @@ export async function makeDirectory(t: Test): Promise<string> {
   return path;
 }
 
-/** Starts a program that stays in the foreground. */
+/** How often a program is started that ends by itself at once, and how long after, in milliseconds. */
+const STARTS = 20;
+const START_AGAIN_MS = 250;
+
+/**
+ * Starts a program that stays in the foreground. One that fails, as its port is another's for a moment, is started again.
+ */
 export function startProgram(t: Test, program: string, args: readonly string[], cwd: string): LocalProgram {
-  const child = spawn(program, args, { cwd, stdio: 'ignore', env: { ...process.env, HOME: cwd } });
-  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  let isWanted = true;
+  const start = () => spawn(program, args, { cwd, stdio: 'ignore', env: { ...process.env, HOME: cwd } });
+  let child = start();
+  const watch = async () => {
+    for (let count = 1; ; count += 1) {
+      const [code] = await once(child, 'exit');
+      if (!isWanted || code === null || code === 0 || count === STARTS) return;
+      await delay(START_AGAIN_MS);
+      if (!isWanted) return;
+      child = start();
+    }
+  };
+  const ended = watch();
+  const signal = (name: NodeJS.Signals) => {
+    isWanted &&= name === 'SIGSTOP' || name === 'SIGCONT';
+    child.kill(name);
+  };
   const stop = async () => {
-    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+    signal('SIGKILL');
     await ended;
   };
   t.after(stop);
-  return { signal: (name) => child.kill(name), stop };
+  return { signal, stop };
 }

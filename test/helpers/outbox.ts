@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { createDelivery, type Delivery } from '../../src/platform/mail/delivery.js';
+import type { Delivery } from '../../src/platform/delivery-rounds.js';
+import { createDelivery } from '../../src/platform/mail/delivery.js';
 import type { Mailer } from '../../src/platform/mail/mailer.js';
 import { createMailSealing } from '../../src/platform/mail/sealing.js';
 import type { TestDatabase } from './db/test-database.js';

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { USUAL_PASSWORD } from './light-passwords.js';
 
 /** A request to a route about one's own account. */
 export interface OwnRoute {
@@ -20,7 +21,7 @@ export function ownRoutes(device: string = randomUUID(), prefix = '/api'): reado
     {
       method: 'POST',
       url: `${prefix}/users/me/password`,
-      payload: { current_password: 'correct horse battery staple', new_password: 'another long password' },
+      payload: { current_password: USUAL_PASSWORD, new_password: 'another long password' },
     },
     { method: 'DELETE', url: `${prefix}/users/me` },
   ];

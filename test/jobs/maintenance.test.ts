@@ -56,6 +56,15 @@ t.test('sessions, refresh tokens, codes, links and keys whose time is over are r
        on conflict (email) do nothing`,
       [user.email, user.id],
     );
+    await sql(
+      `with factor as (
+         insert into private.user_second_factors (user_id, secret) values ($1, 'GEZDGNBVGY3TQOJQ') returning user_id
+       ), challenge as (
+         insert into private.sign_in_challenges (challenge_hash, user_id) select sha256(uuid_send(user_id)), user_id from factor
+       )
+       insert into private.proved_google_tokens (token_hash, user_id) select sha256(uuid_send(user_id)), user_id from factor`,
+      [user.id],
+    );
   }
   const past = `now() - interval '31 days'`;
   await sql(`update private.sessions set expires_at = ${past} where user_id = $1`, [ended.id]);
@@ -65,17 +74,24 @@ t.test('sessions, refresh tokens, codes, links and keys whose time is over are r
   await sql(`update private.oauth_flows set expires_at = ${past} where state_hash = sha256($1::uuid::text::bytea)`, [
     ended.id,
   ]);
-  t.match(await maintain(database, configured({})), { ran: true, ended_credentials: 5, pruned_features: 0 });
+  await sql(`update private.user_second_factors set created_at = ${past} where user_id = $1`, [ended.id]);
+  await sql(`update private.sign_in_challenges set expires_at = ${past} where user_id = $1`, [ended.id]);
+  await sql(`update private.proved_google_tokens set expires_at = ${past} where user_id = $1`, [ended.id]);
+  t.match(await maintain(database, configured({})), { ran: true, ended_credentials: 7, pruned_features: 0 });
   const [row] = await sql(
     `select (select array_agg(user_id) from private.sessions) as sessions,
             (select array_agg(user_id) from private.api_keys) as keys,
             (select array_agg(user_id) from private.password_resets) as links,
             (select array_agg(user_id) from private.oauth_codes) as codes,
+            (select array_agg(user_id) from private.user_second_factors) as factors,
+            (select array_agg(user_id) from private.sign_in_challenges) as challenges,
+            (select array_agg(user_id) from private.proved_google_tokens) as proved,
             (select count(*)::integer from private.oauth_flows) as flows,
             (select count(*)::integer from private.refresh_tokens) as refresh_tokens`,
   );
   const only = [live.id];
-  t.strictSame(row, { sessions: only, keys: only, links: only, codes: only, flows: 1, refresh_tokens: 1 });
+  const factors = { factors: only, challenges: only, proved: only };
+  t.strictSame(row, { sessions: only, keys: only, links: only, codes: only, ...factors, flows: 1, refresh_tokens: 1 });
   t.equal((await live.as('GET', '/api/auth/sessions')).statusCode, 200);
   await server.verifyLedger(t);
 });

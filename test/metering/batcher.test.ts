@@ -185,7 +185,7 @@ t.test('what would wait too long is refused at once, and nothing of it is sent',
 
 t.test('what has waited too long is refused while a call is still under way', async (t) => {
   const { batches, send, letGo } = gatedSend();
-  const submit = createBatcher(send, { bounds: { longestWaitMs: 40 } });
+  const submit = createBatcher(send, { bounds: { longestMs: 40 } });
   const first = submit(0);
   await nextTurn();
   await t.rejects(submit(1), { code: 'SERVICE_UNAVAILABLE' });
@@ -212,7 +212,7 @@ t.test('nothing is sent for whom nobody waits any more', async (t) => {
 
 t.test('what must not be lost waits however long it takes', async (t) => {
   const { batches, send, letGo } = gatedSend();
-  const submit = createBatcher(send, { canShed: (item) => item < 100, bounds: { length: 1, longestWaitMs: 20 } });
+  const submit = createBatcher(send, { canShed: (item) => item < 100, bounds: { length: 1, longestMs: 20 } });
   const first = submit(0);
   await nextTurn();
   const kept = Promise.all(range(100, 5).map((item) => submit(item, { destroyed: true })));

@@ -120,4 +120,63 @@ t.test('a key used twice in one batch is one event with one answer', async (t) =
   await server.verifyLedger(t);
 });
 
+t.test('a key of a hold is no key for a use in the same batch, and gives the hold again', async (t) => {
+  const device = await server.registerDevice(5);
+  const { sizes, submit } = realBatcher();
+  const hold = debit(device, { op: 'check', reserve: true, key: randomUUID() });
+  const [first, other, again] = await Promise.all([submit(hold), submit({ ...hold, op: 'debit' }), submit(hold)]);
+  t.strictSame(sizes, [3]);
+  t.match(first, { can_use: true, remaining: 4 });
+  t.match(other, { code: 'IDEMPOTENCY_MISMATCH' });
+  t.strictSame(again, first);
+  t.strictSame(await submit(hold), first, 'also in a later batch');
+  await server.verifyLedger(t);
+});
+
+t.test('one batch adds to the rollups there are and begins those there are not', async (t) => {
+  const [known, fresh] = await Promise.all([server.registerDevice(10), server.registerDevice(10)]);
+  const { sizes, submit } = realBatcher();
+  await submit(debit(known));
+  const batch = [debit(known), debit(fresh), debit(known, { model: 'o3' }), debit(known), debit(fresh)];
+  await Promise.all(batch.map((item) => submit(item)));
+  t.strictSame(sizes, [1, 5]);
+  const rollups = await server.database.sql(
+    `select subject_id, model, sum(events)::integer as events, sum(cost)::integer as cost
+       from usage_rollups where subject_id = any ($1) group by 1, 2 order by 3, 2`,
+    [[known.id, fresh.id]],
+  );
+  t.strictSame(rollups, [
+    { subject_id: known.id, model: 'o3', events: 1, cost: 1 },
+    { subject_id: fresh.id, model: 'gpt-5', events: 2, cost: 2 },
+    { subject_id: known.id, model: 'gpt-5', events: 3, cost: 3 },
+  ]);
+  await server.verifyLedger(t);
+});
+
+t.test(
+  'what a batch only asks of a device counts in the period that has begun, without its expired holds',
+  async (t) => {
+    const [spender, asker, holder] = await devicesWith(10, 3);
+    if (spender === undefined || asker === undefined || holder === undefined) throw new Error('three were made');
+    const { submit } = realBatcher();
+    await Promise.all([
+      submit(debit(spender)),
+      submit(debit(asker)),
+      submit(debit(holder, { op: 'check', reserve: true })),
+    ]);
+    await server.database.sql('update reservations set expires_at = now() where subject_id = $1', [holder.id]);
+    const [, held] = await Promise.all([submit(debit(spender)), submit(debit(holder, { op: 'balance' }))]);
+    t.match(held, { reserved: 0, remaining: 10 });
+
+    await server.database.sql(`select private.close_period('system:monthly', null, 7)`);
+    const answers = await Promise.all([
+      submit(debit(spender)),
+      submit(debit(asker, { op: 'balance' })),
+      submit(debit(holder, { op: 'check' })),
+    ]);
+    t.match(answers, [{ remaining: 6 }, { allocated: 7, used: 0, remaining: 7 }, { can_use: true, remaining: 7 }]);
+    await server.verifyLedger(t);
+  },
+);
+
 t.end();

@@ -27,4 +27,5 @@ t.test('how long an item will wait is told from how long calls take', async (t) 
   const slow = measure(() => 1_000);
   t.equal(Math.round(slow.estimateWait(0)), 500);
   t.equal(Math.round(slow.estimateWait(600)), 2_500);
+  t.equal(Math.round(slow.estimateCall()), 1_000);
 });

@@ -3,6 +3,7 @@ import { dirname, join, normalize } from 'node:path';
 
 import { CLIENT_ERROR_CODES } from '../../src/client/errors.js';
 import { EnvironmentSchema } from '../../src/config/environment-schema.js';
+import { isPoolerProblem } from '../../src/platform/database/pooler-problem.js';
 import { isErrorCode } from '../../src/platform/errors.js';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
 import { type Page, parsePage } from '../helpers/markdown.js';
@@ -11,7 +12,7 @@ import t from '../helpers/run/tap.js';
 const FOLDERS = ['.', 'docs', '.github'];
 const LONGEST_README = 150;
 /** Variables of the tests, which the server does not read. */
-const TEST_VARIABLES = ['CHROMIUM_PATH'];
+const TEST_VARIABLES = ['CITUS_URL', 'CHROMIUM_PATH'];
 
 const readProjectFile = (name: string) => readFile(join(PROJECT_ROOT, name), 'utf8');
 const exists = (name: string) =>
@@ -62,7 +63,7 @@ async function listScripts(): Promise<string[]> {
 
 function findUnknownConstants({ constants }: Page): string[] {
   const variables = [...Object.keys(EnvironmentSchema.properties), ...TEST_VARIABLES, ...CLIENT_ERROR_CODES];
-  return constants.filter((name) => !variables.includes(name) && !isErrorCode(name));
+  return constants.filter((name) => !variables.includes(name) && !isErrorCode(name) && !isPoolerProblem(name));
 }
 
 const pages = await readPages();

@@ -38,8 +38,8 @@ t.test('docs/configuration.md lists every variable with its default and descript
 });
 
 t.test('every environment variable the sources read by name is documented or set by the system', async (t) => {
-  // npm_lifecycle_event says that npm started the process; npm sets it.
-  const system = ['npm_lifecycle_event'];
+  // npm_lifecycle_event says that npm started the process; npm sets it. NODE_APP_INSTANCE numbers PM2's processes.
+  const system = ['npm_lifecycle_event', 'NODE_APP_INSTANCE'];
   const files = (await readdir(join(PROJECT_ROOT, 'src'), { recursive: true })).filter((file) => file.endsWith('.ts'));
   const sources = await Promise.all(files.map((file) => readProjectFile(join('src', file))));
   const read = sources.flatMap((source) => [...source.matchAll(/process\.env\[?[.'"]+(\w+)/g)].map(([, name]) => name));

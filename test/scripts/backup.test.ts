@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -93,8 +93,13 @@ t.test('a backup made under load restores to a database whose ledger verifies', 
 });
 
 t.test('nothing of it differs, new rows get ids of their own, and --keep removes older ones', async (t) => {
+  const draft = (pid: number) => join(directory, `tokenledger-20200101T000000Z.tar.gz.${pid}.partial`);
+  const [killed, running] = [draft(77), draft(78)];
+  for (const file of [killed, running]) await writeFile(file, 'half');
+  await utimes(killed, 1_600_000_000, 1_600_000_000);
   const { path } = await backup(t, '--keep', '1');
-  t.strictSame(await readdir(directory), [path.split('/').at(-1)]);
+  const kept = [path, running].map((file) => file.split('/').at(-1));
+  t.strictSame((await readdir(directory)).sort(), kept.sort(), 'what a killed backup left is gone, too');
   const { adminUrl, client } = await createEmpty(t);
   t.equal((await runScript(t, 'restore', [path], at(adminUrl))).code, 0);
   t.strictSame(await digest(adminUrl), await digest(server.database.adminUrl));
@@ -124,6 +129,10 @@ t.test('a role that owns the database and is no superuser, as on Supabase, can r
   t.equal(code, 0, stderr);
   t.strictSame(await digest(adminUrl), await digest(server.database.adminUrl));
   await t.rejects(client.query('truncate audit_log'), /append-only/, 'triggers are back');
+  const { rows } = await client.query(
+    `select tgname from pg_trigger where tgname like 'by_hand%' and tgenabled <> 'A'`,
+  );
+  t.strictSame(rows, [], 'those that always fire do so again');
   await assertLedger(t, toSql(client));
 });
 

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
@@ -20,12 +20,15 @@ const FILES: Readonly<Record<string, string>> = {
   'src/server.ts': "console.log('started');",
   'src/other.ts': 'export {};',
   'src/web/tsconfig.json':
-    '{ "compilerOptions": { "outDir": "../../dist/src/web", "types": [], "skipLibCheck": true }, "include": ["*/*.ts"] }',
+    '{ "compilerOptions": { "noEmit": true, "types": [], "lib": ["ES2023", "DOM"], "skipLibCheck": true, "jsx": "react-jsx" }, "include": ["*/*.ts", "*/*.tsx"] }',
   'src/client/tsconfig.json':
     '{ "extends": "../../tsconfig.json", "compilerOptions": { "rootDir": "../..", "outDir": "../../dist", "declaration": true } }',
   'src/client/client.ts': 'export const client = 1;',
+  'src/web/foundation/page.html': '{{styles}}<script src="{{theme}}"></script><script src="{{script}}"></script>',
+  'src/web/foundation/theme-first.ts': 'document.title = "theme";',
+  'src/web/foundation/icon.svg': '<svg/>',
+  'src/web/start/main.tsx': "document.title = 'start';",
   'src/web/dashboard/main.ts': 'export {};',
-  'src/web/dashboard/index.html': '<p>first</p>',
 };
 // Elsewhere than this project, whose node_modules would be found from any folder below it.
 const project = await mkdtemp(join(tmpdir(), 'tokenledger-build-'));
@@ -58,8 +61,13 @@ t.test('with nothing built and no compiler there is a sentence', async (t) => {
 t.test('the first start builds and says so, the next ones start what is there', async (t) => {
   await symlink(join(PROJECT_ROOT, 'node_modules'), inProject('node_modules'));
   t.strictSame(await start(), started('Building… (first start only)\n'));
-  t.ok(existsSync(inProject('dist/src/web/dashboard/index.html')), 'the pages are with it');
-  t.ok(existsSync(inProject('dist/src/web/dashboard/uplot.js')));
+  const page = await readFile(inProject('dist/pages/start.html'), 'utf8');
+  t.match(page, /^<script src="assets\/theme-\w{8}\.js"><\/script><script src="assets\/start-\w{8}\.js"><\/script>$/);
+  for (const [, script = ''] of page.matchAll(/src="([^"]+)"/g)) {
+    for (const ending of ['', '.gz', '.br'])
+      t.ok(existsSync(inProject(`dist/pages/${script}${ending}`)), 'with the page');
+  }
+  t.match(await readFile(inProject('dist/pages/assets/licences.txt'), 'utf8'), /preact[\s\S]+uplot[\s\S]+Leon Sorokin/);
   t.ok(existsSync(inProject('dist/src/client/client.d.ts')), 'the client has its types');
   t.strictSame(await start(), started(''));
 

@@ -7,10 +7,13 @@ import t, { type Test } from '../helpers/run/tap.js';
 
 const server = await openTestServer(t);
 const { sql } = server.database;
+/** Tests may write past the functions, which the command may not. */
+const NOT_BY_HAND = { PGOPTIONS: '-c tokenledger.by_hand=' };
 let fingerprint = '';
+let said = '';
 
 async function seed(t: Test): Promise<string> {
-  const environment = { ...testEnvironment(server.database), DATABASE_URL: server.database.adminUrl };
+  const environment = { ...testEnvironment(server.database), DATABASE_URL: server.database.adminUrl, ...NOT_BY_HAND };
   const { code, stdout, stderr } = await runScript(t, 'seed', [], environment);
   t.equal(code, 0, stderr);
   return stdout;
@@ -43,7 +46,7 @@ t.test('the seed fills a fresh database with people, devices and their use, and 
   // The seed needs none of the partitions there happen to be.
   for (const { name } of partitions) await sql(`drop table ${name}`);
 
-  const said = await seed(t);
+  said = await seed(t);
   t.match(said, /^Seeded 8 people, 20 devices and \d+ uses of the last 30 days\.\n/);
   fingerprint = / hardware_fingerprint (\S+) /.exec(said)?.[1] ?? '';
   t.match(fingerprint, /^demo-[0-9a-f-]{36}$/, 'it is told which device may be registered');
@@ -114,6 +117,23 @@ t.test(
   },
 );
 
+t.test('it says how to sign in as a person and as an admin, once', async (t) => {
+  const post = (url: string, payload: object) => server.app.inject({ method: 'POST', url, payload });
+  const [, email = '', password = ''] = /^Sign in at \/dashboard with (\S+) and (\S+)$/m.exec(said) ?? [];
+  t.equal((await post('/api/auth/login', { email, password })).statusCode, 200);
+  const [, username = '', secret = ''] = /^Sign in at \/admin with (\S+) and (\S+)$/m.exec(said) ?? [];
+  t.match((await post('/api/admin/login', { username, password: secret })).json(), { role: 'owner' });
+});
+
+t.test('people chat, too: it debits their tokens and costs money', async (t) => {
+  const [row] = await sql(
+    `select count(*) filter (where nano_usd > 0 and cost = total_tokens)::integer = count(*)::integer as priced,
+            sum(cost) = (select sum(used) from balances where subject_kind = 'user') as debited
+       from usage_events where source = 'chat'`,
+  );
+  t.strictSame(row, { priced: true, debited: true });
+});
+
 t.test('seeding again changes nothing, as a command or as the plain file', async (t) => {
   const before = await contents();
   t.match(await seed(t), /^Already seeded, nothing changed\.\n/);
@@ -132,6 +152,7 @@ t.test('a database with people or devices is left as it is, unless it is told ot
   t.strictSame(await real.database.sql('select from devices'), [{}]);
   const told = await runScript(t, 'seed', ['--anyway'], environment);
   t.match(told, { code: 0, stdout: /^Seeded 8 people, 20 devices/ });
+  t.strictSame(await real.database.sql('select role from private.admins'), [{ role: 'viewer' }], 'who may only look');
   await real.verifyLedger(t);
 });
 

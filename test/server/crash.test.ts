@@ -1,12 +1,12 @@
 import { assertLedger, assertNothingLost, logUse, register, startLoad } from '../helpers/http/server-load.js';
-import { openDirectory, startServer } from '../helpers/http/server-process.js';
+import { openReadyDirectory, startServer } from '../helpers/http/server-process.js';
 import t from '../helpers/run/tap.js';
 import { until } from '../helpers/until.js';
 
 const environment = { DEFAULT_DEVICE_TOKENS: '1000000' };
 
 t.test('kill -9 of the server loses nothing acknowledged, and retries are charged once', async (t) => {
-  const directory = await openDirectory(t);
+  const directory = await openReadyDirectory(t);
   const server = startServer(t, { cwd: directory.path, environment });
   const url = await server.ready();
   const device = await register(url);
@@ -46,7 +46,7 @@ t.test('kill -9 of the server loses nothing acknowledged, and retries are charge
 });
 
 t.test('kill -9 of Postgres is an outage of moments that loses nothing acknowledged', async (t) => {
-  const directory = await openDirectory(t);
+  const directory = await openReadyDirectory(t);
   const server = startServer(t, { cwd: directory.path, environment });
   const url = await server.ready();
   const device = await register(url);
@@ -77,7 +77,7 @@ t.test('kill -9 of Postgres is an outage of moments that loses nothing acknowled
 });
 
 t.test('a server asked to stop while Postgres is dead leaves none behind', async (t) => {
-  const directory = await openDirectory(t);
+  const directory = await openReadyDirectory(t);
   const server = startServer(t, { cwd: directory.path });
   await server.ready();
   process.kill(await until('Postgres runs', directory.postgresPid), 'SIGKILL');

@@ -50,6 +50,24 @@ const states = [
     isSeen: false,
   },
   {
+    name: 'lacks a function that another calls',
+    begin: () => database.sql('alter function private.record_usage_events(usage_events[]) rename to away'),
+    end: () => database.sql('alter function private.away(usage_events[]) rename to record_usage_events'),
+    isSeen: false,
+  },
+  {
+    name: 'lacks a table',
+    begin: () => database.sql('alter table public.usage_totals rename to away'),
+    end: () => database.sql('alter table public.away rename to usage_totals'),
+    isSeen: false,
+  },
+  {
+    name: 'lacks a column',
+    begin: () => database.sql('alter table public.usage_events rename prompt_count to away'),
+    end: () => database.sql('alter table public.usage_events rename away to prompt_count'),
+    isSeen: false,
+  },
+  {
     name: 'has no connections left',
     begin: async () => {
       await database.sql('alter role authenticator connection limit 0');
@@ -74,8 +92,8 @@ for (const { name, begin, end, isSeen } of states) {
     }
     await untilTrue(async () => (await use(name)).statusCode === 200);
     const events = await database.sql<{ count: string }>(
-      'select count(*) from private.idempotency_keys where key = private.idempotency_key_hash($1)',
-      [name],
+      'select count(*) from private.device_keys where key = private.device_key($1, $2)',
+      [device.id, name],
     );
     t.equal(events[0]?.count, '1');
   });
@@ -133,7 +151,8 @@ t.test('a use whose sender has left before it was sent is not charged', async (t
   t.equal((await use('after')).statusCode, 200);
   const keys = await database.sql<{ key: string }>(
     `select sent.key from unnest(array['first', 'left', 'after']) as sent(key)
-       join private.idempotency_keys k on k.key = private.idempotency_key_hash(sent.key) order by sent.key`,
+       join private.device_keys k on k.key = private.device_key($1, sent.key) order by sent.key`,
+    [device.id],
   );
   t.strictSame(
     keys.map(({ key }) => key),

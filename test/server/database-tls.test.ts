@@ -1,15 +1,20 @@
 import { spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import pg from 'pg';
 import { chooseRunner } from '../../src/platform/database/embedded/unprivileged.js';
 import { openTestCluster } from '../helpers/db/test-database.js';
 import { assertRefused, openDirectory, startServer } from '../helpers/http/server-process.js';
 import { isMissing } from '../helpers/local-program.js';
 import t from '../helpers/run/tap.js';
+import { until } from '../helpers/until.js';
 
 t.test('a database that takes encrypted connections only', { skip: isMissing('openssl', 'version') }, async (t) => {
-  const { cluster, sql, serverUrl } = await openTestCluster(t);
+  const { cluster, sql, serverUrl, adminUrl } = await openTestCluster(t);
   const { directory } = cluster;
+  // Encrypted as well: the connections made so far do not last until the servers have started.
+  const inspector = new pg.Pool({ connectionString: adminUrl, ssl: { rejectUnauthorized: false } });
+  t.after(() => inspector.end());
   const [key, certificate] = ['server.key', 'server.crt'].map((name) => join(directory, name));
   const subject = [
     '-subj',
@@ -29,6 +34,12 @@ t.test('a database that takes encrypted connections only', { skip: isMissing('op
   await sql('alter system set ssl = on');
   await writeFile(join(directory, 'pg_hba.conf'), 'hostssl all all 127.0.0.1/32 trust\n');
   await sql('select pg_reload_conf()');
+  const tryToConnect = () =>
+    inspector.query('select').then(
+      () => true,
+      () => undefined,
+    );
+  await until('connections are encrypted', tryToConnect);
   const { path: cwd } = await openDirectory(t);
   const environment = { DATABASE_URL: serverUrl, JWT_SECRET: 'x'.repeat(32) };
   const start = (more: Record<string, string>) => startServer(t, { cwd, environment: { ...environment, ...more } });
@@ -44,7 +55,7 @@ t.test('a database that takes encrypted connections only', { skip: isMissing('op
     async (t) => {
       const server = start({ PGSSLMODE: 'no-verify', DYNO: 'web.1' });
       await server.ready();
-      const rows = await sql(
+      const { rows } = await inspector.query(
         `select from pg_stat_ssl join pg_stat_activity using (pid) where ssl and application_name = 'tokenledger'`,
       );
       t.ok(rows.length > 0);

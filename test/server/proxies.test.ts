@@ -1,13 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { type IncomingMessage, request } from 'node:http';
 import { request as secureRequest } from 'node:https';
 import { join } from 'node:path';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
 import { registerUser } from '../helpers/accounts.js';
 import { keepLines, readWarnings } from '../helpers/http/log-lines.js';
+import { changeRecipe, startCaddy, startNginx } from '../helpers/http/proxies.js';
 import { openTestServer } from '../helpers/http/test-server.js';
-import { findFreePort, isMissing, makeDirectory, startProgram } from '../helpers/local-program.js';
+import { findFreePort, isMissing, makeDirectory } from '../helpers/local-program.js';
 import t, { type Test } from '../helpers/run/tap.js';
 import { until } from '../helpers/until.js';
 
@@ -16,10 +17,7 @@ async function readRecipe(language: string, changes: Readonly<Record<string, str
   const page = await readFile(join(PROJECT_ROOT, 'docs/deploy.md'), 'utf8');
   const [, recipe] = new RegExp(`\`\`\`${language}\\n([^\`]+)\`\`\``).exec(page) ?? [];
   if (recipe === undefined) throw new Error(`the page has no recipe in ${language}`);
-  return Object.entries(changes).reduce((text, [from, to]) => {
-    if (!text.includes(from)) throw new Error(`the recipe has no ${from}`);
-    return text.replaceAll(from, to);
-  }, recipe);
+  return changeRecipe(recipe, changes);
 }
 
 /** Asks for a profile from an address of this machine; resolves to the status, or undefined where nobody answers. */
@@ -51,19 +49,6 @@ async function assertToldApart(t: Test, port: number): Promise<void> {
   for (let n = 0; n < 7; n += 1) statuses.push(await ask(port, '127.0.0.2', `198.51.100.${n}`));
   t.strictSame(statuses, [401, 401, 401, 401, 401, 429, 429], 'a client cannot choose its address');
   t.equal(await ask(port, '127.0.0.3', '127.0.0.2'), 401, 'nor use up that of another');
-}
-
-/** Starts nginx in the foreground with a configuration of its one server. */
-async function startNginx(t: Test, server: string): Promise<void> {
-  const directory = await makeDirectory(t);
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path temp;`);
-  const file = join(directory, 'nginx.conf');
-  await writeFile(
-    file,
-    `daemon off; master_process off; pid nginx.pid; error_log error.log;
-     events {} http { access_log off; ${temporary.join(' ')} ${server} }`,
-  );
-  startProgram(t, 'nginx', ['-p', directory, '-c', file, '-e', 'error.log'], directory);
 }
 
 t.test('the recipe for nginx tells clients apart', { skip: isMissing('nginx', '-v') }, async (t) => {
@@ -132,11 +117,8 @@ t.test('a plain proxy_pass of nginx does not, which the log tells', { skip: isMi
 t.test('the recipe for Caddy tells clients apart', { skip: isMissing('caddy', 'version') }, async (t) => {
   const { host, readWarnings: warnings } = await open(t);
   const port = await findFreePort();
-  const directory = await makeDirectory(t);
   const changes = { 'tokens.example.com': `http://127.0.0.1:${port}`, '127.0.0.1:3000': host };
-  const file = join(directory, 'Caddyfile');
-  await writeFile(file, `{\n admin off\n}\n${await readRecipe('caddyfile', changes)}`);
-  startProgram(t, 'caddy', ['run', '--adapter', 'caddyfile', '--config', file], directory);
+  await startCaddy(t, await readRecipe('caddyfile', changes));
   await assertToldApart(t, port);
   t.strictSame(warnings(), []);
 });

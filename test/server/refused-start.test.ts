@@ -1,9 +1,16 @@
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { openTestCluster } from '../helpers/db/test-database.js';
-import { assertRefused, openDirectory, startServer } from '../helpers/http/server-process.js';
+import {
+  assertRefused,
+  openDirectory,
+  openReadyDirectory,
+  type ServerProcess,
+  startServer,
+} from '../helpers/http/server-process.js';
 import t, { type Test } from '../helpers/run/tap.js';
+import { until } from '../helpers/until.js';
 
 const JWT_SECRET = 'a secret of more than thirty-two characters';
 
@@ -16,7 +23,7 @@ async function takenPort(t: Test): Promise<string> {
 }
 
 t.test('a port that is taken is named, and the Postgres just started is stopped', async (t) => {
-  const directory = await openDirectory(t);
+  const directory = await openReadyDirectory(t);
   const PORT = await takenPort(t);
   const server = startServer(t, { cwd: directory.path, environment: { PORT } });
   await assertRefused(t, server, new RegExp(`^PORT ${PORT} on 127\\.0\\.0\\.1 is already in use`));
@@ -25,7 +32,7 @@ t.test('a port that is taken is named, and the Postgres just started is stopped'
 });
 
 t.test('an address that is not ours is named', async (t) => {
-  const directory = await openDirectory(t);
+  const directory = await openReadyDirectory(t);
   const server = startServer(t, { cwd: directory.path, environment: { HOST: '192.0.2.1' } });
   await assertRefused(t, server, /^PORT 0 on 192\.0\.2\.1 cannot be listened on \(EADDRNOTAVAIL\)/);
   t.equal(await directory.postgresPid(), undefined);
@@ -36,6 +43,9 @@ t.test('a data directory that cannot be made is named', async (t) => {
   await writeFile(join(directory.path, 'file'), '');
   const server = startServer(t, { cwd: directory.path, environment: { DATA_DIR: './file/data' } });
   await assertRefused(t, server, /^DATA_DIR \.\/file\/data .*\(ENOTDIR\)/);
+  if (process.platform !== 'linux') return;
+  const nowhere = startServer(t, { cwd: directory.path, environment: { DATA_DIR: '/proc/nowhere/data' } });
+  await assertRefused(t, nowhere, /^DATA_DIR \/proc\/nowhere\/data .*\(ENOENT\)/);
 });
 
 t.test('damaged secrets are named and not replaced', async (t) => {
@@ -73,19 +83,73 @@ t.test('settings that cannot be read are told', async (t) => {
   await assertRefused(t, startServer(t, { cwd: directory.path }), /^\.env cannot be read/);
 });
 
-t.test('a database of the operator needs a JWT_SECRET, and must be reachable', async (t) => {
+t.test('a database of the operator needs a JWT_SECRET', async (t) => {
   const { path: cwd } = await openDirectory(t);
   const unreachable = `postgres://someone:hush@127.0.0.1:${await takenPort(t)}/nowhere`;
   const noSecret = startServer(t, { cwd, environment: { DATABASE_URL: unreachable } });
   await assertRefused(t, noSecret, /^Bad configuration: JWT_SECRET is missing/);
-
-  const closed = startServer(t, { cwd, environment: { DATABASE_URL: 'postgres://a:hush@127.0.0.1:1/b', JWT_SECRET } });
-  await assertRefused(t, closed, /^The database cannot be reached; check DATABASE_URL/);
-  t.notMatch(closed.stderr(), /hush/);
-  // Somebody listens there who is not Postgres and never answers.
-  const silent = startServer(t, { cwd, environment: { DATABASE_URL: unreachable, JWT_SECRET } });
-  await assertRefused(t, silent, /^The database cannot be reached; check DATABASE_URL/);
 });
+
+t.test('why a database cannot be reached is told by its code', async (t) => {
+  const { path: cwd } = await openDirectory(t);
+  const database = await openTestCluster(t);
+  const causes = [
+    [database.serverUrl.replace(/postgres$/, 'nowhere'), /\(3D000: there is no such database\)/],
+    ['postgres://a:hush@host.invalid/b', /\(ENOTFOUND: the host name is not known\)/],
+  ] as const;
+  for (const [DATABASE_URL, reason] of causes) {
+    const server = startServer(t, { cwd, environment: { DATABASE_URL, JWT_SECRET } });
+    await assertRefused(t, server, reason);
+    t.notMatch(server.stderr(), /hush|host\.invalid/);
+  }
+});
+
+t.test('a server waits for a database that is down, and says so each time', async (t) => {
+  const { path: cwd } = await openDirectory(t);
+  const database = await openTestCluster(t);
+  const environment = { DATABASE_URL: database.serverUrl, JWT_SECRET, LOG_LEVEL: 'warn' };
+  const lines = (server: ServerProcess) => server.stdout().match(/the database cannot be reached; trying again/g) ?? [];
+  await database.cluster.stop();
+  const [patient, stopped] = [1, 2].map(() => startServer(t, { cwd, environment }));
+  // Somebody listens there who is not Postgres and never answers.
+  const silent = `postgres://someone:hush@127.0.0.1:${await takenPort(t)}/nowhere`;
+  const unanswered = startServer(t, { cwd, environment: { ...environment, DATABASE_URL: silent } });
+  await until('they say so', () =>
+    [patient, stopped, unanswered].every((server) => server !== undefined && lines(server).length >= 2)
+      ? true
+      : undefined,
+  );
+  for (const server of [stopped, unanswered]) {
+    server?.signal('SIGTERM');
+    t.strictSame(await server?.ended, { code: 0, signal: null });
+    t.notMatch(server?.stdout(), /hush|ready/);
+  }
+  await database.cluster.restart();
+  t.match(await patient?.ready(), /^http/);
+});
+
+t.test(
+  'secrets that do not belong to the database, or are gone, are named, and no Postgres is left running',
+  async (t) => {
+    const directory = await openReadyDirectory(t);
+    const file = join(directory.dataDir, 'secrets.json');
+    const secrets = await readFile(file, 'utf8');
+
+    await writeFile(file, secrets.replace(/("postgres_password":")[^"]{8}/, '$1another-'));
+    const foreign = startServer(t, { cwd: directory.path });
+    await assertRefused(t, foreign, /another password than that in secrets\.json; restore the secrets\.json/);
+    t.equal(await directory.postgresPid(), undefined);
+
+    await rm(file);
+    const missing = startServer(t, { cwd: directory.path });
+    await assertRefused(t, missing, /secrets\.json is missing, .*restore it from a backup, or set DATA_DIR/);
+    t.equal(await directory.postgresPid(), undefined);
+    t.notOk((await readdir(directory.dataDir)).includes('secrets.json'), 'no new one hides that');
+
+    await writeFile(file, secrets);
+    t.match(await startServer(t, { cwd: directory.path }).ready(), /^http/);
+  },
+);
 
 t.test('a database that lacks migrations is told apart from one that cannot be reached', async (t) => {
   const { path: cwd } = await openDirectory(t);

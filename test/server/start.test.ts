@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { proxyNotice, welcome } from '../../src/platform/banner.js';
 import { assertLedger, logUse, register, send } from '../helpers/http/server-load.js';
-import { openDirectory, startServer } from '../helpers/http/server-process.js';
+import { openDirectory, openReadyDirectory, startServer } from '../helpers/http/server-process.js';
 import t from '../helpers/run/tap.js';
 
 const run = promisify(execFile);
@@ -46,7 +46,7 @@ t.test('the first start shows where it is, a password and a command; the second 
 });
 
 t.test('the printed command works when pasted', { skip: curlMissing }, async (t) => {
-  const directory = await openDirectory(t);
+  const directory = await openReadyDirectory(t);
   const server = startServer(t, { cwd: directory.path });
   await server.ready();
   const paste = async (): Promise<{ device_id: string }> =>
@@ -57,7 +57,7 @@ t.test('the printed command works when pasted', { skip: curlMissing }, async (t)
 });
 
 t.test('settings come from .env in the working directory, and variables that are set win', async (t) => {
-  const directory = await openDirectory(t);
+  const directory = await openReadyDirectory(t);
   const lines = ['DEFAULT_DEVICE_TOKENS=7', 'PORT=no number', 'ADMIN_PASSWORD=chosen by the operator', ''];
   await writeFile(join(directory.path, '.env'), lines.join('\n'));
   const server = startServer(t, { cwd: directory.path });

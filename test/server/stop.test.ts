@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { assertLedger, logUse, register } from '../helpers/http/server-load.js';
-import { openDirectory, type ServerDirectory, startServer } from '../helpers/http/server-process.js';
+import { openReadyDirectory, type ServerDirectory, startServer } from '../helpers/http/server-process.js';
 import t, { type Test } from '../helpers/run/tap.js';
 import { until } from '../helpers/until.js';
 
@@ -48,7 +48,7 @@ function answerTo(socket: Socket, rest: string): Promise<string> {
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   t.test(`${signal} lets running requests finish, then stops Postgres cleanly`, async (t) => {
-    const directory = await openDirectory(t);
+    const directory = await openReadyDirectory(t);
     const server = startServer(t, { cwd: directory.path });
     const url = await server.ready();
     const device = await register(url);
@@ -85,7 +85,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 
 t.test('a signal during the first start leaves no Postgres behind', async (t) => {
-  const directory = await openDirectory(t);
+  const directory = await openReadyDirectory(t);
   const server = startServer(t, { cwd: directory.path });
   await until('Postgres starts', directory.postgresPid);
   server.signal('SIGTERM');
@@ -95,7 +95,7 @@ t.test('a signal during the first start leaves no Postgres behind', async (t) =>
 });
 
 t.test('a server npm started stops by itself when the shell between them dies', async (t) => {
-  const directory = await openDirectory(t);
+  const directory = await openReadyDirectory(t);
   const server = startServer(t, {
     cwd: directory.path,
     environment: { npm_lifecycle_event: 'start' },
@@ -111,7 +111,7 @@ t.test('a server npm started stops by itself when the shell between them dies', 
 });
 
 t.test('a server whose output nobody reads any more goes on, and still stops cleanly', async (t) => {
-  const directory = await openDirectory(t);
+  const directory = await openReadyDirectory(t);
   const server = startServer(t, {
     cwd: directory.path,
     environment: { npm_lifecycle_event: 'start' },

@@ -132,7 +132,7 @@ t.test('a cluster made as another account is opened as that account again', { sk
 
   await t.rejects(openCluster({ directory, password: 'another' }), {
     name: 'StartupError',
-    message: /does not accept the password/,
+    message: /made with another password than that in secrets\.json/,
   });
   await reopened.stop();
 });

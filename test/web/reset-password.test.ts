@@ -1,6 +1,6 @@
 import { registerUser } from '../helpers/accounts.js';
 import { openSmtpServer } from '../helpers/fakes/smtp-server.js';
-import { browserMissing, contrastsOn, openBrowser, openPage, type WatchedPage } from '../helpers/http/browser.js';
+import { browserMissing, openBrowser, openPage, type WatchedPage } from '../helpers/http/browser.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 import { mailEnvironment, mailedToken, NEW_PASSWORD } from '../helpers/password-reset.js';
 import t, { type Test } from '../helpers/run/tap.js';
@@ -24,24 +24,25 @@ async function testInBrowser(t: Test) {
     const payload = { email, password };
     return (await server.app.inject({ method: 'POST', url: '/api/auth/login', payload })).statusCode;
   };
-  const focused = ({ page }: WatchedPage) => page.locator(':focus').getAttribute('id');
+  const focused = ({ page }: WatchedPage) => page.locator(':focus').innerText();
   const press = async ({ page }: WatchedPage, ...keys: string[]) => {
     for (const key of keys) await page.keyboard.press(key);
   };
   const heading = ({ page }: WatchedPage, text: string) => page.getByRole('heading', { name: text }).waitFor();
-  /** Types both passwords, beginning in the first field, and submits. */
-  const submit = async (watched: WatchedPage, password: string, repetition = password) => {
+  const field = ({ page }: WatchedPage) => page.getByLabel('New password', { exact: true });
+  /** Types the password and submits. */
+  const submit = async (watched: WatchedPage, password: string) => {
+    await watched.page.locator('input:focus').waitFor();
     await press(watched, 'Control+A');
     await watched.page.keyboard.type(password);
-    await press(watched, 'Tab', 'Control+A');
-    await watched.page.keyboard.type(repetition);
     await press(watched, 'Enter');
   };
   /** What a screen reader says with a field, once it is known to be wrong. */
-  const readProblem = async ({ page }: WatchedPage, id: string) => {
-    await page.locator(`#${id}[aria-invalid=true]:focus`).waitFor();
-    const ids = (await page.locator(`#${id}`).getAttribute('aria-describedby'))?.split(' ') ?? [];
-    return page.locator(`#${ids.at(-1)}`).textContent();
+  const readProblem = async ({ page }: WatchedPage) => {
+    const wrong = page.locator('[aria-invalid=true]:focus');
+    await wrong.waitFor();
+    const ids = (await wrong.getAttribute('aria-describedby'))?.split(' ') ?? [];
+    return page.locator(`[id="${ids.at(-1)}"]`).textContent();
   };
   const assertClean = (t: Test, { complaints, requests }: WatchedPage, token: string) => {
     t.strictSame(complaints, [], 'nothing in the console');
@@ -58,27 +59,26 @@ async function testInBrowser(t: Test) {
     const { page } = watched;
     await page.goto(link);
     await page.waitForURL(`${url}/reset-password`);
-    t.equal(await focused(watched), 'password', 'it begins where there is something to type');
+    await page.locator('input[autocomplete=new-password]:focus').waitFor();
     await page.keyboard.type(NEW_PASSWORD);
     await press(watched, 'Tab');
-    t.equal(await focused(watched), 'repetition');
-    await page.keyboard.type(NEW_PASSWORD);
-    await press(watched, 'Tab');
-    t.equal(await focused(watched), 'reveal');
-    t.equal(await page.getByLabel('New password').getAttribute('type'), 'password');
+    t.match(await focused(watched), /^Show/);
+    t.equal(await field(watched).getAttribute('type'), 'password');
     await press(watched, 'Space');
-    t.equal(await page.getByLabel('New password').getAttribute('type'), 'text');
-    t.equal(await page.getByLabel('The same password again').getAttribute('type'), 'text');
+    t.equal(await field(watched).getAttribute('type'), 'text');
     await press(watched, 'Tab');
-    t.equal(await focused(watched), 'submit');
+    t.equal(await focused(watched), 'Set password');
     await press(watched, 'Enter');
     await heading(watched, 'Your password is set');
-    t.equal(await focused(watched), 'heading', 'a screen reader goes on there');
-    t.match(await page.getByRole('status').textContent(), /Log in again/);
-    t.equal(await page.title(), 'Your password is set');
-    t.notOk(await page.getByLabel('New password').isVisible());
-    t.equal(await page.locator('#password').inputValue(), '', 'the password does not stay in the page');
+    t.equal(await focused(watched), 'Your password is set', 'a screen reader goes on there');
+    t.equal(await page.title(), 'Your password is set – Tokenledger');
+    t.notOk((await page.content()).includes(NEW_PASSWORD), 'the password does not stay in the page');
     t.equal(await logInStatus(user.email, NEW_PASSWORD), 200);
+    await page.getByLabel('E-mail address').fill(user.email);
+    await page.getByLabel('Password', { exact: true }).fill(NEW_PASSWORD);
+    await press(watched, 'Enter');
+    await page.waitForURL(`${url}/dashboard`);
+    await heading(watched, 'Your usage');
     assertClean(t, watched, token);
   });
 
@@ -86,22 +86,19 @@ async function testInBrowser(t: Test) {
     const { user, token, link } = await mailedLink();
     const watched = await openPage(t, browser);
     await watched.page.goto(link);
+    await watched.page.locator('input[autocomplete=new-password]:focus').waitFor();
     await press(watched, 'Enter');
-    t.match(await readProblem(watched, 'password'), 'at least 8');
+    t.match(await readProblem(watched), 'at least 8');
     await submit(watched, 'seven 7');
-    t.match(await readProblem(watched, 'password'), 'at least 8');
+    t.match(await readProblem(watched), 'at least 8');
     await submit(watched, 'x'.repeat(257));
-    t.match(await readProblem(watched, 'password'), 'at most 256');
-    await submit(watched, NEW_PASSWORD, `${NEW_PASSWORD}!`);
-    t.match(await readProblem(watched, 'repetition'), 'not the same');
-    t.equal(await watched.page.locator('#password').getAttribute('aria-invalid'), null);
+    t.match(await readProblem(watched), 'at most 256');
     t.notOk(
       watched.requests.some((request) => request.startsWith('POST')),
       'none of it was sent',
     );
-    await press(watched, 'Shift+Tab');
     await submit(watched, 'password123');
-    t.match(await readProblem(watched, 'password'), 'too common', "the server's own sentence");
+    t.match(await readProblem(watched), 'too common', "the server's own sentence");
     await submit(watched, NEW_PASSWORD);
     await heading(watched, 'Your password is set');
     t.equal(await logInStatus(user.email, NEW_PASSWORD), 200);
@@ -116,14 +113,18 @@ async function testInBrowser(t: Test) {
     await watched.page.goto(link);
     await submit(watched, NEW_PASSWORD);
     await heading(watched, 'This link does not work');
-    t.match(await watched.page.getByRole('status').textContent(), /used already or has expired\. Ask for a new one/);
+    await watched.page.getByText('It was used already or has expired.').waitFor();
+    t.equal(
+      await watched.page.getByRole('link', { name: 'Ask for a new link' }).getAttribute('href'),
+      'forgot-password',
+    );
     t.notOk(await watched.page.locator('form').isVisible());
     t.equal(await logInStatus(user.email, NEW_PASSWORD), 401);
 
     const newer = await mailedToken(server.app, smtp, user.email);
     await watched.page.goto(`${url}/reset-password#token=${newer}`);
     await watched.page.waitForURL(`${url}/reset-password`);
-    await watched.page.locator('#password:focus').waitFor();
+    await watched.page.locator('input[autocomplete=new-password]:focus').waitFor();
     await submit(watched, NEW_PASSWORD);
     await heading(watched, 'Your password is set');
     t.equal(await logInStatus(user.email, NEW_PASSWORD), 200);
@@ -136,7 +137,7 @@ async function testInBrowser(t: Test) {
       await watched.page.goto(`${url}${address}`);
       await heading(watched, 'This link is incomplete');
       t.notOk(await watched.page.locator('form').isVisible(), address);
-      t.match(await watched.page.getByRole('status').textContent(), /whole link/);
+      await watched.page.getByText('Open the whole link from your mail').waitFor();
       t.strictSame(watched.complaints, []);
     }
   });
@@ -148,38 +149,14 @@ async function testInBrowser(t: Test) {
     await page.goto(link);
     await page.context().setOffline(true);
     await submit(watched, NEW_PASSWORD);
-    await page.getByRole('status').filter({ hasText: 'did not answer' }).waitFor();
-    t.equal(await page.locator('#repetition').inputValue(), NEW_PASSWORD);
+    await page.getByRole('alert').filter({ hasText: 'did not answer' }).waitFor();
+    t.equal(await field(watched).inputValue(), NEW_PASSWORD);
     await page.context().setOffline(false);
     const before = requests.length;
     await press(watched, 'Enter', 'Enter', 'Enter');
     await heading(watched, 'Your password is set');
-    t.equal(requests.length - before, 1);
+    t.equal(requests.slice(before).filter((request) => request.startsWith('POST')).length, 1);
     t.equal(await logInStatus(user.email, NEW_PASSWORD), 200);
-  });
-
-  t.test('in light and in dark, wide and narrow, everything can be read and nothing hangs over', async (t) => {
-    const backgrounds = new Set<string>();
-    for (const colorScheme of ['light', 'dark'] as const) {
-      for (const width of [1200, 320]) {
-        const watched = await openPage(t, browser, { colorScheme, viewport: { width, height: 800 } });
-        const { page } = watched;
-        await page.goto(`${url}/reset-password#token=x`);
-        await submit(watched, NEW_PASSWORD, 'another');
-        await readProblem(watched, 'repetition');
-        const contrasts = await contrastsOn(page);
-        t.ok(contrasts.length >= 8, 'texts, fields and buttons were found');
-        t.strictSame(
-          contrasts.filter(({ ratio }) => ratio < 4.5),
-          [],
-          `${colorScheme}, ${width} wide`,
-        );
-        backgrounds.add(await page.evaluate<string>('getComputedStyle(document.body).backgroundColor'));
-        const overhang = await page.evaluate<number>('document.documentElement.scrollWidth - window.innerWidth');
-        t.ok(overhang <= 0, 'nothing hangs over the edge');
-      }
-    }
-    t.equal(backgrounds.size, 2, 'dark is dark');
   });
 
   t.test('without JavaScript the page says what it needs, and sends nothing', async (t) => {

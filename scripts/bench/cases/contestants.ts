@@ -1,7 +1,8 @@
 import { runClosedLoop } from '../measure/closed-loop.js';
 import { type LoadRequest, openHttpLoad } from '../measure/http-load.js';
 import { withProcessorTime } from '../measure/processor-time.js';
-import { openNaive } from '../naive/open.js';
+import { type NaiveKind, type NaiveSubject, openNaive } from '../naive/open.js';
+import { startProgram } from '../server.js';
 import { type DirectCalls, openDirectCalls } from '../stage/direct.js';
 import { type RecordedCall, recordCalls } from '../stage/record-calls.js';
 import type { Stage } from '../stage/stage.js';
@@ -67,9 +68,10 @@ export function openNoDatabase(stage: Stage, connections: readonly number[]): Op
 
 function toDirectContestants(stage: Stage, name: string, calls: DirectCalls): OpenedContestants {
   let count = 0;
-  const send = (connection: number) => {
+  const send = async (connection: number) => {
     count += 1;
-    return calls.send(connection, (text) => text.replaceAll(UNIQUE, `direct-${count}`));
+    await calls.send(connection, (text) => text.replaceAll(UNIQUE, `direct-${count}`));
+    return undefined;
   };
   const contestants = DIRECT_CONNECTIONS.map((connections) => ({
     name,
@@ -87,40 +89,78 @@ function toDirectContestants(stage: Stage, name: string, calls: DirectCalls): Op
   return { contestants, close: calls.close };
 }
 
-/** Opens direct calls of the function that a request leads to, without the server: one call, one item. */
-export async function openDirect(stage: Stage, toRequest: ToRequest): Promise<OpenedContestants> {
+/** Opens a server with one route that makes the same calls: what HTTP and the database cost together at the least. */
+async function openBareRoute(stage: Stage, calls: readonly RecordedCall[]): Promise<OpenedContestants> {
+  const { url, process: child } = await startProgram('bare-server.js', {
+    BARE_DATABASE_URL: stage.server.adminUrl,
+    BARE_CALLS: JSON.stringify(calls),
+  });
+  const { contestants, close } = openHttpContestants(stage, {
+    name: 'bare route',
+    isReference: true,
+    origin: url,
+    connections: DIRECT_CONNECTIONS,
+    node: child.pid ?? 0,
+    toRequest: (connection) => ({ method: 'POST', path: `/calls/${connection}` }),
+  });
+  return {
+    contestants,
+    close: async () => {
+      await close();
+      child.disconnect();
+    },
+  };
+}
+
+/**
+ * Opens direct calls of the function that a request leads to, without the server: one call, one item.
+ * @param hasBareRoute whether the same calls are made by a server that does nothing else, too
+ */
+export async function openDirect(
+  stage: Stage,
+  toRequest: ToRequest,
+  hasBareRoute: boolean,
+): Promise<OpenedContestants> {
   const requests = Array.from({ length: Math.max(...DIRECT_CONNECTIONS) }, (_, connection) =>
     toRequest(connection, UNIQUE),
   );
   const calls = await recordCalls(stage.server, requests);
-  return toDirectContestants(stage, 'direct', await openDirectCalls(stage.server.adminUrl, calls));
+  const direct = toDirectContestants(stage, 'direct', await openDirectCalls(stage.server.adminUrl, calls));
+  return hasBareRoute ? joinContestants([direct, await openBareRoute(stage, calls)]) : direct;
 }
 
-/**
- * Opens the naive server of a device's contract, and where asked for the plain function that debits one use.
- * @param toRequest builds the request that naive server takes
- */
-export async function openNaiveContestants(
-  stage: Stage,
-  connections: readonly number[],
-  toRequest: (token: string) => LoadRequest,
-  hasFloor: boolean,
-): Promise<OpenedContestants> {
-  const naive = await openNaive(stage.server.adminUrl, Math.max(...connections, ...DIRECT_CONNECTIONS));
+/** A route of the naive server. */
+export interface NaiveRoute {
+  readonly who: NaiveKind;
+  /** How many requests are made at a time. */
+  readonly connections: readonly number[];
+  readonly toRequest: (subject: NaiveSubject, unique: string) => LoadRequest;
+  /** Whether the plain function that debits one use is called, too. */
+  readonly hasFloor?: boolean;
+}
+
+/** Opens the naive server of the contracts, and where asked for the plain function. */
+export async function openNaiveContestants(stage: Stage, route: NaiveRoute): Promise<OpenedContestants> {
+  const { who, connections, hasFloor = false } = route;
+  const naive = await openNaive(stage.server.adminUrl, who, Math.max(...connections, ...DIRECT_CONNECTIONS));
   const server = openHttpContestants(stage, {
     name: 'naive',
     isReference: true,
     origin: naive.url,
     connections,
     node: naive.pid,
-    toRequest: (connection) => toRequest(naive.devices[connection]?.token ?? ''),
+    toRequest: (connection, unique) => {
+      const subject = naive.subjects[connection];
+      if (subject === undefined) throw new Error('nobody is there');
+      return route.toRequest(subject, unique);
+    },
   });
-  const toCall = ({ id }: { id: string }): RecordedCall => ({
+  const toCall = ({ id }: NaiveSubject): RecordedCall => ({
     name: 'debit',
     args: { p_device_id: id, p_model: 'bench', p_prompt_count: 1 },
   });
   const floorCalls = hasFloor
-    ? await openDirectCalls(naive.databaseUrl, naive.devices.slice(0, Math.max(...DIRECT_CONNECTIONS)).map(toCall))
+    ? await openDirectCalls(naive.databaseUrl, naive.subjects.slice(0, Math.max(...DIRECT_CONNECTIONS)).map(toCall))
     : undefined;
   const floor = floorCalls && toDirectContestants(stage, 'floor', floorCalls);
   return {

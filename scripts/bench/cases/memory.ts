@@ -5,6 +5,7 @@ import { request } from 'undici';
 import { toChatRequest } from '../chat.js';
 import { type Measurement, runClosedLoop } from '../measure/closed-loop.js';
 import { asBearer, openHttpLoad } from '../measure/http-load.js';
+import { tryPatiently } from '../measure/patiently.js';
 import { readMemory } from '../measure/processes.js';
 import { startServer } from '../server.js';
 import type { Stage } from '../stage/stage.js';
@@ -29,7 +30,7 @@ async function openDebits(stage: Stage) {
   let made = 0;
   const send = async (connection: number) => {
     const debit = requests[connection];
-    if (debit !== undefined) await http.send(connection, debit);
+    if (debit !== undefined) await tryPatiently(() => http.send(connection, debit));
     made += 1;
     return undefined;
   };

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { percentile } from './statistics.js';
 
 /** What one run measured, by the name of the figure; `report/figures.ts` says what each is. */
@@ -8,6 +9,8 @@ export interface Load {
   /** How many send at the same time, each its next request once the last one is answered. */
   readonly connections: number;
   readonly seconds: number;
+  /** Over how many milliseconds the first requests are spread; all at once by default. */
+  readonly spreadMs?: number;
   /**
    * Makes one request and waits for its whole answer.
    * @returns the milliseconds to the first byte of the answer, where that is of interest
@@ -22,12 +25,13 @@ const toSorted = (times: readonly number[]) => Float64Array.from(times).sort();
  * Runs a load for its time; requests that are under way at its end are waited for and count.
  * @returns requests a second, and the percentiles of their times in milliseconds
  */
-export async function runClosedLoop({ connections, seconds, send }: Load): Promise<Measurement> {
+export async function runClosedLoop({ connections, seconds, spreadMs = 0, send }: Load): Promise<Measurement> {
   const times: number[] = [];
   const firstBytes: number[] = [];
   const start = performance.now();
   const end = start + seconds * 1_000;
   const work = async (connection: number) => {
+    if (spreadMs > 0) await delay((spreadMs * connection) / connections);
     for (let began = performance.now(); began < end || times.length === 0; ) {
       const firstByte = await send(connection);
       const now = performance.now();

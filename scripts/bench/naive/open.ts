@@ -7,21 +7,32 @@ import { request } from 'undici';
 import { PROJECT_ROOT } from '../../../src/platform/project-root.js';
 import { createDatabase, runSql } from '../../database/databases.js';
 import { startProgram } from '../server.js';
-import type { BenchDevice } from '../stage/stage.js';
 
-const DeviceSchema = Type.Object({ device_id: Type.String(), device_token: Type.String() });
+const SubjectSchema = Type.Object({ id: Type.String(), token: Type.String() });
+/** Of every account that is made. */
+const PASSWORD = 'a password of the benchmark';
+
+/** Who uses it. */
+export type NaiveKind = 'device' | 'account';
+
+/** A device or account of the naive server; its address is the id at example.com. */
+export interface NaiveSubject {
+  readonly id: string;
+  readonly token: string;
+  readonly password: string;
+}
 
 /** The naive server and the plain function, in a database of their own. */
 export interface Naive {
   readonly url: string;
   readonly pid: number;
   readonly databaseUrl: string;
-  readonly devices: readonly BenchDevice[];
+  readonly subjects: readonly NaiveSubject[];
   readonly close: () => void;
 }
 
 /** Makes the database in the cluster of the server under test, and starts the naive server over it. */
-export async function openNaive(adminUrl: string, deviceCount: number): Promise<Naive> {
+export async function openNaive(adminUrl: string, kind: NaiveKind, count: number): Promise<Naive> {
   const databaseUrl = await createDatabase(adminUrl, `bench_${randomBytes(4).toString('hex')}`);
   await runSql(databaseUrl, await readFile(join(PROJECT_ROOT, 'scripts/bench/naive/plain.sql'), 'utf8'));
   const { url, process: child } = await startProgram('naive/server.js', {
@@ -29,11 +40,13 @@ export async function openNaive(adminUrl: string, deviceCount: number): Promise<
     NAIVE_JWT_SECRET: randomBytes(32).toString('base64url'),
   });
   const register = async () => {
-    const answer = await request(`${url}/devices/register`, { method: 'POST' });
-    const { device_id: id, device_token: token } = Value.Decode(DeviceSchema, await answer.body.json());
-    return { id, token };
+    const body = JSON.stringify({ password: PASSWORD });
+    const headers = { 'content-type': 'application/json' };
+    const answer = await request(`${url}/${kind}s/register`, { method: 'POST', headers, body });
+    return { ...Value.Decode(SubjectSchema, await answer.body.json()), password: PASSWORD };
   };
-  const devices: BenchDevice[] = [];
-  while (devices.length < deviceCount) devices.push(await register());
-  return { url, pid: child.pid ?? 0, databaseUrl, devices, close: () => child.disconnect() };
+  const subjects: NaiveSubject[] = [];
+  while (subjects.length < count) subjects.push(await register());
+  if (kind === 'account') await runSql(databaseUrl, 'select public.record_month()');
+  return { url, pid: child.pid ?? 0, databaseUrl, subjects, close: () => child.disconnect() };
 }

@@ -63,3 +63,39 @@ begin
   return jsonb_build_object('event_id', v_id, 'tokens_used', p_prompt_count, 'remaining', v_remaining);
 end
 $$;
+
+-- The same of the contracts of accounts.
+create table public.accounts (
+  id uuid primary key,
+  email text not null unique,
+  password_hash text not null
+);
+create table public.sessions (
+  id uuid primary key default gen_random_uuid(),
+  account_id uuid not null references public.accounts,
+  refresh_token text not null unique,
+  created_at timestamptz not null default now()
+);
+create index on public.sessions (account_id);
+create table public.settings (account_id uuid primary key references public.accounts, data jsonb not null);
+create table public.account_events (
+  id uuid primary key default gen_random_uuid(),
+  account_id uuid not null references public.accounts,
+  model text not null,
+  tokens bigint not null,
+  occurred_at timestamptz not null
+);
+create index on public.account_events (account_id, occurred_at);
+
+-- As many uses of each account as the server under test is given.
+create function public.record_month()
+returns void
+language sql volatile security invoker set search_path = ''
+as $$
+  insert into public.account_events (account_id, model, tokens, occurred_at)
+  select a.id, 'model-' || n % 5, 600, now() - (n % 30) / 1.1 * interval '1 day'
+    from public.accounts a cross join pg_catalog.generate_series(0, 299) n
+$$;
+
+grant usage on schema public to service_role;
+grant select, insert, update on all tables in schema public to service_role;

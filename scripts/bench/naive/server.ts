@@ -4,7 +4,9 @@ import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typ
 import { createClient } from '@supabase/supabase-js';
 import Fastify, { type FastifyRequest } from 'fastify';
 import { NoRealtime } from '../../../src/platform/database/client/client.js';
+import { accountRoutes } from './account-routes.js';
 import { openTableApi } from './data-api.js';
+import { orThrow } from './or-throw.js';
 
 // For the benchmark only: the server that a reader of the device contract would write first. Each request reads the
 // balance, checks it, writes it back and inserts the use, one call after the other. IT LOSES DEBITS: two requests at once
@@ -23,11 +25,6 @@ const supabase = createClient('http://naive.invalid', 'none', {
   realtime: { transport: NoRealtime },
 });
 
-function orThrow<T>({ data, error }: { data: T; error: { message: string } | null }): T {
-  if (error !== null) throw new Error(error.message);
-  return data;
-}
-
 async function readBalance(request: FastifyRequest): Promise<{ id: string; allocated: number; used: number }> {
   const { sub: id } = await request.jwtVerify<{ sub: string }>();
   const [balance] = orThrow(await supabase.from('balances').select('allocated,used').eq('device_id', id)) ?? [];
@@ -39,7 +36,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
   app.post('/devices/register', async () => {
     const id = randomUUID();
     orThrow(await supabase.from('balances').insert({ device_id: id, allocated: TOKENS }));
-    return { device_id: id, device_token: app.jwt.sign({ sub: id }) };
+    return { id, token: app.jwt.sign({ sub: id }) };
   });
 
   app.get('/devices/tokens', async (request) => {
@@ -71,6 +68,7 @@ const routes: FastifyPluginAsyncTypebox = async (app) => {
 const app = Fastify();
 await app.register(jwt, { secret: NAIVE_JWT_SECRET });
 await app.register(routes);
+await app.register(accountRoutes, { supabase });
 await app.listen({ port: 0, host: '127.0.0.1' });
 process.send?.(app.server.address());
 process.on('disconnect', () => process.exit(0));

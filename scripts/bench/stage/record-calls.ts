@@ -1,6 +1,7 @@
 import { buildApp } from '../../../src/app.js';
 import { parseConfig } from '../../../src/config/config.js';
 import { openBackend } from '../../../src/platform/database/backend.js';
+import { type CallerDatabase, toClaims } from '../../../src/platform/database/client/caller-database.js';
 import type { Database } from '../../../src/platform/database/client/database.js';
 import { createLogger } from '../../../src/platform/logging.js';
 import type { LoadRequest } from '../measure/http-load.js';
@@ -10,6 +11,8 @@ import type { BenchServer } from '../server.js';
 export interface RecordedCall {
   readonly name: string;
   readonly args: Readonly<Record<string, unknown>>;
+  /** In whose name, where row-level security decides what is seen. */
+  readonly claims?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -22,6 +25,7 @@ export async function recordCalls(server: BenchServer, requests: readonly LoadRe
     JWT_SECRET: server.jwtSecret,
     LOG_LEVEL: 'silent',
     RATE_LIMIT: 'off',
+    MAX_EVENT_LOOP_DELAY: '0',
   });
   const log = createLogger(config.http.logLevel);
   const backend = await openBackend(config, log);
@@ -33,7 +37,13 @@ export async function recordCalls(server: BenchServer, requests: readonly LoadRe
       return backend.database.call(name, args, schema, options);
     },
   };
-  const app = await buildApp(config, { ...backend, database }, log);
+  const callerDatabase: CallerDatabase = {
+    call: (caller, name, args, schema) => {
+      calls.push({ name, args, claims: toClaims(caller) });
+      return backend.callerDatabase.call(caller, name, args, schema);
+    },
+  };
+  const app = await buildApp(config, { ...backend, database, callerDatabase }, log);
   try {
     const recorded: RecordedCall[] = [];
     for (const { method, path, headers, body } of requests) {

@@ -3,6 +3,7 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import pLimit from 'p-limit';
 import { request } from 'undici';
+import { tryPatiently } from '../measure/patiently.js';
 import { type BenchServer, startBenchServer } from '../server.js';
 
 const DeviceSchema = Type.Object({ device_id: Type.String(), device_token: Type.String() });
@@ -29,6 +30,8 @@ export interface Stage {
   readonly server: BenchServer;
   readonly devices: (count: number) => Promise<readonly BenchDevice[]>;
   readonly accounts: (count: number) => Promise<readonly BenchAccount[]>;
+  /** Sends JSON to a route, by its path, with a token. @throws for anything but a 2xx */
+  readonly send: (path: string, token: string, body: object) => Promise<void>;
   /** Has the server recompute its books. @throws where they do not add up */
   readonly verifyLedger: () => Promise<void>;
   readonly close: () => Promise<void>;
@@ -62,7 +65,7 @@ function createPopulation<T>(make: () => Promise<T>): (count: number) => Promise
   const made: Promise<T>[] = [];
   const limit = pLimit(AT_ONCE);
   return (count) => {
-    while (made.length < count) made.push(limit(make));
+    while (made.length < count) made.push(limit(() => tryPatiently(make)));
     return Promise.all(made.slice(0, count));
   };
 }
@@ -85,6 +88,8 @@ export async function openStage(): Promise<Stage> {
       const { sessionToken: trackerToken } = await ask(`${api}/signup`, TrackerSchema, { email });
       return { email, password, token, trackerToken };
     }),
+    send: async (path, token, body) =>
+      void (await tryPatiently(() => ask(`${api}${path}`, Type.Unknown(), body, token))),
     verifyLedger: async () => {
       const login = { username: 'admin', password: server.adminPassword };
       adminToken ??= (await ask(`${api}/admin/login`, AccountSchema, login)).token;

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import type { Asked, Reply } from '../client.js';
 import type { Random } from '../random.js';
 import type { Stage } from '../stage.js';
 import type { Actor } from './actor.js';
@@ -55,16 +56,18 @@ export async function openPeople(stage: Stage, count: number): Promise<{ actor: 
     person.refreshed += 1;
     [person.token, person.refreshToken] = [session.token, session.refresh_token];
   };
+  /** Asks for a person, whose client renews its session where the token is not good any more. */
+  const ask = async (person: Person, asked: Asked): Promise<Reply> => {
+    const reply = await client.untilAnswered({ ...asked, token: person.token });
+    if (reply.status !== 401) return reply;
+    await refresh(person);
+    return client.untilAnswered({ ...asked, token: person.token });
+  };
   const push = async (person: Person, random: Random) => {
     const [name, value] = [`setting-${random.below(40)}`, random.below(1_000_000)];
     const changes = { [name]: { value, updated_at: Date.now() } };
     const body = { device: 'chaos', base_version: 0, changes };
-    const { status, text } = await client.untilAnswered({
-      method: 'POST',
-      path: '/sync/push',
-      token: person.token,
-      body,
-    });
+    const { status, text } = await ask(person, { method: 'POST', path: '/sync/push', body });
     if (expect('a push', status, text, 200)) person.settings.set(name, value);
   };
   const record = async (person: Person, random: Random) => {
@@ -75,12 +78,7 @@ export async function openPeople(stage: Stage, count: number): Promise<{ actor: 
       outputTokens: random.below(900),
     };
     const body = { ...use, timestamp: Date.now(), event_id: randomUUID() };
-    const { status, json, text } = await client.untilAnswered({
-      method: 'POST',
-      path: '/usage',
-      token: person.token,
-      body,
-    });
+    const { status, json, text } = await ask(person, { method: 'POST', path: '/usage', body });
     if (expect('recording', status, text, 200, 201)) person.recorded.add(Value.Decode(RecordedSchema, json).id);
   };
   const track = async (person: Person, random: Random) => {
@@ -89,10 +87,16 @@ export async function openPeople(stage: Stage, count: number): Promise<{ actor: 
     const { status, text } = await client.untilAnswered(asked);
     if (expect('tracking', status, text, 200)) person.tracked += body.usage;
   };
+  const takeTurn = async (person: Person, act: () => Promise<void>) => {
+    const turn = person.busy.then(act);
+    person.busy = turn.catch(() => {});
+    await turn;
+  };
   const chat = async (person: Person) => {
     const body = { messages: [{ role: 'user', content: 'Hello! How are you?' }], max_tokens: 50 };
     const reply = await client.once({ method: 'POST', path: '/chat/stream', token: person.token, body });
-    if (reply?.status === 503) return;
+    if (reply?.status === 503) return undefined;
+    if (reply?.status === 401) return takeTurn(person, () => refresh(person));
     const isWhole = reply?.status === 200 && reply.text.includes('token_update') && reply.text.includes('[DONE]');
     if (isWhole) person.chats += 1;
     else person.unknownChats += 1;
@@ -121,7 +125,7 @@ export async function openPeople(stage: Stage, count: number): Promise<{ actor: 
     if (Number(found?.tracked) !== person.tracked) {
       wrong.push(`${person.id}: ${person.tracked} tracked prompts were acknowledged, ${found?.tracked} counted`);
     }
-    const { json, text } = await client.untilAnswered({ method: 'GET', path: '/sync/settings', token: person.token });
+    const { json, text } = await ask(person, { method: 'GET', path: '/sync/settings' });
     const Settings = Type.Object({ settings: Type.Record(Type.String(), Type.Integer()) });
     const settings = Value.Check(Settings, json) ? json.settings : {};
     for (const [name, value] of person.settings) {
@@ -143,9 +147,7 @@ export async function openPeople(stage: Stage, count: number): Promise<{ actor: 
         else if (choice < 0.85) await record(person, random);
         else await track(person, random);
       };
-      const turn = person.busy.then(doNext);
-      person.busy = turn.catch(() => {});
-      await turn;
+      await takeTurn(person, doNext);
     },
     summarize: () => {
       const sum = (count: (person: Person) => number) => people.reduce((total, person) => total + count(person), 0);

@@ -18,9 +18,10 @@ export function requireDevice(scope: FastifyInstance): void {
     toSubjects: ({ id }) => [{ kind: 'device', id }],
   });
   // Devices that never register again would stop after a year. A success shows that the version is still the current one.
-  scope.addHook('onSend', async (request, reply) => {
+  scope.addHook('onSend', (request, reply, _payload, done) => {
     const device = request.getDecorator<DeviceToken | undefined>(DEVICE);
     if (device?.isEnding === true && reply.statusCode < 300)
       reply.header('x-device-token', signDeviceToken(scope, device));
+    done();
   });
 }

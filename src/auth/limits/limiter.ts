@@ -1,8 +1,9 @@
 import type { FastifyReply } from 'fastify';
 import type { Config } from '../../config/config.js';
 import { ApiError } from '../../platform/errors.js';
-import type { Counters } from './counters.js';
-import { findTokenPolicy, type Policy, type Quota, type Subject, toQuotas, toTokensKey } from './policies.js';
+import { reportLimited } from '../../platform/metrics/report.js';
+import type { Count, Counters } from './counters.js';
+import { type Policy, type Quota, type Subject, toPolicies, toQuota, toQuotas, toTokensKey } from './policies.js';
 import { appendRateLimit, type QuotaState } from './rate-limit-header.js';
 import type { FindTier } from './tiers.js';
 
@@ -29,6 +30,8 @@ export interface Limiter {
   readonly attempt: <T>(policy: Policy, key: string, check: () => Promise<T>) => Promise<T>;
   /** Counts the tokens a subject used, once that is known; its next requests find them. */
   readonly spend: (subject: Subject, tokens: number) => Promise<void>;
+  /** Counts what is no act, such as places that are held. */
+  readonly add: Counters['add'];
   /** Returns what whoever watches the server should know; undefined while all is well. */
   readonly findProblem: () => string | undefined;
 }
@@ -39,6 +42,7 @@ export const UNLIMITED: Limiter = {
   count: async () => {},
   attempt: (_policy, _key, check) => check(),
   spend: async () => {},
+  add: (charges) => charges.map(() => ({ used: 0, resetsInMs: 0 })),
   findProblem: () => undefined,
 };
 
@@ -46,61 +50,61 @@ export const UNLIMITED: Limiter = {
 const isFailure = (error: unknown) =>
   error instanceof ApiError && error.statusCode < 500 && error.code !== 'RATE_LIMITED';
 
+const NOTHING: Count = { used: 0, resetsInMs: 0 };
+
+/** Returns how a quota stands, by the limit of a tier. */
+function toState({ policy, amount }: Quota, { used, resetsInMs }: Count, tier: number): QuotaState {
+  const limit = policy.quotas[Math.min(tier, policy.quotas.length - 1)] ?? 0;
+  return { policy, limit, used, resetsInMs, isExceeded: amount === 0 ? used >= limit : used > limit };
+}
+
 /** Creates the limiter over counters. @param findTier tells an account's tier, asked only beyond the lowest tier's quota */
 export function createLimiter(config: NonNullable<Config['limits']>, counters: Counters, findTier: FindTier): Limiter {
-  const toState = async (quota: Quota, used: number, resetsInMs: number): Promise<QuotaState> => {
-    const isWithin = (limit: number) => (quota.amount === 0 ? used < limit : used <= limit);
-    const [lowest = 0] = quota.quotas;
-    const tier = isWithin(lowest) || quota.accountId === undefined ? 0 : await findTier(quota.accountId);
-    const limit = quota.quotas[Math.min(tier, quota.quotas.length - 1)] ?? lowest;
-    return { policy: quota, limit, used, resetsInMs, isExceeded: !isWithin(limit) };
-  };
+  const policies = toPolicies(config);
 
   const enforce = async (quotas: readonly Quota[], reply: FastifyReply | undefined): Promise<void> => {
     const counts = await counters.add(quotas);
-    const states = await Promise.all(
-      quotas.map((quota, position) => {
-        const { used = 0, resetsInMs = 0 } = counts[position] ?? {};
-        return toState(quota, used, resetsInMs);
-      }),
-    );
+    const states: QuotaState[] = [];
+    for (const [position, quota] of quotas.entries()) {
+      const count = counts[position] ?? NOTHING;
+      const state = toState(quota, count, 0);
+      const { accountId } = quota;
+      const isAsked = state.isExceeded && accountId !== undefined;
+      states.push(isAsked ? toState(quota, count, await findTier(accountId)) : state);
+    }
     if (reply !== undefined) appendRateLimit(reply, states);
     const exceeded = states.filter(({ isExceeded }) => isExceeded);
     if (exceeded.length === 0) return;
+    reportLimited(exceeded[0]?.policy.name ?? 'unknown');
     const retry_after = Math.max(...exceeded.map(({ resetsInMs }) => Math.ceil(resetsInMs / 1_000)));
     throw new ApiError('RATE_LIMITED', { extras: { retry_after, limit: exceeded[0]?.policy.name } });
   };
 
-  const toQuota = (policy: Policy, key: string, amount = 1): Quota => ({
-    ...policy,
-    key: `${policy.name}:${key}`,
-    amount,
-  });
+  const toNamedQuota = (policy: Policy, key: string, amount = 1) => toQuota(policy, `${policy.name}:${key}`, amount);
 
   return {
     findProblem: counters.findProblem,
+    add: counters.add,
     admit: (reply, subjects, spendsTokens) =>
       enforce(
-        subjects.flatMap((subject) => toQuotas(config, subject, spendsTokens)),
+        subjects.flatMap((subject) => toQuotas(policies, subject, spendsTokens)),
         reply,
       ),
-    count: (policy, key, reply) => enforce([toQuota(policy, key)], reply),
+    count: (policy, key, reply) => enforce([toNamedQuota(policy, key)], reply),
     attempt: async (policy, key, check) => {
-      await enforce([toQuota(policy, key)], undefined);
+      await enforce([toNamedQuota(policy, key)], undefined);
       try {
         const result = await check();
-        await counters.add([toQuota(policy, key, -1)]);
+        await counters.add([toNamedQuota(policy, key, -1)]);
         return result;
       } catch (error) {
-        if (!isFailure(error)) await counters.add([toQuota(policy, key, -1)]);
+        if (!isFailure(error)) await counters.add([toNamedQuota(policy, key, -1)]);
         throw error;
       }
     },
     spend: async (subject, tokens) => {
-      const policy = findTokenPolicy(config, subject.kind);
-      if (policy !== undefined && tokens > 0) {
-        await counters.add([{ ...policy, key: toTokensKey(subject), amount: tokens }]);
-      }
+      const policy = policies[subject.kind].tokens;
+      if (policy !== undefined && tokens > 0) await counters.add([toQuota(policy, toTokensKey(subject), tokens)]);
     },
   };
 }

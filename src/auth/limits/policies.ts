@@ -1,4 +1,5 @@
 import type { Config } from '../../config/config.js';
+import type { Charge } from './counters.js';
 
 /** What may be done how often in a window of time. */
 export interface Policy {
@@ -17,11 +18,9 @@ export interface Subject {
   readonly id: string;
 }
 
-/** A policy as it applies to one subject or address. */
-export interface Quota extends Policy {
-  readonly key: string;
-  /** What the request adds; 0 where it only must not find the quota used up. */
-  readonly amount: number;
+/** A policy as it applies to one subject or address; its amount is 0 where the request only must not find it used up. */
+export interface Quota extends Charge {
+  readonly policy: Policy;
   /** The account whose tier decides which of the quotas holds. */
   readonly accountId?: string | undefined;
 }
@@ -45,21 +44,50 @@ export const perMinute = (name: string, ...quotas: readonly number[]): Policy =>
 /** Returns the key of the tokens a subject used lately. */
 export const toTokensKey = ({ kind, id }: Subject): string => `${kind}-tokens:${id}`;
 
-/** Returns the policy of the tokens a kind of subject may use in a minute; undefined where it uses none. */
-export function findTokenPolicy({ tokens }: LimitsConfig, kind: Subject['kind']): Policy | undefined {
-  if (kind !== 'device' && kind !== 'user') return undefined;
-  return { ...perMinute(`${kind}-tokens`, ...tokens[kind]), unit: 'tokens' };
+/** The policies of one kind of subject. */
+interface KindPolicies {
+  readonly requests: Policy;
+  /** Of the tokens it may use in a minute; undefined where it uses none. */
+  readonly tokens?: Policy;
 }
+
+/** The policies of all kinds of subjects. */
+export type SubjectPolicies = Readonly<Record<Subject['kind'], KindPolicies>>;
+
+/** Builds the policies of all kinds of subjects. */
+export function toPolicies({ requests, tokens }: LimitsConfig): SubjectPolicies {
+  const ofRequests = (kind: Subject['kind']) => ({ requests: perMinute(kind, ...requests[kind]) });
+  const withTokens = (kind: 'device' | 'user'): KindPolicies => ({
+    ...ofRequests(kind),
+    tokens: { ...perMinute(`${kind}-tokens`, ...tokens[kind]), unit: 'tokens' },
+  });
+  return {
+    device: withTokens('device'),
+    user: withTokens('user'),
+    'api-key': ofRequests('api-key'),
+    admin: ofRequests('admin'),
+    tracker: ofRequests('tracker'),
+  };
+}
+
+/** Returns a policy as it applies under a key. @param accountId the account whose tier decides, if one does */
+export const toQuota = (policy: Policy, key: string, amount = 1, accountId?: string): Quota => ({
+  policy,
+  key,
+  windowSeconds: policy.windowSeconds,
+  amount,
+  accountId,
+});
 
 /**
  * Returns what a request of a subject counts against.
  * @param spendsTokens whether the request is to be refused where the subject has used too many tokens lately
  */
-export function toQuotas(config: LimitsConfig, subject: Subject, spendsTokens: boolean): Quota[] {
+export function toQuotas(policies: SubjectPolicies, subject: Subject, spendsTokens: boolean): Quota[] {
   const { kind, id } = subject;
-  const account = kind === 'user' ? { accountId: id } : {};
-  const requests = { ...perMinute(kind, ...config.requests[kind]), key: `${kind}:${id}`, amount: 1, ...account };
-  const policy = spendsTokens ? findTokenPolicy(config, kind) : undefined;
-  if (policy === undefined) return [requests];
-  return [requests, { ...policy, key: toTokensKey(subject), amount: 0, ...account }];
+  const { requests, tokens } = policies[kind];
+  const accountId = kind === 'user' ? id : undefined;
+  const counted = toQuota(requests, `${kind}:${id}`, 1, accountId);
+  if (!spendsTokens || tokens === undefined) return [counted];
+  return [counted, toQuota(tokens, toTokensKey(subject), 0, accountId)];
 }

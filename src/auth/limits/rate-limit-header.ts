@@ -12,7 +12,8 @@ export interface QuotaState {
 
 function append(reply: FastifyReply, name: string, items: readonly string[]): void {
   const earlier = reply.getHeader(name);
-  reply.header(name, [...(typeof earlier === 'string' ? [earlier] : []), ...items].join(', '));
+  const added = items.join(', ');
+  reply.header(name, typeof earlier === 'string' ? `${earlier}, ${added}` : added);
 }
 
 /**

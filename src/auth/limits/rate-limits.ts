@@ -8,6 +8,7 @@ import type {
 import fp from 'fastify-plugin';
 import type { Config } from '../../config/config.js';
 import type { Database } from '../../platform/database/client/database.js';
+import { nameInLog } from '../../platform/logging.js';
 import { toRateLimitKey } from './address.js';
 import { type AddressWatch, createAddressWatch } from './address-watch.js';
 import { type Counters, createLocalCounters } from './counters.js';
@@ -33,8 +34,9 @@ export function getLimiter(app: FastifyInstance): Limiter {
   return app.getDecorator<Limiter>(LIMITER);
 }
 
-/** Counts a guarded request of subjects. @throws {ApiError} RATE_LIMITED */
+/** Counts a guarded request of subjects, and has its log name them. @throws {ApiError} RATE_LIMITED */
 export function admit(request: FastifyRequest, reply: FastifyReply, subjects: readonly Subject[]): Promise<void> {
+  nameInLog(request, subjects);
   request.server.getDecorator<AddressWatch | undefined>(ADDRESS_WATCH)?.noteSubjects(request, subjects);
   return getLimiter(request.server).admit(reply, subjects, request.routeOptions.config.spendsTokens === true);
 }

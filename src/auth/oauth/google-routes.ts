@@ -1,23 +1,18 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import type { Database } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import type { GoogleAccessTokens } from '../google-access-tokens.js';
 import { accountLimit } from '../limits/rate-limits.js';
-import { type SignUp, toSignUpArguments } from '../sign-up/sign-up.js';
-import { UserSchema } from '../user-schema.js';
+import { findGoogleUser, type GoogleUserOptions } from './google-user.js';
 import { GoogleAccessTokenSchema, GoogleUserSchema } from './schemas.js';
 
-interface GoogleRoutesOptions {
-  readonly database: Database;
+interface GoogleRoutesOptions extends GoogleUserOptions {
   readonly googleAccessTokens: GoogleAccessTokens;
-  readonly signUp: SignUp;
 }
 
 /** Serves `POST /auth/google`, for extensions that sign people in at Google themselves (contract 4). */
 export const googleRoutes: FastifyPluginAsyncTypebox<GoogleRoutesOptions> = async (app, options) => {
   describeRoutes(app, { tags: ['Sign-in'] });
-  const { database, googleAccessTokens, signUp } = options;
 
   app.post(
     '/auth/google',
@@ -26,14 +21,16 @@ export const googleRoutes: FastifyPluginAsyncTypebox<GoogleRoutesOptions> = asyn
       schema: {
         operationId: 'signInWithGoogleToken',
         summary: 'Find the account of a Google access token; it is created with its default tokens the first time',
+        description:
+          'Where the account has a second factor, totp has to come with an access token once: from then on that token opens the account, here and for chat, until it ends.',
         body: GoogleAccessTokenSchema,
         response: { 200: GoogleUserSchema, ...errors(401, 403) },
       },
     },
     async (request) => {
-      const identity = await googleAccessTokens.verify(request.body.access_token, request);
-      const account = { p_identity: identity, ...toSignUpArguments(signUp) };
-      return await database.call('find_google_user', account, UserSchema);
+      const { access_token, totp } = request.body;
+      const identity = await options.googleAccessTokens.verify(access_token, request);
+      return await findGoogleUser(options, identity, access_token, totp);
     },
   );
 };

@@ -3,6 +3,7 @@ import type { Config } from '../../config/config.js';
 import type { GoogleAccessTokens } from '../google-access-tokens.js';
 import { googleRoutes } from './google-routes.js';
 import { createProviders } from './providers.js';
+import { toSignedInPage } from './result-page.js';
 import { signInRoutes } from './routes.js';
 import type { SignInOptions } from './sign-in.js';
 
@@ -17,9 +18,10 @@ export interface OAuthOptions extends SignInOptions {
 
 /** Serves signing in with an account at Google or GitHub. */
 export const oauth: FastifyPluginAsync<OAuthOptions> = async (app, { config, googleAccessTokens, ...options }) => {
-  const { isAllowedRedirect } = config;
+  const ownPage = toSignedInPage(options.publicUrl);
+  const isAllowedRedirect = (address: string) => address === ownPage || config.isAllowedRedirect(address);
   const providers = createProviders(config, options.publicUrl);
   await app.register(signInRoutes, { ...options, providers, isAllowedRedirect });
-  const { database, signUp } = options;
-  await app.register(googleRoutes, { database, googleAccessTokens, signUp });
+  const { database, signUp, notices } = options;
+  await app.register(googleRoutes, { database, googleAccessTokens, signUp, notices });
 };

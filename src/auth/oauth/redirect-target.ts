@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { DatabaseError } from '../../platform/database/client/database-error.js';
+import { reportFailedRequest } from '../../platform/error-reports.js';
 import { ApiError, toApiError } from '../../platform/errors.js';
 import type { Flow } from './flow.js';
 
@@ -48,6 +49,7 @@ export async function resolveRedirectTarget(
   } catch (error) {
     if (redirect_uri === null) throw error;
     const apiError = toSignInError(error);
+    reportFailedRequest(apiError, request);
     if (apiError.statusCode >= 500) request.log.error({ err: apiError.cause ?? apiError }, 'sign-in failed');
     // What somebody new may do about it is no fault of the sign-in, which alone says nothing.
     const description = apiError.statusCode === 403 && { error_description: apiError.message };

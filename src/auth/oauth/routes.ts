@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { RedirectCheck } from '../../config/redirect-uris.js';
 import { ApiError } from '../../platform/errors.js';
 import { errors } from '../../platform/http/error-schema.js';
+import { isNavigation } from '../../platform/http/navigation.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { accountLimit } from '../limits/rate-limits.js';
 import { SessionAnswerSchema } from '../sessions/schemas.js';
@@ -9,6 +10,7 @@ import { createOpaqueToken, deriveKey } from '../tokens/crypto.js';
 import { beginFlow, consumeFlow, deriveFlowSecrets } from './flow.js';
 import type { SignInProviders } from './providers.js';
 import { resolveRedirectTarget, toClientUrl } from './redirect-target.js';
+import { showFailure, toBeginPage } from './result-page.js';
 import {
   BeginSignInSchema,
   CallbackSchema,
@@ -33,6 +35,7 @@ export const signInRoutes: FastifyPluginAsyncTypebox<SignInRoutesOptions> = asyn
   const { toAnswer } = options.sessions;
   const key = deriveKey(options.secret, 'oauth');
 
+  app.setErrorHandler((error, request, reply) => showFailure(error, request, reply, publicUrl));
   // Codes and tokens stay out of caches and of the header that tells the next site where a browser came from.
   app.addHook('onRequest', async (_request, reply) => {
     reply.headers({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' });
@@ -55,6 +58,7 @@ export const signInRoutes: FastifyPluginAsyncTypebox<SignInRoutesOptions> = asyn
     async (request, reply) => {
       const { redirect_uri = null, state: client_state = null, code_challenge = null } = request.query;
       const { name, provider } = providers.require(request.params.provider);
+      if (redirect_uri === null && isNavigation(request)) return reply.redirect(toBeginPage(publicUrl, name));
       if (redirect_uri !== null && !isAllowedRedirect(redirect_uri)) throw new ApiError('REDIRECT_NOT_ALLOWED');
       const flow = { redirect_uri, client_state, code_challenge };
       const destination = await resolveRedirectTarget(request, flow, async () => {
@@ -84,6 +88,7 @@ export const signInRoutes: FastifyPluginAsyncTypebox<SignInRoutesOptions> = asyn
       const { name, provider } = providers.require(request.params.provider);
       const { state } = request.query;
       const flow = await consumeFlow(database, name, state);
+      if (flow.redirect_uri === null && isNavigation(request)) return reply.redirect(toBeginPage(publicUrl, name));
       const { search } = new URL(request.url, publicUrl);
       const identity = () => provider.identity(search, deriveFlowSecrets(key, state));
       const { redirect_uri, client_state, code_challenge } = flow;
@@ -104,7 +109,7 @@ export const signInRoutes: FastifyPluginAsyncTypebox<SignInRoutesOptions> = asyn
         operationId: 'exchangeOauthCode',
         summary: 'Exchange the code of a finished sign-in for tokens; it works once, within 2 minutes',
         body: ExchangeCodeSchema,
-        response: { 200: SessionAnswerSchema, ...errors(403) },
+        response: { 200: SessionAnswerSchema, ...errors(401, 403) },
       },
     },
     async (request) => toAnswer(await exchangeCode(options, request, request.body)),

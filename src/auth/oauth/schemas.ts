@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox';
+import { SecondFactorCodeSchema } from '../second-factor/schemas.js';
 import { UserSchema } from '../user-schema.js';
 
 export const ProviderParamsSchema = Type.Object({
@@ -60,7 +61,10 @@ export const ExchangeCodeSchema = Type.Object(
 );
 
 export const GoogleAccessTokenSchema = Type.Object(
-  { access_token: Type.String({ minLength: 1, maxLength: 4_096, examples: ['ya29.a0AfB_byC...'] }) },
+  {
+    access_token: Type.String({ minLength: 1, maxLength: 4_096, examples: ['ya29.a0AfB_byC...'] }),
+    totp: Type.Optional(SecondFactorCodeSchema),
+  },
   { additionalProperties: false },
 );
 

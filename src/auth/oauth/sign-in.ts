@@ -4,16 +4,13 @@ import type { FastifyRequest } from 'fastify';
 import { AnyResult, type Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
 import type { AccountNotices } from '../notices.js';
-import { OpenedSessionSchema, type Sessions, type StartedSession } from '../sessions/sessions.js';
+import { requireOpened, type Sessions, SignInOutcomeSchema, type StartedSession } from '../sessions/sessions.js';
 import { type SignUp, toSignUpArguments } from '../sign-up/sign-up.js';
 import { createOpaqueToken, sha256Hex } from '../tokens/crypto.js';
 import type { ExternalIdentity } from './external-identity.js';
 import type { ExchangeCodeSchema } from './schemas.js';
 
-const ExchangedCodeSchema = Type.Union([
-  Type.Composite([Type.Object({ granted: Type.Literal(true) }), OpenedSessionSchema]),
-  Type.Object({ granted: Type.Literal(false) }),
-]);
+const ExchangedCodeSchema = Type.Union([SignInOutcomeSchema, Type.Object({ granted: Type.Literal(false) })]);
 
 /** Dependencies of signing in with a provider. */
 export interface SignInOptions {
@@ -32,19 +29,19 @@ const toAccount = ({ signUp }: SignInOptions, identity: ExternalIdentity) => ({
 /**
  * Opens a session for somebody who signed in with a provider.
  * @throws {ApiError} INVALID_CREDENTIALS where their address belongs to another person of that provider;
- *   SIGNUP_CLOSED or INVITATION_REQUIRED for somebody new
+ *   SIGNUP_CLOSED or INVITATION_REQUIRED for somebody new; SECOND_FACTOR_REQUIRED
  */
 export async function signInWithProvider(
   options: SignInOptions,
   request: FastifyRequest,
   identity: ExternalIdentity,
 ): Promise<StartedSession> {
-  const { refreshToken, p_session } = options.sessions.prepare(request);
+  const prepared = options.sessions.prepare(request);
   const account = toAccount(options, identity);
-  const opened = await options.notices.postForSession(request.ip, p_session, (session) =>
-    options.database.call('sign_in_with_provider', { ...account, p_session: session }, OpenedSessionSchema),
+  const outcome = await options.notices.postForSession(request.ip, prepared.p_session, (session) =>
+    options.database.call('sign_in_with_provider', { ...account, p_session: session }, SignInOutcomeSchema),
   );
-  return { opened, refreshToken };
+  return requireOpened(outcome, prepared);
 }
 
 /**
@@ -72,22 +69,22 @@ const deriveChallenge = (verifier: string) => createHash('sha256').update(verifi
 
 /**
  * Exchanges a code for a session. It is used up by that, whether it was good or not.
- * @throws {ApiError} INVALID_GRANT
+ * @throws {ApiError} INVALID_GRANT, SECOND_FACTOR_REQUIRED
  */
 export async function exchangeCode(
   options: SignInOptions,
   request: FastifyRequest,
   { code, code_verifier, redirect_uri }: Static<typeof ExchangeCodeSchema>,
 ): Promise<StartedSession> {
-  const { refreshToken, p_session } = options.sessions.prepare(request);
+  const prepared = options.sessions.prepare(request);
   const swap = {
     p_code_hash: sha256Hex(code),
     ...(code_verifier !== undefined && { p_code_challenge: deriveChallenge(code_verifier) }),
     ...(redirect_uri !== undefined && { p_redirect_uri: redirect_uri }),
   };
-  const answer = await options.notices.postForSession(request.ip, p_session, (session) =>
+  const answer = await options.notices.postForSession(request.ip, prepared.p_session, (session) =>
     options.database.call('exchange_oauth_code', { ...swap, p_session: session }, ExchangedCodeSchema),
   );
-  if (!answer.granted) throw new ApiError('INVALID_GRANT');
-  return { opened: answer, refreshToken };
+  if (!('outcome' in answer)) throw new ApiError('INVALID_GRANT');
+  return requireOpened(answer, prepared);
 }

@@ -51,8 +51,9 @@ export const passwordResetRoutes: FastifyPluginAsyncTypebox<PasswordResetOptions
     async (request, reply) => {
       const outbox = requireOutbox(app);
       const token = createOpaqueToken();
-      const reset = { p_email: normalizeEmail(request.body.email), p_token_hash: sha256Hex(token) };
-      await outbox.post(createResetMessage(publicUrl, token), (p_mail) =>
+      const email = normalizeEmail(request.body.email);
+      const reset = { p_email: email, p_token_hash: sha256Hex(token) };
+      await outbox.post(createResetMessage(publicUrl, token, email), (p_mail) =>
         database.call('request_password_reset', { ...reset, p_mail }, AnyResult),
       );
       return reply.code(202).send({ message: ASKED });

@@ -37,6 +37,8 @@ export const loginRoutes: FastifyPluginAsyncTypebox<LoginOptions> = async (app, 
       schema: {
         operationId: 'logIn',
         summary: 'Log in with e-mail address and password',
+        description:
+          'Where a second factor is set up, the right password without totp is answered 401 SECOND_FACTOR_REQUIRED: send the same request with totp, or its challenge to POST /auth/second-factor.',
         body: LoginSchema,
         response: { 200: SessionAnswerSchema, ...errors(401, 403) },
       },

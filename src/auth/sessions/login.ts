@@ -6,10 +6,17 @@ import { normalizeEmail } from '../email.js';
 import { toNetwork, toRateLimitKey } from '../limits/address.js';
 import type { AccountNotices } from '../notices.js';
 import { getPasswords } from '../passwords.js';
+import { finishSignIn } from '../second-factor/finish-sign-in.js';
 import type { SignUp } from '../sign-up/sign-up.js';
 import { sha256Hex } from '../tokens/crypto.js';
 import type { LoginSchema } from './schemas.js';
-import { OpenedSessionSchema, type Sessions, type StartedSession } from './sessions.js';
+import {
+  OpenedSessionSchema,
+  requireOpened,
+  type Sessions,
+  SignInOutcomeSchema,
+  type StartedSession,
+} from './sessions.js';
 
 /** Dependencies of registering and logging in. */
 export interface LoginOptions {
@@ -37,14 +44,16 @@ const RefreshedSchema = Type.Union([
 ]);
 
 /**
- * Logs a person in; an unknown address takes as long as a wrong password.
- * @throws {ApiError} INVALID_CREDENTIALS, RATE_LIMITED before any hashing
+ * Logs a person in; an unknown address takes as long as a wrong password, and no code is looked at before the password.
+ * @throws {ApiError} INVALID_CREDENTIALS, RATE_LIMITED before any hashing; SECOND_FACTOR_REQUIRED and
+ *   INVALID_SECOND_FACTOR after the right password
  */
 export async function logIn(
-  { database, sessions, notices }: LoginOptions,
+  options: LoginOptions,
   request: FastifyRequest,
   credentials: Static<typeof LoginSchema>,
 ): Promise<StartedSession> {
+  const { database, sessions, notices } = options;
   const p_address = toRateLimitKey(request);
   const subject = { p_email: normalizeEmail(credentials.email), p_address };
   const attempt = await database.call('begin_user_login', subject, LoginAttemptSchema);
@@ -56,14 +65,16 @@ export async function logIn(
   if (!matches || p_user_id === null || password_hash === null || p_changed_at === null) {
     throw new ApiError('INVALID_CREDENTIALS');
   }
-  const { refreshToken, p_session } = sessions.prepare(request);
+  const prepared = sessions.prepare(request);
   const isOutdated = passwords.isOutdated(password_hash);
   const rehashed = isOutdated && { p_rehashed: await passwords.hash(credentials.password, toNetwork(request)) };
   const finish = { p_user_id, p_changed_at, p_address, ...rehashed };
-  const opened = await notices.postForSession(request.ip, p_session, (session) =>
-    database.call('finish_user_login', { ...finish, p_session: session }, OpenedSessionSchema),
+  const outcome = await notices.postForSession(request.ip, prepared.p_session, (session) =>
+    database.call('finish_user_login', { ...finish, p_session: session }, SignInOutcomeSchema),
   );
-  return { opened, refreshToken };
+  const { totp } = credentials;
+  if (outcome.outcome === 'opened' || totp === undefined) return requireOpened(outcome, prepared);
+  return finishSignIn(options, request, prepared.challenge, totp);
 }
 
 /**

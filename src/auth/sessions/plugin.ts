@@ -21,6 +21,7 @@ export const sessionPlugin: FastifyPluginAsync<SessionOptions> = async (app, opt
   const proofs = createProofs(
     options.database,
     getPasswords(app),
+    options.notices,
     deriveKey(options.secret, 'proof codes'),
     options.publicUrl,
   );

@@ -1,18 +1,22 @@
 import { createHmac, randomInt } from 'node:crypto';
 import { type Static, Type } from '@sinclair/typebox';
 import type { Caller } from '../../platform/database/client/caller.js';
-import { AnyResult, type Database } from '../../platform/database/client/database.js';
+import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
 import { composeMail } from '../../platform/mail/compose.js';
 import type { Outbox } from '../../platform/mail/outbox.js';
+import type { AccountNotices } from '../notices.js';
 import type { Passwords } from '../passwords.js';
+import { ProofOutcomeSchema, toProofError } from '../second-factor/outcomes.js';
+import { BeginOwnProofSchema } from '../second-factor/own-factor.js';
+import { proveWith, type UserProof } from '../second-factor/user-proof.js';
 import type { ReauthenticateSchema } from './schemas.js';
 
 const CODE_DIGITS = 8;
 
-const AttemptSchema = Type.Union([
-  Type.Object({ allowed: Type.Literal(false), retry_after: Type.Integer() }),
-  Type.Object({ allowed: Type.Literal(true), password_hash: Type.Union([Type.String(), Type.Null()]) }),
+const RenewedProofSchema = Type.Union([
+  ProofOutcomeSchema,
+  Type.Object({ outcome: Type.Literal('second_factor_required') }),
 ]);
 const RequestedCodeSchema = Type.Union([
   Type.Object({ allowed: Type.Literal(false), retry_after: Type.Integer() }),
@@ -22,9 +26,11 @@ const RequestedCodeSchema = Type.Union([
 /** Proves again who somebody is, within a session they have. */
 export interface Proofs {
   /**
-   * Marks the session as proved, by the account's password or a mailed code.
+   * Marks the session as proved, by the account's password or a mailed code, and where it has a second factor by a
+   * code of that too.
    * @param network who asks, as `toNetwork` tells it
-   * @throws {ApiError} RATE_LIMITED before any hashing, INVALID_CREDENTIALS
+   * @throws {ApiError} RATE_LIMITED before any hashing, INVALID_CREDENTIALS, SECOND_FACTOR_REQUIRED,
+   *   INVALID_SECOND_FACTOR
    * @throws {DatabaseError} NO_SESSION for an API key, INVALID_CREDENTIALS
    */
   readonly prove: (caller: Caller, proof: Static<typeof ReauthenticateSchema>, network: string) => Promise<void>;
@@ -51,7 +57,13 @@ async function requireMatch(
  * Builds what proves sessions.
  * @param key keys the digests of codes: a code is too short for a plain one
  */
-export function createProofs(database: Database, passwords: Passwords, key: Buffer, site: string): Proofs {
+export function createProofs(
+  database: Database,
+  passwords: Passwords,
+  notices: AccountNotices,
+  key: Buffer,
+  site: string,
+): Proofs {
   const digest = (caller: Caller, code: string) =>
     createHmac('sha256', key)
       .update(`${JSON.stringify(caller)} ${code}`)
@@ -62,15 +74,22 @@ export function createProofs(database: Database, passwords: Passwords, key: Buff
   };
 
   return {
-    prove: async (caller, { password, code }, network) => {
-      const attempt = await database.call('begin_password_change', { p_caller: caller }, AttemptSchema);
+    prove: async (caller, { password, code, totp }, network) => {
+      const attempt = await database.call('begin_own_proof', { p_caller: caller }, BeginOwnProofSchema);
       if (!attempt.allowed) return requireAllowed(attempt);
-      const { password_hash } = attempt;
+      const { password_hash, factor } = attempt;
       const evidence =
         password === undefined
           ? { p_code_hash: digest(caller, (code ?? '').replaceAll(/\s/g, '')) }
           : { p_verified_hash: await requireMatch(passwords, password_hash, password, network) };
-      await database.call('prove_session', { p_caller: caller, ...evidence }, AnyResult);
+      const renew = (proof: { p_proof?: UserProof } = {}) =>
+        database.call('renew_proof', { p_caller: caller, ...evidence, ...proof }, RenewedProofSchema);
+      const result =
+        factor === null || totp === undefined
+          ? await renew()
+          : await proveWith(notices, factor, totp, (p_proof) => renew({ p_proof }));
+      if (result.outcome === 'second_factor_required') throw new ApiError('SECOND_FACTOR_REQUIRED');
+      if (result.outcome !== 'proved') throw toProofError(result);
     },
     mailCode: async (caller, outbox) => {
       const code = randomInt(10 ** CODE_DIGITS)

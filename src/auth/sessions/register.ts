@@ -9,7 +9,7 @@ import { requireAdmission, toInvitationHash, toSignUpArguments } from '../sign-u
 import { createOpaqueToken, sha256Hex } from '../tokens/crypto.js';
 import type { LoginOptions } from './login.js';
 import type { RegisterSchema } from './schemas.js';
-import { OpenedSessionSchema, type StartedSession } from './sessions.js';
+import { requireOpened, SignInOutcomeSchema, type StartedSession } from './sessions.js';
 
 /** Dependencies of registering. */
 interface RegisterOptions extends LoginOptions {
@@ -28,21 +28,21 @@ export async function register(
 ): Promise<StartedSession> {
   requireAdmission(signUp, invitation);
   const p_email = normalizeEmail(email);
-  const { refreshToken, p_session } = sessions.prepare(request);
+  const prepared = sessions.prepare(request);
   const account = {
     ...toSignUpArguments(signUp),
     p_email,
     p_password_hash: await getPasswords(request.server).hashNew(password, [email, name ?? ''], toNetwork(request)),
-    p_session,
+    p_session: prepared.p_session,
     ...(name !== undefined && { p_name: name.trim() }),
     ...(invitation !== undefined && { p_invitation_hash: toInvitationHash(invitation) }),
   };
   const openWith = (link: { p_verification_hash?: string; p_mail?: string }) =>
-    database.call('register_user', { ...account, ...link }, OpenedSessionSchema);
-  if (outbox === undefined || signUp.mode === 'open') return { opened: await openWith({}), refreshToken };
+    database.call('register_user', { ...account, ...link }, SignInOutcomeSchema);
+  if (outbox === undefined || signUp.mode === 'open') return requireOpened(await openWith({}), prepared);
   const token = createOpaqueToken();
-  const opened = await outbox.post(createVerificationMessage(publicUrl, token), (p_mail) =>
+  const outcome = await outbox.post(createVerificationMessage(publicUrl, token), (p_mail) =>
     openWith({ p_verification_hash: sha256Hex(token), p_mail }),
   );
-  return { opened, refreshToken };
+  return requireOpened(outcome, prepared);
 }

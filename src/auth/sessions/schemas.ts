@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { EmailSchema } from '../email.js';
 import { PasswordSchema, TypedPasswordSchema } from '../passwords.js';
+import { SecondFactorCodeSchema } from '../second-factor/schemas.js';
 import { InvitationCodeSchema } from '../sign-up/schemas.js';
 import { DisplayNameSchema, UserSchema } from '../user-schema.js';
 
@@ -17,7 +18,7 @@ export const RegisterSchema = Type.Object(
 );
 
 export const LoginSchema = Type.Object(
-  { email: EmailSchema, password: TypedPasswordSchema },
+  { email: EmailSchema, password: TypedPasswordSchema, totp: Type.Optional(SecondFactorCodeSchema) },
   { additionalProperties: false },
 );
 
@@ -32,8 +33,14 @@ export const ReauthenticateSchema = Type.Object(
     code: Type.Optional(
       Type.String({ minLength: 1, maxLength: 20, examples: ['1234 5678'], description: 'The mailed code.' }),
     ),
+    totp: Type.Optional(SecondFactorCodeSchema),
   },
-  { additionalProperties: false, minProperties: 1, description: 'One of the two; the password where both are there.' },
+  {
+    additionalProperties: false,
+    anyOf: [{ required: ['password'] }, { required: ['code'] }],
+    description:
+      'The password or the mailed code, the password where both are there; and totp where a second factor is set up.',
+  },
 );
 
 export const RequestProofSchema = Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })]);

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
+import { reportError } from '../../platform/error-reports.js';
 import { ApiError } from '../../platform/errors.js';
-import type { Codec } from './codec.js';
+import { measureUpstream } from '../../platform/metrics/report.js';
 import type { InFlight } from './in-flight.js';
 import type { ChatMeter, Hold, Reservation } from './metering/chat-meter.js';
 import { type CostGuard, findCostGuard, limitCost } from './metering/cost-guard.js';
@@ -12,11 +12,12 @@ import type { TokenCounter } from './metering/token-counter.js';
 import { createUsageAccumulator } from './metering/usage-accumulator.js';
 import type { Models } from './openrouter/models.js';
 import { UnknownCostError } from './openrouter/unknown-cost-error.js';
-import type { Upstream, UpstreamRequest } from './openrouter/upstream.js';
-import { stringifyExactly } from './request/exact-json.js';
+import type { Upstream } from './openrouter/upstream.js';
+import { type CompletionJob, hashRequest, prepareRequest } from './request/completion-job.js';
+import type { Answer } from './stream/answer.js';
 import { createClientStream } from './stream/client-stream.js';
 import type { ReadingLimits } from './stream/reading-limits.js';
-import { type Answer, relayStream } from './stream/relay.js';
+import { relayStream } from './stream/relay.js';
 import { settleOtherAnswer, settleWholeAnswer } from './stream/whole-answer.js';
 
 /** What the operator decides about chat requests. */
@@ -43,21 +44,6 @@ export interface ChatServices {
   readonly limits: ReadingLimits;
 }
 
-/** A chat request that a route has accepted. */
-export interface CompletionJob {
-  readonly source: 'chat' | 'api';
-  /** Takes the hold from the balance of whoever pays. */
-  readonly reserve: (reservation: Reservation) => Promise<Hold>;
-  /** What upstream is asked, without what the server adds. */
-  readonly body: Readonly<Record<string, unknown>>;
-  /** The request as it was received; numbers that come from it are passed on as they stood in it. */
-  readonly received: Readonly<Record<string, unknown>>;
-  readonly model: string;
-  readonly isStreaming: boolean;
-  readonly idempotencyKey: string | undefined;
-  readonly codec: Codec;
-}
-
 /** A chat request that is paid for and that upstream has begun to answer. */
 interface Generation extends Answer {
   /** Whether the answer may become longer than what is held for it. */
@@ -79,21 +65,6 @@ const EMPTY_BALANCE = 'Insufficient tokens. Please contact support to add more t
 export function requireChat(chat: ChatServices | undefined): ChatServices {
   if (chat === undefined) throw new ApiError('CHAT_DISABLED');
   return chat;
-}
-
-/** Returns what upstream is sent: the request with its limits, always asking for usage. */
-function toUpstreamRequest(job: CompletionJob, limits: object, isOpenRouter: boolean): UpstreamRequest {
-  const { body, model, isStreaming, codec, received } = job;
-  const request = { ...codec.toUpstreamBody(body, { isStreaming, isOpenRouter }), ...limits, model };
-  return { path: codec.path, headers: codec.headers, body: stringifyExactly(request, received), isStreaming };
-}
-
-/** Returns the SHA-256 (hex) of what was asked for, to the last digit. */
-function hashRequest({ source, model, body, received, codec }: CompletionJob): string {
-  return createHash('sha256')
-    .update(JSON.stringify([source, codec.path, model]))
-    .update(stringifyExactly(body, received))
-    .digest('hex');
 }
 
 async function reserve(job: CompletionJob, reservation: Reservation): Promise<Hold> {
@@ -121,7 +92,7 @@ async function startGeneration(chat: ChatServices, job: CompletionJob, log: Fast
   const prompt = codec.estimatePrompt(body, chat.settings.remoteTokens);
   const guard = await findCostGuard(chat.models, chat.settings.maxNanoUsd, job, prompt.tokens);
   const limit = limitCost(codec.limitOutput(body, isStreaming, chat.models.outputLimit(model)), guard);
-  const hold = await reserve(job, {
+  const holding = reserve(job, {
     source,
     model: model.toLowerCase(),
     isStreaming,
@@ -132,11 +103,15 @@ async function startGeneration(chat: ChatServices, job: CompletionJob, log: Fast
     // Only a request with a key is compared with another, and hashing long ones takes longer than all else here.
     requestHash: idempotencyKey === undefined ? undefined : hashRequest(job),
   });
+  const preparing = prepareRequest(job, limit, chat.settings.isOpenRouter);
+  // Where it fails, that is thrown below, where the hold is given back.
+  preparing.catch(() => {});
+  const hold = await holding;
   const { settle, inFlight, limits } = chat;
   const { abortSignal } = inFlight;
   try {
-    const request = toUpstreamRequest(job, limit.toUpstreamLimits(hold.outputTokens), chat.settings.isOpenRouter);
-    const answer = await chat.upstream.complete({ ...request, signal: abortSignal });
+    const request = (await preparing)(hold.outputTokens);
+    const answer = await measureUpstream(chat.upstream.complete({ ...request, signal: abortSignal }));
     const usage = createUsageAccumulator(chat.counter, prompt, answer.upstreamId);
     const lost = toLostUsage(hold, prompt.tokens, answer.upstreamId);
     const { isUnbounded } = limit;
@@ -174,6 +149,7 @@ function openStream(chat: ChatServices, generation: Generation): Readable {
   const relay = relayStream({ ...generation, extender, client });
   chat.inFlight.track(relay).catch((error: unknown) => {
     log.error({ err: error }, 'a stream broke');
+    reportError(error, { kind: 'stream' });
     client.body.destroy();
   });
   return client.body;

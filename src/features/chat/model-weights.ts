@@ -43,11 +43,11 @@ export function createModelWeighing(
   upstream: Upstream,
   weightPrice: number | undefined,
 ): () => Promise<void> {
-  let dueAt = 0;
+  let dueAt = Number.NEGATIVE_INFINITY;
   return async () => {
-    if (Date.now() < dueAt) return;
+    if (performance.now() < dueAt) return;
     const weights = weightPrice === undefined ? [] : await fetchWeights(upstream, weightPrice);
     await database.call('refresh_model_weights', { p_weights: weights }, RefreshSchema);
-    dueAt = weightPrice === undefined ? Number.POSITIVE_INFINITY : Date.now() + REFRESH_MS;
+    dueAt = weightPrice === undefined ? Number.POSITIVE_INFINITY : performance.now() + REFRESH_MS;
   };
 }

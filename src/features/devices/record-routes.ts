@@ -1,6 +1,6 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import { getDeviceOrUser } from '../../auth/guards/device-or-user-guard.js';
-import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
+import type { Reads } from '../../platform/database/replica/read-database.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { PageQuerySchema, paginate, TimePositionSchema } from '../../platform/http/pagination.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
@@ -23,10 +23,7 @@ const LedgerPositionSchema = Type.Object({
 });
 
 /** Serves what is on record about a device, to itself and to its owner: row-level security decides what they see. */
-export const recordRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDatabase }> = async (
-  app,
-  { callerDatabase },
-) => {
+export const recordRoutes: FastifyPluginAsyncTypebox<{ reads: Reads }> = async (app, { reads }) => {
   describeRoutes(app, { tags: ['Devices'] });
 
   app.get(
@@ -34,6 +31,7 @@ export const recordRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDat
     {
       schema: {
         operationId: 'listDeviceUsage',
+        responseHeaders: ['x-read-lag-ms'],
         summary: "List a device's uses, newest first",
         params: ReadDeviceParamsSchema,
         querystring: DeviceUsageQuerySchema,
@@ -47,7 +45,7 @@ export const recordRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDat
         TimePositionSchema,
         (limit, before) => {
           const page = { ...range, p_limit: limit, ...(before && { p_before_at: before.at, p_before_id: before.id }) };
-          return callerDatabase.call(getDeviceOrUser(request), 'device_usage', page, UsesSchema);
+          return reads.forCaller(request, getDeviceOrUser(request), 'device_usage', page, UsesSchema);
         },
         ({ occurred_at, id }) => ({ at: occurred_at, id }),
       );
@@ -60,6 +58,7 @@ export const recordRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDat
     {
       schema: {
         operationId: 'listDeviceLedger',
+        responseHeaders: ['x-read-lag-ms'],
         summary: "List a device's grants, debits and holds, newest first",
         params: ReadDeviceParamsSchema,
         querystring: PageQuerySchema,
@@ -73,7 +72,7 @@ export const recordRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDat
         (limit, after) => {
           const position = after && { p_after_at: after.at, p_after_kind: after.kind, p_after_id: after.id };
           const page = { p_device_id: request.params.id, p_limit: limit, ...position };
-          return callerDatabase.call(getDeviceOrUser(request), 'device_ledger', page, EntriesSchema);
+          return reads.forCaller(request, getDeviceOrUser(request), 'device_ledger', page, EntriesSchema);
         },
         ({ created_at, kind, id }) => ({ at: created_at, kind, id }),
       );

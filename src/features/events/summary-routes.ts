@@ -1,8 +1,7 @@
 import { type FastifyPluginAsyncTypebox, type Static, Type } from '@fastify/type-provider-typebox';
 import { getActor } from '../../auth/guards/admin-guard.js';
 import { getUser } from '../../auth/guards/user-guard.js';
-import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
-import type { Database } from '../../platform/database/client/database.js';
+import type { Reads } from '../../platform/database/replica/read-database.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { TimeRangeQuery, toTimeRangeArguments } from '../../platform/http/time-range.js';
 import { AllFeaturesSummarySchema, FeatureSummarySchema } from './schemas.js';
@@ -24,10 +23,7 @@ const toArguments = ({ name, group_by, ...range }: Static<typeof SummaryQuerySch
 });
 
 /** Serves a person's own counts. */
-export const summaryRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDatabase }> = async (
-  app,
-  { callerDatabase },
-) => {
+export const summaryRoutes: FastifyPluginAsyncTypebox<{ reads: Reads }> = async (app, { reads }) => {
   describeRoutes(app, { tags: ['Feature events'] });
 
   app.get(
@@ -35,18 +31,21 @@ export const summaryRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDa
     {
       schema: {
         operationId: 'summarizeEvents',
+        responseHeaders: ['x-read-lag-ms'],
         summary: 'Count your uses of features over a range of days, and sum up the numbers in their properties',
         querystring: SummaryQuerySchema,
         response: { 200: FeatureSummarySchema },
       },
     },
-    async (request) =>
-      callerDatabase.call(getUser(request), 'summarize_features', toArguments(request.query), FeatureSummarySchema),
+    async (request) => {
+      const args = toArguments(request.query);
+      return await reads.forCaller(request, getUser(request), 'summarize_features', args, FeatureSummarySchema);
+    },
   );
 };
 
 /** Serves everybody's counts; the scope it is registered in must require an admin. */
-export const adminSummaryRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
+export const adminSummaryRoutes: FastifyPluginAsyncTypebox<{ reads: Reads }> = async (app, { reads }) => {
   describeRoutes(app, { tags: ['Feature events'] });
 
   app.get(
@@ -54,6 +53,7 @@ export const adminSummaryRoutes: FastifyPluginAsyncTypebox<{ database: Database 
     {
       schema: {
         operationId: 'summarizeAllEvents',
+        responseHeaders: ['x-read-lag-ms'],
         summary: "Count everybody's uses of features over at most 93 days, and sum up the numbers in their properties",
         querystring: SummaryQuerySchema,
         response: { 200: AllFeaturesSummarySchema },
@@ -61,7 +61,7 @@ export const adminSummaryRoutes: FastifyPluginAsyncTypebox<{ database: Database 
     },
     async (request) => {
       const args = { p_actor: getActor(request), ...toArguments(request.query) };
-      return await database.call('summarize_all_features', args, AllFeaturesSummarySchema);
+      return await reads.forAdmin(request, 'summarize_all_features', args, AllFeaturesSummarySchema);
     },
   );
 };

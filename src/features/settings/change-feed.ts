@@ -1,6 +1,8 @@
 import { Readable } from 'node:stream';
 import { type Static, Type } from '@sinclair/typebox';
 import type { FastifyBaseLogger } from 'fastify';
+import { createLocalCounters } from '../../auth/limits/counters.js';
+import { createPlaces, type Place } from '../../auth/limits/places.js';
 import type { Caller } from '../../platform/database/client/caller.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
@@ -8,7 +10,7 @@ import { parseEventId, type SyncState, toServerSentEvents } from './sync-events.
 
 const POLL_INTERVAL_MS = 400;
 const HEARTBEAT_INTERVAL_MS = 15_000;
-const MAX_STREAMS_PER_PERSON = 10;
+export const MAX_STREAMS_PER_PERSON = 10;
 /** A client that leaves this much unread, beyond what the network buffers, is no longer listening. */
 const MAX_BUFFERED_BYTES = 1_024;
 /** Clients of a server that stops reconnect after half of this to all of it, at random. */
@@ -54,7 +56,7 @@ function poll(database: Database, listeners: readonly Listener[]): Promise<Chang
 }
 
 function write(listener: Listener, text: string): void {
-  listener.writtenAt = Date.now();
+  listener.writtenAt = performance.now();
   if (!listener.stream.push(text)) listener.stream.destroy();
 }
 
@@ -65,8 +67,14 @@ function writeRetry(listener: Listener): void {
 /**
  * Creates the feed over a database. One poll asks for all listeners, and there is none while nobody listens; its answer
  * does not grow with listeners for whom nothing changed.
+ *
+ * @param places how many streams a person may have, of all servers together
  */
-export function createChangeFeed(database: Database, log: FastifyBaseLogger): ChangeFeed {
+export function createChangeFeed(
+  database: Database,
+  log: FastifyBaseLogger,
+  places = createPlaces(createLocalCounters().add, 'streams', MAX_STREAMS_PER_PERSON),
+): ChangeFeed {
   const listeners = new Set<Listener>();
   let timer: NodeJS.Timeout | undefined;
   let isFailing = false;
@@ -98,33 +106,49 @@ export function createChangeFeed(database: Database, log: FastifyBaseLogger): Ch
   };
   const keepAlive = (listener: Listener) => {
     if (listener.endsAt <= Date.now()) end(listener);
-    else if (listener.writtenAt + HEARTBEAT_INTERVAL_MS <= Date.now()) write(listener, ':\n\n');
+    else if (listener.writtenAt + HEARTBEAT_INTERVAL_MS <= performance.now()) write(listener, ':\n\n');
   };
   const schedule = () => {
     timer ??= setTimeout(async () => {
       await pollAll();
+      await places.renew();
       for (const listener of listeners) keepAlive(listener);
       timer = undefined;
       if (listeners.size > 0) schedule();
     }, POLL_INTERVAL_MS);
   };
 
+  const open = async (caller: Caller, lastEventId: string | undefined, endsAt: number, place: Place) => {
+    const stream = new Readable({ highWaterMark: MAX_BUFFERED_BYTES, read: () => {} });
+    const listener: Listener = { caller, endsAt, stream, known: parseEventId(lastEventId), writtenAt: 0 };
+    const [change] = isClosed ? [] : await poll(database, [listener]);
+    // Checked only now, as nothing is awaited between here and adding the listener.
+    if (isClosed) throw new ApiError('SERVICE_UNAVAILABLE');
+    if (change?.live === false) throw new ApiError('INVALID_TOKEN');
+    // Where limits are off, each server still has its own.
+    const others = [...listeners].filter((other) => other.caller.id === caller.id);
+    if (others.length >= MAX_STREAMS_PER_PERSON) throw new ApiError('TOO_MANY_STREAMS');
+    listeners.add(listener);
+    stream.once('close', () => {
+      listeners.delete(listener);
+      place.leave();
+    });
+    writeRetry(listener);
+    if (change !== undefined) deliver(listener, change);
+    schedule();
+    return stream;
+  };
+
   return {
     listen: async (caller, lastEventId, endsAt) => {
-      const stream = new Readable({ highWaterMark: MAX_BUFFERED_BYTES, read: () => {} });
-      const listener: Listener = { caller, endsAt, stream, known: parseEventId(lastEventId), writtenAt: 0 };
-      const [change] = isClosed ? [] : await poll(database, [listener]);
-      // Checked only now, as nothing is awaited between here and adding the listener.
-      if (isClosed) throw new ApiError('SERVICE_UNAVAILABLE');
-      if (change?.live === false) throw new ApiError('INVALID_TOKEN');
-      const others = [...listeners].filter((other) => other.caller.id === caller.id);
-      if (others.length >= MAX_STREAMS_PER_PERSON) throw new ApiError('TOO_MANY_STREAMS');
-      listeners.add(listener);
-      stream.once('close', () => listeners.delete(listener));
-      writeRetry(listener);
-      if (change !== undefined) deliver(listener, change);
-      schedule();
-      return stream;
+      const place = await places.take(caller.id);
+      if (place === undefined) throw new ApiError('TOO_MANY_STREAMS');
+      try {
+        return await open(caller, lastEventId, endsAt, place);
+      } catch (error) {
+        place.leave();
+        throw error;
+      }
     },
     close: () => {
       isClosed = true;

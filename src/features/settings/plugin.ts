@@ -1,8 +1,10 @@
 import type { FastifyPluginAsync } from 'fastify';
 import { requireUser } from '../../auth/guards/user-guard.js';
+import { createPlaces } from '../../auth/limits/places.js';
+import { getLimiter } from '../../auth/limits/rate-limits.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
-import { createChangeFeed } from './change-feed.js';
+import { createChangeFeed, MAX_STREAMS_PER_PERSON } from './change-feed.js';
 import { documentRoutes } from './document-routes.js';
 import { syncStreamRoutes } from './stream-routes.js';
 import { syncRoutes } from './sync-routes.js';
@@ -23,7 +25,8 @@ const DOCUMENT_PATHS = [
 
 /** Serves contract 5's settings: one document per person, merged between devices, with a stream of changes. */
 export const settings: FastifyPluginAsync<SettingsOptions> = async (app, { database, callerDatabase, onDrain }) => {
-  const changeFeed = createChangeFeed(database, app.log);
+  const places = createPlaces(getLimiter(app).add, 'streams', MAX_STREAMS_PER_PERSON);
+  const changeFeed = createChangeFeed(database, app.log, places);
   onDrain(changeFeed.close);
   app.addHook('preClose', async () => changeFeed.close());
   requireUser(app, 'settings');

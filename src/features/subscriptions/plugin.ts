@@ -2,6 +2,7 @@ import type { FastifyPluginAsync } from 'fastify';
 import { requireUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
+import { paymentRoutes } from './payment-routes.js';
 import type { Payments } from './payments.js';
 import { purchaseRoutes } from './purchase-routes.js';
 import { subscriptionRoutes } from './subscription-routes.js';
@@ -20,6 +21,7 @@ export const subscriptions: FastifyPluginAsync<SubscriptionsOptions> = async (ap
   await app.register(async (scope) => {
     requireUser(scope, 'account');
     await scope.register(subscriptionRoutes, options);
+    await scope.register(paymentRoutes, options);
   });
   await app.register(purchaseRoutes, options);
   await app.register(webhookRoutes, options);

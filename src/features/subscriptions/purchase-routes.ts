@@ -3,7 +3,8 @@ import { accountLimit } from '../../auth/limits/rate-limits.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import type { PaymentServices } from './payments.js';
-import { FindPurchaseSchema, findPurchase, PurchaseSchema } from './purchase.js';
+import { findPurchase } from './purchase.js';
+import { FindPurchaseSchema, PurchaseSchema } from './schemas.js';
 
 /** Serves what the page shows that Stripe sends people to once they have paid: they need not be signed in there. */
 export const purchaseRoutes: FastifyPluginAsyncTypebox<PaymentServices> = async (app, services) => {

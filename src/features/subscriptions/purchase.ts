@@ -2,34 +2,10 @@ import { type Static, Type } from '@sinclair/typebox';
 import type Stripe from 'stripe';
 import { ApiError } from '../../platform/errors.js';
 import { type PaymentServices, requirePayments } from './payments.js';
-import { PaidTierSchema } from './schemas.js';
+import { BoughtOrNothingSchema, type PurchaseSchema } from './schemas.js';
 import { callStripe, isMissing } from './stripe-calls.js';
 
-/** Ids as Stripe gives its payment pages: long, random, and known to whoever opened the page only. */
-export const FindPurchaseSchema = Type.Object(
-  {
-    checkout_id: Type.String({ pattern: '^cs_[A-Za-z0-9_]{10,250}$', description: "The id of Stripe's payment page." }),
-  },
-  { additionalProperties: false },
-);
-
-const BoughtSchema = Type.Object({
-  tier: PaidTierSchema,
-  period_start: Type.String(),
-  period_end: Type.String(),
-  tokens_granted: Type.Integer({ minimum: 0 }),
-});
-const Bought = Type.Union([BoughtSchema, Type.Null()]);
-const RecordedPurchaseSchema = Type.Object({ bought: Bought });
-
-export const PurchaseSchema = Type.Object({
-  status: Type.Union([Type.Literal('unpaid'), Type.Literal('paid'), Type.Literal('granted')], {
-    description: 'granted: Stripe has told us of the payment, and what it bought is there.',
-  }),
-  amount: Type.Union([Type.Integer(), Type.Null()], { description: "In the currency's smallest unit." }),
-  currency: Type.Union([Type.String({ description: 'Such as usd.' }), Type.Null()]),
-  bought: Bought,
-});
+const RecordedPurchaseSchema = Type.Object({ bought: BoughtOrNothingSchema });
 
 const USER_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const toId = (reference: string | { readonly id: string } | null) =>

@@ -122,8 +122,14 @@ export async function reconcileReturns(database: Database, payments: Payments, s
   const recent = { created: { gte: since }, limit: 100 };
   const invoices = new Set<string>();
   const seen = new Set<string>();
-  for (const list of [stripe.refunds.list(recent), stripe.disputes.list(recent), stripe.creditNotes.list(recent)])
-    for await (const object of list) {
+  // One after the other: a request that fails while nobody waits for it yet would end the process.
+  const lists = [
+    () => stripe.refunds.list(recent),
+    () => stripe.disputes.list(recent),
+    () => stripe.creditNotes.list(recent),
+  ];
+  for (const list of lists)
+    for await (const object of list()) {
       const payment = paymentRefs.Check(object) ? toId(object.payment_intent) : object.id;
       if (seen.has(payment)) continue;
       seen.add(payment);

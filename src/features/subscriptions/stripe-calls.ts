@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import { getUser } from '../../auth/guards/user-guard.js';
 import { sha256Hex } from '../../auth/tokens/crypto.js';
 import { parseIdempotencyKey } from '../../metering/idempotency-key.js';
+import { ApiError } from '../../platform/errors.js';
 import { type StripeError, toRefusal } from './stripe-refusals.js';
 
 /** Tells whether an error is Stripe's, by its type, as the package is loaded only where payments are set up. */
@@ -63,6 +64,8 @@ export async function callStripe<T>(makeRequests: () => Promise<T>): Promise<T> 
   try {
     return await makeRequests();
   } catch (error) {
+    // An answer that is not what Stripe promises cannot be read: that is its outage, and tried again.
+    if (error instanceof TypeError) throw new ApiError('SERVICE_UNAVAILABLE', { cause: error });
     throw isStripeError(error) ? toRefusal(error) : error;
   }
 }

@@ -55,6 +55,8 @@ const InvoiceSchema = Type.Object({
   customer: ReferenceSchema,
   parent: Type.Object({ subscription_details: Type.Object({ subscription: ReferenceSchema }) }),
   lines: Type.Object({ data: Type.Array(LineSchema), has_more: Type.Boolean() }),
+  amount_paid: Type.Integer(),
+  currency: Type.String({ pattern: '^[a-z]{3,10}$' }),
 });
 
 /** A checkout session; an invoice of earlier versions looks alike. */
@@ -95,6 +97,9 @@ export type PaidInvoice = {
   readonly invoice_id: string;
   readonly customer_id: string;
   readonly subscription_id: string;
+  /** In the currency's smallest unit. */
+  readonly amount_paid: number;
+  readonly currency: string;
   /** Lines that charge (sign 1), credit (-1) or are free (0), of our prices only. */
   readonly lines: {
     readonly tier: string;
@@ -156,6 +161,8 @@ export function parsePaidInvoice(object: unknown, payments: Payments): PaidInvoi
     invoice_id: object.id,
     customer_id: toId(object.customer),
     subscription_id: toId(object.parent.subscription_details.subscription),
+    amount_paid: object.amount_paid,
+    currency: object.currency,
     lines: parseLines(object.lines.data, payments),
   };
 }

@@ -1,4 +1,4 @@
-import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import type { Static } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import { getUser } from '../../auth/guards/user-guard.js';
@@ -9,13 +9,18 @@ import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { changeTier, endSubscription } from './change.js';
 import { beginCheckout, openPortal } from './checkout.js';
 import type { PaymentServices } from './payments.js';
+import { createOffers } from './plans.js';
 import {
   CheckoutSchema,
   ChooseTierSchema,
   EndSubscriptionQuerySchema,
+  PlanSchema,
+  PlansSchema,
   PortalSchema,
   SubscriptionSchema,
 } from './schemas.js';
+
+const PlanListSchema = Type.Array(PlanSchema);
 
 interface SubscriptionRoutesOptions extends PaymentServices {
   readonly callerDatabase: CallerDatabase;
@@ -37,6 +42,21 @@ export const subscriptionRoutes: FastifyPluginAsyncTypebox<SubscriptionRoutesOpt
       },
     },
     readSubscription,
+  );
+
+  const offer = createOffers(services.payments);
+  app.get(
+    '/subscriptions/plans',
+    {
+      schema: {
+        operationId: 'listPlans',
+        summary: 'List the tiers, what each is worth, and what it costs',
+        response: { 200: PlansSchema },
+      },
+    },
+    async (request) => ({
+      plans: await offer(await services.callerDatabase.call(getUser(request), 'my_plans', {}, PlanListSchema)),
+    }),
   );
 
   app.post(

@@ -1,8 +1,9 @@
-import { Readable } from 'node:stream';
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
-import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
-import type { Database } from '../../platform/database/client/database.js';
+import type { FastifyRequest } from 'fastify';
+import { getActor } from '../../auth/guards/admin-guard.js';
+import { getUser } from '../../auth/guards/user-guard.js';
+import type { Reads } from '../../platform/database/replica/read-database.js';
+import { FILE_PAGE_ROWS, type Files, type PagedFile, readPatiently } from '../../platform/http/files.js';
 import { NextCursor, type PageRequest } from '../../platform/http/pagination.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { resolveTimeRange } from '../../platform/http/time-range.js';
@@ -19,9 +20,6 @@ import {
 import { ListedUsageSchema, UsageSummarySchema } from './schemas.js';
 import { createAdminQueries, createUserQueries, listUsage, type UsageQueries } from './usage-queries.js';
 
-/** Rows of a file held in memory at once. */
-const FILE_PAGE_ROWS = 5_000;
-
 const ListSchema = Type.Object({ usage: Type.Array(ListedUsageSchema), next_cursor: NextCursor });
 const FILE = {
   description: 'CSV with a header line (RFC 4180).',
@@ -34,34 +32,32 @@ async function answerPage(queries: UsageQueries, request: FastifyRequest, query:
   return { usage, next_cursor };
 }
 
-/** Streams events as a CSV file, page by page. */
-async function sendFile(queries: UsageQueries, request: FastifyRequest, reply: FastifyReply, query: UsageQuery) {
+/** Opens events as a CSV file. */
+async function openFile(queries: UsageQueries, request: FastifyRequest, query: UsageQuery): Promise<PagedFile> {
   // Resolved once, so that a file still being read at midnight keeps to the days it began with.
   const resolved = { ...query, ...resolveTimeRange(query) };
   const readPage: Parameters<typeof usageCsv>[1] = (after) =>
     queries.list(request, resolved, FILE_PAGE_ROWS, after && { at: after.occurred_at, id: after.id });
-  // Read before the first byte is sent, so that a failure here is still answered as an error.
-  const first = await readPage(undefined);
-  return reply
-    .type('text/csv; charset=utf-8')
-    .header('content-disposition', 'attachment; filename="usage.csv"')
-    .header('cache-control', 'no-store')
-    .send(Readable.from(usageCsv(first, readPage), { objectMode: false }));
+  const text = usageCsv(await readPage(undefined), (after) => readPatiently(() => readPage(after)));
+  return { type: 'text/csv; charset=utf-8', name: 'usage.csv', text };
+}
+
+interface QueryOptions {
+  readonly reads: Reads;
+  readonly files: Files;
 }
 
 /** Serves a person's queries about their own usage. */
-export const userUsageRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDatabase }> = async (
-  app,
-  { callerDatabase },
-) => {
+export const userUsageRoutes: FastifyPluginAsyncTypebox<QueryOptions> = async (app, { reads, files }) => {
   describeRoutes(app, { tags: ['Usage'] });
-  const queries = createUserQueries(callerDatabase);
+  const queries = createUserQueries(reads);
 
   app.get(
     '/usage/summary',
     {
       schema: {
         operationId: 'summarizeUsage',
+        responseHeaders: ['x-read-lag-ms'],
         summary: 'Sum your usage over a range of days; days without use are listed with zeros',
         querystring: SummaryQuerySchema,
         response: { 200: UsageSummarySchema },
@@ -75,6 +71,7 @@ export const userUsageRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: Caller
     {
       schema: {
         operationId: 'listUsage',
+        responseHeaders: ['x-read-lag-ms'],
         summary: 'List your usage events, newest first',
         querystring: ListQuerySchema,
         response: { 200: ListSchema },
@@ -90,25 +87,27 @@ export const userUsageRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: Caller
       exposeHeadRoute: false,
       schema: {
         operationId: 'downloadUsage',
+        responseHeaders: ['x-read-lag-ms'],
         summary: 'Download your usage events as a CSV file',
         querystring: FileQuerySchema,
         response: { 200: FILE },
       },
     },
-    (request, reply) => sendFile(queries, request, reply, request.query),
+    (request, reply) => files.send(reply, getUser(request).id, () => openFile(queries, request, request.query)),
   );
 };
 
 /** Serves an admin's queries about everybody's usage. */
-export const adminUsageRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
+export const adminUsageRoutes: FastifyPluginAsyncTypebox<QueryOptions> = async (app, { reads, files }) => {
   describeRoutes(app, { tags: ['Admin: usage'] });
-  const queries = createAdminQueries(database);
+  const queries = createAdminQueries(reads);
 
   app.get(
     '/admin/usage/summary',
     {
       schema: {
         operationId: 'summarizeAllUsage',
+        responseHeaders: ['x-read-lag-ms'],
         summary: "Sum everybody's usage, or one account's",
         querystring: AdminSummaryQuerySchema,
         response: { 200: UsageSummarySchema },
@@ -122,6 +121,7 @@ export const adminUsageRoutes: FastifyPluginAsyncTypebox<{ database: Database }>
     {
       schema: {
         operationId: 'listAllUsage',
+        responseHeaders: ['x-read-lag-ms'],
         summary: "List everybody's usage events, or one account's, newest first",
         querystring: AdminListQuerySchema,
         response: { 200: ListSchema },
@@ -136,11 +136,12 @@ export const adminUsageRoutes: FastifyPluginAsyncTypebox<{ database: Database }>
       exposeHeadRoute: false,
       schema: {
         operationId: 'downloadAllUsage',
+        responseHeaders: ['x-read-lag-ms'],
         summary: "Download everybody's usage events, or one account's, as a CSV file",
         querystring: AdminFileQuerySchema,
         response: { 200: FILE },
       },
     },
-    (request, reply) => sendFile(queries, request, reply, request.query),
+    (request, reply) => files.send(reply, getActor(request).id, () => openFile(queries, request, request.query)),
   );
 };

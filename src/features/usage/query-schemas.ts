@@ -6,7 +6,7 @@ import { TimeRangeQuery } from '../../platform/http/time-range.js';
 const Name = (maxLength: number) => Type.Optional(Type.String({ minLength: 1, maxLength }));
 const Source = Type.Union(SOURCES.map((source) => Type.Literal(source)));
 
-/** The query parameters that narrow a list of events. */
+/** The query parameters that narrow what is listed or summed. */
 const FilterQuery = {
   provider: Name(50),
   model: Name(200),
@@ -25,9 +25,22 @@ const GroupBy = (group: string) =>
     }),
   );
 
+const Top = {
+  top: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 10_000,
+      description: 'Lists so many groups at most, those with most events; all others are one of these, the last.',
+    }),
+  ),
+};
+
 const STRICT = { additionalProperties: false };
 
-export const SummaryQuerySchema = Type.Object({ ...TimeRangeQuery, group_by: GroupBy(GROUP) }, STRICT);
+export const SummaryQuerySchema = Type.Object(
+  { ...TimeRangeQuery, ...FilterQuery, group_by: GroupBy(GROUP), ...Top },
+  STRICT,
+);
 
 export const ListQuerySchema = Type.Object({ ...PageQuery, ...TimeRangeQuery, ...FilterQuery }, STRICT);
 
@@ -38,7 +51,7 @@ const User = {
 };
 
 export const AdminSummaryQuerySchema = Type.Object(
-  { ...TimeRangeQuery, ...User, group_by: GroupBy(ADMIN_GROUP) },
+  { ...TimeRangeQuery, ...FilterQuery, ...User, group_by: GroupBy(ADMIN_GROUP), ...Top },
   STRICT,
 );
 /** What a summary counts; a person's has no `user_id`. */

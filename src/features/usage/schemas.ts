@@ -136,7 +136,8 @@ const GroupNames = {
   device: NullableText,
   user: NullableText,
   other: Type.Literal(true, {
-    description: 'Marks the row that sums up the groups used least, where all of them would be more than 10,000 rows.',
+    description:
+      'Marks the row that sums up the groups used least, where all of them would be more than 10,000 rows, or than `top`.',
   }),
 };
 

@@ -2,8 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import { getActor } from '../../auth/guards/admin-guard.js';
 import { getUser } from '../../auth/guards/user-guard.js';
-import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
-import type { Database } from '../../platform/database/client/database.js';
+import type { Reads } from '../../platform/database/replica/read-database.js';
 import { ApiError } from '../../platform/errors.js';
 import { type Page, type PageRequest, paginate, TimePositionSchema } from '../../platform/http/pagination.js';
 import { toTimeRangeArguments } from '../../platform/http/time-range.js';
@@ -55,31 +54,41 @@ function parseGroups(groupBy: string | undefined): string[] {
   throw new ApiError('VALIDATION_FAILED', { sentence: 'group_by names something twice, or two of day, week, month' });
 }
 
+/** Returns what narrows a query, as SQL takes it. */
+function toFilter({ provider, model, source, device }: SummaryQuery | UsageQuery) {
+  const filter = { provider, model, source, device };
+  return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined));
+}
+
 function toSummaryArguments(query: SummaryQuery) {
-  return { ...toTimeRangeArguments(query), p_group_by: parseGroups(query.group_by) };
+  const { group_by, top } = query;
+  return {
+    ...toTimeRangeArguments(query),
+    p_group_by: parseGroups(group_by),
+    p_filter: toFilter(query),
+    ...(top !== undefined && { p_top: top }),
+  };
 }
 
 function toListArguments(query: UsageQuery, limit: number, before: Position | undefined) {
-  const { provider, model, source, device } = query;
-  const filter = { provider, model, source, device };
   return {
     ...toTimeRangeArguments(query),
     p_limit: limit,
-    p_filter: Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined)),
+    p_filter: toFilter(query),
     ...(before !== undefined && { p_before_at: before.at, p_before_id: before.id }),
   };
 }
 
 /** Creates a person's queries about their own usage: row-level security decides what they see. */
-export function createUserQueries(callerDatabase: CallerDatabase): UsageQueries {
+export function createUserQueries(reads: Reads): UsageQueries {
   return {
     summary: async (request, query) => {
       const args = toSummaryArguments(query);
-      return await callerDatabase.call(getUser(request), 'summarize_usage', args, UsageSummarySchema);
+      return await reads.forCaller(request, getUser(request), 'summarize_usage', args, UsageSummarySchema);
     },
     list: async (request, query, limit, before) => {
       const args = toListArguments(query, limit, before);
-      return await callerDatabase.call(getUser(request), 'list_usage', args, UsageListSchema);
+      return await reads.forCaller(request, getUser(request), 'list_usage', args, UsageListSchema);
     },
   };
 }
@@ -90,15 +99,15 @@ function toScopeArguments(request: FastifyRequest, { user_id }: Pick<UsageQuery,
 }
 
 /** Creates an admin's queries about everybody's usage, or about one account's. */
-export function createAdminQueries(database: Database): UsageQueries {
+export function createAdminQueries(reads: Reads): UsageQueries {
   return {
     summary: async (request, query) => {
       const args = { ...toScopeArguments(request, query), ...toSummaryArguments(query) };
-      return await database.call('summarize_all_usage', args, UsageSummarySchema);
+      return await reads.forAdmin(request, 'summarize_all_usage', args, UsageSummarySchema);
     },
     list: async (request, query, limit, before) => {
       const args = { ...toScopeArguments(request, query), ...toListArguments(query, limit, before) };
-      return await database.call('list_all_usage', args, UsageListSchema);
+      return await reads.forAdmin(request, 'list_all_usage', args, UsageListSchema);
     },
   };
 }

@@ -5,7 +5,14 @@ import type { Database } from '../../platform/database/client/database.js';
 import { errors } from '../../platform/http/error-schema.js';
 import { PageQuerySchema, paginate, TimePositionSchema } from '../../platform/http/pagination.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
-import { OwnDeviceParamsSchema, OwnDeviceSchema, OwnDevicesSchema, UnlinkedDeviceSchema } from './schemas.js';
+import {
+  OwnDeviceParamsSchema,
+  OwnDeviceSchema,
+  OwnDevicesSchema,
+  RenameDeviceSchema,
+  RenamedDeviceSchema,
+  UnlinkedDeviceSchema,
+} from './schemas.js';
 
 interface OwnDeviceOptions {
   readonly database: Database;
@@ -14,7 +21,7 @@ interface OwnDeviceOptions {
 
 const DevicesSchema = Type.Array(OwnDeviceSchema);
 
-/** Serves the devices linked to a person: `GET /users/me/devices` and `DELETE /users/me/devices/{id}`. */
+/** Serves the devices linked to a person: `GET /users/me/devices`, `PUT` and `DELETE /users/me/devices/{id}`. */
 export const ownDeviceRoutes: FastifyPluginAsyncTypebox<OwnDeviceOptions> = async (
   app,
   { database, callerDatabase },
@@ -42,6 +49,23 @@ export const ownDeviceRoutes: FastifyPluginAsyncTypebox<OwnDeviceOptions> = asyn
         ({ created_at, id }) => ({ at: created_at, id }),
       );
       return { devices, next_cursor };
+    },
+  );
+
+  app.put(
+    '/users/me/devices/:id',
+    {
+      schema: {
+        operationId: 'renameMyDevice',
+        summary: 'Rename a device',
+        params: OwnDeviceParamsSchema,
+        body: RenameDeviceSchema,
+        response: { 200: RenamedDeviceSchema, ...errors(404) },
+      },
+    },
+    async (request) => {
+      const device = { p_caller: getUser(request), p_device_id: request.params.id, p_name: request.body.name.trim() };
+      return await database.call('rename_my_device', device, RenamedDeviceSchema);
     },
   );
 

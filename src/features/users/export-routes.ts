@@ -1,10 +1,11 @@
-import { Readable } from 'node:stream';
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import { getUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
 import type { Database } from '../../platform/database/client/database.js';
+import type { Reads } from '../../platform/database/replica/read-database.js';
+import { type Files, readPatiently } from '../../platform/http/files.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
-import { exportText } from './export.js';
+import { exportText, type ReadPage, RowsSchema } from './export.js';
 import { BalanceSchema, ExportSchema, ProfileSchema } from './schemas.js';
 
 const ExportAccountSchema = Type.Object({ profile: ProfileSchema });
@@ -12,10 +13,15 @@ const ExportAccountSchema = Type.Object({ profile: ProfileSchema });
 interface ExportOptions {
   readonly database: Database;
   readonly callerDatabase: CallerDatabase;
+  readonly reads: Reads;
+  readonly files: Files;
 }
 
 /** Serves everything held about a person as a file: `GET /users/me/export`. */
-export const exportRoutes: FastifyPluginAsyncTypebox<ExportOptions> = async (app, { database, callerDatabase }) => {
+export const exportRoutes: FastifyPluginAsyncTypebox<ExportOptions> = async (
+  app,
+  { database, callerDatabase, reads, files },
+) => {
   describeRoutes(app, { tags: ['Users'] });
 
   app.get(
@@ -29,17 +35,16 @@ export const exportRoutes: FastifyPluginAsyncTypebox<ExportOptions> = async (app
         response: { 200: ExportSchema },
       },
     },
-    async (request, reply) => {
+    (request, reply) => {
       const caller = getUser(request);
-      // Both are read before the first byte is sent, so that a failure here is still answered as an error.
-      const account = await database.call('export_account', { p_caller: caller }, ExportAccountSchema);
-      const balance = await callerDatabase.call(caller, 'my_balance', {}, BalanceSchema);
-      const text = exportText(callerDatabase, caller, { exported_at: new Date().toISOString(), ...account, balance });
-      return reply
-        .type('application/json; charset=utf-8')
-        .header('content-disposition', 'attachment; filename="tokenledger-export.json"')
-        .header('cache-control', 'no-store')
-        .send(Readable.from(text, { objectMode: false }));
+      const read: ReadPage = (name, page) =>
+        readPatiently(() => reads.forCaller(request, caller, name, page, RowsSchema));
+      return files.send(reply, caller.id, async () => {
+        const account = await database.call('export_account', { p_caller: caller }, ExportAccountSchema);
+        const balance = await callerDatabase.call(caller, 'my_balance', {}, BalanceSchema);
+        const text = exportText(read, { exported_at: new Date().toISOString(), ...account, balance });
+        return { type: 'application/json; charset=utf-8', name: 'tokenledger-export.json', text };
+      });
     },
   );
 };

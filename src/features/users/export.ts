@@ -1,9 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import type { Caller } from '../../platform/database/client/caller.js';
-import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
-
-/** Rows a page holds: as many are in memory at once. */
-const PAGE_ROWS = 5_000;
+import { FILE_PAGE_ROWS } from '../../platform/http/files.js';
 
 /** The members that give a row's position in its list; all others are passed on unread. */
 const RowSchema = Type.Object({
@@ -12,7 +8,8 @@ const RowSchema = Type.Object({
   occurred_at: Type.Optional(Type.String()),
 });
 type Row = Static<typeof RowSchema>;
-const RowsSchema = Type.Array(RowSchema);
+/** A page of any of the lists. */
+export const RowsSchema = Type.Array(RowSchema);
 
 interface Page {
   readonly p_limit: number;
@@ -35,18 +32,17 @@ const SECTIONS = [
 ] as const;
 type SectionFunction = (typeof SECTIONS)[number][1];
 
+/** Reads a page of a list. */
+export type ReadPage = (name: SectionFunction, page: Page) => Promise<Row[]>;
+
 /** Reads a list page by page, in the order its function returns it. */
-async function* readPages(
-  callerDatabase: CallerDatabase,
-  caller: Caller,
-  name: SectionFunction,
-): AsyncGenerator<Row[]> {
-  for (let page: Page = { p_limit: PAGE_ROWS }; ; ) {
-    const rows = await callerDatabase.call(caller, name, page, RowsSchema);
+async function* readPages(readPage: ReadPage, name: SectionFunction): AsyncGenerator<Row[]> {
+  for (let page: Page = { p_limit: FILE_PAGE_ROWS }; ; ) {
+    const rows = await readPage(name, page);
     yield rows;
     const last = rows.at(-1);
-    if (last === undefined || rows.length < PAGE_ROWS) return;
-    page = { p_limit: PAGE_ROWS, p_after_at: last.occurred_at ?? last.created_at, p_after_id: last.id };
+    if (last === undefined || rows.length < FILE_PAGE_ROWS) return;
+    page = { p_limit: FILE_PAGE_ROWS, p_after_at: last.occurred_at ?? last.created_at, p_after_id: last.id };
   }
 }
 
@@ -57,16 +53,12 @@ async function* readPages(
  * @param account the members short enough to be read beforehand
  * @throws {DatabaseError} in the middle of the text, when the database goes away or the session ends
  */
-export async function* exportText(
-  callerDatabase: CallerDatabase,
-  caller: Caller,
-  account: object,
-): AsyncGenerator<string> {
+export async function* exportText(readPage: ReadPage, account: object): AsyncGenerator<string> {
   yield JSON.stringify(account).slice(0, -1);
   for (const [name, readFunction] of SECTIONS) {
     yield `,"${name}":[`;
     let separator = '';
-    for await (const rows of readPages(callerDatabase, caller, readFunction)) {
+    for await (const rows of readPages(readPage, readFunction)) {
       if (rows.length > 0) yield separator + JSON.stringify(rows).slice(1, -1);
       separator = ',';
     }

@@ -1,6 +1,7 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox';
 import { getUser } from '../../auth/guards/user-guard.js';
 import type { CallerDatabase } from '../../platform/database/client/caller-database.js';
+import type { Reads } from '../../platform/database/replica/read-database.js';
 import { PageQuerySchema, paginate } from '../../platform/http/pagination.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
 import { BalanceSchema, LedgerItemSchema, LedgerSchema } from './schemas.js';
@@ -12,11 +13,13 @@ const PositionSchema = Type.Object({
   id: Type.String({ format: 'uuid' }),
 });
 
+interface LedgerOptions {
+  readonly callerDatabase: CallerDatabase;
+  readonly reads: Reads;
+}
+
 /** Serves a person's tokens: `GET /users/me/balance` and `GET /users/me/ledger`. */
-export const ledgerRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDatabase }> = async (
-  app,
-  { callerDatabase },
-) => {
+export const ledgerRoutes: FastifyPluginAsyncTypebox<LedgerOptions> = async (app, { callerDatabase, reads }) => {
   describeRoutes(app, { tags: ['Users'] });
 
   app.get(
@@ -34,6 +37,7 @@ export const ledgerRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDat
       config: { apiKeyScope: 'usage:read' },
       schema: {
         operationId: 'listMyLedger',
+        responseHeaders: ['x-read-lag-ms'],
         summary: 'List your grants, corrections, debits and holds, newest first',
         querystring: PageQuerySchema,
         response: { 200: LedgerSchema },
@@ -45,7 +49,8 @@ export const ledgerRoutes: FastifyPluginAsyncTypebox<{ callerDatabase: CallerDat
         PositionSchema,
         (limit, after) => {
           const position = after && { p_after_at: after.at, p_after_kind: after.kind, p_after_id: after.id };
-          return callerDatabase.call(getUser(request), 'my_ledger', { p_limit: limit, ...position }, EntriesSchema);
+          const page = { p_limit: limit, ...position };
+          return reads.forCaller(request, getUser(request), 'my_ledger', page, EntriesSchema);
         },
         ({ created_at, kind, id }) => ({ at: created_at, kind, id }),
       );

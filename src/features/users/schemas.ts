@@ -19,6 +19,7 @@ export const ProfileSchema = Type.Composite(
         Type.Null(),
       ]),
       has_password: Type.Boolean(),
+      second_factor: Type.Boolean({ description: 'Whether signing in asks for a code.' }),
       providers: Type.Array(Type.String(), {
         description: 'Sign-in providers linked to the account.',
         examples: [['google']],
@@ -106,6 +107,10 @@ export const OwnDeviceSchema = Type.Object(
     allocated: Type.Integer(),
     used: Type.Integer(),
     remaining: Type.Integer(),
+    reserved: Type.Integer({ description: 'Tokens set aside by holds.' }),
+    last_used_at: Type.Union([Type.String(), Type.Null()], {
+      description: 'The quarter hour of its last use; null before the first.',
+    }),
   },
   { title: 'Device' },
 );
@@ -113,6 +118,13 @@ export const OwnDeviceSchema = Type.Object(
 export const OwnDevicesSchema = Type.Object({ devices: Type.Array(OwnDeviceSchema), next_cursor: NextCursor });
 
 export const OwnDeviceParamsSchema = Type.Object({ id: Type.String({ format: 'uuid' }) });
+
+export const RenameDeviceSchema = Type.Object(
+  { name: Type.String({ minLength: 1, maxLength: 200, pattern: '\\S' }) },
+  { additionalProperties: false },
+);
+
+export const RenamedDeviceSchema = Type.Object({ device_id: Type.String({ format: 'uuid' }), name: Type.String() });
 
 export const UnlinkedDeviceSchema = Type.Object({
   device_id: Type.String({ format: 'uuid' }),

@@ -9,8 +9,9 @@ import { createDatabaseClient, fetchWithTimeout } from './client/client.js';
 import { createDatabase, type Database } from './client/database.js';
 import { createTokenMinter } from './client/token-minter.js';
 import { openDirectApi } from './direct/direct-api.js';
-import { shareConnections } from './direct/lanes.js';
+import { type Shares, shareConnections, shareStandby } from './direct/lanes.js';
 import { superviseEmbedded } from './embedded/embedded.js';
+import { SUPABASE_DIRECTORY } from './migrations/migration-files.js';
 import { migrate } from './migrations/migrations.js';
 
 /** Longest wait for an answer of a Data API over the network, in milliseconds. */
@@ -35,6 +36,9 @@ export interface Backend {
   readonly close: () => Promise<void>;
 }
 
+/** A database as one process calls it, and how it lets go of it. */
+type DirectBackend = Pick<Backend, 'database' | 'callerDatabase' | 'close'>;
+
 /** Where the backend reports problems while it runs. */
 export interface BackendLog {
   readonly warn: (details: object, message: string) => void;
@@ -52,6 +56,60 @@ function toBatchLanes(connections: number, isLocal: boolean): number {
   return Math.max(1, Math.min(MOST_LANES, worthwhile, connections - 1));
 }
 
+/** How long callers wait before they are told to come back, where that is not as usual. */
+export interface Patience {
+  /** For a connection, in milliseconds. */
+  readonly connectionMs?: number;
+  /** For a statement, in milliseconds. */
+  readonly statementMs?: number;
+  /** For a sign of life, in milliseconds. */
+  readonly silenceMs?: number;
+  /** Until an item of a batch is answered, in milliseconds. */
+  readonly batchMs?: number;
+}
+
+/** How a direct Data API is used. */
+interface DirectUse {
+  readonly shares: Shares;
+  /** See {@link Database.batchLanes}. */
+  readonly batchLanes: number;
+  /** How often a call is made that a conflict ended; 4 times by default. */
+  readonly attempts?: number;
+  readonly patience?: Patience;
+}
+
+async function openDirectFor(
+  connectionString: string,
+  log: BackendLog,
+  { shares, batchLanes, attempts, patience: { connectionMs, statementMs, silenceMs, batchMs } = {} }: DirectUse,
+): Promise<DirectBackend> {
+  // Only this process signs and checks these database tokens, so their key never leaves it.
+  const secret = randomBytes(32).toString('base64url');
+  const jwtSecret = new TextEncoder().encode(secret);
+  const api = openDirectApi({
+    connectionString,
+    jwtSecret,
+    shares,
+    ...(connectionMs !== undefined && { connectionTimeoutMs: connectionMs }),
+    ...(statementMs !== undefined && { statementTimeoutMs: statementMs }),
+    ...(silenceMs !== undefined && { silenceMs }),
+    onConnectionError: (error) => log.warn({ reason: error.message }, 'a database connection broke'),
+  });
+  const key = await new SignJWT({ role: 'service_role' }).setProtectedHeader({ alg: 'HS256' }).sign(jwtSecret);
+  const calls = createDatabase(createDatabaseClient(DIRECT_URL, key, api.fetch), batchLanes, attempts);
+  const database = batchMs === undefined ? calls : { ...calls, longestBatchMs: batchMs };
+  const callerDatabase = createCallerDatabase(database, await createTokenMinter({ secret }));
+  return { database, callerDatabase, close: api.close };
+}
+
+/**
+ * Opens a standby by its connection string, for reading: what a conflict with recovery ends is not tried again there.
+ * @param poolSize most connections
+ */
+export function openStandbyDirect(connectionString: string, log: BackendLog, poolSize: number): Promise<DirectBackend> {
+  return openDirectFor(connectionString, log, { shares: shareStandby(poolSize), batchLanes: 1, attempts: 1 });
+}
+
 /**
  * Opens the direct Data API, as `service_role` and as its users.
  * @param poolSize most connections, 12 by default
@@ -62,28 +120,15 @@ export async function openDirect(
   log: BackendLog,
   poolSize = DEFAULT_POOL_SIZE,
   isLocal = true,
-): Promise<Pick<Backend, 'database' | 'callerDatabase' | 'close'>> {
-  // Only this process signs and checks these database tokens, so their key never leaves it.
-  const secret = randomBytes(32).toString('base64url');
-  const jwtSecret = new TextEncoder().encode(secret);
+  patience: Patience = {},
+): Promise<DirectBackend> {
   const shares = shareConnections(poolSize);
-  const api = openDirectApi({
-    connectionString,
-    jwtSecret,
-    shares,
-    onConnectionError: (error) => log.warn({ reason: error.message }, 'a database connection broke'),
-  });
-  const key = await new SignJWT({ role: 'service_role' }).setProtectedHeader({ alg: 'HS256' }).sign(jwtSecret);
-  const lanes = toBatchLanes(typeof shares.metering === 'number' ? shares.metering : 1, isLocal);
-  const database = createDatabase(createDatabaseClient(DIRECT_URL, key, api.fetch), lanes);
-  const callerDatabase = createCallerDatabase(database, await createTokenMinter({ secret }));
-  return { database, callerDatabase, close: api.close };
+  const batchLanes = toBatchLanes(typeof shares.metering === 'number' ? shares.metering : 1, isLocal);
+  return openDirectFor(connectionString, log, { shares, batchLanes, patience });
 }
 
 /** Opens a Supabase project's Data API, as `service_role` and as its users. */
-async function openSupabase(
-  config: Extract<Config['database'], { kind: 'supabase' }>,
-): Promise<Pick<Backend, 'database' | 'callerDatabase' | 'close'>> {
+async function openSupabase(config: Extract<Config['database'], { kind: 'supabase' }>): Promise<DirectBackend> {
   const database = openDataApi(config.url, config.secretKey);
   const asUsers = openDataApi(config.url, config.publishableKey ?? config.secretKey);
   const minter = config.signingKey && (await createTokenMinter(config.signingKey));
@@ -93,6 +138,7 @@ async function openSupabase(
 /** Sets the password of the login role of API calls. */
 async function setPassword(adminUrl: string, password: string): Promise<void> {
   const client = new pg.Client({ connectionString: adminUrl });
+  client.on('error', () => {});
   await client.connect();
   await client.query(`alter role authenticator password ${client.escapeLiteral(password)}`);
   await client.end();
@@ -106,7 +152,8 @@ async function openEmbeddedBackend(
 ): Promise<Backend> {
   const postgres = await superviseEmbedded(dataDir, () => log.warn({}, 'Postgres stopped; starting it again'));
   try {
-    await migrate(postgres.cluster.adminUrl);
+    const onWait = (sentence: string) => log.warn({}, sentence);
+    await migrate(postgres.cluster.adminUrl, SUPABASE_DIRECTORY, undefined, { onWait });
     await setPassword(postgres.cluster.adminUrl, postgres.secrets.authenticator_password);
     const direct = await openDirect(postgres.authenticatorUrl, log, poolSize);
     return {
@@ -130,9 +177,15 @@ async function openEmbeddedBackend(
  * Opens the database the configuration names: the embedded Postgres, a Postgres by its URL, or a Supabase
  * project's Data API.
  * @param poolSize most connections of this process; by default all that the machine may have
+ * @param patience how long callers wait for a Postgres by its URL, where that is not as usual
  * @throws {StartupError} when the embedded Postgres cannot be used
  */
-export async function openBackend(config: Config, log: BackendLog, poolSize?: number): Promise<Backend> {
+export async function openBackend(
+  config: Config,
+  log: BackendLog,
+  poolSize?: number,
+  patience: Patience = {},
+): Promise<Backend> {
   const jwtSecret = config.tokens.secret ?? '';
   switch (config.database.kind) {
     case 'embedded': {
@@ -141,7 +194,8 @@ export async function openBackend(config: Config, log: BackendLog, poolSize?: nu
     }
     case 'direct': {
       const { connectionString, poolSize: most } = config.database;
-      return { ...(await openDirect(connectionString, log, poolSize ?? most, false)), jwtSecret, embedded: false };
+      const direct = await openDirect(connectionString, log, poolSize ?? most, false, patience);
+      return { ...direct, jwtSecret, embedded: false };
     }
     case 'supabase':
       return { ...(await openSupabase(config.database)), jwtSecret, embedded: false };

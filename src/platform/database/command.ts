@@ -2,6 +2,7 @@ import { parseDatabaseConfig } from '../../config/config.js';
 import { StartupError } from '../../config/startup-error.js';
 import { type Backend, openDataApi, openDirect } from './backend.js';
 import { openEmbedded, superviseEmbedded } from './embedded/embedded.js';
+import { SUPABASE_DIRECTORY } from './migrations/migration-files.js';
 import { migrate } from './migrations/migrations.js';
 
 const NEEDS_POSTGRES =
@@ -16,6 +17,12 @@ export interface CommandDatabase {
   readonly close: () => Promise<void>;
 }
 
+/** Brings the database up to date, and tells whoever watches the command what it waits for. */
+function migrateForCommand(adminUrl: string): Promise<string[]> {
+  const onWait = (sentence: string) => process.stderr.write(`${sentence}\n`);
+  return migrate(adminUrl, SUPABASE_DIRECTORY, undefined, { onWait });
+}
+
 /**
  * Opens the database the server would use: DATABASE_URL, or the embedded one, whether or not the server is running.
  * @throws {StartupError} if only SUPABASE_URL is set, as its Data API cannot run commands
@@ -27,11 +34,11 @@ export async function openForCommand(): Promise<CommandDatabase> {
   }
   if (database.kind === 'direct') {
     const adminUrl = database.connectionString;
-    return { adminUrl, applied: await migrate(adminUrl), close: async () => {} };
+    return { adminUrl, applied: await migrateForCommand(adminUrl), close: async () => {} };
   }
   const embedded = await openEmbedded(database.dataDir);
   const { adminUrl } = embedded.cluster;
-  return { adminUrl, applied: await migrate(adminUrl), close: embedded.close };
+  return { adminUrl, applied: await migrateForCommand(adminUrl), close: embedded.close };
 }
 
 /** The server's database as it is, not migrated. */

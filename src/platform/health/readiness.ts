@@ -3,6 +3,7 @@ import { Type } from '@sinclair/typebox';
 import { StartupError } from '../../config/startup-error.js';
 import type { Database } from '../database/client/database.js';
 import { DatabaseError } from '../database/client/database-error.js';
+import { describeOutage } from '../database/connection-problem.js';
 import { type AppliedMigration, compareMigrations } from '../database/migrations/compare.js';
 import { expectedMigrations } from '../database/migrations/migration-files.js';
 import { createSingleFlight } from '../single-flight.js';
@@ -21,8 +22,12 @@ export interface Readiness {
   readonly onDrain: (listener: () => void) => void;
 }
 
-/** Longest wait for the database, in milliseconds: whoever watches the server gives it few seconds. */
+/** How long the database may take to answer, in milliseconds. */
 const LONGEST_LOOK_MS = 2_000;
+/** How long it is waited for where it was asked lately: Kubernetes, for one, waits for a second. */
+const SHORT_LOOK_MS = 300;
+/** How long what was found counts as lately, in milliseconds. */
+const KNOWN_MS = 30_000;
 const WriteProblemSchema = Type.Object({ problem: Type.Union([Type.String(), Type.Null()]) });
 const AppliedMigrationsSchema = Type.Array(Type.Object({ version: Type.String(), sha256: Type.String() }));
 const UPDATE = 'run "npm run migrate" (or "supabase db push")';
@@ -63,9 +68,7 @@ export async function schemaProblem(database: Database): Promise<string | undefi
 export async function requireSchema(database: Database): Promise<void> {
   const problem = await schemaProblem(database).catch((error: unknown) => {
     if (error instanceof StartupError) throw error;
-    throw new StartupError('The database cannot be reached; check DATABASE_URL or SUPABASE_URL and its keys', {
-      cause: error,
-    });
+    throw new StartupError(describeOutage(error), { cause: error });
   });
   if (problem !== undefined) throw new StartupError(problem);
 }
@@ -77,12 +80,44 @@ async function writeProblem(database: Database): Promise<string | undefined> {
   return problem ?? undefined;
 }
 
-/** Looks for what stands in the way; whoever asks meanwhile is given the same answer, and nobody waits for long. */
+/** What a look found, and when it ended, by `performance.now()`. */
+interface Finding {
+  readonly problem: string | undefined;
+  readonly at: number;
+}
+
+/**
+ * Looks for what stands in the way; whoever asks meanwhile is given the same answer. Nobody waits for a database that is
+ * slow: it is as ready as it was a moment ago, until it has not answered for too long.
+ */
 function createLook(database: Database): () => Promise<string | undefined> {
   const once = createSingleFlight<string | undefined>();
-  const look = async () => (await schemaProblem(database)) ?? (await writeProblem(database));
-  return () =>
-    Promise.race([once('look', look), delay(LONGEST_LOOK_MS, 'The database does not answer', { ref: false })]);
+  let begunAt = 0;
+  let latest: Finding | undefined;
+
+  const look = async () => {
+    begunAt = performance.now();
+    try {
+      const problem = (await schemaProblem(database)) ?? (await writeProblem(database));
+      latest = { problem, at: performance.now() };
+      return problem;
+    } catch (error) {
+      latest = undefined;
+      throw error;
+    }
+  };
+  /** Waits for a look that takes long only where nothing newer is known. */
+  const findMeanwhile = async () => {
+    await delay(SHORT_LOOK_MS, undefined, { ref: false });
+    const now = performance.now();
+    if (latest !== undefined && now - latest.at < KNOWN_MS && now - begunAt < LONGEST_LOOK_MS) return latest.problem;
+    await delay(begunAt + LONGEST_LOOK_MS - now, undefined, { ref: false });
+    return 'The database does not answer';
+  };
+  return () => {
+    const looking = once('look', look);
+    return Promise.race([looking, findMeanwhile()]);
+  };
 }
 
 export function createReadiness(database: Database): Readiness {

@@ -7,9 +7,15 @@ const tags = ['Health'];
 const StatusSchema = Type.Object({ status: Type.String() });
 const ReadySchema = Type.Object({
   status: Type.String(),
+  read: Type.Optional(
+    Type.Union([Type.Literal('replica'), Type.Literal('primary')], {
+      description: 'Where reports are read, where a read replica is set up.',
+    }),
+  ),
   notice: Type.Optional(Type.String({ description: 'What does not work as it should, though requests are answered.' })),
 });
-const liveness = (operationId: string) => ({
+/** Returns the schema of a route that says no more than that the process answers. */
+export const liveness = (operationId: string) => ({
   tags,
   operationId,
   summary: 'Check that the process answers',
@@ -22,22 +28,28 @@ const readinessSchema = {
   response: { 200: ReadySchema, ...errors(429, 500, 503) },
 };
 
+/** Answers that the process answers. */
+export const ALIVE = () => ({ status: 'ok' });
+
 interface HealthOptions {
   readonly readiness: Readiness;
   /** Returns what whoever watches the server should know though it is ready. */
   readonly findNotice: () => string | undefined;
+  /** Returns where reports are read, where a standby is set up. */
+  readonly findSource: () => 'replica' | 'primary' | undefined;
 }
 
 /** Serves liveness (the process answers) and readiness (the database does, too). */
-export const healthRoutes: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { readiness, findNotice }) => {
-  const alive = () => ({ status: 'ok' });
-
-  app.get('/', { schema: liveness('getRoot') }, alive);
-  app.get('/healthz', { schema: liveness('getHealth') }, alive);
+export const healthRoutes: FastifyPluginAsyncTypebox<HealthOptions> = async (
+  app,
+  { readiness, findNotice, findSource },
+) => {
+  app.get('/healthz', { schema: liveness('getHealth') }, ALIVE);
   app.get('/readyz', { schema: readinessSchema }, async () => {
     const problem = await readiness.problem();
     if (problem !== undefined) throw new ApiError('SERVICE_UNAVAILABLE', { cause: new Error(problem) });
     const notice = findNotice();
-    return { status: 'ready', ...(notice !== undefined && { notice }) };
+    const read = findSource();
+    return { status: 'ready', ...(read !== undefined && { read }), ...(notice !== undefined && { notice }) };
   });
 };

@@ -14,11 +14,15 @@ declare module 'fastify' {
 /** The page at `/docs` has an address of its own with a slash at the end: what it loads is named relative to that. */
 const DOCUMENTATION = '/docs/';
 
+/** Matches a path with slashes that say nothing, and perhaps one without. */
+const UNTIDY = /\/(\/|\?|$)/;
+
 /**
  * Returns a URL with single slashes only and none at the end of its path, as a base URL that somebody typed may end in
  * one or more. What stands behind the question mark stays.
  */
 function tidySlashes(url: string): string {
+  if (!UNTIDY.test(url)) return url;
   const [path = ''] = url.split('?', 1);
   const single = path.replace(/\/{2,}/g, '/');
   const tidy = single === DOCUMENTATION ? single : single.replace(/(.)\/$/, '$1');

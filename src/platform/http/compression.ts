@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { FastifyInstance } from 'fastify';
 import { LRUCache } from 'lru-cache';
+import { varyBy } from './vary.js';
 
 const compress = promisify(gzip);
 
@@ -34,7 +35,7 @@ export function compressFiles(scope: FastifyInstance): void {
   scope.addHook('onSend', async (request, reply, payload) => {
     const type = String(reply.getHeader('content-type'));
     if (request.method !== 'GET' || reply.statusCode !== 200 || !COMPRESSIBLE.test(type)) return payload;
-    reply.header('vary', ['accept-encoding', reply.getHeader('vary') ?? []].flat().join(', '));
+    varyBy(reply, 'accept-encoding');
     if (!acceptsGzip(request.headers['accept-encoding'])) return payload;
     const [path = ''] = request.originalUrl.split('?');
     const known = kept.get(path);

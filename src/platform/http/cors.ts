@@ -16,6 +16,7 @@ export function corsOptions(origins: string): FastifyCorsOptions {
     // An OPTIONS request that is no preflight gets the same answer, as there is nothing wrong with it.
     strictPreflight: false,
     // Devices read `date` to correct their clock, as the latest change of a setting wins.
+    // As one text: a list would be put together for each answer.
     exposedHeaders: [
       'x-request-id',
       'request-id',
@@ -27,7 +28,8 @@ export function corsOptions(origins: string): FastifyCorsOptions {
       'ratelimit-policy',
       'x-tokens-remaining',
       'x-tokens-used',
+      'x-read-lag-ms',
       'x-should-retry',
-    ],
+    ].join(', '),
   };
 }

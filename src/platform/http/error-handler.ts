@@ -4,8 +4,10 @@ import type { Socket } from 'node:net';
 import type { FastifyError, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { DatabaseError } from '../database/client/database-error.js';
+import { reportFailedRequest } from '../error-reports.js';
 import { ApiError, type ErrorCode, toApiError } from '../errors.js';
 import { createNoRouteError } from './allowed-methods.js';
+import { logFault } from './fault-log.js';
 
 const RETRY_AFTER_SECONDS = 1;
 /** What passes by itself, soon. */
@@ -48,7 +50,8 @@ export function answerError(
   toStatus: (error: ApiError) => number = (apiError) => apiError.statusCode,
 ) {
   const apiError = normalizeError(error);
-  if (isFault(apiError)) request.log.error({ err: apiError.cause ?? apiError }, 'request failed');
+  reportFailedRequest(apiError, request);
+  if (isFault(apiError)) logFault(request, apiError, PASSING.has(apiError.code));
   else if (apiError.isReported) request.log.warn({ err: apiError.cause }, 'request refused elsewhere');
   const isPassing = PASSING.has(apiError.code) && !apiError.isFinal;
   const retryAfter = apiError.extras['retry_after'] ?? (isPassing ? RETRY_AFTER_SECONDS : undefined);

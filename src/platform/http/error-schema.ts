@@ -23,6 +23,9 @@ export const ErrorSchema = Type.Object(
     ),
     requested: Type.Optional(Type.Integer({ description: 'Tokens the request would cost.' })),
     remaining: Type.Optional(Type.Integer({ description: 'Tokens that are left.' })),
+    challenge: Type.Optional(
+      Type.String({ description: 'With SECOND_FACTOR_REQUIRED: goes to POST /auth/second-factor with the code.' }),
+    ),
     retry_after: Type.Optional(Type.Integer({ description: 'Seconds to wait before the next attempt.' })),
   },
   {

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, preValidationHookHandler } from 'fastify';
 import { readWholeNumber } from './plain-numbers.js';
 
 /** What is read of a JSON schema. */
@@ -53,6 +53,7 @@ const isNamed = ({ properties = {} }: Schema, value: Members) =>
 
 /** Returns which of several objects' schemas a value is meant for: those it names by a literal, and is complete for. */
 function chooseObjects(objects: readonly Schema[], value: Members): readonly Schema[] {
+  if (objects.length === 1) return objects;
   const named = objects.filter((schema) => isNamed(schema, value));
   const candidates = named.length > 0 ? named : objects;
   const complete = candidates.filter((schema) => isComplete(schema, value));
@@ -122,9 +123,10 @@ export function forgiveBodies(scope: FastifyInstance, routes: ReadonlySet<string
     const { body } = Object(route.schema);
     if (body === undefined || !routes.has(`${String(route.method)} ${route.url}`)) return;
     const prune = createPruning(body);
-    const hook = async (request: FastifyRequest) => {
+    const hook: preValidationHookHandler = (request, _reply, done) => {
       // A request without a body says nothing: it is told what is missing.
       request.body = prune(request.body ?? {});
+      done();
     };
     route.config = { ...route.config, forgivesBody: true };
     route.preValidation = [hook, ...[route.preValidation ?? []].flat()];

@@ -54,10 +54,11 @@ export function acceptJson(
 
 const jsonBody: FastifyPluginAsync = async (app) => {
   // Some extensions' HTTP clients send JSON without a content type, or with an empty one.
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', (request, _reply, done) => {
     const { headers } = request;
     const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
     if (hasBody && !headers['content-type']?.trim()) headers['content-type'] = 'application/json';
+    done();
   });
 
   acceptJson(app, (value) => findProblem(value));

@@ -6,12 +6,13 @@ const HSTS = 'max-age=31536000';
 
 const securityHeaders: FastifyPluginAsync<{ publicUrl: string }> = async (app, { publicUrl }) => {
   const isPublicHttps = publicUrl.startsWith('https:');
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-content-type-options', 'nosniff');
     if (isPublicHttps || request.protocol === 'https') reply.header('strict-transport-security', HSTS);
     const { config, url } = request.routeOptions;
     // Answers hold tokens and what is personal; routes that know better say so themselves.
     if (config.isApi === true || url === undefined) reply.header('cache-control', 'no-store');
+    done();
   });
 };
 

@@ -1,6 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { FastifyBaseLogger } from 'fastify';
 import { AnyResult, type Database } from '../database/client/database.js';
+import { createDeliveryRounds, type Delivery } from '../delivery-rounds.js';
+import { reportDelivery } from '../metrics/report.js';
 import { MailFailure, toLoggedDetails } from './failure.js';
 import type { Mailer } from './mailer.js';
 import type { MailSealing } from './sealing.js';
@@ -25,14 +27,6 @@ const ClaimSchema = Type.Object({
   next_seconds: Type.Union([Type.Integer(), Type.Null()]),
 });
 
-/** Delivers what waits in the database, a few mails at a time, for as long as there is any. */
-export interface Delivery {
-  /** Looks for mails that are due, now or as soon as the round under way is over; returns at once. */
-  readonly wake: () => void;
-  /** Takes no more mails, waits for those on their way, and gives back what is not out after ten seconds. */
-  readonly stop: () => Promise<void>;
-}
-
 /** Dependencies of delivering. */
 export interface DeliveryOptions {
   readonly database: Database;
@@ -48,6 +42,7 @@ async function attempt(options: DeliveryOptions, mail: ClaimedMail, stopping: Ab
   const { database, mailer, sealing, log } = options;
   const { id, to, kind, attempt: p_attempt } = mail;
   const settle = (p_outcome: string, p_wait_seconds?: number) => {
+    reportDelivery('mail', p_outcome);
     const outcome = { p_id: id, p_attempt, p_outcome, ...(p_wait_seconds !== undefined && { p_wait_seconds }) };
     return database.call('settle_mail', outcome, AnyResult);
   };
@@ -74,66 +69,17 @@ async function attempt(options: DeliveryOptions, mail: ClaimedMail, stopping: Ab
 /** Starts delivering when it is woken. Any number of servers may deliver from one database. */
 export function createDelivery(options: DeliveryOptions): Delivery {
   const { database, log, stopLimitMs = STOP_LIMIT_MS } = options;
-  const sending = new Set<Promise<void>>();
-  const stopping = new AbortController();
-  let isStopped = false;
-  let isWoken = false;
-  let round: Promise<void> | undefined;
-  let timer: NodeJS.Timeout | undefined;
-
-  const send = (mail: ClaimedMail) => {
-    const sent = attempt(options, mail, stopping.signal)
-      // The mail is due again when its minute is over.
-      .catch((error: unknown) => log.warn({ err: error, mail: mail.id }, 'what became of a mail could not be kept'))
-      .finally(() => {
-        sending.delete(sent);
-        // Only now it is known when the mail is due again, if it is.
-        wake();
-      });
-    sending.add(sent);
-  };
-
-  const deliver = async (): Promise<void> => {
-    while (!isStopped) {
-      isWoken = false;
-      if (sending.size >= CONCURRENT_MAILS) await Promise.race(sending);
-      else {
-        const p_limit = CONCURRENT_MAILS - sending.size;
-        const { mails, expired, next_seconds } = await database.call('claim_mails', { p_limit }, ClaimSchema);
-        if (expired.length > 0)
-          log.warn({ kinds: expired }, 'mails given up: their time was over before they could be sent');
-        for (const mail of mails) send(mail);
-        if (mails.length === 0 && !isWoken) return sleep(next_seconds);
-      }
-    }
-  };
-
-  const sleep = (seconds: number | null): void => {
-    clearTimeout(timer);
-    if (seconds !== null) timer = setTimeout(wake, seconds * 1_000).unref();
-  };
-
-  const wake = (): void => {
-    isWoken = true;
-    if (isStopped || round !== undefined) return;
-    round = deliver()
-      .catch((error: unknown) => log.warn({ err: error }, 'the outbox could not be read; mail waits'))
-      .finally(() => {
-        round = undefined;
-        // Woken while the round ended, which by then did not look any more.
-        if (isWoken) wake();
-      });
-  };
-
-  return {
-    wake,
-    stop: async () => {
-      isStopped = true;
-      clearTimeout(timer);
-      const limit = setTimeout(() => stopping.abort(), stopLimitMs);
-      await round;
-      await Promise.all(sending);
-      clearTimeout(limit);
+  return createDeliveryRounds<ClaimedMail>({
+    name: 'mail',
+    concurrency: CONCURRENT_MAILS,
+    claim: async (p_limit) => {
+      const { mails, expired, next_seconds } = await database.call('claim_mails', { p_limit }, ClaimSchema);
+      if (expired.length > 0)
+        log.warn({ kinds: expired }, 'mails given up: their time was over before they could be sent');
+      return { items: mails, nextSeconds: next_seconds };
     },
-  };
+    attempt: (mail, stopping) => attempt(options, mail, stopping),
+    log,
+    stopLimitMs,
+  });
 }

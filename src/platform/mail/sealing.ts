@@ -1,11 +1,7 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import { type Static, Type } from '@sinclair/typebox';
+import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import { createSealing, type SealingKeys } from '../sealing.js';
 import type { MailBody } from './mailer.js';
-
-const ALGORITHM = 'aes-256-gcm';
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
 
 const BodySchema = Type.Object({ subject: Type.String(), text: Type.String(), html: Type.String() });
 
@@ -17,34 +13,15 @@ export interface MailSealing {
   readonly open: (sealed: string) => MailBody;
 }
 
-function decrypt(key: Buffer, bytes: Buffer): Static<typeof BodySchema> | undefined {
-  try {
-    const decipher = createDecipheriv(ALGORITHM, key, bytes.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES });
-    decipher.setAuthTag(bytes.subarray(-TAG_BYTES));
-    const text = Buffer.concat([decipher.update(bytes.subarray(NONCE_BYTES, -TAG_BYTES)), decipher.final()]);
-    const body: unknown = JSON.parse(text.toString('utf8'));
-    return Value.Check(BodySchema, body) ? body : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Builds the sealing of mails. @param keys 32 bytes each: the first seals, all open */
-export function createMailSealing(keys: readonly [Buffer, ...Buffer[]]): MailSealing {
+/** Builds the sealing of mails. */
+export function createMailSealing(keys: SealingKeys): MailSealing {
+  const sealing = createSealing(keys);
   return {
-    seal: ({ subject, text, html }) => {
-      const nonce = randomBytes(NONCE_BYTES);
-      const cipher = createCipheriv(ALGORITHM, keys[0], nonce, { authTagLength: TAG_BYTES });
-      const sealed = [cipher.update(JSON.stringify({ subject, text, html }), 'utf8'), cipher.final()];
-      return Buffer.concat([nonce, ...sealed, cipher.getAuthTag()]).toString('base64');
-    },
+    seal: ({ subject, text, html }) => sealing.seal(JSON.stringify({ subject, text, html })),
     open: (sealed) => {
-      const bytes = Buffer.from(sealed, 'base64');
-      for (const key of keys) {
-        const body = decrypt(key, bytes);
-        if (body !== undefined) return body;
-      }
-      throw new Error('sealed with a secret that is not in JWT_SECRET');
+      const body: unknown = JSON.parse(sealing.open(sealed));
+      if (!Value.Check(BodySchema, body)) throw new Error('what was sealed is no mail');
+      return body;
     },
   };
 }

@@ -23,6 +23,10 @@ export const HEADERS = {
     schema: { type: 'integer' },
     description: 'Tokens left; while an answer is streamed, not counting those held for it.',
   },
+  'x-read-lag-ms': {
+    schema: { type: 'integer' },
+    description: 'Milliseconds by which the answer may be older than the request, where a read replica is set up.',
+  },
   'x-tokens-used': { schema: { type: 'integer' }, description: 'Tokens debited; not sent with streams.' },
 } as const;
 

@@ -73,9 +73,12 @@ create table if not exists public.audit_log (
   address text check (length(address) <= 100)
 );
 create index if not exists audit_log_target_idx on public.audit_log (target, id);
+create index if not exists audit_log_actor_idx on public.audit_log (actor, id);
+create index if not exists audit_log_action_idx on public.audit_log (action, id);
+create index if not exists audit_log_time_idx on public.audit_log (created_at, id);
 comment on table public.audit_log is 'Who did what, written in the same transaction as the act. Append-only, for everybody.';
 comment on column public.audit_log.id is 'Counts up.';
-comment on column public.audit_log.actor is 'admin:<name> or system:<what>.';
+comment on column public.audit_log.actor is 'admin:<name>, system:<what>, user:<id>, or sql:<role> for what was done by hand.';
 comment on column public.audit_log.action is 'What was done: allocate, transfer, block_device, …';
 comment on column public.audit_log.target is 'What it was done to: a device, user, admin or model.';
 comment on column public.audit_log.before is 'State before, where it says something.';
@@ -83,3 +86,45 @@ comment on column public.audit_log.after is 'State after.';
 comment on column public.audit_log.request_id is 'x-request-id of the request that asked for it.';
 comment on column public.audit_log.created_at is 'When it was done.';
 comment on column public.audit_log.address is 'Network address an admin''s request came from; null for everybody else, as this log can never be cleaned of what is personal.';
+
+create table if not exists private.bulk_changes (
+  id uuid primary key default gen_random_uuid(),
+  subject_kind text not null check (subject_kind in ('device', 'user')),
+  change jsonb not null,
+  query text check (length(query) <= 200),
+  filter text check (length(filter) <= 40),
+  matched integer not null check (matched >= 0),
+  created_by text not null,
+  created_at timestamptz not null default now(),
+  started_at timestamptz,
+  stopped_at timestamptz,
+  run_as jsonb
+);
+create index if not exists bulk_changes_time_idx on private.bulk_changes (created_at);
+create index if not exists bulk_changes_run_idx on private.bulk_changes (id) where run_as is not null;
+comment on table private.bulk_changes is 'Changes of all devices or accounts that matched a search, done chunk by chunk; kept for 30 days.';
+comment on column private.bulk_changes.id is 'The change''s id.';
+comment on column private.bulk_changes.subject_kind is 'device or user.';
+comment on column private.bulk_changes.change is 'What is done to each: {action, tokens, tier, api_keys}.';
+comment on column private.bulk_changes.query is 'The text that was searched for, if one was.';
+comment on column private.bulk_changes.filter is 'The filter of the list, if one was chosen.';
+comment on column private.bulk_changes.matched is 'How many matched when it was begun: these, and no others, are changed.';
+comment on column private.bulk_changes.created_by is 'The admin who began it.';
+comment on column private.bulk_changes.created_at is 'When it was begun, as a preview.';
+comment on column private.bulk_changes.started_at is 'When the first chunk was done; null for a preview.';
+comment on column private.bulk_changes.stopped_at is 'When an admin gave up what was left of it.';
+comment on column private.bulk_changes.run_as is 'The admin in whose name the server does what is left, as require_admin takes it, with a session of its own; null while it does not.';
+
+create table if not exists private.bulk_chunks (
+  change_id uuid not null references private.bulk_changes (id) on delete cascade,
+  number integer not null check (number >= 0),
+  ids uuid[] not null,
+  outcome jsonb,
+  primary key (change_id, number)
+);
+create index if not exists bulk_chunks_open_idx on private.bulk_chunks (change_id, number) where outcome is null;
+comment on table private.bulk_chunks is 'What is changed in one transaction of a bulk change.';
+comment on column private.bulk_chunks.change_id is 'The bulk change.';
+comment on column private.bulk_chunks.number is 'Counts up from 0; ids of a chunk are above those of the one before.';
+comment on column private.bulk_chunks.ids is 'The devices or accounts; none once it is done.';
+comment on column private.bulk_chunks.outcome is 'Once it is done: {at, changed, skipped, refused: [{id, code}]}.';

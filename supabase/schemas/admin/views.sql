@@ -51,7 +51,7 @@ comment on column public.usage_by_day.cost is 'Sum of what was debited.';
 create or replace view public.usage_by_model with (security_invoker = true) as
   select date_trunc('month', bucket, 'UTC')::date as month, provider, model, source,
          sum(events) as events, sum(prompts) as prompts, sum(total_tokens) as total_tokens, sum(cost) as cost
-    from public.usage_rollups
+    from private.every_rollup
    group by 1, 2, 3, 4;
 comment on view public.usage_by_model is 'Usage of everybody per month, provider, model and source.';
 comment on column public.usage_by_model.month is 'First day of the month (UTC).';
@@ -67,7 +67,7 @@ create or replace view public.money_by_model with (security_invoker = true) as
   select date_trunc('month', bucket, 'UTC')::date as month, provider, model, sum(events) as events,
          sum(total_tokens) as total_tokens, sum(cost) as cost, sum(nano_usd) as nano_usd,
          round(sum(nano_usd) / 1000000000, 6) as usd
-    from public.usage_rollups
+    from private.every_rollup
    where source in ('chat', 'api')
    group by 1, 2, 3;
 comment on view public.money_by_model is 'What model providers charge for everybody''s chat requests, per month, provider and model.';

@@ -5,7 +5,7 @@
 create or replace view contracts.usage with (security_invoker = true) as
   select e.id, e.user_id, e.provider, e.model, e.input_tokens, e.output_tokens, e.total_tokens,
          (extract(epoch from e.occurred_at) * 1000)::bigint as timestamp, e.url, e.created_at, e.source, e.occurred_at
-    from public.usage_events e
+    from private.every_event e
    where e.user_id is not null;
 comment on view contracts.usage is 'Contract 1''s table usage: what accounts used, a row an event.';
 comment on column contracts.usage.id is 'The event''s id.';

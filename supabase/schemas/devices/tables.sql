@@ -22,6 +22,8 @@ create unique index if not exists devices_owner_fingerprint_idx on public.device
 create unique index if not exists devices_anonymous_fingerprint_idx on public.devices (fingerprint_hash, (secret_hash is null))
   where first_user_id is null;
 create index if not exists devices_created_at_idx on public.devices (created_at, id) where deleted_at is null;
+create index if not exists devices_blocked_idx on public.devices (created_at, id) where blocked and deleted_at is null;
+create index if not exists devices_name_idx on public.devices (name, id) where deleted_at is null;
 create index if not exists devices_user_id_idx on public.devices (user_id);
 comment on table public.devices is 'Installations of an extension. Each has one balance of tokens and a bearer token of its own.';
 comment on column public.devices.id is 'The device''s id, also the subject id of its balance.';

@@ -1,5 +1,8 @@
 -- Nothing is callable or readable unless it is granted by name.
 
+-- As in every function: names are qualified, and rows that come with the schema are not changed by hand.
+set search_path = '';
+
 -- Functions may call each other, so they are created unchecked; "npm run migration" and the tests check them all.
 set check_function_bodies = off;
 

@@ -20,6 +20,7 @@ create policy ledger_entries_read_own on public.ledger_entries
 
 -- No policy and no grant: only functions with their definer's rights reach these.
 alter table private.retired_usage enable row level security;
+alter table private.ledger_checks enable row level security;
 alter table private.sealed_months enable row level security;
 alter table private.sealed_events enable row level security;
 alter table private.sealed_rollups enable row level security;

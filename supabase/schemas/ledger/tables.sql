@@ -4,13 +4,20 @@ create table if not exists public.balances (
   subject_id uuid primary key,
   subject_kind text not null check (subject_kind in ('device', 'user')),
   allocated bigint not null default 0 check (allocated between 0 and 9007199254740991),
-  used bigint not null default 0 check (used >= 0),
-  reserved bigint not null default 0 check (reserved >= 0),
-  period integer not null default 1 check (period > 0),
+  used bigint not null default 0,
+  reserved bigint not null default 0,
+  period integer not null default 1,
   updated_at timestamptz not null default now(),
-  debt bigint not null default 0 check (debt >= 0),
+  debt bigint not null default 0,
   remaining bigint not null generated always as (allocated - used - reserved) stored,
-  constraint balances_never_overspent check (remaining >= 0)
+  alert_at bigint,
+  alert_base bigint,
+  alert_period integer,
+  alert_allocated bigint,
+  alerted smallint,
+  exhausted boolean,
+  constraint balances_never_overspent check (remaining >= 0),
+  constraint balances_amounts_check check (least(used, reserved, debt, period - 1) >= 0)
 ) with (fillfactor = 50);
 comment on table public.balances is 'What each device or user may spend. Written only by the metering functions.';
 comment on column public.balances.subject_id is 'The device or user the balance belongs to.';
@@ -22,6 +29,12 @@ comment on column public.balances.period is 'The budget period `used` counts for
 comment on column public.balances.updated_at is 'When the balance last changed.';
 comment on column public.balances.debt is 'Tokens spent beyond what was left, because a provider billed more than its hold; paid by the next tokens that come in. Usage events cost used + debt.';
 comment on column public.balances.remaining is 'Tokens that may still be spent: allocated - used - reserved, worked out here and nowhere else.';
+comment on column public.balances.alert_at is 'Tokens used from which on a debit looks at the thresholds again; null where that is with the next one.';
+comment on column public.balances.alert_base is 'Tokens used when the measuring of thresholds began.';
+comment on column public.balances.alert_period is 'The budget period alert_at was worked out in.';
+comment on column public.balances.alert_allocated is 'The allocation alert_at was worked out with.';
+comment on column public.balances.alerted is 'The highest threshold that was announced since, in percent.';
+comment on column public.balances.exhausted is 'Whether it was announced since that nothing is left.';
 
 create table if not exists public.ledger_entries (
   id uuid primary key default gen_random_uuid(),
@@ -39,6 +52,9 @@ create index if not exists ledger_entries_correction_idx on public.ledger_entrie
 -- The last guard: one ledger entry for what was paid once.
 create unique index if not exists ledger_entries_subscription_idx
   on public.ledger_entries (reference) where kind = 'subscription';
+-- Nothing is undone twice.
+create unique index if not exists ledger_entries_undo_idx
+  on public.ledger_entries (reference, subject_id) where reference like 'undo %';
 comment on table public.ledger_entries is 'Every change of an allocation, append-only. Their sum per subject is balances.allocated.';
 comment on column public.ledger_entries.id is 'The entry''s id.';
 comment on column public.ledger_entries.subject_id is 'The device or user whose allocation changed.';
@@ -46,7 +62,7 @@ comment on column public.ledger_entries.kind is 'grant, transfer (one of two leg
 comment on column public.ledger_entries.amount is 'Tokens added (positive) or taken back (negative).';
 comment on column public.ledger_entries.period is 'The budget period the change fell into.';
 comment on column public.ledger_entries.actor is 'Who did it: system:registration, admin:<name>, …';
-comment on column public.ledger_entries.reference is 'What it belongs to; the two legs of a transfer share it.';
+comment on column public.ledger_entries.reference is 'What it belongs to; the two legs of a transfer share it, and undo … names the entry or transfer that is undone.';
 comment on column public.ledger_entries.created_at is 'When it was written.';
 
 create table if not exists private.retired_usage (
@@ -60,6 +76,21 @@ comment on column private.retired_usage.subject_id is 'The device or user.';
 comment on column private.retired_usage.period is 'The budget period the events belonged to.';
 comment on column private.retired_usage.cost is 'Sum of their costs.';
 
+create table if not exists private.ledger_checks (
+  id bigint generated always as identity primary key,
+  checked_at timestamptz not null default now(),
+  milliseconds integer not null check (milliseconds >= 0),
+  failing text[] not null,
+  discrepancies integer not null check (discrepancies >= 0),
+  digest text not null
+);
+comment on table private.ledger_checks is 'When the books were last proved, and what came of it; kept for 90 days.';
+comment on column private.ledger_checks.id is 'Counts up.';
+comment on column private.ledger_checks.checked_at is 'When it was.';
+comment on column private.ledger_checks.milliseconds is 'How long it took.';
+comment on column private.ledger_checks.failing is 'The checks that found something.';
+comment on column private.ledger_checks.discrepancies is 'How many discrepancies they found.';
+comment on column private.ledger_checks.digest is 'MD5 of the discrepancies: the same ones are told once.';
 -- Months that are over are proved once and sealed, so that proving the books again costs no more than what happened since.
 
 create table if not exists private.sealed_months (

@@ -38,4 +38,11 @@ create policy reservations_read_own on public.reservations
 alter table public.usage_totals enable row level security;
 alter table public.model_costs enable row level security;
 alter table private.idempotency_keys enable row level security;
+alter table private.device_keys enable row level security;
 alter table private.rollup_names enable row level security;
+alter table private.daily_usage enable row level security;
+alter table private.quarter_hour_usage enable row level security;
+alter table private.daily_subject_usage enable row level security;
+alter table private.monthly_subject_usage enable row level security;
+alter table private.summed_days enable row level security;
+alter table private.changed_days enable row level security;

@@ -71,7 +71,9 @@ create table if not exists public.subscription_grants (
   short_tokens bigint not null default 0 check (short_tokens >= 0),
   returned_tokens bigint not null default 0 check (returned_tokens >= 0),
   taken_tokens bigint not null default 0,
-  forgiven_tokens bigint not null default 0 check (forgiven_tokens >= 0)
+  forgiven_tokens bigint not null default 0 check (forgiven_tokens >= 0),
+  paid_amount bigint,
+  currency text check (length(currency) between 1 and 10)
 );
 create unique index if not exists subscription_grants_period_idx
   on public.subscription_grants (stripe_subscription_id, period_start) where renewal;
@@ -95,6 +97,8 @@ comment on column public.subscription_grants.short_tokens is 'Tokens it should h
 comment on column public.subscription_grants.returned_tokens is 'Of net_tokens those whose money has gone back: refunded, credited or disputed.';
 comment on column public.subscription_grants.taken_tokens is 'Tokens taken from the balance for it; negative where more came back after later invoices had made up for what was spent.';
 comment on column public.subscription_grants.forgiven_tokens is 'Tokens of returned money that were spent, and are not made up for.';
+comment on column public.subscription_grants.paid_amount is 'Money that was paid, in the smallest unit of the currency; null where it was not noted.';
+comment on column public.subscription_grants.currency is 'Its currency, such as usd.';
 
 create table if not exists private.stripe_returns (
   stripe_invoice_id text primary key check (length(stripe_invoice_id) between 1 and 255),

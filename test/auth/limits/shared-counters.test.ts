@@ -18,24 +18,32 @@ t.test('limits over two servers', { skip }, async (t) => {
     RATE_LIMIT_DEVICE: '10',
     REDIS_URL: redis.url,
   };
-  const log = keepLines();
+  const [log, otherLog] = [keepLines(), keepLines()];
   const one = await openTestServer(t, {
     database,
     environment: { ...environment, LOG_LEVEL: 'info' },
     log: log.destination,
   });
-  const two = await openTestServer(t, { database, environment });
+  const two = await openTestServer(t, {
+    database,
+    environment: { ...environment, LOG_LEVEL: 'info' },
+    log: otherLog.destination,
+  });
   const read = (server: TestServer, device: TestDevice) => server.as(device, 'GET', `/api/devices/${device.id}/tokens`);
   const ready = async (server: TestServer) => (await server.app.inject({ url: '/readyz' })).json<object>();
 
-  await t.test('they count together: 30 requests at once over both let 10 through', async (t) => {
-    // On a busy machine Redis may take longer than requests wait for it; then the servers say so.
-    const answers = await until('Redis answered in time', async () => {
-      const device = await one.registerDevice();
+  /** Sends 30 requests at once over both. On a busy machine Redis may take longer than they wait for it: then again. */
+  const readTogether = () =>
+    until('Redis answered in time', async () => {
+      const countWarnings = () => readWarnings([...log.lines, ...otherLog.lines]).length;
+      const [device, before] = [await one.registerDevice(), countWarnings()];
+      const counts = await Promise.all([ready(one), ready(two)]);
       const answered = await Promise.all(Array.from({ length: 30 }, (_, n) => read(n % 2 === 0 ? one : two, device)));
-      const states = await Promise.all([ready(one), ready(two)]);
-      return states.some((state) => 'notice' in state) ? undefined : answered;
+      return counts.some((state) => 'notice' in state) || countWarnings() > before ? undefined : answered;
     });
+
+  await t.test('they count together: 30 requests at once over both let 10 through', async (t) => {
+    const answers = await readTogether();
     log.lines.length = 0;
     t.equal(answers.filter(({ statusCode }) => statusCode === 200).length, 10);
     t.equal(answers.filter(({ statusCode }) => statusCode === 429).length, 20);
@@ -66,7 +74,7 @@ t.test('limits over two servers', { skip }, async (t) => {
     for (const server of [one, two]) {
       await until('the server noticed', async () => ('notice' in (await ready(server)) ? undefined : true));
     }
-    const answers = await Promise.all(Array.from({ length: 30 }, (_, n) => read(n % 2 === 0 ? one : two, device)));
+    const answers = await readTogether();
     t.equal(answers.filter(({ statusCode }) => statusCode === 200).length, 10);
   });
 

@@ -102,8 +102,8 @@ t.test('a sign-in that cannot be remembered does not begin', async (t) => {
   await server.database.sql('alter table private.oauth_flows rename to gone');
   const [browser, told] = [await beginSignIn(server), await beginSignIn(server, client)];
   await server.database.sql('alter table private.gone rename to oauth_flows');
-  t.equal(browser.statusCode, 500);
-  t.strictSame(Object.fromEntries(readRedirect(told)), { error: 'server_error', state: 'mine' });
+  t.equal(browser.statusCode, 503);
+  t.strictSame(Object.fromEntries(readRedirect(told)), UNAVAILABLE);
 });
 
 t.test('what the provider says of a refusal is told in the words of OAuth', async (t) => {

@@ -142,7 +142,7 @@ t.test('of 20 registrations of one address at once, one makes the account and on
 });
 
 t.test('only the hash of a password is kept', async (t) => {
-  const user = await registerUser(server);
+  const user = await registerUser(server, { password: PASSWORD });
   const [row] = await server.database.sql<{ password_hash: string }>(
     'select password_hash from private.user_credentials where user_id = $1',
     [user.id],

@@ -92,6 +92,45 @@ t.test('sessions are ended, and keys where that is wished', async (t) => {
   t.equal((await sendWith(server, person.key, 'GET', '/api/users/me')).statusCode, 401);
 });
 
+t.test('one session and one key are ended, and the others go on', async (t) => {
+  const person = await createPerson();
+  const url = `/api/admin/users/${person.id}`;
+  const kept = await createApiKey(person, 'Kept');
+  const credentials = { email: person.email, password: person.password };
+  const login = await server.app.inject({ method: 'POST', url: '/api/auth/login', payload: credentials });
+  const other = login.json<{ token: string }>().token;
+  type Listed = { sessions: { id: string; user_agent: string }[]; next_cursor: string | null };
+  const newest = (await admin.as('GET', `${url}/sessions?limit=1`)).json<Listed>();
+  const older = (await admin.as('GET', `${url}/sessions?limit=1&cursor=${newest.next_cursor}`)).json<Listed>();
+  t.notSame(newest.sessions[0]?.id, older.sessions[0]?.id);
+  t.match((await admin.as('DELETE', `${url}/sessions/${newest.sessions[0]?.id}`)).json(), { ended: 1 });
+  t.equal((await sendWith(server, other, 'GET', '/api/users/me')).statusCode, 401);
+  t.equal((await person.as('GET', '/api/users/me')).statusCode, 200);
+
+  type Keys = { api_keys: { id: string; name: string }[] };
+  const keys = (await admin.as('GET', `${url}/api-keys`)).json<Keys>().api_keys;
+  const ended = keys.find(({ name }) => name !== 'Kept');
+  t.match((await admin.as('DELETE', `${url}/api-keys/${ended?.id}`)).json(), { id: ended?.id, deleted: true });
+  t.equal((await sendWith(server, person.key, 'GET', '/api/users/me/balance')).statusCode, 401);
+  t.equal((await sendWith(server, kept, 'GET', '/api/users/me/balance')).statusCode, 200);
+
+  const stranger = await createPerson();
+  for (const [path, code] of [
+    [`/sessions/${older.sessions[0]?.id}`, 'SESSION_NOT_FOUND'],
+    [`/api-keys/${keys.find(({ name }) => name === 'Kept')?.id}`, 'API_KEY_NOT_FOUND'],
+  ]) {
+    t.match((await admin.as('DELETE', `/api/admin/users/${stranger.id}${path}`)).json(), { code }, 'not of another');
+  }
+  const viewer = await logInAsAdmin(server, 'vivian', 'viewer');
+  t.match((await viewer.as('DELETE', `${url}/sessions/${older.sessions[0]?.id}`)).json(), {
+    code: 'INSUFFICIENT_ROLE',
+  });
+  t.match((await admin.as('GET', `/api/admin/audit?target=user:${person.id}`)).json().entries, [
+    { action: 'delete_api_key', actor: 'admin:root', before: { id: ended?.id } },
+    { action: 'end_user_session', before: { session_id: newest.sessions[0]?.id } },
+  ]);
+});
+
 t.test('an admin sees the devices, keys and ledger of an account, page by page, and no secret', async (t) => {
   const person = await createPerson();
   await admin.as('POST', '/api/admin/allocate', { user_id: person.id, tokens: 5 });

@@ -25,9 +25,10 @@ function toActor(token: string) {
   return { id: claims.sub, version: claims.ver, session_id: claims.sid, second_factor_required: false };
 }
 
+const OWNERS_WEBHOOKS = /^(POST|DELETE) \/api\/admin\/webhooks(\/[^/]+)?$/;
 const OWN = /^\/api\/admin\/(logout|password|sessions|second-factor)/;
 
-t.test('on every route a viewer reads, an operator acts, and only an owner manages admins', async (t) => {
+t.test('on every route a viewer reads, an operator acts, and only an owner manages admins and webhooks', async (t) => {
   const server = await openTestServer(t);
   const routes = (await documentedRoutes(server)).filter(({ schemes }) => schemes.includes('adminToken'));
   t.ok(routes.length > 30, 'there are routes to try');
@@ -36,7 +37,8 @@ t.test('on every route a viewer reads, an operator acts, and only an owner manag
   for (const { name, request } of routes) {
     const route = request();
     if (OWN.test(route.url)) continue;
-    const isManaging = route.url.startsWith('/api/admin/admins');
+    const isManaging =
+      route.url.startsWith('/api/admin/admins') || OWNERS_WEBHOOKS.test(`${route.method} ${route.url}`);
     for (const [role, { token }, isAllowed] of [
       ['viewer', viewer, route.method === 'GET' && !isManaging],
       ['operator', operator, !isManaging],

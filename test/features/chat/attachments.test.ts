@@ -185,10 +185,11 @@ t.test('what a model is told that it may answer is held for', async (t) => {
 
 t.test('20 MiB are looked through in less time than a model takes to begin', async (t) => {
   const content = [file(dataUrl('application/pdf', Buffer.alloc(15_000_000, '%PDF-1.4 /Type /Pag ')))];
-  const start = performance.now();
+  // What the processor does, as others may keep it from doing so.
+  const start = process.cpuUsage();
   COMPLETION_CODEC.estimatePrompt({ messages: [{ role: 'user', content }] }, REMOTE);
-  const elapsed = performance.now() - start;
-  t.ok(elapsed < 1_000, `${elapsed} ms`);
+  const elapsedMs = process.cpuUsage(start).user / 1_000;
+  t.ok(elapsedMs < 1_000, `${elapsedMs} ms`);
 });
 
 const server = await openChatServer(t, { environment: { CHAT_REMOTE_TOKENS: '4000' } });

@@ -14,7 +14,7 @@ const report = { inputTokens: 5, outputTokens: 5, provenance: 'provider_final' }
 
 /** A hold as a server takes it that then goes away. */
 async function takeHold(user: { readonly id: string }, overrides: Partial<Reservation> = {}, holder = meter) {
-  const payer: Payer = { google_subject: `google-${user.id}` };
+  const payer: Payer = { google_subject: `google-${user.id}`, google_token_hash: '00' };
   await server.database.sql(
     `insert into private.external_identities (provider, subject, user_id, email)
      select 'google', $1, id, email from users where id = $2 on conflict do nothing`,
@@ -106,7 +106,9 @@ t.test('who may not, gets no hold', async (t) => {
   const refused = { code: 'INVALID_TOKEN' };
   await t.rejects(meter.reserve({ id: user.id, session_id: randomUUID() }, reservation), refused);
   await t.rejects(meter.reserve({ id: user.id, api_key_id: randomUUID() }, reservation), refused);
-  await t.rejects(meter.reserve({ google_subject: 'nobody' }, reservation), { code: 'USER_NOT_FOUND' });
+  await t.rejects(meter.reserve({ google_subject: 'nobody', google_token_hash: '00' }, reservation), {
+    code: 'USER_NOT_FOUND',
+  });
   t.strictSame(await readGenerations(server, user), []);
 });
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import pg from 'pg';
 import { buildApp } from '../../../src/app.js';
@@ -124,6 +124,22 @@ t.test('a key that has not been looked up for long is used at once, and looked u
   t.strictSame(await findOwner(key), owner, 'what is done with a key decides whether it is still good');
   const isRefused = async () => (await findOwner(key).catch((error: unknown) => error)) instanceof DatabaseError;
   await untilTrue(isRefused);
+});
+
+t.test('the mark at the end of a stream and the end of the response leave together', async (t) => {
+  const server = await openChatServer(t);
+  const user = await userWith(server, 1_000_000);
+  const socket = connect(Number(new URL(await server.listen()).port), '127.0.0.1');
+  t.after(() => socket.destroy());
+  const pieces: string[] = [];
+  socket.on('data', (piece) => pieces.push(piece.toString()));
+  const body = JSON.stringify(STREAM);
+  const head = ['POST /v1/chat/completions HTTP/1.1', 'host: localhost', `authorization: Bearer ${user.token}`];
+  const lengths = ['content-type: application/json', `content-length: ${body.length}`];
+  socket.write(`${[...head, ...lengths].join('\r\n')}\r\n\r\n${body}`);
+  await untilTrue(() => pieces.at(-1)?.endsWith('\r\n0\r\n\r\n') ?? false);
+  t.match(pieces.at(-1), /^e\r\ndata: \[DONE\]\n\n\r\n0\r\n\r\n$/);
+  await server.verifyLedger(t);
 });
 
 t.end();

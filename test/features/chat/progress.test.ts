@@ -7,7 +7,7 @@ import { openChatServer, QUESTION, readBalance, readGenerations, userWith } from
 import { balanceLock, meetAtLock } from '../../helpers/db/meet-at-lock.js';
 import { openUpstream, startStream, textChunk } from '../../helpers/fakes/openrouter.js';
 import { assertLedger } from '../../helpers/http/server-load.js';
-import { openDirectory, startServer } from '../../helpers/http/server-process.js';
+import { openReadyDirectory, startServer } from '../../helpers/http/server-process.js';
 import { testEnvironment } from '../../helpers/http/test-server.js';
 import t from '../../helpers/run/tap.js';
 import { untilTrue } from '../../helpers/until.js';
@@ -162,7 +162,7 @@ t.test(
 
 t.test('kill -9 in a stream costs about what had come of it', async (t) => {
   const upstream = await openUpstream(t);
-  const directory = await openDirectory(t);
+  const directory = await openReadyDirectory(t);
   const environment = { ...upstream.environment, SIGNUP: 'open' };
   const first = startServer(t, { cwd: directory.path, environment });
   const url = await first.ready();

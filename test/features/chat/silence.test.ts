@@ -1,5 +1,7 @@
 import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
+import { PassThrough, Writable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { createClientStream } from '../../../src/features/chat/stream/client-stream.js';
 import { openChatServer, QUESTION, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { type Answering, COMMENT, DONE, startStream, textChunk, usageChunk } from '../../helpers/fakes/openrouter.js';
@@ -11,10 +13,10 @@ const url = await server.listen();
 
 /** Says the same again and again, for as long as anybody listens. */
 const repeating =
-  (text: string): Answering =>
+  (words: string): Answering =>
   (response) => {
     if (!response.headersSent) startStream(response);
-    const timer = setInterval(() => response.write(text), 100);
+    const timer = setInterval(() => response.write(words), 100);
     response.on('close', () => clearInterval(timer));
   };
 
@@ -31,16 +33,16 @@ async function askAndLeave(token: string): Promise<void> {
   client.destroy();
 }
 
-const SILENT: readonly (readonly [name: string, text: string])[] = [
+const SILENT: readonly (readonly [name: string, words: string])[] = [
   ['comments', COMMENT],
   ['pings', 'event: ping\ndata: {"type":"ping"}\n\n'],
   ['blank lines', '\n\n'],
   ['the letters of a line without end', 'x'],
 ];
-for (const [name, text] of SILENT) {
+for (const [name, words] of SILENT) {
   t.test(`an upstream that sends only ${name} is silent, and the stream ends`, async (t) => {
     const user = await userWith(server, 10_000);
-    server.upstream.answer(repeating(text));
+    server.upstream.answer(repeating(words));
     const { payload } = await user.as('POST', '/api/chat/stream', QUESTION);
     t.match(payload, /UPSTREAM_TIMEOUT/);
     t.match(await readGenerations(server, user), [{ status: 'settled', provenance: 'estimated' }]);
@@ -104,23 +106,22 @@ t.test('a stream that says something now and then goes on', async (t) => {
 });
 
 t.test('while nothing comes, comments keep the line open, until the end', async (t) => {
-  const client = createClientStream({ keepAliveMs: 20 });
-  const out = client.body;
+  const client = createClientStream(20);
+  const out = client.body.pipe(new PassThrough());
   let heard = '';
   out.on('data', (piece) => {
     heard += String(piece);
   });
   client.write('data: one\n\n');
   await untilTrue(() => heard.split(': keep-alive\n\n').length > 2);
-  client.write('data: two\n\n');
-  client.end();
+  client.end('data: two\n\n');
   await once(out, 'end');
   t.match(heard, /^data: one\n\n(: keep-alive\n\n)+data: two\n\n$/);
 });
 
 t.test('a client that does not read is sent no comments', async (t) => {
-  const client = createClientStream({ keepAliveMs: 5, highWaterMark: 1 });
-  const out = client.body;
+  const client = createClientStream(5);
+  const out = client.body.pipe(new Writable({ highWaterMark: 1, write: () => {} }));
   void client.write('data: one\n\n');
   let turns = 0;
   const clock = setInterval(() => {
@@ -128,8 +129,15 @@ t.test('a client that does not read is sent no comments', async (t) => {
   }, 5);
   await untilTrue(() => turns > 5);
   clearInterval(clock);
-  t.equal(out.readableLength, 'data: one\n\n'.length);
-  out.destroy();
+  t.equal(out.writableLength, 'data: one\n\n'.length);
+  client.body.destroy();
+});
+
+t.test('what is written before there is a response comes first, and an end that was early comes last', async (t) => {
+  const client = createClientStream();
+  client.write('data: one\n\n');
+  await client.end('data: two\n\n');
+  t.equal(await text(client.body.pipe(new PassThrough())), 'data: one\n\ndata: two\n\n');
 });
 
 t.end();

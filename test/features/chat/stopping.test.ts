@@ -11,7 +11,7 @@ import {
 } from '../../helpers/fakes/openrouter.js';
 import { assertLedger } from '../../helpers/http/server-load.js';
 import {
-  openDirectory,
+  openReadyDirectory,
   type ServerDirectory,
   type ServerProcess,
   startServer,
@@ -34,7 +34,7 @@ interface Process {
 
 async function openProcess(t: Parameters<typeof openUpstream>[0]): Promise<Process> {
   const upstream = await openUpstream(t);
-  const directory = await openDirectory(t);
+  const directory = await openReadyDirectory(t);
   const environment = { ...upstream.environment, SIGNUP: 'open' };
   const server = startServer(t, { cwd: directory.path, environment });
   const url = await server.ready();

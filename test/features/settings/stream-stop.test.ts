@@ -1,9 +1,9 @@
 import { openStream } from '../../helpers/http/event-stream.js';
-import { openDirectory, startServer } from '../../helpers/http/server-process.js';
+import { openReadyDirectory, startServer } from '../../helpers/http/server-process.js';
 import t from '../../helpers/run/tap.js';
 
 t.test('a server that is stopped ends its streams first, and does not wait for those who listen', async (t) => {
-  const directory = await openDirectory(t);
+  const directory = await openReadyDirectory(t);
   const server = startServer(t, { cwd: directory.path });
   const url = await server.ready();
   const response = await fetch(`${url}/api/auth/register`, {

@@ -7,7 +7,7 @@ import {
 } from '../../helpers/fakes/stripe-objects.js';
 import { openStripe } from '../../helpers/fakes/stripe-server.js';
 import { assertLedger } from '../../helpers/http/server-load.js';
-import { openDirectory, type ServerDirectory, startServer } from '../../helpers/http/server-process.js';
+import { openReadyDirectory, type ServerDirectory, startServer } from '../../helpers/http/server-process.js';
 import t, { type Test } from '../../helpers/run/tap.js';
 import { signed } from '../../helpers/subscriptions.js';
 import { untilTrue } from '../../helpers/until.js';
@@ -49,7 +49,6 @@ async function payer(url: string, { sql }: ServerDirectory) {
 const readEffects = ({ sql }: ServerDirectory) =>
   sql(
     `select (select array_agg(amount::integer) from public.ledger_entries where kind = 'subscription') as grants,
-            (select array_agg(status) from public.subscriptions) as statuses,
             (select count(*)::integer from private.stripe_events) as events`,
   );
 
@@ -61,8 +60,9 @@ async function assertCompletedOnce(
   ) => Promise<{ readonly underWay: () => Promise<void>; readonly release: () => Promise<void> }>,
   toEvent: (payment: Awaited<ReturnType<typeof payer>>) => EventObject,
   effects: object,
+  status: RegExp | string,
 ): Promise<void> {
-  const directory = await openDirectory(t);
+  const directory = await openReadyDirectory(t);
   const { environment } = stripe;
   const server = startServer(t, { cwd: directory.path, environment });
   const url = await server.ready();
@@ -78,6 +78,7 @@ async function assertCompletedOnce(
   const again = await startServer(t, { cwd: directory.path, environment }).ready();
   t.strictSame(await Promise.all([1, 2, 3].map(() => deliver(again, event))), [200, 200, 200]);
   t.strictSame(await readEffects(directory), [effects]);
+  t.match(await directory.sql('select status from public.subscriptions'), [{ status }]);
   await assertLedger(t, directory.sql);
 }
 
@@ -97,7 +98,9 @@ t.test('a server killed in the middle of a grant grants once when the event is s
       };
     },
     ({ subscription }) => eventObject('invoice.paid', createInvoice(subscription)),
-    { grants: [5_000_000], statuses: ['none'], events: 1 },
+    { grants: [5_000_000], events: 1 },
+    // The server that starts compares with Stripe, which may have told it the status meanwhile.
+    /^(none|active)$/,
   );
 });
 
@@ -113,7 +116,8 @@ t.test('a server killed during a request to Stripe applies the state once when t
       };
     },
     ({ user, subscription }) => eventObject('checkout.session.completed', checkoutSessionObject(subscription, user.id)),
-    { grants: null, statuses: ['active'], events: 1 },
+    { grants: null, events: 1 },
+    'active',
   );
 });
 

@@ -174,6 +174,13 @@ t.test('servers compare on their own, once an hour among them, and forget old ev
   t.equal(await reconcileWhenDue(server.app.log), undefined, 'not at once');
   await database.sql(`update private.stripe_syncs set started_at = started_at - interval '6 minutes'`);
   t.match(await reconcileWhenDue(server.app.log), { granted: 0 }, 'but soon');
+
+  const asked = () => stripe.requestsFor('GET', '/v1/credit_notes').length;
+  const askedBefore = asked();
+  stripe.failOnce('GET', '/v1/refunds', [400, { error: { type: 'invalid_request_error', message: 'No' } }]);
+  await database.sql(`update private.stripe_syncs set started_at = now() - interval '61 minutes'`);
+  await t.rejects(reconcileWhenDue(server.app.log));
+  t.equal(asked(), askedBefore, 'what nobody waits for is not asked for, so that nothing fails unheard');
   await server.verifyLedger(t);
 });
 

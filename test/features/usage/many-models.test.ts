@@ -161,6 +161,23 @@ t.test('a summary that would be too long lists what was used most, and the rest 
     t.match(rest[0], { model: 'other', device: null });
     t.ok(summary.series.some(({ model, events }) => model === '0-0' && events === 51));
   }
+
+  for (const groups of ['model', 'device', 'day,user', 'month,model,device']) {
+    const query = `group_by=${groups}&from=${new Date(noon(12)).toISOString().slice(0, 10)}&to=${day}`;
+    const all = await summarize(admin, 'admin/usage/summary', query);
+    const top = await summarize(admin, 'admin/usage/summary', `${query}&top=3`);
+    t.strictSame(top.totals, all.totals, groups);
+    const names = groups.split(',').filter((group) => group !== 'day' && group !== 'month');
+    const listed = new Map(top.series.map((row) => [JSON.stringify(names.map((name) => Reflect.get(row, name))), row]));
+    t.equal(listed.size, Math.min(3, all.series.length), groups);
+    const rows = new Set(all.series.map((row) => JSON.stringify(row)));
+    for (const row of top.series.filter(({ other }) => other !== true)) t.ok(rows.has(JSON.stringify(row)), groups);
+    t.equal(
+      top.series.reduce((sum, { events }) => sum + events, 0),
+      all.totals.events,
+      'nothing is left out',
+    );
+  }
   await server.verifyLedger(t);
 });
 

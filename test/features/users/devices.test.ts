@@ -29,9 +29,11 @@ t.test('the list has the linked devices with their balances, newest first, page 
     'created_at',
     'id',
     'last_registered_at',
+    'last_used_at',
     'name',
     'registrations',
     'remaining',
+    'reserved',
     'used',
   ]);
   for (let limit = 1; limit <= 7; limit += 1) {
@@ -48,14 +50,35 @@ t.test('the list has the linked devices with their balances, newest first, page 
   t.match((await ada.as('GET', `/api/users/me/devices?cursor=${cursor}`)).json(), { code: 'VALIDATION_FAILED' });
 });
 
+t.test('a device is renamed by the person it belongs to, and by nobody else', async (t) => {
+  const [ada, eve] = [await registerUser(server), await registerUser(server)];
+  const { device_id: id } = (await registerWith(server, ada.token)).json<Registration>();
+  const renamed = await ada.as('PUT', `/api/users/me/devices/${id}`, { name: '  Desk ' });
+  t.match(renamed, { statusCode: 200 });
+  t.strictSame(renamed.json(), { device_id: id, name: 'Desk' });
+  t.match((await ada.as('GET', '/api/users/me/devices')).json(), { devices: [{ id, name: 'Desk' }] });
+  for (const name of ['', '   ', 'x'.repeat(201)]) {
+    t.equal((await ada.as('PUT', `/api/users/me/devices/${id}`, { name })).statusCode, 400);
+  }
+  const refused = await eve.as('PUT', `/api/users/me/devices/${id}`, { name: 'Mine' });
+  t.match(refused.json(), { code: 'DEVICE_NOT_FOUND' });
+  t.equal(refused.statusCode, 404);
+});
+
 t.test("what a linked device uses is in the person's name and shows in the list", async (t) => {
   const ada = await registerUser(server);
   const { device_id: id, device_token: token } = (await registerWith(server, ada.token)).json<Registration>();
   await server.as({ id, token }, 'POST', '/api/usage/log', { model_type: 'claude-opus-4.5' });
   await server.as({ id, token }, 'POST', '/api/devices/check-can-use', { model_type: 'gpt-5', reserve: true });
   t.match((await ada.as('GET', '/api/users/me/devices')).json(), {
-    devices: [{ id, name: 'Laptop', blocked: false, registrations: 1, allocated: 50, used: 3, remaining: 46 }],
+    devices: [
+      { id, name: 'Laptop', blocked: false, registrations: 1, allocated: 50, used: 3, reserved: 1, remaining: 46 },
+    ],
   });
+  const [device] = (await ada.as('GET', '/api/users/me/devices')).json<{ devices: { last_used_at: string }[] }>()
+    .devices;
+  const age = Date.now() - Date.parse(device?.last_used_at ?? '');
+  t.ok(age >= 0 && age < 31 * 60_000, 'last use, by the quarter hour');
   t.match(await database.sql('select user_id from usage_events where device_id = $1', [id]), [{ user_id: ada.id }]);
   await server.verifyLedger(t);
 });

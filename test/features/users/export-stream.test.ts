@@ -4,6 +4,7 @@ import { createApiKey, registerUser, sendWith } from '../../helpers/accounts.js'
 import { openTestCluster } from '../../helpers/db/test-database.js';
 import { openTestServer } from '../../helpers/http/test-server.js';
 import t, { type Test } from '../../helpers/run/tap.js';
+import { until } from '../../helpers/until.js';
 import { recordUses } from '../../helpers/usage.js';
 
 const database = await openTestCluster(t);
@@ -38,6 +39,20 @@ t.test('a client that goes away or reads late does no harm, and who reads to the
     t.equal(file.usage_events.length, 15_000);
     t.equal(response.complete, true);
   }
+});
+
+t.test('one person has four files on their way at most, and places come back', async (t) => {
+  const first = await begin(t, eve.token);
+  const others = [await begin(t, eve.token), await begin(t, eveKey), await begin(t, eve.token)];
+  const refused = await eve.as('GET', '/api/users/me/export');
+  t.match(refused, { statusCode: 429, headers: { 'retry-after': '2' } });
+  t.match(refused.json(), { code: 'RATE_LIMITED' });
+  t.equal((await eve.as('GET', '/api/usage.csv')).statusCode, 429, 'every kind counts');
+  const someone = await registerUser(server);
+  t.equal((await someone.as('GET', '/api/users/me/export')).statusCode, 200);
+  first.destroy();
+  for (const other of others) await text(other);
+  await until('a place is free', async () => (await eve.as('GET', '/api/usage.csv')).statusCode === 200 || undefined);
 });
 
 t.test('a session that ends in the middle ends the export', async (t) => {

@@ -32,6 +32,7 @@ t.test(
           email_verified: false,
           pending_email: null,
           has_password: true,
+          second_factor: false,
           providers: [],
         });
         for (const time of [created_at, updated_at]) t.match(time, /^\d{4}-\d\d-\d\dT[\d:.]+\+00:00$/, 'UTC');

@@ -28,6 +28,10 @@ const STATEMENTS = [
   `insert into private.external_identities (provider, subject, user_id, email) select 'google', id, id, email from users`,
   `insert into private.oauth_flows (state_hash, provider) select sha256(uuid_send(id)), 'google' from users`,
   `insert into private.oauth_codes (code_hash, user_id, redirect_uri) select sha256(uuid_send(id)), id, 'https://example.org' from users`,
+  `insert into private.user_second_factors (user_id, secret) select id, 'GEZDGNBVGY3TQOJQ' from users`,
+  `insert into private.user_recovery_codes (user_id, code_hash) select id, sha256(uuid_send(id)) from users`,
+  `insert into private.sign_in_challenges (challenge_hash, user_id) select sha256(uuid_send(id)), id from users`,
+  `insert into private.proved_google_tokens (token_hash, user_id) select sha256(uuid_send(id)), id from users`,
   `insert into private.password_resets (email, user_id, token_hash, expires_at)
    select email, id, sha256(uuid_send(id)), now() + interval '1 day' from users`,
   `insert into private.email_verifications (email, user_id, token_hash, expires_at)
@@ -53,7 +57,8 @@ const STATEMENTS = [
    select r.id, r.subject_id, 'chat', 'gpt-5', 1, 'provider_final', 1, 1, '2001-01-01'
      from reservations r where r.subject_id in (select id from users)`,
   `insert into private.idempotency_keys (subject_id, key, request_hash, answer)
-   select id, gen_random_uuid(), 1, '{}'::jsonb from users union all select id, gen_random_uuid(), 1, '{}' from devices`,
+   select id, gen_random_uuid(), 1, '{}'::jsonb from users`,
+  'insert into private.device_keys (key, request_hash, remaining) select gen_random_uuid(), 1, 1 from devices',
   `insert into audit_log (actor, action, target) select 'test', 'test', 'user:' || id from users`,
   // In parts, as each subject and day with a new model takes a lock.
   ...Array.from(

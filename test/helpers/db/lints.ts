@@ -41,14 +41,22 @@ const definersExecutableBy = (role: string) => `
 /** Functions whose value is the same for every row of a query. */
 const PER_QUERY = `(auth\\.(uid|jwt|role|email)\\(|current_setting\\(|(public\\.)?current_(user|device)_id\\()`;
 
-/** Definer functions `authenticated` may execute: the policies, the reads of devices and the price list need them. */
+/** Definer functions `authenticated` may execute: policies, reads of devices, of the archive and of a standby, and prices need them. */
 export const DEFINERS_FOR_CALLERS = [
+  'archived_until()',
+  'confirm_own_read()',
   'current_device_id()',
   'current_user_id()',
   'get_plan(text)',
+  'own_archived_rollups(uuid[],timestamp with time zone,timestamp with time zone)',
+  'own_archived_usage(uuid,uuid,integer,timestamp with time zone,timestamp with time zone,jsonb,timestamp with time zone,uuid,boolean)',
+  'own_last_use(uuid)',
   'require_current_user(text)',
   'require_device_reader(uuid)',
 ];
+
+/** The trigger that tells by it who writes: it calls nothing but by a qualified name. */
+export const SEARCH_PATH_READER = 'private.refuse_by_hand()';
 
 export const LINTS: readonly Lint[] = [
   {
@@ -146,7 +154,7 @@ export const LINTS: readonly Lint[] = [
     query: `
       select p.oid::regprocedure::text as object
         from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-       where ${OURS} and ${own('pg_proc', 'p.oid')}
+       where ${OURS} and ${own('pg_proc', 'p.oid')} and p.oid <> '${SEARCH_PATH_READER}'::regprocedure
          and not exists (select from unnest(p.proconfig) s where starts_with(s, 'search_path='))`,
     example: `create function private.bad() returns integer language sql as 'select 1'`,
     found: 'private.bad()',

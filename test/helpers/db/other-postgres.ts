@@ -1,21 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { access, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { chooseRunner } from '../../../src/platform/database/embedded/unprivileged.js';
+import { findFreePort } from '../local-program.js';
 
 /** Where Debian and Ubuntu install the oldest Postgres we run on; another folder of programs may be named instead. */
 const PROGRAMS = process.env['TEST_POSTGRES_BIN_DIR'] ?? '/usr/lib/postgresql/15/bin';
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((listening) => probe.listen(0, '127.0.0.1', listening));
-  const address = probe.address();
-  await new Promise((closed) => probe.close(closed));
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
 
 /** Returns why tests with the other Postgres are left out, or false where it is installed. */
 export async function otherPostgresMissing(): Promise<string | false> {
@@ -37,7 +29,7 @@ export async function openOtherPostgres(t: Test): Promise<string> {
   await Promise.all([parent, directory, passwordFile].map(runner.chown));
   const run = (program: string, ...args: string[]) => runner.run(join(PROGRAMS, program), ['-D', directory, ...args]);
   await run('initdb', '-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${passwordFile}`, '-E', 'UTF8', '--locale=C');
-  const port = await freePort();
+  const port = await findFreePort();
   const settings = `-c port=${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c timezone=UTC -c fsync=off`;
   await run('pg_ctl', 'start', '-w', '-s', '-l', join(directory, 'server.log'), '-o', settings);
   t.after(async () => {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import type { Test } from 'tap';
 import type { Cluster } from '../../../src/platform/database/embedded/cluster.js';
+import { CITUS_VARIABLE, copyOnCitus } from './citus.js';
 import { SHARED_CLUSTER_VARIABLE, sharedClusterUrl } from './shared-cluster.js';
 import { TEMPLATE_DATABASE } from './template.js';
 import { openThrowawayCluster } from './throwaway-cluster.js';
@@ -21,7 +22,8 @@ export interface OwnedTestDatabase extends TestDatabase {
   readonly cluster: Cluster;
 }
 
-function connect(t: Test, name: string, adminUrl: string): TestDatabase {
+/** Connects to a database as its superuser. */
+export function connectToDatabase(t: Test, name: string, adminUrl: string): TestDatabase {
   const pool = new pg.Pool({ connectionString: adminUrl, max: 4, allowExitOnIdle: true });
   pool.on('error', () => {});
   t.after(() => pool.end());
@@ -50,23 +52,29 @@ async function runOnce(url: string, statement: string): Promise<void> {
  * its kind, where the rows of one database are those `where datname = current_database()`.
  */
 export async function openTestDatabase(t: Test): Promise<TestDatabase> {
-  const clusterUrl = await sharedClusterUrl();
   const name = `test_${randomUUID().replaceAll('-', '')}`;
+  const citusUrl = process.env[CITUS_VARIABLE];
+  if (citusUrl !== undefined) {
+    const { adminUrl, drop } = await copyOnCitus(citusUrl, name);
+    t.after(drop);
+    return connectToDatabase(t, name, adminUrl);
+  }
+  const clusterUrl = await sharedClusterUrl();
   // Copies files instead of writing them to the log: the faster one where nothing is flushed.
   await runOnce(clusterUrl, `create database ${name} template ${TEMPLATE_DATABASE} strategy file_copy`);
   // A Postgres started for this file alone goes as a whole.
   if (process.env[SHARED_CLUSTER_VARIABLE] !== undefined) {
     t.after(() => runOnce(clusterUrl, `drop database ${name} with (force)`));
   }
-  return connect(t, name, clusterUrl.replace(/\/postgres$/, `/${name}`));
+  return connectToDatabase(t, name, clusterUrl.replace(/\/postgres$/, `/${name}`));
 }
 
 /**
  * Opens a throwaway database in a Postgres of its own, which takes about a second: for a test that stops Postgres, reads
  * its log, makes databases or changes roles. It ends with the test.
  */
-export async function openTestCluster(t: Test): Promise<OwnedTestDatabase> {
-  const cluster = await openThrowawayCluster();
+export async function openTestCluster(t: Test, settings: readonly string[] = []): Promise<OwnedTestDatabase> {
+  const cluster = await openThrowawayCluster(settings);
   t.after(cluster.remove);
-  return { ...connect(t, 'postgres', cluster.adminUrl), cluster };
+  return { ...connectToDatabase(t, 'postgres', cluster.adminUrl), cluster };
 }

@@ -31,11 +31,18 @@ function startReaper(directory: string): () => Promise<void> {
   };
 }
 
-/** Starts a Postgres from a copy of the template cluster. */
-export async function openThrowawayCluster(settings: readonly string[] = []): Promise<ThrowawayCluster> {
+/**
+ * Starts a Postgres from a copy of the template cluster.
+ * @param prepare changes the copy before it starts
+ */
+export async function openThrowawayCluster(
+  settings: readonly string[] = [],
+  prepare: (directory: string, password: string) => Promise<void> = async () => {},
+): Promise<ThrowawayCluster> {
   const parent = await mkdtemp(join(tmpdir(), 'tokenledger-test-'));
   const remove = startReaper(parent);
   const directory = join(parent, 'postgres');
   const password = await copyTemplate(directory);
+  await prepare(directory, password);
   return { ...(await openCluster({ directory, password, settings: [...FAST_SETTINGS, ...settings] })), remove };
 }

@@ -11,7 +11,7 @@ export interface LineFacts {
 }
 
 /** Builds a line of an invoice. */
-export function lineObject(
+function lineObject(
   subscription: string,
   { price = PRICE_PRO, amount, proration = false, quantity = 1, start, end }: LineFacts,
 ) {

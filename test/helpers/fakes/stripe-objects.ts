@@ -28,7 +28,8 @@ export interface SubscriptionFacts {
   readonly cancelAt?: number;
 }
 
-function priceObject(id: string) {
+/** Returns a price as Stripe has it. */
+export function priceObject(id: string) {
   return {
     id,
     object: 'price',

@@ -5,6 +5,7 @@ import {
   nowSeconds,
   PRICE_PREMIUM,
   PRICE_PRO,
+  priceObject,
   type SubscriptionObject,
   stripeId,
   subscriptionObject,
@@ -157,6 +158,8 @@ export async function openStripe(t: Test): Promise<StripeServer> {
         const subscription = stripe.subscriptions.get(id);
         return subscription === undefined ? missing('id') : [200, subscription];
       }
+      case 'GET prices':
+        return [200, priceObject(id)];
       case 'POST subscriptions':
         return update(id, form);
       case 'DELETE subscriptions':

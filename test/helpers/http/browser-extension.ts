@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type BrowserContext, chromium, type Page, type Worker } from 'playwright-core';
 import type { Test } from 'tap';
 import { until } from '../until.js';
-import { LAUNCH_OPTIONS, toChromiumArguments } from './browser.js';
+import { LAUNCH_OPTIONS, PAGE_TIMEOUT_MS, toChromiumArguments } from './browser.js';
 
 /** A headless Chromium with an unpacked extension. */
 export interface ExtensionBrowser {
@@ -39,6 +39,7 @@ export async function openExtensionBrowser(
       '--disable-features=DisableLoadExtensionCommandLineSwitch',
     ],
   });
+  context.setDefaultTimeout(PAGE_TIMEOUT_MS);
   t.after(async () => {
     await context.close();
     await rm(profile, { recursive: true, force: true, maxRetries: 10 });

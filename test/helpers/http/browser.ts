@@ -4,6 +4,8 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from 'p
 import type { Test } from 'tap';
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome'];
+/** How long a page may take for anything: more than it does on a busy machine, where 30 seconds are not enough. */
+export const PAGE_TIMEOUT_MS = 120_000;
 
 function isExecutable(path: string): boolean {
   try {
@@ -14,25 +16,23 @@ function isExecutable(path: string): boolean {
   }
 }
 
-function findChromium(): string | undefined {
+function findProgram(names: readonly string[]): string | undefined {
   const folders = (process.env['PATH'] ?? '').split(delimiter);
-  const candidates = folders.flatMap((folder) => NAMES.map((name) => join(folder, name)));
-  return process.env['CHROMIUM_PATH'] ?? candidates.find(isExecutable);
+  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find(isExecutable);
 }
 
-const executablePath = findChromium();
+const chromiumPath = process.env['CHROMIUM_PATH'] ?? findProgram(NAMES);
 
 /** Why tests in a browser are skipped here, or false where there is one. */
-export const browserMissing = executablePath === undefined && 'there is no Chromium on PATH or at CHROMIUM_PATH';
+export const browserMissing = chromiumPath === undefined && 'there is no Chromium on PATH or at CHROMIUM_PATH';
 
 /** Why tests with an extension are skipped here, or false where they can be run. */
 export const extensionsMissing =
-  browserMissing ||
-  (executablePath?.includes('google-chrome') === true && 'Google Chrome loads no unpacked extensions');
+  browserMissing || (chromiumPath?.includes('google-chrome') === true && 'Google Chrome loads no unpacked extensions');
 
 /** Which Chromium is started, and how. */
 export const LAUNCH_OPTIONS = {
-  ...(executablePath !== undefined && { executablePath }),
+  ...(chromiumPath !== undefined && { executablePath: chromiumPath }),
   chromiumSandbox: process.getuid?.() !== 0,
 };
 
@@ -46,9 +46,13 @@ export const toChromiumArguments = (hosts: readonly string[] = []): string[] => 
   `--host-resolver-rules=${[...hosts, 'MAP * ~NOTFOUND', 'EXCLUDE 127.0.0.1'].join(', ')}`,
 ];
 
-/** Starts a headless Chromium that reaches nothing but this machine; it ends with the test. */
-export async function openBrowser(t: Test): Promise<Browser> {
-  const browser = await chromium.launch({ ...LAUNCH_OPTIONS, args: toChromiumArguments() });
+/**
+ * Starts a headless Chromium that reaches nothing but this machine; it ends with the test.
+ *
+ * @param hosts rules that map names to this machine
+ */
+export async function openBrowser(t: Test, hosts: readonly string[] = []): Promise<Browser> {
+  const browser = await chromium.launch({ ...LAUNCH_OPTIONS, args: toChromiumArguments(hosts) });
   t.after(() => browser.close());
   return browser;
 }
@@ -65,6 +69,7 @@ export interface WatchedPage {
 /** Opens an empty page; it ends with the test. */
 export async function openPage(t: Test, browser: Browser, options: BrowserContextOptions = {}): Promise<WatchedPage> {
   const context = await browser.newContext(options);
+  context.setDefaultTimeout(PAGE_TIMEOUT_MS);
   t.after(() => context.close());
   const page = await context.newPage();
   const complaints: string[] = [];

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { InjectOptions } from 'fastify';
+import { USUAL_PASSWORD } from '../light-passwords.js';
 import { readPaths } from './openapi-document.js';
 import type { TestServer } from './test-server.js';
 
@@ -54,7 +55,7 @@ const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 function sampleText({ format }: Schema): string {
   if (format === 'uuid') return randomUUID();
   if (format === 'date-time') return '2999-01-01T00:00:00Z';
-  return 'correct horse battery staple';
+  return USUAL_PASSWORD;
 }
 
 /** A value that fits a schema, all of its fields included. */
@@ -63,7 +64,8 @@ function sample(schema: Schema, field: string, choose: Choice): unknown {
   if (chosen !== undefined) return chosen;
   // An example's time grows too old.
   if (field === 'timestamp') return Date.now();
-  if (schema.anyOf?.[0] !== undefined) return sample(schema.anyOf[0], field, choose);
+  // Beside properties it only says which of them have to be there.
+  if (schema.anyOf?.[0] !== undefined && schema.properties === undefined) return sample(schema.anyOf[0], field, choose);
   if (schema.const !== undefined) return schema.const;
   const [given = schema.enum?.[0]] = schema.examples ?? [];
   if (given !== undefined) return given;

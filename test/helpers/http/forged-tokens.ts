@@ -3,7 +3,7 @@ import { createHmac, createPrivateKey, generateKeyPairSync, hkdfSync, randomByte
 type Claims = Readonly<Record<string, unknown>>;
 
 /** Encodes any JSON as a part of a token. */
-export const encodePart = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+const encodePart = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
 const HASHES: Readonly<Record<string, string>> = { HS256: 'sha256', HS384: 'sha384', HS512: 'sha512' };
 const HS256 = { alg: 'HS256' };

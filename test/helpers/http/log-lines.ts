@@ -8,7 +8,7 @@ import { parseConfig } from '../../../src/config/config.js';
 import { openBackend } from '../../../src/platform/database/backend.js';
 import { createLogger } from '../../../src/platform/logging.js';
 import type { TestDatabase } from '../db/test-database.js';
-import { testEnvironment } from './test-server.js';
+import { PATIENCE, testEnvironment } from './test-server.js';
 
 const WarningSchema = Type.Object({ level: Type.Literal(40), msg: Type.String() });
 
@@ -48,7 +48,7 @@ export async function openLoggedServer(
 ): Promise<{ readonly app: FastifyInstance; readonly lines: readonly string[] }> {
   const { lines, logger } = keepingLogger();
   const config = parseConfig(testEnvironment(database, options.environment));
-  const backend = await openBackend(config, logger);
+  const backend = await openBackend(config, logger, undefined, PATIENCE);
   const app = await buildApp(config, { ...backend, embedded: options.embedded ?? backend.embedded }, logger);
   t.after(async () => {
     await app.close();

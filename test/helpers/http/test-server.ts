@@ -5,7 +5,8 @@ import type { DestinationStream } from 'pino';
 import type { Test } from 'tap';
 import { buildApp } from '../../../src/app.js';
 import { parseConfig } from '../../../src/config/config.js';
-import { type Backend, openBackend } from '../../../src/platform/database/backend.js';
+import { type Backend, openBackend, type Patience } from '../../../src/platform/database/backend.js';
+import { openReads } from '../../../src/platform/database/replica/open-reads.js';
 import { createLogger } from '../../../src/platform/logging.js';
 import { openTestDatabase, type TestDatabase } from '../db/test-database.js';
 
@@ -41,6 +42,16 @@ export interface TestServer {
   readonly verifyLedger: (t: Test) => Promise<void>;
 }
 
+/** Calls wait on a busy machine; those who are told to come back would fail a test that is about something else. */
+export const PATIENCE: Patience = {
+  connectionMs: 60_000,
+  statementMs: 60_000,
+  silenceMs: 30_000,
+  batchMs: 60_000,
+};
+
+const NOWHERE: DestinationStream = { write: () => {} };
+
 /** Environment of a server over a database, quiet and without rate limits. */
 export function testEnvironment(
   database: TestDatabase,
@@ -51,6 +62,8 @@ export function testEnvironment(
     JWT_SECRET: randomBytes(32).toString('base64url'),
     LOG_LEVEL: 'silent',
     RATE_LIMIT: 'off',
+    // Tests share few cores and block their own process.
+    MAX_EVENT_LOOP_DELAY: '0',
     // Many calls of every kind meet at a lock.
     DATABASE_POOL_SIZE: '20',
     // With chat or payments on, most tests are about people who have their tokens.
@@ -66,18 +79,23 @@ export async function openTestServer(
 ): Promise<TestServer> {
   const database = options.database ?? (await openTestDatabase(t));
   const config = parseConfig(testEnvironment(database, options.environment));
-  const logger = createLogger(config.http.logLevel, options.log);
-  const backend = await openBackend(config, logger);
-  const app = await buildApp(config, backend, logger);
+  // Standard output is looked after ten times a second for each logger, for as long as the process lives.
+  const log = options.log ?? (config.http.logLevel === 'silent' ? NOWHERE : undefined);
+  const logger = createLogger(config.http.logLevel, log);
+  const backend = await openBackend(config, logger, undefined, PATIENCE);
+  const reads = await openReads(config, backend, logger);
+  const app = await buildApp(config, backend, logger, { reads });
   // tap runs the latest hook first: the server lets go of the database before the database ends.
   t.after(async () => {
     await app.close();
+    await reads.close();
     await backend.close();
   });
 
   const registerDevice = async (tokens?: number): Promise<TestDevice> => {
     const payload = { device_name: 'Test', hardware_fingerprint: randomUUID() };
     const response = await app.inject({ method: 'POST', url: '/api/devices/register', payload });
+    if (response.statusCode >= 300) throw new Error(`registering answered ${response.statusCode}: ${response.payload}`);
     const { device_id: id, device_token: token } = response.json<{ device_id: string; device_token: string }>();
     if (tokens !== undefined) await setBalance(database, id, tokens);
     return { id, token };
@@ -103,7 +121,7 @@ export async function openTestServer(
         [],
         'the ledger verifies',
       );
-      test.equal(checks.length, 12, 'every check ran');
+      test.equal(checks.length, 14, 'every check ran');
     },
   };
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { PROJECT_ROOT } from '../../../src/platform/project-root.js';
 
 /** How long a test file may take: more than the longest does on a busy machine. */
-export const FILE_TIMEOUT_S = 240;
+export const FILE_TIMEOUT_S = 900;
 
 /** Starts Node in the project's folder; what ends us ends it too. */
 export function startNode(

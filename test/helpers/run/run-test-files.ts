@@ -5,15 +5,15 @@ import { type FileRun, startTestProcess, type TestProcess } from './test-process
 
 /** Tests wait for processes, browsers and the database half of the time: twice as many files as cores keep those busy. */
 const JOBS = availableParallelism() * 2 + 1;
-/** Folders whose files take longest: started first, so that none runs alone at the end. */
-const SLOW_FOLDERS = ['test/server/', 'test/scripts/', 'test/web/'];
+/** Which files take longest: started first, so that none runs alone at the end. */
+const SLOW = ['test/auth/canary', 'test/server/', 'test/scripts/', 'test/web/'];
 /** Files a process runs before another takes its place, so that memory stays bounded. */
 const FILES_PER_PROCESS = 20;
 
 const FAILED: Counts = { passed: 0, failed: 1, skipped: 0 };
 
 const print = (line: string) => void process.stdout.write(`${line}\n`);
-const isSlow = (test: string) => SLOW_FOLDERS.some((folder) => test.startsWith(folder));
+const isSlow = (test: string) => SLOW.some((start) => test.startsWith(start));
 
 /** Adds up what a file's process said of it: one that died, or that failed for another reason, counts one failure more. */
 function toCounts({ answer }: FileRun): Counts {

@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { SHARED_CLUSTER_VARIABLE } from '../db/shared-cluster.js';
@@ -40,9 +39,14 @@ function isComplete(printed: string, test: string): boolean {
 
 /** Starts a process for test files over the Postgres of the run. */
 export function startTestProcess(clusterUrl: string): TestProcess {
-  const child = startNode([join('dist', 'test/helpers/run/worker.js')], ['ignore', 'pipe', 'pipe', 'ipc'], {
-    [SHARED_CLUSTER_VARIABLE]: clusterUrl,
-  });
+  const helpers = './dist/test/helpers/run';
+  const child = startNode(
+    ['--import', `${helpers}/without-async-hooks.js`, `${helpers}/worker.js`],
+    ['ignore', 'pipe', 'pipe', 'ipc'],
+    {
+      [SHARED_CLUSTER_VARIABLE]: clusterUrl,
+    },
+  );
   const closed = once(child, 'close');
   let alive = true;
   let printed = '';

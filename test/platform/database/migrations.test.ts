@@ -5,8 +5,11 @@ import { expectedMigrations, readMigrations } from '../../../src/platform/databa
 import { migrate } from '../../../src/platform/database/migrations/migrations.js';
 import { PROJECT_ROOT } from '../../../src/platform/project-root.js';
 import { openMigrationFolder } from '../../helpers/db/migration-folder.js';
+import { openPgBouncer } from '../../helpers/db/pgbouncer.js';
 import { openTestCluster } from '../../helpers/db/test-database.js';
+import { isMissing } from '../../helpers/local-program.js';
 import t from '../../helpers/run/tap.js';
+import { untilTrue } from '../../helpers/until.js';
 
 const database = await openTestCluster(t);
 const all = await readMigrations();
@@ -129,11 +132,21 @@ t.test('runs at the same time do not collide: each migration is applied by exact
   const url = await emptyDatabase('contested');
   const applied = await Promise.all([migrate(url), migrate(url), migrate(url), migrate(url)]);
   t.strictSame(
-    applied.flat(),
+    applied.flat().sort(),
     all.map(({ version }) => version),
   );
-  t.equal(applied.filter((versions) => versions.length > 0).length, 1);
 });
+
+t.test(
+  'through a pooler in transaction mode it leaves no lock behind',
+  { skip: isMissing('pgbouncer', '--version') },
+  async (t) => {
+    const url = await emptyDatabase('pooled');
+    t.equal((await migrate(await openPgBouncer(t, url))).length, all.length);
+    t.strictSame(await query(url, `select pid from pg_locks where locktype = 'advisory'`), []);
+    t.strictSame(await migrate(url), []);
+  },
+);
 
 t.test('every migration is safe to run twice: the second run changes nothing', async (t) => {
   const url = await emptyDatabase('twice');
@@ -197,6 +210,44 @@ t.test('a migration that fails leaves nothing of itself, is named, and the next 
   await query(url, 'drop table private.wall');
   t.strictSame(await migrate(url, folder.directory), ['20990101000001', '20990101000002']);
   t.strictSame(await made(), [{ first: 'private.first', half: 'private.half', third: 'private.third' }]);
+});
+
+t.test('a migration that waits for a reader keeps nobody waiting behind it, and says whom it waits for', async (t) => {
+  const url = await emptyDatabase('read');
+  await migrate(url);
+  const folder = await openMigrationFolder(t);
+  await folder.add('20990101000000', 'next', 'alter table public.devices add column extra integer;');
+  const reader = new pg.Client({ connectionString: url, application_name: 'somebody who reads' });
+  await reader.connect();
+  t.after(() => reader.end());
+  await reader.query('begin; select from public.devices');
+
+  await t.rejects(migrate(url, folder.directory, undefined, { patienceMs: 0 }), {
+    name: 'StartupError',
+    message: /^A migration waits for a session .*\(pid \d+, "somebody who reads"\); it was given up and left nothing/,
+  });
+
+  const told: string[] = [];
+  const migrating = migrate(url, folder.directory, undefined, { onWait: (sentence) => told.push(sentence) });
+  await untilTrue(async () => (await query(url, 'select from pg_locks where not granted')).length === 1);
+  t.strictSame(await query(`${url}?options=-c%20statement_timeout%3D20s`, 'select id from public.devices'), []);
+  await untilTrue(() => told.length > 0);
+  t.match(told[0], /"somebody who reads"\); trying again in 1 s$/);
+  await reader.query('commit');
+  t.strictSame(await migrating, ['20990101000000']);
+});
+
+t.test('a connection that breaks under a migration is an error, and the next run goes on', async (t) => {
+  const url = await emptyDatabase('broken_off');
+  await migrate(url);
+  const folder = await openMigrationFolder(t);
+  await folder.add('20990101000000', 'next', 'create table private.next (id integer); select pg_sleep(600);');
+  const migrating = migrate(url, folder.directory);
+  const end = `select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep' and datname = 'broken_off'`;
+  await untilTrue(async () => (await query(url, end)).length === 1);
+  await t.rejects(migrating, { message: 'migration 20990101000000_next failed', cause: { code: '57P01' } });
+  await folder.add('20990101000000', 'next', 'create table private.next (id integer);');
+  t.strictSame(await migrate(url, folder.directory), ['20990101000000']);
 });
 
 t.end();

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
+import { openProxy } from '../../../scripts/chaos/bad-network.js';
 import { HEAVY_HEADER } from '../../../src/platform/database/client/database.js';
 import { shareConnections } from '../../../src/platform/database/direct/lanes.js';
 import { openTestDataApiOnCluster, post } from '../../helpers/db/data-api.js';
@@ -31,6 +32,8 @@ async function holdLock(t: Test): Promise<() => Promise<void>> {
     await client.query('select pg_advisory_unlock(7)');
   };
 }
+/** Whether a pulse has asked since a moment. */
+const ASKED = `select from pg_stat_activity where application_name = 'tokenledger pulse' and query_start > $1 and query like '%state_change%'`;
 const countWaiting = async () => {
   const [row] = await data.database.sql<{ waiting: number }>(
     `select count(*)::integer as waiting from pg_stat_activity where wait_event = 'advisory'`,
@@ -104,8 +107,24 @@ t.test('a call that only takes long is left alone', async (t) => {
   const release = await holdLock(t);
   const call = post(api.fetch, 'wait_for_lock', '{}', headers);
   const [began] = await data.database.sql<{ at: Date }>('select clock_timestamp() as at');
-  const asked = `select from pg_stat_activity where application_name = 'tokenledger pulse' and query_start > $1`;
-  await untilTrue(async () => (await data.database.sql(asked, [began?.at])).length > 0);
+  await untilTrue(async () => (await data.database.sql(ASKED, [began?.at])).length > 0);
+  await release();
+  t.equal((await call).body, 'released');
+});
+
+t.test('a Postgres that is far away, or slow to let anybody in, is not taken for frozen', async (t) => {
+  const network = await openProxy(() => data.database.cluster.port);
+  t.after(() => network.close());
+  const far = new URL(data.database.serverUrl);
+  far.port = String(network.port);
+  const api = data.open({ connectionString: far.href, poolSize: 2, statementTimeoutMs: 600_000 });
+  t.equal((await post(api.fetch, 'ok', '{}', headers)).body, 'ok');
+  const release = await holdLock(t);
+  network.setDelay(250);
+  const call = post(api.fetch, 'wait_for_lock', '{}', headers);
+  const [began] = await data.database.sql<{ at: Date }>('select clock_timestamp() as at');
+  const hasAsked = async () => (await data.database.sql(ASKED, [began?.at])).length > 0;
+  await Promise.race([untilTrue(hasAsked), call]);
   await release();
   t.equal((await call).body, 'released');
 });

@@ -67,6 +67,18 @@ function assertNothingLeaked(t: Test): void {
   for (const part of token.split('.').slice(1)) t.notMatch(log, part, 'no part of a device token');
 }
 
+t.test('lines name the device, and health probes that go well have none', async (t) => {
+  const before = lines.length;
+  for (const url of ['/healthz', '/readyz', '/metrics', '/api/healthz']) await app.inject({ url });
+  await app.inject({ url: `/api/devices/${id}/tokens`, headers: { authorization: `Bearer ${token}` } });
+  const answered = lines
+    .slice(before)
+    .map((line): Record<string, unknown> => JSON.parse(line))
+    .filter(({ msg }) => msg === 'answered');
+  t.match(answered, [{ status: 404 }, { route: '/api/devices/:id/tokens', device: id }]);
+  t.equal(answered.length, 2);
+});
+
 t.test('no secret is logged when routes succeed or refuse', async (t) => {
   t.equal((await register(registration)).statusCode, 403);
   t.equal((await register({ ...registration, enrollment_key: `${CANARY}-wrong` })).statusCode, 403);
@@ -91,7 +103,7 @@ t.test('every answer is one line with method, route pattern, status and time', a
 
 t.test('no secret is logged when the database refuses a row, whose text its error quotes', async (t) => {
   lines.length = 0;
-  for (const table of ['devices', 'balances', 'usage_events', 'private.idempotency_keys']) {
+  for (const table of ['devices', 'balances', 'usage_events', 'private.device_keys']) {
     await database.sql(`alter table ${table} add constraint broken check (false) not valid`);
     t.ok((await exercise(`Bearer ${token}`)).has(500), `${table} refused`);
     await database.sql(`alter table ${table} drop constraint broken`);
@@ -131,6 +143,21 @@ t.test('no secret is logged when the database is gone', async (t) => {
   t.ok(statuses.has(503));
   t.ok(lines.some((line) => line.includes('request failed')));
   assertNothingLeaked(t);
+
+  lines.length = 0;
+  const use = { method: 'POST', url: '/api/usage/log', payload: { model_type: 'gpt-5' } } as const;
+  const headers = { authorization: `Bearer ${token}` };
+  const uses = await Promise.all(Array.from({ length: 300 }, () => app.inject({ ...use, headers })));
+  t.ok(uses.every(({ statusCode }) => statusCode === 503));
+  const told: { time: number; err: { message: string } }[] = lines
+    .filter((line) => line.includes('request failed'))
+    .map((line) => JSON.parse(line));
+  const latest = new Map<string, number>();
+  for (const { time, err } of told) {
+    t.ok(time - (latest.get(err.message) ?? 0) > 900, 'crowds that fail in one way are told once a second');
+    latest.set(err.message, time);
+  }
+  t.equal(lines.filter((line) => line.includes('"msg":"answered"')).length, 300, 'and each answer has its line');
 });
 
 t.end();

@@ -51,7 +51,11 @@ t.test('an address is one recipient and no header, whatever it is made of', asyn
 });
 
 t.test('what stands in a link is escaped in HTML', async (t) => {
-  const { html, text } = createResetMessage(`https://x.example/?a=1&b="><script>alert('1')</script>`, 'abc');
+  const { html, text } = createResetMessage(
+    `https://x.example/?a=1&b="><script>alert('1')</script>`,
+    'abc',
+    'ada@example.com',
+  );
   t.notMatch(html, '<script>');
   t.match(html, 'href="https://x.example/?a=1&amp;b=&quot;&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;');
   t.match(text, `b="><script>`, 'text is text');

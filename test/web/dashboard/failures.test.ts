@@ -16,7 +16,7 @@ async function testInBrowser(t: Test) {
   const browser = await openBrowser(t);
 
   const says = ({ page }: WatchedPage, role: 'alert' | 'status', sentence: string) =>
-    page.getByRole(role).filter({ hasText: sentence }).waitFor();
+    page.getByRole(role).filter({ hasText: sentence }).first().waitFor();
   const tryAgain = ({ page }: WatchedPage) => page.getByRole('button', { name: 'Try again' }).click();
   const isShown = ({ page }: WatchedPage, text: string) => page.getByText(text).first().isVisible();
 
@@ -26,20 +26,15 @@ async function testInBrowser(t: Test) {
     const watched = await openDashboard(t, browser, url, user);
     const { page } = watched;
     await page.context().setOffline(true);
-    await page.getByText('7 days', { exact: true }).click();
+    await page.getByText('Last 7 days', { exact: true }).click();
     await says(watched, 'alert', 'The server did not answer. Check your connection and try again.');
-    for (const part of ['Totals and days', 'The models', 'Balance and month', 'Recent events']) {
-      await page.getByText(`${part} could not be loaded.`).waitFor();
-    }
+    t.equal(await page.getByRole('alert').count(), 2, 'for the sums and for the events');
     t.notOk(await isShown(watched, '55 tokens'), 'the numbers of another range are gone');
-    await page.getByRole('button', { name: 'Save as CSV' }).click();
-    await says(watched, 'alert', 'did not answer');
     await page.context().setOffline(false);
-    await tryAgain(watched);
+    await page.getByRole('button', { name: 'Refresh' }).click();
     await shown(watched);
     t.ok(await isShown(watched, '5 tokens'));
-    t.notOk(await page.getByRole('alert').isVisible());
-    t.notOk(await isShown(watched, 'could not be loaded'));
+    await page.getByRole('alert').first().waitFor({ state: 'detached' });
   });
 
   t.test('a part that fails leaves the others alone', async (t) => {
@@ -49,13 +44,11 @@ async function testInBrowser(t: Test) {
     await watched.page.route('**/api/usage/summary?group_by=day*', (route) => route.abort());
     await signIn(watched, url, user);
     await says(watched, 'alert', 'did not answer');
-    await watched.page.getByText('Totals and days could not be loaded.').waitFor();
-    t.ok(await watched.page.locator('#events').getByText('still-here').isVisible());
-    t.ok(await watched.page.getByText('Tokens so far').isVisible());
+    t.ok(await watched.page.getByRole('region', { name: 'Recent events' }).getByText('still-here').isVisible());
     await watched.page.unrouteAll();
     await tryAgain(watched);
     await shown(watched);
-    t.ok(await watched.page.locator('#models').getByText('still-here').isVisible());
+    t.ok(await watched.page.getByRole('region', { name: 'By model' }).getByText('still-here').isVisible());
   });
 
   t.test('the answer for a range that was left is not shown', async (t) => {
@@ -70,17 +63,17 @@ async function testInBrowser(t: Test) {
       if (holding) held.push(() => route.continue());
       else await route.continue();
     });
-    await page.getByText('7 days', { exact: true }).click();
-    await until('its questions are on their way', () => held.length === 4 || undefined);
+    await page.getByText('Last 7 days', { exact: true }).click();
+    await until('its questions are on their way', () => held.length === 3 || undefined);
     holding = false;
-    await page.getByText('90 days', { exact: true }).click();
+    await page.getByText('Last 90 days', { exact: true }).click();
     await shown(watched);
     // Those that were given up are gone.
     for (const release of held) await release().catch(() => undefined);
     await page.evaluate('new Promise(requestAnimationFrame)');
     t.ok(await isShown(watched, '55 tokens'));
     t.ok(await isShown(watched, 'Last 90 days'));
-    t.equal(await page.locator('#events-body tr').count(), 2);
+    t.equal(await page.locator('.events tbody tr').count(), 2);
     t.notOk(await page.getByRole('alert').isVisible());
   });
 
@@ -89,11 +82,11 @@ async function testInBrowser(t: Test) {
     const watched = await openPage(t, browser);
     await watched.page.route('**/api/auth/login', (route) => route.fulfill({ status: 502, body: '<h1>Bad Gateway' }));
     await signIn(watched, url, user);
-    await says(watched, 'status', 'The server answered with an error (502).');
+    await says(watched, 'alert', 'The server answered with an error (502).');
     await watched.page.unrouteAll();
     await watched.page.route('**/api/auth/login', (route) => route.fulfill({ status: 200, body: 'null' }));
     await watched.page.getByRole('button', { name: 'Sign in' }).click();
-    await says(watched, 'status', 'does not understand');
+    await says(watched, 'alert', 'does not understand');
     t.equal(await watched.page.evaluate('sessionStorage.length'), 0, 'half a session is none');
   });
 
@@ -132,7 +125,7 @@ async function testInBrowser(t: Test) {
     });
     const watched = await openPage(t, browser);
     await signIn(watched, url, user);
-    await says(watched, 'status', 'Too many requests, try again later');
+    await says(watched, 'alert', 'Too many requests, try again later');
     t.equal(await watched.page.evaluate('sessionStorage.length'), 0);
   });
 
@@ -141,16 +134,17 @@ async function testInBrowser(t: Test) {
     const environment = mailEnvironment(smtp);
     const mailing = await openTestServer(t, { database: server.database, environment });
     const user = await registerUser(server);
-    for (const [address, answer] of [
-      [url, 'Sending mail is not set up on this server'],
-      [await mailing.listen(), 'If there is an account with this address, a mail with a link is on its way to it.'],
-    ] as const) {
-      const watched = await openPage(t, browser);
-      await watched.page.goto(`${address}/dashboard`);
-      await watched.page.getByLabel('E-mail address').fill(user.email);
-      await watched.page.getByRole('button', { name: 'Forgot your password?' }).press('Enter');
-      await says(watched, 'status', answer);
-    }
+    const without = await openPage(t, browser);
+    await without.page.goto(`${url}/forgot-password`);
+    await without.page.getByLabel('E-mail address').fill(user.email);
+    await without.page.keyboard.press('Enter');
+    await says(without, 'alert', 'Sending mail is not set up on this server');
+    const { page } = await openPage(t, browser);
+    await page.goto(`${await mailing.listen()}/dashboard`);
+    await page.getByRole('link', { name: 'Forgot your password?' }).press('Enter');
+    await page.getByLabel('E-mail address').fill(user.email);
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Look into your mail' }).waitFor();
     t.strictSame((await smtp.mail(1)).to, [user.email]);
   });
 

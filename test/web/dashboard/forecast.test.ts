@@ -1,4 +1,4 @@
-import { forecast, usedUpAt } from '../../../src/web/dashboard/forecast.js';
+import { forecast, usedUpAt } from '../../../src/web/dashboard/tokens/forecast.js';
 import t from '../../helpers/run/tap.js';
 
 const DAY = 24 * 60 * 60 * 1_000;

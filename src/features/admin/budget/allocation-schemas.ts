@@ -27,8 +27,24 @@ const SubjectBalance = {
   reserved: Type.Integer(),
   remaining: Type.Integer(),
 };
+export const SubjectBalanceSchema = Type.Object(SubjectBalance);
+// Optional, as answers that were kept for their idempotency key may be older than these fields.
+const Before = { before: Type.Optional(SubjectBalanceSchema) };
 
 export const AllocatedSchema = Type.Object({
   ...SubjectBalance,
-  from: Type.Union([Type.Object(SubjectBalance), Type.Null()]),
+  ...Before,
+  from: Type.Union([Type.Object({ ...SubjectBalance, ...Before }), Type.Null()]),
+  entries: Type.Optional(
+    Type.Array(
+      Type.Object({
+        id: Type.String({ format: 'uuid' }),
+        kind: Type.String(),
+        device_id: Type.Optional(Type.String()),
+        user_id: Type.Optional(Type.String()),
+        amount: Type.Integer(),
+      }),
+      { description: 'The ledger entries that were written, the one of the balance first.' },
+    ),
+  ),
 });

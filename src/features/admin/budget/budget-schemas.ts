@@ -23,3 +23,25 @@ export const SetBudgetSchema = Type.Object(
   },
   { additionalProperties: false },
 );
+
+export const BudgetPreviewQuerySchema = Type.Object(
+  {
+    total: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: Number.MAX_SAFE_INTEGER,
+        description: 'The new size; unlimited without it.',
+      }),
+    ),
+    subject_kind: SubjectKind,
+  },
+  { additionalProperties: false },
+);
+
+export const BudgetPreviewSchema = Type.Object({
+  before: BudgetSchema,
+  after: BudgetSchema,
+  over_allocated: Type.Integer({
+    description: 'Tokens handed out beyond the new size: they stay, but nothing more can be allocated.',
+  }),
+});

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { getActor } from '../../../auth/guards/admin-guard.js';
 import type { Database } from '../../../platform/database/client/database.js';
+import type { Reads } from '../../../platform/database/replica/read-database.js';
 import { errors } from '../../../platform/http/error-schema.js';
 import { PageQuerySchema } from '../../../platform/http/pagination.js';
 import { describeRoutes } from '../../../platform/http/route-defaults.js';
@@ -9,12 +10,19 @@ import {
   PeriodParamsSchema,
   PeriodsSchema,
   ResetMonthlySchema,
+  ResetPreviewQuerySchema,
+  ResetPreviewSchema,
   ResetSchema,
 } from './period-schemas.js';
 import { listPeriodDevices, listPeriods, resetMonthly } from './periods.js';
 
+interface PeriodOptions {
+  readonly database: Database;
+  readonly reads: Reads;
+}
+
 /** Serves the budget periods of devices; the scope it is registered in must require an admin. */
-export const periodRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
+export const periodRoutes: FastifyPluginAsyncTypebox<PeriodOptions> = async (app, { database, reads }) => {
   describeRoutes(app, { tags: ['Admin: budget'] });
 
   app.post(
@@ -28,6 +36,22 @@ export const periodRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = a
       },
     },
     (request) => resetMonthly(database, getActor(request), request.body.default_tokens, request.body.force),
+  );
+
+  app.get(
+    '/admin/reset-monthly/preview',
+    {
+      schema: {
+        operationId: 'previewReset',
+        summary: 'Tell what a reset would change, without resetting anything',
+        querystring: ResetPreviewQuerySchema,
+        response: { 200: ResetPreviewSchema },
+      },
+    },
+    (request) => {
+      const reset = { p_actor: getActor(request), p_default_tokens: request.query.default_tokens };
+      return database.call('preview_reset', reset, ResetPreviewSchema);
+    },
   );
 
   app.get(
@@ -48,12 +72,13 @@ export const periodRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = a
     {
       schema: {
         operationId: 'getPeriod',
+        responseHeaders: ['x-read-lag-ms'],
         summary: 'List what each device had and used in a closed period',
         params: PeriodParamsSchema,
         querystring: PageQuerySchema,
         response: { 200: PeriodDevicesSchema },
       },
     },
-    (request) => listPeriodDevices(database, getActor(request), Number(request.params.number), request.query),
+    (request) => listPeriodDevices(reads, request, Number(request.params.number), request.query),
   );
 };

@@ -17,6 +17,28 @@ export const ResetSchema = Type.Object({
   default_tokens: Type.Integer(),
 });
 
+export const ResetPreviewQuerySchema = Type.Object(
+  { default_tokens: Type.Integer({ minimum: 0, maximum: 1_000_000_000_000 }) },
+  { additionalProperties: false },
+);
+
+export const ResetPreviewSchema = Type.Object({
+  period: Type.Integer({ description: 'The period it would close.' }),
+  started_at: Type.String(),
+  default_tokens: Type.Integer(),
+  already_reset: Type.Boolean({ description: 'Whether this month was reset already, so that it needs force.' }),
+  pool_total: Type.Union([Type.Integer(), Type.Null()]),
+  fits: Type.Boolean({ description: 'Whether the pool has that many tokens.' }),
+  allocated_before: Type.Integer(),
+  allocated_after: Type.Integer(),
+  devices: Type.Integer(),
+  raised: Type.Integer({ description: 'Devices that would have more than now.' }),
+  lowered: Type.Integer({ description: 'Devices that would have less than now.' }),
+  used: Type.Integer({ description: 'Tokens used in the period so far.' }),
+  unused: Type.Integer({ description: 'Tokens that are left, and would not be carried over.' }),
+  reserved: Type.Integer({ description: 'Tokens in holds, which end.' }),
+});
+
 const PeriodSchema = Type.Object({
   number: Type.Integer(),
   started_at: Type.String(),

@@ -1,7 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox';
-import type { Actor } from '../../../auth/guards/admin-guard.js';
+import type { FastifyRequest } from 'fastify';
+import { type Actor, getActor } from '../../../auth/guards/admin-guard.js';
 import { finishReset } from '../../../metering/monthly-reset.js';
 import { type Database, LONG_TIMEOUT_MS } from '../../../platform/database/client/database.js';
+import type { Reads } from '../../../platform/database/replica/read-database.js';
 import { type PageRequest, paginate } from '../../../platform/http/pagination.js';
 import {
   PeriodDeviceListSchema,
@@ -53,17 +55,18 @@ export async function listPeriods(
 
 /** Reads a page of what each device had and used in a closed period. */
 export async function listPeriodDevices(
-  database: Database,
-  actor: Actor,
+  reads: Reads,
+  request: FastifyRequest,
   period: number,
   query: PageRequest,
 ): Promise<Static<typeof PeriodDevicesSchema>> {
+  const p_actor = getActor(request);
   const { rows: devices, next_cursor } = await paginate(
     query,
     DevicePositionSchema,
     (p_limit, after) => {
-      const page = { p_actor: actor, p_period: period, p_limit, ...(after !== undefined && { p_after: after }) };
-      return database.call('list_period_devices', page, PeriodDeviceListSchema);
+      const page = { p_actor, p_period: period, p_limit, ...(after !== undefined && { p_after: after }) };
+      return reads.forAdmin(request, 'list_period_devices', page, PeriodDeviceListSchema);
     },
     ({ device_id }) => device_id,
   );

@@ -11,9 +11,16 @@ const PositionSchema = Type.Integer();
 async function listAudit(
   database: Database,
   actor: Actor,
-  { target, ...query }: AuditQuery,
+  { target, actor: who, action, from, to, ...query }: AuditQuery,
 ): Promise<Static<typeof AuditSchema>> {
-  const filter = { p_actor: actor, ...(target !== undefined && { p_target: target }) };
+  const filter = {
+    p_actor: actor,
+    ...(target !== undefined && { p_target: target }),
+    ...(who !== undefined && { p_who: who }),
+    ...(action !== undefined && { p_action: action }),
+    ...(from !== undefined && { p_from: from }),
+    ...(to !== undefined && { p_to: to }),
+  };
   const { rows: entries, next_cursor } = await paginate(
     query,
     PositionSchema,

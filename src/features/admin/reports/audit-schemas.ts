@@ -4,7 +4,14 @@ import { NextCursor, PageQuery } from '../../../platform/http/pagination.js';
 const NullableText = Type.Union([Type.String(), Type.Null()]);
 
 export const AuditQuerySchema = Type.Object(
-  { ...PageQuery, target: Type.Optional(Type.String({ minLength: 1, maxLength: 300 })) },
+  {
+    ...PageQuery,
+    target: Type.Optional(Type.String({ minLength: 1, maxLength: 300, examples: ['device:<id>', 'user:<id>'] })),
+    actor: Type.Optional(Type.String({ minLength: 1, maxLength: 150, examples: ['admin:root'] })),
+    action: Type.Optional(Type.String({ minLength: 1, maxLength: 100, examples: ['allocate'] })),
+    from: Type.Optional(Type.String({ format: 'date-time', maxLength: 40, description: 'The first moment.' })),
+    to: Type.Optional(Type.String({ format: 'date-time', maxLength: 40, description: 'The moment to stop before.' })),
+  },
   { additionalProperties: false },
 );
 export type AuditQuery = Static<typeof AuditQuerySchema>;

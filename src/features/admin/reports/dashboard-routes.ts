@@ -1,12 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { getActor } from '../../../auth/guards/admin-guard.js';
-import type { Database } from '../../../platform/database/client/database.js';
+import type { Reads } from '../../../platform/database/replica/read-database.js';
 import { describeRoutes } from '../../../platform/http/route-defaults.js';
 import { readDashboard } from './dashboard.js';
 import { DashboardQuerySchema, DashboardSchema } from './dashboard-schemas.js';
 
 /** Serves `GET /admin/dashboard`; the scope it is registered in must require an admin. */
-export const dashboardRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
+export const dashboardRoutes: FastifyPluginAsyncTypebox<{ reads: Reads }> = async (app, { reads }) => {
   describeRoutes(app, { tags: ['Admin: reports'] });
 
   app.get(
@@ -14,11 +13,12 @@ export const dashboardRoutes: FastifyPluginAsyncTypebox<{ database: Database }> 
     {
       schema: {
         operationId: 'getAdminDashboard',
+        responseHeaders: ['x-read-lag-ms'],
         summary: 'Read budget, devices and usage at a glance',
         querystring: DashboardQuerySchema,
         response: { 200: DashboardSchema },
       },
     },
-    (request) => readDashboard(database, getActor(request), request.query),
+    (request) => readDashboard(reads, request, request.query),
   );
 };

@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
-import type { Actor } from '../../../auth/guards/admin-guard.js';
-import type { Database } from '../../../platform/database/client/database.js';
+import type { FastifyRequest } from 'fastify';
+import { getActor } from '../../../auth/guards/admin-guard.js';
+import type { Reads } from '../../../platform/database/replica/read-database.js';
 import { decodeCursor, encodeCursor } from '../../../platform/http/pagination.js';
 import {
   type DashboardQuery,
@@ -39,19 +40,30 @@ function sumUsage(days: readonly Usage[]): Usage {
   };
 }
 
+/** Adds days of usage up, today last: to today, 7 days and 30 days. */
+export function toUsage(by_day: Static<typeof DayUsageSchema>[]): Static<typeof DashboardSchema>['usage'] {
+  return {
+    today: sumUsage(by_day.slice(-1)),
+    last_7_days: sumUsage(by_day.slice(-7)),
+    last_30_days: sumUsage(by_day),
+    by_day,
+  };
+}
+
 /** Reads the admin's dashboard: pools, one page of devices, usage of 30 days, and the devices that used most. */
 export async function readDashboard(
-  database: Database,
-  actor: Actor,
+  reads: Reads,
+  request: FastifyRequest,
   { limit, sort, q, cursor }: DashboardQuery,
 ): Promise<Static<typeof DashboardSchema>> {
   const position = decodeCursor(PositionSchema, cursor);
   // A cursor continues in the order of the page it came with.
   const order = position?.sort ?? sort;
-  const read = await database.call(
+  const read = await reads.forAdmin(
+    request,
     'dashboard',
     {
-      p_actor: actor,
+      p_actor: getActor(request),
       p_limit: limit,
       p_sort: order,
       ...(q !== undefined && { p_query: q }),
@@ -66,12 +78,7 @@ export async function readDashboard(
       list: read.devices,
       next_cursor: encodeCursor(read.devices, limit, ({ sort_value, id }) => ({ sort: order, value: sort_value, id })),
     },
-    usage: {
-      today: sumUsage(read.usage.slice(-1)),
-      last_7_days: sumUsage(read.usage.slice(-7)),
-      last_30_days: sumUsage(read.usage),
-      by_day: read.usage,
-    },
+    usage: toUsage(read.usage),
     top_devices: read.top_devices,
   };
 }

@@ -2,6 +2,8 @@ import { type Static, Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import { toNetwork, toRateLimitKey } from '../../../auth/limits/address.js';
 import { getPasswords } from '../../../auth/passwords.js';
+import { RefusedProofSchema, toProofError } from '../../../auth/second-factor/outcomes.js';
+import { toProof } from '../../../auth/second-factor/totp.js';
 import {
   ADMIN_SESSION_SECONDS,
   type AdminSessionClaims,
@@ -10,7 +12,6 @@ import {
 import { AnyResult, type Database } from '../../../platform/database/client/database.js';
 import { ApiError } from '../../../platform/errors.js';
 import type { AdminLoginSchema } from './session-schemas.js';
-import { toProof } from './totp.js';
 
 const NullableText = Type.Union([Type.String(), Type.Null()]);
 const BeginLoginSchema = Type.Union([
@@ -22,12 +23,6 @@ const BeginLoginSchema = Type.Union([
     secret: NullableText,
   }),
 ]);
-/** What SQL says of a code: a refusal that was counted. */
-const RefusedProofSchema = Type.Union([
-  Type.Object({ outcome: Type.Literal('limited'), retry_after: Type.Integer() }),
-  Type.Object({ outcome: Type.Literal('wrong') }),
-]);
-export const ProofOutcomeSchema = Type.Union([RefusedProofSchema, Type.Object({ outcome: Type.Literal('proved') })]);
 const FinishLoginSchema = Type.Union([
   Type.Composite([Type.Object({ outcome: Type.Literal('opened') }), AdminSessionClaimsSchema]),
   Type.Object({ outcome: Type.Literal('refused') }),
@@ -43,12 +38,6 @@ export function toAdminSession(request: FastifyRequest) {
     address: request.ip,
     request_id: request.id,
   };
-}
-
-/** Returns the error for a code that was refused. */
-export function toProofError(refused: Static<typeof RefusedProofSchema>): ApiError {
-  if (refused.outcome === 'wrong') return new ApiError('INVALID_SECOND_FACTOR');
-  return new ApiError('RATE_LIMITED', { extras: { retry_after: refused.retry_after } });
 }
 
 /**

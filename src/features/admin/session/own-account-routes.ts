@@ -10,6 +10,7 @@ import {
   ChangePasswordSchema,
   EndedSessionsSchema,
   LogoutSchema,
+  OwnAdminSchema,
   OwnSessionsSchema,
   SessionParamsSchema,
 } from './session-schemas.js';
@@ -47,6 +48,15 @@ export const ownAccountRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async
       const one = request.body?.all === true ? {} : { p_session_id: p_actor.session_id };
       return await database.call('end_admin_sessions', { p_actor, ...one }, EndedSessionsSchema);
     },
+  );
+
+  app.get(
+    '/admin/me',
+    {
+      config,
+      schema: { operationId: 'getOwnAdmin', summary: 'Read who you are', response: { 200: OwnAdminSchema } },
+    },
+    async (request) => database.call('get_own_admin', { p_actor: getActor(request) }, OwnAdminSchema),
   );
 
   app.get(

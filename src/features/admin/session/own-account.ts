@@ -3,12 +3,20 @@ import type { FastifyRequest } from 'fastify';
 import { getActor } from '../../../auth/guards/admin-guard.js';
 import { toNetwork } from '../../../auth/limits/address.js';
 import { getPasswords } from '../../../auth/passwords.js';
+import { ProofOutcomeSchema, toProofError } from '../../../auth/second-factor/outcomes.js';
+import {
+  createRecoveryCodes,
+  createTotpSecret,
+  findTotpStep,
+  hashRecoveryCode,
+  toProof,
+  toTotpUri,
+} from '../../../auth/second-factor/totp.js';
 import { type AdminSessionClaims, AdminSessionClaimsSchema } from '../../../auth/tokens/admin-tokens.js';
 import { AnyResult, type Database } from '../../../platform/database/client/database.js';
 import { ApiError } from '../../../platform/errors.js';
-import { ProofOutcomeSchema, toAdminSession, toProofError } from './login.js';
+import { toAdminSession } from './login.js';
 import type { ChangePasswordSchema, RemoveSecondFactorSchema } from './session-schemas.js';
-import { createRecoveryCodes, createTotpSecret, findTotpStep, hashRecoveryCode, toProof, toTotpUri } from './totp.js';
 
 const KnownAdminSchema = Type.Object({
   allowed: Type.Literal(true),

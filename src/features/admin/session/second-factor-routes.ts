@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { PendingSecondFactorSchema } from '../../../auth/second-factor/schemas.js';
 import { errors } from '../../../platform/http/error-schema.js';
 import { describeRoutes } from '../../../platform/http/route-defaults.js';
 import { toTokenAnswer } from './answer.js';
@@ -8,7 +9,6 @@ import {
   BeginSecondFactorSchema,
   ConfirmedSecondFactorSchema,
   ConfirmSecondFactorSchema,
-  PendingSecondFactorSchema,
   RemovedSecondFactorSchema,
   RemoveSecondFactorSchema,
 } from './session-schemas.js';

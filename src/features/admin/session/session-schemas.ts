@@ -1,18 +1,13 @@
 import { Type } from '@sinclair/typebox';
 import { PasswordSchema, TypedPasswordSchema } from '../../../auth/passwords.js';
+import { RecoveryCodes, SecondFactorCodeSchema } from '../../../auth/second-factor/schemas.js';
 import { AdminRoleSchema } from '../../../auth/tokens/admin-tokens.js';
-
-const Code = Type.String({
-  minLength: 6,
-  maxLength: 40,
-  description: 'The six digits an authenticator app shows, or a recovery code.',
-});
 
 export const AdminLoginSchema = Type.Object(
   {
     username: Type.String({ minLength: 1, maxLength: 100, examples: ['admin'] }),
     password: TypedPasswordSchema,
-    totp: Type.Optional(Code),
+    totp: Type.Optional(SecondFactorCodeSchema),
   },
   { additionalProperties: false },
 );
@@ -33,6 +28,15 @@ export const ChangePasswordSchema = Type.Object(
 );
 
 const NullableText = Type.Union([Type.String(), Type.Null()]);
+
+export const OwnAdminSchema = Type.Object({
+  id: Type.String({ format: 'uuid' }),
+  username: Type.String(),
+  role: AdminRoleSchema,
+  second_factor: Type.Boolean({ description: 'Whether a second factor is set up.' }),
+  second_factor_missing: Type.Boolean({ description: 'Whether nothing is open before one is set up.' }),
+  expires_at: Type.String({ description: 'When this session ends.' }),
+});
 
 export const OwnSessionsSchema = Type.Array(
   Type.Object({
@@ -63,22 +67,15 @@ export const BeginSecondFactorSchema = Type.Object(
   { additionalProperties: false },
 );
 
-export const PendingSecondFactorSchema = Type.Object({
-  secret: Type.String({ description: 'To type into an authenticator app.' }),
-  uri: Type.String({ description: 'The same as an otpauth:// address, to show as a QR code.' }),
-});
-
-export const ConfirmSecondFactorSchema = Type.Object({ totp: Code }, { additionalProperties: false });
+export const ConfirmSecondFactorSchema = Type.Object({ totp: SecondFactorCodeSchema }, { additionalProperties: false });
 
 export const ConfirmedSecondFactorSchema = Type.Object({
   ...AdminTokenFields,
-  recovery_codes: Type.Array(Type.String(), {
-    description: 'Each stands in for a code once; shown in this response only.',
-  }),
+  recovery_codes: RecoveryCodes,
 });
 
 export const RemoveSecondFactorSchema = Type.Object(
-  { current_password: TypedPasswordSchema, totp: Code },
+  { current_password: TypedPasswordSchema, totp: SecondFactorCodeSchema },
   { additionalProperties: false },
 );
 

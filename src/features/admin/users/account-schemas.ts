@@ -1,11 +1,11 @@
 import { Type } from '@sinclair/typebox';
 import { ApiKeySchema } from '../../../auth/api-keys/schemas.js';
+import { SessionSchema } from '../../../auth/sessions/schemas.js';
 import { UserSchema } from '../../../auth/user-schema.js';
-import { OneOf } from '../../../platform/http/one-of.js';
 import { NextCursor } from '../../../platform/http/pagination.js';
 
 const NullableText = Type.Union([Type.String(), Type.Null()]);
-const TierSchema = Type.Union([Type.Literal('free'), Type.Literal('pro'), Type.Literal('premium')]);
+export const TierSchema = Type.Union([Type.Literal('free'), Type.Literal('pro'), Type.Literal('premium')]);
 
 export const AccountParamsSchema = Type.Object({ id: Type.String({ format: 'uuid' }) });
 
@@ -16,6 +16,7 @@ export const AccountSchema = Type.Composite(
       email_verified: Type.Boolean(),
       suspended_at: NullableText,
       tier: TierSchema,
+      second_factor: Type.Boolean({ description: 'Whether signing in asks for a code.' }),
       devices: Type.Integer({ description: 'Linked devices.' }),
       sessions: Type.Integer({ description: 'Running sessions.' }),
       api_keys: Type.Integer(),
@@ -48,7 +49,7 @@ const AccountDeviceSchema = Type.Object(
     used: Type.Integer(),
     remaining: Type.Integer(),
   },
-  { title: 'Device' },
+  { title: 'AccountDevice' },
 );
 export const AccountDeviceListSchema = Type.Array(AccountDeviceSchema);
 export const AccountDevicesSchema = Type.Object({ devices: AccountDeviceListSchema });
@@ -56,19 +57,13 @@ export const AccountDevicesSchema = Type.Object({ devices: AccountDeviceListSche
 export const AccountApiKeyListSchema = Type.Array(ApiKeySchema);
 export const AccountApiKeysSchema = Type.Object({ api_keys: AccountApiKeyListSchema });
 
-const AccountLedgerEntrySchema = Type.Object(
-  {
-    id: Type.String({ format: 'uuid' }),
-    kind: OneOf(['grant', 'transfer', 'reset', 'adjustment', 'subscription', 'correction']),
-    amount: Type.Integer({ description: 'Tokens: positive if added, negative if taken back.' }),
-    actor: Type.String({ description: 'Who did it: admin:<name> or system:<what>.' }),
-    reference: NullableText,
-    created_at: Type.String(),
-  },
-  { title: 'AccountLedgerEntry' },
-);
-export const AccountLedgerEntriesSchema = Type.Array(AccountLedgerEntrySchema);
-export const AccountLedgerSchema = Type.Object({ entries: AccountLedgerEntriesSchema, next_cursor: NextCursor });
+export const RemovedSecondFactorSchema = Type.Object({
+  removed: Type.Literal(true),
+  ended: Type.Integer({ description: 'Sessions that ended.' }),
+});
+
+export const AccountSessionListSchema = Type.Array(Type.Omit(SessionSchema, ['current'], { title: 'AccountSession' }));
+export const AccountSessionsSchema = Type.Object({ sessions: AccountSessionListSchema, next_cursor: NextCursor });
 
 export const SetPlanSchema = Type.Object({ tier: TierSchema }, { additionalProperties: false });
 

@@ -1,22 +1,27 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { getActor } from '../../../auth/guards/admin-guard.js';
 import type { Database } from '../../../platform/database/client/database.js';
+import type { Reads } from '../../../platform/database/replica/read-database.js';
 import { errors } from '../../../platform/http/error-schema.js';
 import { PageQuerySchema, paginate, TimePositionSchema } from '../../../platform/http/pagination.js';
 import { describeRoutes } from '../../../platform/http/route-defaults.js';
+import { BalanceEntriesSchema, BalanceEntryListSchema } from '../budget/entry-schemas.js';
 import {
   AccountApiKeyListSchema,
   AccountApiKeysSchema,
   AccountDeviceListSchema,
   AccountDevicesSchema,
-  AccountLedgerEntriesSchema,
-  AccountLedgerSchema,
   AccountParamsSchema,
   AccountSchema,
 } from './account-schemas.js';
 
+interface AccountViewOptions {
+  readonly database: Database;
+  readonly reads: Reads;
+}
+
 /** Serves what one account is and has; the scope it is registered in must require an admin. */
-export const accountViewRoutes: FastifyPluginAsyncTypebox<{ database: Database }> = async (app, { database }) => {
+export const accountViewRoutes: FastifyPluginAsyncTypebox<AccountViewOptions> = async (app, { database, reads }) => {
   describeRoutes(app, { tags: ['Admin: users'] });
   const params = AccountParamsSchema;
 
@@ -71,10 +76,11 @@ export const accountViewRoutes: FastifyPluginAsyncTypebox<{ database: Database }
     {
       schema: {
         operationId: 'listUserLedger',
+        responseHeaders: ['x-read-lag-ms'],
         summary: 'List what changed the allocation of an account, newest first',
         params,
         querystring: PageQuerySchema,
-        response: { 200: AccountLedgerSchema, ...errors(404) },
+        response: { 200: BalanceEntriesSchema, ...errors(404) },
       },
     },
     async (request) => {
@@ -84,7 +90,7 @@ export const accountViewRoutes: FastifyPluginAsyncTypebox<{ database: Database }
         TimePositionSchema,
         (p_limit, before) => {
           const page = { ...account, p_limit, ...(before && { p_before_at: before.at, p_before_id: before.id }) };
-          return database.call('list_account_ledger', page, AccountLedgerEntriesSchema);
+          return reads.forAdmin(request, 'list_account_ledger', page, BalanceEntryListSchema);
         },
         ({ created_at, id }) => ({ at: created_at, id }),
       );

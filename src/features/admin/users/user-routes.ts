@@ -5,7 +5,15 @@ import { UserSchema } from '../../../auth/user-schema.js';
 import type { Database } from '../../../platform/database/client/database.js';
 import { errors } from '../../../platform/http/error-schema.js';
 import { describeRoutes } from '../../../platform/http/route-defaults.js';
-import { CreateUserSchema, UsersQuerySchema, UsersSchema } from './user-schemas.js';
+import { toListArguments, toNextCursor } from '../sorted-list.js';
+import {
+  AccountRowsSchema,
+  AccountsQuerySchema,
+  AccountsSchema,
+  CreateUserSchema,
+  UsersQuerySchema,
+  UsersSchema,
+} from './user-schemas.js';
 import { createUser, listUsers } from './users.js';
 
 interface UserRoutesOptions {
@@ -14,33 +22,42 @@ interface UserRoutesOptions {
   readonly defaultUserTokens: number;
 }
 
-/** The paths of the list of accounts, each with its operation; contract 4 has it at `/users`. */
-const LIST_PATHS = [
-  ['/admin/users', 'listUsers'],
-  ['/users', 'listAllUsers'],
-] as const;
-
-/** Serves the list of accounts and their creation; the scope it is registered in must require an admin. */
+/** Serves the list of accounts, which contract 4 has at `/users`, and their creation; the scope it is registered in must require an admin. */
 export const userRoutes: FastifyPluginAsyncTypebox<UserRoutesOptions> = async (
   app,
   { database, defaultUserTokens },
 ) => {
   describeRoutes(app, { tags: ['Admin: users'] });
 
-  for (const [path, operationId] of LIST_PATHS) {
-    app.get(
-      path,
-      {
-        schema: {
-          operationId,
-          summary: 'List accounts with their balances, newest first',
-          querystring: UsersQuerySchema,
-          response: { 200: UsersSchema },
-        },
+  app.get(
+    '/admin/users',
+    {
+      schema: {
+        operationId: 'listUsers',
+        summary: 'List accounts with their balances: searched, filtered and sorted',
+        querystring: AccountsQuerySchema,
+        response: { 200: AccountsSchema },
       },
-      (request) => listUsers(database, getActor(request), request.query),
-    );
-  }
+    },
+    async (request) => {
+      const list = toListArguments(request.query);
+      const rows = await database.call('list_accounts', { p_actor: getActor(request), ...list }, AccountRowsSchema);
+      return { success: true, ...rows, next_cursor: toNextCursor(rows.users, list) } as const;
+    },
+  );
+
+  app.get(
+    '/users',
+    {
+      schema: {
+        operationId: 'listAllUsers',
+        summary: 'List accounts with their balances, newest first',
+        querystring: UsersQuerySchema,
+        response: { 200: UsersSchema },
+      },
+    },
+    (request) => listUsers(database, getActor(request), request.query),
+  );
 
   app.post(
     '/admin/users',

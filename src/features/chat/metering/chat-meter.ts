@@ -4,11 +4,15 @@ import { createOutcomeBatcher, createOutcomeDecoder } from '../../../metering/ou
 import type { Caller } from '../../../platform/database/client/caller.js';
 import type { Database } from '../../../platform/database/client/database.js';
 import type { Json } from '../../../platform/database/client/types.js';
+import { reportChatUsage } from '../../../platform/metrics/report.js';
 import type { ModelPrice } from './money.js';
 import { createWaitingNotes } from './waiting-notes.js';
 
-/** Who pays for a chat request: a user with a session or an API key, or the user a Google account belongs to. */
-export type Payer = Caller | { readonly google_subject: string };
+/**
+ * Who pays for a chat request: a user with a session or an API key, or the user a Google account belongs to, by an access
+ * token whose SHA-256 (hex) it has.
+ */
+export type Payer = Caller | { readonly google_subject: string; readonly google_token_hash: string };
 
 /** What a chat request may cost at most, for its hold. */
 export interface Reservation {
@@ -149,6 +153,7 @@ export function createChatMeter(database: Database): ChatMeter {
       const { inputTokens, outputTokens, provenance, nanoUsd } = report;
       const used = { input_tokens: inputTokens, output_tokens: outputTokens, provenance, nano_usd: nanoUsd ?? null };
       const settlement = decodeSettlement(await submit({ op: 'settle', hold, ...used, ...toKnownFields(report) }));
+      reportChatUsage(provenance, inputTokens, outputTokens);
       return { tokensUsed: settlement.tokens_used, remaining: settlement.remaining };
     },
   };

@@ -32,7 +32,7 @@ export function createProgressNotes(progress: () => Progress, send: Send<unknown
 
   const take = <Result>(send: Send<Result>): Promise<Result> => {
     noted = progress();
-    notedAt = Date.now();
+    notedAt = performance.now();
     return send(noted);
   };
   const note = () => {
@@ -48,7 +48,7 @@ export function createProgressNotes(progress: () => Progress, send: Send<unknown
   const noteWhenDue = () => {
     const { inputTokens, outputTokens } = progress();
     const hasMoved = inputTokens !== noted.inputTokens || outputTokens !== noted.outputTokens;
-    if (hasMoved || Date.now() - notedAt >= RENEWAL_MS) note();
+    if (hasMoved || performance.now() - notedAt >= RENEWAL_MS) note();
   };
   let timer = setTimeout(() => {
     noteWhenDue();
@@ -62,7 +62,8 @@ export function createProgressNotes(progress: () => Progress, send: Send<unknown
     observe: (outputTokens, upstreamId) => {
       // By its id upstream can be asked for its count, even if nothing else is known here any more.
       const isNamed = upstreamId !== undefined && noted.upstreamId === undefined;
-      const isFar = outputTokens - (noted.outputTokens ?? 0) >= NOTE_TOKENS && Date.now() - notedAt >= MIN_SPACING_MS;
+      const isFar =
+        outputTokens - (noted.outputTokens ?? 0) >= NOTE_TOKENS && performance.now() - notedAt >= MIN_SPACING_MS;
       if (isNamed || isFar) note();
     },
     stop: () => clearTimeout(timer),

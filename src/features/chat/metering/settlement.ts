@@ -23,12 +23,12 @@ export type Settle = (holdId: string, report: UsageReport) => Promise<Settlement
 /** Builds the function that settles holds; the server does not stop while attempts are under way. */
 export function createSettle(meter: ChatMeter, inFlight: InFlight): Settle {
   const settleWithRetries = async (holdId: string, report: UsageReport): Promise<Settlement> => {
-    const deadline = Date.now() + RETRY_PERIOD_MS;
+    const deadline = performance.now() + RETRY_PERIOD_MS;
     for (let waitMs = FIRST_DELAY_MS; ; waitMs = Math.min(waitMs * 2, MAX_DELAY_MS)) {
       try {
         return await meter.settle(holdId, report);
       } catch (error) {
-        if (Date.now() > deadline || inFlight.abortSignal.aborted) throw error;
+        if (performance.now() > deadline || inFlight.abortSignal.aborted) throw error;
         await delay(waitMs);
       }
     }

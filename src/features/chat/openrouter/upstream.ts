@@ -1,8 +1,7 @@
-import type { Readable } from 'node:stream';
-import { text } from 'node:stream/consumers';
-import { Agent, DecoratorHandler, type Dispatcher, request } from 'undici';
 import type { Config } from '../../../config/config.js';
 import { ApiError } from '../../../platform/errors.js';
+import { type AnswerBody, readWhole } from './answer-body.js';
+import { createConnections, type HttpAnswer, type HttpRequest, NoAnswerError } from './connections.js';
 import { readErrorBody } from './error-body.js';
 import { UnknownCostError } from './unknown-cost-error.js';
 import { toUpstreamError } from './upstream-error.js';
@@ -10,7 +9,7 @@ import { toUpstreamError } from './upstream-error.js';
 /** What upstream answers a chat request with. */
 export interface UpstreamAnswer {
   /** An event stream, or JSON. */
-  readonly body: Readable;
+  readonly body: AnswerBody;
   /** Whether it is not said to be what was asked for: it may be the other of both, and upstream may bill it all the same. */
   readonly isOther: boolean;
   /** The id of the generation, where the header tells it already. */
@@ -46,8 +45,6 @@ export interface Upstream {
   readonly close: () => Promise<void>;
 }
 
-const CONNECT_TIMEOUT_MS = 10_000;
-const KEEP_ALIVE_MS = 30_000;
 /** Statuses of a gateway that passed a request on and heard nothing: 504 (RFC 9110, section 15.6.5), and Cloudflare's. */
 const GATEWAY_TIMEOUTS: readonly number[] = [504, 524];
 /** Types an answer of either kind is sent with by mistake. */
@@ -91,103 +88,76 @@ export function stopsBilling(provider: string | undefined): boolean {
   return provider !== undefined && STOPS_BILLING.has(provider);
 }
 
-function readHeader(response: Dispatcher.ResponseData, name: string): string | undefined {
-  const value = response.headers[name];
-  return Array.isArray(value) ? value[0] : value;
-}
-
 /** Returns the id of the generation, as OpenRouter's header tells it. */
-function readUpstreamId(response: Dispatcher.ResponseData): string | undefined {
-  const id = readHeader(response, 'x-generation-id');
+function readUpstreamId({ header }: HttpAnswer): string | undefined {
+  const id = header('x-generation-id');
   return id !== undefined && /^[\x21-\x7e]{1,200}$/.test(id) ? id : undefined;
 }
 
-function isEncoded(response: Dispatcher.ResponseData): boolean {
-  return !/^\s*(identity)?\s*$/i.test(readHeader(response, 'content-encoding') ?? '');
+function isEncoded({ header }: HttpAnswer): boolean {
+  return !/^\s*(identity)?\s*$/i.test(header('content-encoding') ?? '');
 }
 
 /** Returns what is wrong with an answer in our words, if anything: upstream's own are never passed on. */
-async function findError(response: Dispatcher.ResponseData): Promise<ApiError | undefined> {
-  const { statusCode: status } = response;
+async function findError(answer: HttpAnswer): Promise<ApiError | undefined> {
+  const { status, header } = answer;
   if (GATEWAY_TIMEOUTS.includes(status)) {
     const cause = new Error(`a gateway answered ${status} for upstream`);
-    return new UnknownCostError('UPSTREAM_TIMEOUT', { cause, upstreamId: readUpstreamId(response) });
+    return new UnknownCostError('UPSTREAM_TIMEOUT', { cause, upstreamId: readUpstreamId(answer) });
   }
   if (status !== 200) {
-    const body = isEncoded(response) ? undefined : await readErrorBody(response.body);
-    const [retryAfter, milliseconds] = [readHeader(response, 'retry-after'), readHeader(response, 'retry-after-ms')];
-    return toUpstreamError({ status, body, hints: { 'retry-after': retryAfter, 'retry-after-ms': milliseconds } });
+    const body = isEncoded(answer) ? undefined : await readErrorBody(answer.body);
+    const hints = { 'retry-after': header('retry-after'), 'retry-after-ms': header('retry-after-ms') };
+    return toUpstreamError({ status, body, hints });
   }
-  if (!OTHER_TYPE.test(readHeader(response, 'content-type') ?? '')) {
+  if (!OTHER_TYPE.test(header('content-type') ?? '')) {
     return new ApiError('UPSTREAM_FAILED', { cause: new Error('upstream answered 200 with another content type') });
   }
-  if (!isEncoded(response)) return undefined;
+  if (!isEncoded(answer)) return undefined;
   // The model has begun to answer: what cannot be read is not free upstream.
   const cause = new Error('upstream compressed its answer, unasked');
-  return new UnknownCostError('UPSTREAM_FAILED', { cause, upstreamId: readUpstreamId(response) });
-}
-
-/** Returns the dispatcher for one request, and whether the request was written to a connection. */
-function observeSending(dispatcher: Dispatcher): { dispatcher: Dispatcher; isSent: () => boolean } {
-  let isSent = false;
-  const observed = dispatcher.compose((dispatch) => (options, handler) => {
-    const observer: Dispatcher.DispatchHandlers = new DecoratorHandler(handler);
-    // Called when there is a connection, right before the request is written to it.
-    observer.onConnect = (abort) => {
-      isSent = true;
-      handler.onConnect?.(abort);
-    };
-    return dispatch(options, observer);
-  });
-  return { dispatcher: observed, isSent: () => isSent };
+  return new UnknownCostError('UPSTREAM_FAILED', { cause, upstreamId: readUpstreamId(answer) });
 }
 
 /** Builds the client of the configured upstream. Redirects are not followed. */
 export function createUpstream(config: NonNullable<Config['chat']>): Upstream {
   const { apiKey, baseUrl, idleTimeoutMs } = config;
-  const agent = new Agent({
-    connect: { timeout: CONNECT_TIMEOUT_MS },
-    headersTimeout: idleTimeoutMs,
-    bodyTimeout: idleTimeoutMs,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-  });
+  const connections = createConnections(baseUrl, { silenceMs: idleTimeoutMs });
+  const usualHeaders = {
+    authorization: `Bearer ${apiKey}`,
+    'content-type': 'application/json',
+    'accept-encoding': 'identity',
+  };
 
   const send = async (
-    path: string,
+    request: Omit<HttpRequest, 'headers'>,
     type: RegExp,
-    options: Pick<Dispatcher.RequestOptions, 'method' | 'body'> & {
-      readonly headers?: UpstreamRequest['headers'];
-      readonly signal?: AbortSignal | null;
-    },
-  ): Promise<UpstreamAnswer> => {
-    const headers = {
-      ...options.headers,
-      authorization: `Bearer ${apiKey}`,
-      'content-type': 'application/json',
-      'accept-encoding': 'identity',
-    };
-    const { dispatcher, isSent } = observeSending(agent);
-    const response = await request(`${baseUrl}${path}`, { ...options, headers, dispatcher }).catch((cause: unknown) => {
-      const isStopping = options.signal?.aborted === true;
-      if (isSent()) throw new UnknownCostError(isStopping ? 'SERVER_STOPPING' : 'UPSTREAM_TIMEOUT', { cause });
+    headers: UpstreamRequest['headers'] = {},
+  ) => {
+    const sending = connections.send({ ...request, headers: { ...headers, ...usualHeaders } });
+    const answer = await sending.catch((error: unknown) => {
+      const isStopping = request.signal?.aborted === true;
+      const { isSent, cause } = error instanceof NoAnswerError ? error : { isSent: true, cause: error };
+      if (isSent) throw new UnknownCostError(isStopping ? 'SERVER_STOPPING' : 'UPSTREAM_TIMEOUT', { cause });
       throw new ApiError(isStopping ? 'SERVER_STOPPING' : 'UPSTREAM_UNAVAILABLE', { cause });
     });
-    const error = await findError(response);
-    const isOther = !type.test(readHeader(response, 'content-type') ?? '');
-    if (error === undefined) return { body: response.body, isOther, upstreamId: readUpstreamId(response) };
-    response.body.on('error', () => {}).destroy();
+    const error = await findError(answer);
+    const { header, body } = answer;
+    if (error === undefined) {
+      return { body, isOther: !type.test(header('content-type') ?? ''), upstreamId: readUpstreamId(answer) };
+    }
+    body.destroy();
     throw error;
   };
 
   return {
     complete: ({ path, body, headers, isStreaming, signal }) => {
-      const options = { method: 'POST', body, headers, signal: signal ?? null } as const;
-      return send(path, isStreaming ? TYPES.stream : TYPES.json, options);
+      return send({ method: 'POST', path, body, signal }, isStreaming ? TYPES.stream : TYPES.json, headers);
     },
     fetchJson: async (path) => {
       try {
-        const { body } = await send(path, TYPES.json, { method: 'GET' });
-        return JSON.parse(await text(body));
+        const { body } = await send({ method: 'GET', path }, TYPES.json);
+        return JSON.parse((await readWhole(body)).toString('utf8'));
       } catch (error) {
         if (error instanceof ApiError && error.code === 'UPSTREAM_REFUSED') return undefined;
         if (error instanceof UnknownCostError) throw new ApiError('UPSTREAM_UNAVAILABLE', { cause: error.cause });
@@ -196,6 +166,6 @@ export function createUpstream(config: NonNullable<Config['chat']>): Upstream {
         throw new ApiError('UPSTREAM_FAILED', { cause: new Error('upstream sent no JSON, or broke off') });
       }
     },
-    close: () => agent.destroy(),
+    close: connections.close,
   };
 }

@@ -4,6 +4,8 @@ import { Readable } from 'node:stream';
 const STALL_TIMEOUT_MS = 120_000;
 /** How long a stream may be without a byte: proxies cut connections that are silent for 30 or 60 seconds. */
 const KEEP_ALIVE_INTERVAL_MS = 15_000;
+/** Bytes that may come before there is a response to write them to. */
+const MOST_EARLY_BYTES = 16 * 1024;
 /** A comment, which readers of the stream ignore. */
 export const KEEP_ALIVE = ': keep-alive\n\n';
 
@@ -16,55 +18,96 @@ export interface ClientStream {
   readonly onGone: (listener: () => void) => void;
   /** Writes, and waits while the client is slow. */
   readonly write: (bytes: Buffer | string) => void | Promise<void>;
-  readonly end: () => void;
+  /** Writes what comes last, and ends. */
+  readonly end: (last: string) => Promise<void>;
 }
 
-/** How a client is written to. */
-interface ClientStreamOptions {
-  /** How long its stream may be without a byte, in milliseconds. */
-  readonly keepAliveMs?: number;
-  /** Bytes that may wait for it; Node's usual number by default. */
-  readonly highWaterMark?: number;
+type Response = NodeJS.WritableStream;
+
+/** A body that is not read but writes itself, as events are many and a stream's buffer would take longer than all else. */
+class WritingBody extends Readable {
+  readonly #begin: (response: Response) => void;
+
+  constructor(begin: (response: Response) => void) {
+    super({ read: () => {} });
+    this.#begin = begin;
+  }
+
+  override pipe<T extends Response>(response: T): T {
+    this.#begin(response);
+    return response;
+  }
 }
 
-/** Builds the stream of one client. While nothing is written to it, comments keep its connection open. */
-export function createClientStream(options: ClientStreamOptions = {}): ClientStream {
-  const { keepAliveMs = KEEP_ALIVE_INTERVAL_MS, highWaterMark } = options;
+/**
+ * Builds the stream of one client. While nothing is written to it, comments keep its connection open.
+ * @param keepAliveMs how long it may be without a byte, in milliseconds
+ */
+export function createClientStream(keepAliveMs = KEEP_ALIVE_INTERVAL_MS): ClientStream {
+  let response: Response | undefined;
+  /** What was written before there was a response. */
+  let early: (Buffer | string)[] = [];
+  let earlyBytes = 0;
   let isGone = false;
-  let hasEnded = false;
+  /** What comes last, once that has come. */
+  let last: string | undefined;
   /** Whether as much waits for the client as may. */
   let isFull = false;
   let goOn: (() => void) | undefined;
+  let writtenAt = performance.now();
   const listeners: (() => void)[] = [];
-  const body = new Readable({
-    ...(highWaterMark !== undefined && { highWaterMark }),
-    read: () => {
-      isFull = false;
-      goOn?.();
-    },
-  });
-  const push = (bytes: Buffer | string) => {
-    isFull = !body.push(bytes);
+
+  const write = (bytes: Buffer | string) => {
+    writtenAt = performance.now();
+    if (response !== undefined) {
+      isFull = !response.write(bytes);
+      return;
+    }
+    early.push(bytes);
+    earlyBytes += bytes.length;
+    isFull = earlyBytes > MOST_EARLY_BYTES;
   };
-  const keepAlive = setInterval(() => {
+  const drain = () => {
+    isFull = false;
+    goOn?.();
+  };
+  const finish = (to: Response, end: string) => {
+    // First the body, as whoever waits for it takes a response that ends before it for one that was cut off.
+    body.once('end', () => to.end(end));
+    body.push(null);
+    body.resume();
+  };
+  const body = new WritingBody((begun) => {
+    response = begun;
+    begun.on('drain', drain);
+    for (const bytes of early) write(bytes);
+    early = [];
+    if (!isFull) drain();
+    if (last !== undefined) finish(begun, last);
+  });
+
+  /** Writes only move the time it looks at, as they are many. */
+  const keepAlive = () => {
+    const leftMs = writtenAt + keepAliveMs - performance.now();
     // To a client that does not read, nothing more need be said.
-    if (!body.destroyed && !isFull) push(KEEP_ALIVE);
-  }, keepAliveMs);
-  keepAlive.unref();
+    if (leftMs <= 0 && !isFull) write(KEEP_ALIVE);
+    timer = setTimeout(keepAlive, leftMs > 0 ? leftMs : keepAliveMs).unref();
+  };
+  let timer = setTimeout(keepAlive, keepAliveMs).unref();
   body.on('error', () => {});
   body.on('close', () => {
-    clearInterval(keepAlive);
+    clearTimeout(timer);
     goOn?.();
-    if (hasEnded) return;
+    if (last !== undefined) return;
     isGone = true;
     for (const listener of listeners) listener();
   });
 
   const waitForReader = () =>
     new Promise<void>((resolve) => {
-      const timer = setTimeout(() => body.destroy(), STALL_TIMEOUT_MS);
+      const stall = setTimeout(() => body.destroy(), STALL_TIMEOUT_MS);
       goOn = () => {
-        clearTimeout(timer);
+        clearTimeout(stall);
         goOn = undefined;
         resolve();
       };
@@ -78,14 +121,14 @@ export function createClientStream(options: ClientStreamOptions = {}): ClientStr
     },
     write: (bytes) => {
       if (isGone || body.destroyed || bytes.length === 0) return;
-      keepAlive.refresh();
-      push(bytes);
+      write(bytes);
       return isFull ? waitForReader() : undefined;
     },
-    end: () => {
-      hasEnded = true;
-      clearInterval(keepAlive);
-      if (!isGone) body.push(null);
+    end: async (end) => {
+      if (isFull && !body.destroyed) await waitForReader();
+      last = end;
+      clearTimeout(timer);
+      if (response !== undefined && !body.destroyed) finish(response, end);
     },
   };
 }

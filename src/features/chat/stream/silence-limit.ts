@@ -10,25 +10,25 @@ export interface SilenceLimit {
 
 /** Starts a limit of silence, in milliseconds. */
 export function createSilenceLimit(limitMs: number, onSilence: () => void): SilenceLimit {
-  let deadline = Date.now() + limitMs;
+  let deadline = performance.now() + limitMs;
   let pausedAt: number | undefined;
   let timer = setTimeout(check, limitMs);
 
   /** Events move the deadline only, as they are many: the timer is set anew when it has gone off too early. */
   function check(): void {
-    const leftMs = pausedAt === undefined ? deadline - Date.now() : limitMs;
+    const leftMs = pausedAt === undefined ? deadline - performance.now() : limitMs;
     if (leftMs <= 0) onSilence();
     else timer = setTimeout(check, leftMs);
   }
   return {
     heard: () => {
-      deadline = Date.now() + limitMs;
+      deadline = performance.now() + limitMs;
     },
     pause: () => {
-      pausedAt = Date.now();
+      pausedAt = performance.now();
     },
     resume: () => {
-      if (pausedAt !== undefined) deadline += Date.now() - pausedAt;
+      if (pausedAt !== undefined) deadline += performance.now() - pausedAt;
       pausedAt = undefined;
     },
     stop: () => clearTimeout(timer),

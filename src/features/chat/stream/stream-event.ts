@@ -15,20 +15,25 @@ export interface StreamEvent {
 }
 
 const FIRST_OF_EVENT = 'e'.charCodeAt(0);
-/** One line of data, perhaps one with a name before it, and a blank line. A CR, or a line with anything else, is no match. */
-const PLAIN_EVENT = /^(?:event: ?(.*)\n)?data: ?(.*)\n\n$/;
+/** The beginning of an event with a name before its data. */
+const NAMED = /^event: ?(.*)\n/;
+const DATA = 'data:';
 
 /**
- * Returns the event that begins at a place, where all of it is there and it is as nearly all events are; undefined for any
- * other, which takes a closer look.
+ * Returns the event that begins at a place, where all of it is there and it is as nearly all events are: one line of data,
+ * perhaps one with a name before it, and a blank line; undefined for any other, which takes a closer look.
  */
 export function readPlainEvent(bytes: Buffer, start: number): StreamEvent | undefined {
+  const isNamed = bytes[start] === FIRST_OF_EVENT;
   const first = bytes.indexOf(LF, start);
-  const last = first !== -1 && bytes[start] === FIRST_OF_EVENT ? bytes.indexOf(LF, first + 1) : first;
+  const last = first !== -1 && isNamed ? bytes.indexOf(LF, first + 1) : first;
   if (last === -1 || bytes[last + 1] !== LF) return undefined;
   const end = last + 2;
-  const match = PLAIN_EVENT.exec(bytes.toString('utf8', start, end));
-  if (match === null) return undefined;
-  const [, name, data] = match;
-  return { raw: bytes.subarray(start, end), data, name, isPlain: name === undefined, isForeign: false };
+  const text = bytes.toString('utf8', start, end);
+  if (text.includes('\r')) return undefined;
+  const [head = '', name] = isNamed ? (NAMED.exec(text) ?? []) : [];
+  if (!text.startsWith(DATA, head.length)) return undefined;
+  const value = head.length + DATA.length;
+  const data = text.slice(text[value] === ' ' ? value + 1 : value, -2);
+  return { raw: bytes.subarray(start, end), data, name, isPlain: !isNamed, isForeign: false };
 }

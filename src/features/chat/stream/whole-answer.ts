@@ -5,10 +5,10 @@ import { hasTokens } from '../metering/evidence.js';
 import { release, settleUnawaited, ZERO_USAGE } from '../metering/settlement.js';
 import type { Chunk } from '../metering/usage-accumulator.js';
 import { UnknownCostError } from '../openrouter/unknown-cost-error.js';
+import type { Answer } from './answer.js';
 import { createDataReader } from './read-data.js';
 import { readEvent } from './read-event.js';
 import { watchReading } from './reading-limits.js';
-import type { Answer } from './relay.js';
 import { createEventScanner } from './sse.js';
 
 /** Longest answer in bytes: images may be in it, or 2,048 vectors of 3,072 numbers in base64. */
@@ -20,35 +20,32 @@ type OnGone = (listener: () => void) => void;
 /** Upstreams keep the connection open with white space, which is nothing of the answer. */
 const isBlank = (piece: Buffer) => piece.every((byte) => byte === 0x20 || (byte >= 0x09 && byte <= 0x0d));
 
-async function readText({ body, limits, abortSignal }: Answer, onGone: OnGone): Promise<string> {
+async function readText({ body, limits }: Answer, onGone: OnGone): Promise<string> {
   let limitCause: Error | undefined;
   const watch = watchReading(limits, (cause) => {
     limitCause = cause;
     body.destroy();
   });
   onGone(watch.abandon);
-  const stop = () => body.destroy();
-  abortSignal.addEventListener('abort', stop, { once: true });
   const pieces: Buffer[] = [];
   let length = 0;
   try {
-    for await (const chunk of body) {
-      const piece = Buffer.from(chunk);
+    await body.read((piece) => {
       if (!isBlank(piece)) watch.heard();
       length += piece.length;
       if (length > MAX_ANSWER_BYTES) throw new Error('the answer is too long');
       pieces.push(piece);
-    }
+      return false;
+    });
     // Without a byte order mark, which is no part of JSON (RFC 8259, section 8.1).
     return Buffer.concat(pieces)
       .toString('utf8')
       .replace(/^\uFEFF/, '');
   } catch (error) {
+    body.destroy();
     throw limitCause ?? error;
   } finally {
     watch.stop();
-    abortSignal.removeEventListener('abort', stop);
-    body.on('error', () => {});
   }
 }
 

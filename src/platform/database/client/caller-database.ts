@@ -20,7 +20,7 @@ export interface CallerDatabase {
 }
 
 /** Returns the claims row-level security reads: whose rows, and the session, key or version that must still be good. */
-function toClaims(caller: Caller | DeviceCaller): Record<string, string> {
+export function toClaims(caller: Caller | DeviceCaller): Record<string, string> {
   const role = 'authenticated';
   if ('device_id' in caller) {
     return { role, device_id: caller.device_id, device_version: String(caller.token_version) };

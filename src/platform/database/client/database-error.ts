@@ -6,18 +6,22 @@ export class DatabaseError extends Error {
   readonly code: string;
   /** `detail` of the database's error, JSON if our own functions raised it. */
   readonly details: string | null;
+  /** Of a connection that failed, the code of the driver or the system, where it is known. */
+  readonly hint: string | undefined;
 
   constructor(answer: {
     readonly status: number;
     readonly code: string;
     readonly message: string;
     readonly details: string | null;
+    readonly hint?: string | null;
   }) {
     super(answer.message);
     this.name = 'DatabaseError';
     this.status = answer.status;
     this.code = answer.code;
     this.details = answer.details;
+    this.hint = answer.hint ?? undefined;
   }
 
   /** Builds the error for no answer, or one that is not what the function promises: an outage, never a success. */
@@ -40,16 +44,22 @@ export class DatabaseError extends Error {
     return this.code === '25006' || this.code === '53100';
   }
 
+  /** Tells whether a function, table or column of ours is missing, or was replaced while a call was about to use it. */
+  get #lacksSomething(): boolean {
+    return /^(42883|42P01|42703|PGRST202)/.test(this.code) || this.message.startsWith('cache lookup failed for ');
+  }
+
   /**
    * Tells whether the database cannot do it now: it cannot be reached, did not finish in time, is short of something, takes
-   * no writes, or lacks the function for a moment. What it did may be unknown.
+   * no writes, or lacks something of ours for a moment, as between the steps of an update. What it did may be unknown.
    */
   get isUnavailable(): boolean {
     return (
       this.code === '' ||
       this.isTransient ||
       this.refusesWrites ||
-      /^(08|53|57|58|55P03|PGRST00|PGRST202)/.test(this.code) ||
+      /^(08|53|57|58|55P03|PGRST00)/.test(this.code) ||
+      this.#lacksSomething ||
       [0, 502, 503, 504].includes(this.status)
     );
   }

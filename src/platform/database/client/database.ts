@@ -1,4 +1,5 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import { callSeconds } from '../../metrics/registry.js';
 import type { DatabaseClient } from './client.js';
 import { DatabaseError } from './database-error.js';
 import { createDecoder, type Decoder } from './decoder.js';
@@ -33,6 +34,8 @@ export const LONG_TIMEOUT_MS = 15 * 60_000;
 export interface Database {
   /** How many batches of one metering function are worth sending at once; 1 where it does not say. */
   readonly batchLanes?: number;
+  /** How long an item of a batch may wait for its answer, in milliseconds; as long as usual where it does not say. */
+  readonly longestBatchMs?: number;
   /** Tells whether the database refused to write a moment ago. */
   readonly refusesWrites?: () => boolean;
   /**
@@ -51,8 +54,8 @@ export interface Database {
 }
 
 const ATTEMPTS = 4;
-/** How long a refusal to write is remembered, in milliseconds: balancers ask every few seconds. */
-const REFUSAL_REMEMBERED_MS = 10_000;
+/** How long a refusal to write is remembered, in milliseconds: as long as it lasts, the next write is refused as well. */
+const REFUSAL_REMEMBERED_MS = 1_500;
 
 const decoders = new WeakMap<TSchema, Decoder<TSchema>>();
 
@@ -82,20 +85,39 @@ async function attempt<Name extends FunctionName>(
   return data;
 }
 
-/** Builds the typed calls over a client of the Data API. @param batchLanes see {@link Database.batchLanes} */
-export function createDatabase(client: DatabaseClient, batchLanes = 1): Database {
+/** Tells how a call ended, as it is counted: our own refusals are no failures. */
+function toCallOutcome(error: unknown): string {
+  if (!(error instanceof DatabaseError)) return 'failed';
+  if (error.code.startsWith('PT')) return 'refused';
+  return error.isUnavailable ? 'unavailable' : 'failed';
+}
+
+/**
+ * Builds the typed calls over a client of the Data API.
+ * @param batchLanes see {@link Database.batchLanes}
+ * @param attempts how often a call is made that a serialization failure or a deadlock ended
+ */
+export function createDatabase(client: DatabaseClient, batchLanes = 1, attempts = ATTEMPTS): Database {
   let refusedAt = Number.NEGATIVE_INFINITY;
   return {
     batchLanes,
     refusesWrites: () => performance.now() - refusedAt < REFUSAL_REMEMBERED_MS,
     call: async (name, args, schema, options = {}) => {
       const decode = findDecoder(schema);
+      const started = performance.now();
+      const report = (outcome: string) =>
+        callSeconds.observe({ function: name, outcome }, (performance.now() - started) / 1_000);
       for (let count = 1; ; count += 1) {
         try {
-          return decode(await attempt(client, name, args, options));
+          const answer = decode(await attempt(client, name, args, options));
+          report('ok');
+          return answer;
         } catch (error) {
           if (error instanceof DatabaseError && error.refusesWrites) refusedAt = performance.now();
-          if (!(error instanceof DatabaseError && error.isTransient) || count === ATTEMPTS) throw error;
+          if (!(error instanceof DatabaseError && error.isTransient) || count >= attempts) {
+            report(toCallOutcome(error));
+            throw error;
+          }
         }
       }
     },

@@ -2,16 +2,22 @@ import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { type CryptoKey, importJWK, SignJWT } from 'jose';
 import { LRUCache } from 'lru-cache';
-import type { TokenKey } from '../../../config/config.js';
+import type { TokenKey } from '../../../config/database.js';
 import { StartupError } from '../../../config/startup-error.js';
 
 const LIFETIME_SECONDS = 300;
-/** A cached token is good for at least one more minute. */
-const CACHE_TTL_MS = (LIFETIME_SECONDS - 60) * 1_000;
+/** A token that was minted before is good for at least so many more seconds. */
+const LEAST_LEFT_SECONDS = 60;
 const MAX_CACHED_TOKENS = 10_000;
 
 /** Mints a database token: the claims the Data API trusts about who is asking. */
 export type TokenMinter = (claims: Readonly<Record<string, string>>) => Promise<string>;
+
+interface Minted {
+  readonly token: string;
+  /** When it was issued, in seconds since 1970. */
+  readonly issuedAt: number;
+}
 
 interface Signature {
   readonly header: { readonly alg: string; readonly kid?: string };
@@ -49,17 +55,20 @@ async function importSigningKey(tokenKey: TokenKey): Promise<Signature> {
  */
 export async function createTokenMinter(tokenKey: TokenKey): Promise<TokenMinter> {
   const { header, key } = await importSigningKey(tokenKey);
-  const cache = new LRUCache<string, string>({ max: MAX_CACHED_TOKENS, ttl: CACHE_TTL_MS });
+  const cache = new LRUCache<string, Minted>({ max: MAX_CACHED_TOKENS });
   return async (claims) => {
     const name = JSON.stringify(claims);
     const known = cache.get(name);
-    if (known !== undefined) return known;
+    const issuedAt = Math.floor(Date.now() / 1_000);
+    // By the clock on the wall, as those who verify it: set ahead, that ends a token at once, and set back it is from the future.
+    const age = known === undefined ? Number.NaN : issuedAt - known.issuedAt;
+    if (known !== undefined && age >= 0 && age <= LIFETIME_SECONDS - LEAST_LEFT_SECONDS) return known.token;
     const token = await new SignJWT(claims)
       .setProtectedHeader({ ...header, typ: 'JWT' })
-      .setIssuedAt()
-      .setExpirationTime(`${LIFETIME_SECONDS}s`)
+      .setIssuedAt(issuedAt)
+      .setExpirationTime(issuedAt + LIFETIME_SECONDS)
       .sign(key);
-    cache.set(name, token);
+    cache.set(name, { token, issuedAt });
     return token;
   };
 }

@@ -56,6 +56,38 @@ export type Database = {
         Args: { p_event?: Json; p_state: Json; p_version?: number }
         Returns: Json
       }
+      archive_month: { Args: { p_keep_months?: number }; Returns: Json }
+      archived_rollups: {
+        Args: { p_from: string; p_subjects: string[]; p_to: string }
+        Returns: unknown[]
+        SetofOptions: {
+          from: "*"
+          to: "usage_rollups"
+          isOneToOne: false
+          isSetofReturn: true
+        }
+      }
+      archived_until: { Args: Record<PropertyKey, never>; Returns: string }
+      archived_usage: {
+        Args: {
+          p_at?: string
+          p_filter?: Json
+          p_from: string
+          p_id?: string
+          p_is_ascending?: boolean
+          p_limit: number
+          p_linked_to?: string
+          p_subject_id: string
+          p_to: string
+        }
+        Returns: unknown[]
+        SetofOptions: {
+          from: "*"
+          to: "usage_events"
+          isOneToOne: false
+          isSetofReturn: true
+        }
+      }
       attach_stripe_customer: {
         Args: { p_caller: Json; p_customer_id: string; p_replaces?: string }
         Returns: string
@@ -66,6 +98,17 @@ export type Database = {
         Returns: Json
       }
       begin_admin_proof: { Args: { p_actor: Json }; Returns: Json }
+      begin_bulk_change: {
+        Args: {
+          p_actor: Json
+          p_change: Json
+          p_filter?: string
+          p_key?: string
+          p_kind: string
+          p_query?: string
+        }
+        Returns: Json
+      }
       begin_oauth_flow: {
         Args: {
           p_client_state?: string
@@ -76,6 +119,7 @@ export type Database = {
         }
         Returns: boolean
       }
+      begin_own_proof: { Args: { p_caller: Json }; Returns: Json }
       begin_password_change: { Args: { p_caller: Json }; Returns: Json }
       begin_second_factor: {
         Args: { p_actor: Json; p_secret: string }
@@ -86,12 +130,28 @@ export type Database = {
         Args: { p_address: string; p_email: string }
         Returns: Json
       }
+      begin_user_second_factor: {
+        Args: { p_caller: Json; p_secret: string; p_verified_hash?: string }
+        Returns: boolean
+      }
+      carry_on_bulk_change: { Args: Record<PropertyKey, never>; Returns: Json }
       change_admin_password: {
         Args: {
           p_actor: Json
           p_password_hash: string
           p_session: Json
           p_verified_hash: string
+        }
+        Returns: Json
+      }
+      change_many: {
+        Args: {
+          p_actor: Json
+          p_change: Json
+          p_dry_run: boolean
+          p_ids: string[]
+          p_key?: string
+          p_kind: string
         }
         Returns: Json
       }
@@ -114,6 +174,7 @@ export type Database = {
         Returns: Json
       }
       changed_states: { Args: { p_listeners: Json }; Returns: Json }
+      check_ledger: { Args: { p_hours: number }; Returns: Json }
       claim_estimated_generations: {
         Args: { p_limit: number }
         Returns: {
@@ -122,7 +183,10 @@ export type Database = {
         }[]
       }
       claim_mails: { Args: { p_limit: number }; Returns: Json }
+      claim_webhook_deliveries: { Args: { p_limit: number }; Returns: Json }
+      confirm_admin_read: { Args: { p_actor: Json }; Returns: Json }
       confirm_fresh_user: { Args: { p_caller: Json }; Returns: boolean }
+      confirm_own_read: { Args: Record<PropertyKey, never>; Returns: Json }
       confirm_second_factor: {
         Args: {
           p_actor: Json
@@ -137,8 +201,22 @@ export type Database = {
         Args: { p_caller: Json; p_scope: string }
         Returns: boolean
       }
+      confirm_user_second_factor: {
+        Args: {
+          p_caller: Json
+          p_factor_id: string
+          p_notice?: string
+          p_recovery_hashes: string[]
+          p_step: number
+        }
+        Returns: Json
+      }
       consume_oauth_flow: {
         Args: { p_provider: string; p_state_hash: string }
+        Returns: Json
+      }
+      continue_bulk_change: {
+        Args: { p_actor: Json; p_id: string }
         Returns: Json
       }
       correct_generation: {
@@ -196,6 +274,16 @@ export type Database = {
         }
         Returns: Json
       }
+      create_webhook: {
+        Args: {
+          p_actor: Json
+          p_description?: string
+          p_events: string[]
+          p_secret: string
+          p_url: string
+        }
+        Returns: Json
+      }
       current_device_id: { Args: Record<PropertyKey, never>; Returns: string }
       current_user_id: { Args: Record<PropertyKey, never>; Returns: string }
       dashboard: {
@@ -217,6 +305,10 @@ export type Database = {
         Args: { p_caller: Json; p_notice?: string }
         Returns: Json
       }
+      delete_account_api_key: {
+        Args: { p_actor: Json; p_id: string; p_user_id: string }
+        Returns: Json
+      }
       delete_account_as: {
         Args: { p_actor: Json; p_user_id: string }
         Returns: Json
@@ -232,6 +324,7 @@ export type Database = {
         Returns: Json
       }
       delete_usage: { Args: { p_caller: Json; p_id: string }; Returns: Json }
+      delete_webhook: { Args: { p_actor: Json; p_id: string }; Returns: Json }
       detach_stripe_customer: {
         Args: { p_caller: Json; p_customer_id: string }
         Returns: Json
@@ -263,6 +356,10 @@ export type Database = {
         Returns: Json
       }
       effective_tier: { Args: { p_subscription: unknown }; Returns: string }
+      end_account_session: {
+        Args: { p_actor: Json; p_session_id: string; p_user_id: string }
+        Returns: Json
+      }
       end_account_sessions: {
         Args: { p_actor: Json; p_api_keys: boolean; p_user_id: string }
         Returns: Json
@@ -322,10 +419,20 @@ export type Database = {
         Returns: Json
       }
       find_google_user: {
-        Args: { p_default_tokens: number; p_identity: Json; p_sign_up: string }
+        Args: {
+          p_default_tokens: number
+          p_identity: Json
+          p_proof?: Json
+          p_sign_up: string
+          p_token_hash?: string
+        }
         Returns: Json
       }
       find_password_reset: { Args: { p_token_hash: string }; Returns: Json }
+      find_sign_in_challenge: {
+        Args: { p_challenge_hash: string }
+        Returns: Json
+      }
       finish_admin_login: {
         Args: {
           p_address: string
@@ -337,6 +444,10 @@ export type Database = {
         Returns: Json
       }
       finish_reset: { Args: { p_limit?: number }; Returns: number }
+      finish_sign_in: {
+        Args: { p_challenge_hash: string; p_proof: Json; p_session: Json }
+        Returns: Json
+      }
       finish_user_login: {
         Args: {
           p_address: string
@@ -348,8 +459,17 @@ export type Database = {
         Returns: Json
       }
       get_account: { Args: { p_actor: Json; p_user_id: string }; Returns: Json }
+      get_alert_settings: { Args: { p_actor: Json }; Returns: Json }
       get_budget: { Args: { p_actor: Json; p_kind: string }; Returns: Json }
+      get_bulk_change: { Args: { p_actor: Json; p_id: string }; Returns: Json }
       get_mail_queue: { Args: { p_actor: Json }; Returns: Json }
+      get_managed_device: {
+        Args: { p_actor: Json; p_device_id: string }
+        Returns: Json
+      }
+      get_overview: { Args: { p_actor: Json }; Returns: Json }
+      get_own_admin: { Args: { p_actor: Json }; Returns: Json }
+      get_own_second_factor: { Args: { p_caller: Json }; Returns: Json }
       get_plan: { Args: { p_tier: string }; Returns: Json }
       get_profile: { Args: { p_caller: Json }; Returns: Json }
       get_purchase: {
@@ -389,8 +509,35 @@ export type Database = {
         }
         Returns: Json
       }
+      list_account_sessions: {
+        Args: {
+          p_actor: Json
+          p_before_at?: string
+          p_before_id?: string
+          p_limit: number
+          p_user_id: string
+        }
+        Returns: Json
+      }
+      list_accounts: {
+        Args: {
+          p_actor: Json
+          p_after_id?: string
+          p_after_value?: string
+          p_filter?: string
+          p_limit: number
+          p_query?: string
+          p_sort: string
+        }
+        Returns: Json
+      }
       list_admin_sessions: { Args: { p_actor: Json }; Returns: Json }
       list_admins: { Args: { p_actor: Json }; Returns: Json }
+      list_alert_mails: { Args: { p_limit: number }; Returns: Json }
+      list_alerts: {
+        Args: { p_actor: Json; p_before?: number; p_limit: number }
+        Returns: Json
+      }
       list_all_usage: {
         Args: {
           p_actor: Json
@@ -408,10 +555,40 @@ export type Database = {
       list_api_keys: { Args: { p_caller: Json }; Returns: Json }
       list_audit: {
         Args: {
+          p_action?: string
           p_actor: Json
           p_before?: number
+          p_from?: string
           p_limit: number
           p_target?: string
+          p_to?: string
+          p_who?: string
+        }
+        Returns: Json
+      }
+      list_bulk_changes: {
+        Args: { p_actor: Json; p_kind?: string }
+        Returns: Json
+      }
+      list_device_ledger: {
+        Args: {
+          p_actor: Json
+          p_before_at?: string
+          p_before_id?: string
+          p_device_id: string
+          p_limit: number
+        }
+        Returns: Json
+      }
+      list_devices: {
+        Args: {
+          p_actor: Json
+          p_after_id?: string
+          p_after_value?: string
+          p_filter?: string
+          p_limit: number
+          p_query?: string
+          p_sort: string
         }
         Returns: Json
       }
@@ -441,6 +618,7 @@ export type Database = {
         Args: { p_actor: Json; p_before?: number; p_limit: number }
         Returns: Json
       }
+      list_plans: { Args: { p_actor: Json }; Returns: Json }
       list_running_subscriptions: {
         Args: { p_after?: string; p_limit: number }
         Returns: Json
@@ -477,6 +655,17 @@ export type Database = {
         }
         Returns: Json
       }
+      list_webhook_deliveries: {
+        Args: {
+          p_actor: Json
+          p_before?: number
+          p_id: string
+          p_limit: number
+          p_status?: string
+        }
+        Returns: Json
+      }
+      list_webhooks: { Args: { p_actor: Json }; Returns: Json }
       log_out: {
         Args: { p_all?: boolean; p_caller?: Json; p_token_hash?: string }
         Returns: Json
@@ -501,6 +690,7 @@ export type Database = {
         Args: { p_after_at?: string; p_after_id?: string; p_limit: number }
         Returns: Json
       }
+      my_invoice: { Args: { p_payment_id: string }; Returns: Json }
       my_ledger: {
         Args: {
           p_after_at?: string
@@ -510,15 +700,60 @@ export type Database = {
         }
         Returns: Json
       }
+      my_payments: {
+        Args: { p_before_at?: string; p_before_id?: string; p_limit: number }
+        Returns: Json
+      }
+      my_plans: { Args: Record<PropertyKey, never>; Returns: Json }
       my_settings: { Args: Record<PropertyKey, never>; Returns: Json }
       my_settings_changes: { Args: { p_since: number }; Returns: Json }
       my_settings_history: { Args: Record<PropertyKey, never>; Returns: Json }
       my_subscription: { Args: Record<PropertyKey, never>; Returns: Json }
       my_tokens_used: { Args: { p_since: string }; Returns: number }
+      operating_state: { Args: Record<PropertyKey, never>; Returns: Json }
+      own_archived_rollups: {
+        Args: { p_from: string; p_subjects: string[]; p_to: string }
+        Returns: unknown[]
+        SetofOptions: {
+          from: "*"
+          to: "usage_rollups"
+          isOneToOne: false
+          isSetofReturn: true
+        }
+      }
+      own_archived_usage: {
+        Args: {
+          p_at: string
+          p_filter: Json
+          p_from: string
+          p_id: string
+          p_is_ascending: boolean
+          p_limit: number
+          p_linked_to: string
+          p_subject_id: string
+          p_to: string
+        }
+        Returns: unknown[]
+        SetofOptions: {
+          from: "*"
+          to: "usage_events"
+          isOneToOne: false
+          isSetofReturn: true
+        }
+      }
+      own_last_use: { Args: { p_device_id: string }; Returns: string }
       own_subjects: { Args: Record<PropertyKey, never>; Returns: string[] }
-      prove_session: {
-        Args: { p_caller: Json; p_code_hash?: string; p_verified_hash?: string }
-        Returns: boolean
+      pause_bulk_change: {
+        Args: { p_actor: Json; p_id: string }
+        Returns: Json
+      }
+      preview_budget: {
+        Args: { p_actor: Json; p_kind: string; p_total?: number }
+        Returns: Json
+      }
+      preview_reset: {
+        Args: { p_actor: Json; p_default_tokens: number }
+        Returns: Json
       }
       push_settings: {
         Args: {
@@ -538,6 +773,38 @@ export type Database = {
         }
         Returns: Json
       }
+      queue_alert_mail: {
+        Args: { p_id: string; p_mail: string }
+        Returns: Json
+      }
+      ranked_usage: {
+        Args: {
+          p_filter?: Json
+          p_from: string
+          p_groups?: number
+          p_names: string[]
+          p_starts: string[]
+          p_subjects: string[]
+          p_to: string
+        }
+        Returns: {
+          cost: number
+          device: string
+          events: number
+          input_tokens: number
+          is_rest: boolean
+          model: string
+          nano_usd: number
+          output_tokens: number
+          period: number
+          prompts: number
+          provider: string
+          rank: number
+          source: string
+          total_tokens: number
+          user: string
+        }[]
+      }
       record_failed_admin_login: {
         Args: { p_session: Json; p_username: string }
         Returns: boolean
@@ -548,6 +815,10 @@ export type Database = {
       }
       record_usage: {
         Args: { p_items: Json; p_retention_months: number }
+        Returns: Json
+      }
+      redeliver_webhook: {
+        Args: { p_actor: Json; p_delivery_id: number; p_id: string }
         Returns: Json
       }
       refresh_model_weights: { Args: { p_weights: Json }; Returns: Json }
@@ -588,6 +859,40 @@ export type Database = {
         Args: { p_actor: Json; p_proof: Json }
         Returns: Json
       }
+      remove_user_second_factor: {
+        Args: {
+          p_caller: Json
+          p_notice?: string
+          p_proof: Json
+          p_verified_hash?: string
+        }
+        Returns: Json
+      }
+      rename_my_device: {
+        Args: { p_caller: Json; p_device_id: string; p_name: string }
+        Returns: Json
+      }
+      renew_alerts: { Args: { p_limit?: number }; Returns: number }
+      renew_proof: {
+        Args: {
+          p_caller: Json
+          p_code_hash?: string
+          p_proof?: Json
+          p_verified_hash?: string
+        }
+        Returns: Json
+      }
+      renew_recovery_codes: {
+        Args: {
+          p_caller: Json
+          p_notice?: string
+          p_proof: Json
+          p_recovery_hashes: string[]
+          p_verified_hash?: string
+        }
+        Returns: Json
+      }
+      replication_state: { Args: Record<PropertyKey, never>; Returns: Json }
       request_email_verification: {
         Args: { p_email: string; p_mail: string; p_token_hash: string }
         Returns: Json
@@ -624,8 +929,13 @@ export type Database = {
         Returns: Json
       }
       retry_stripe_sync: { Args: { p_minutes: number }; Returns: boolean }
+      run_bulk_change: { Args: { p_actor: Json; p_id: string }; Returns: Json }
       set_account_plan: {
         Args: { p_actor: Json; p_tier: string; p_user_id: string }
+        Returns: Json
+      }
+      set_alert_settings: {
+        Args: { p_actor: Json; p_settings: Json }
         Returns: Json
       }
       set_budget: {
@@ -637,11 +947,31 @@ export type Database = {
         Args: { p_actor: Json; p_weights: Json }
         Returns: Json
       }
+      set_plan: {
+        Args: {
+          p_actor: Json
+          p_device_limit?: number
+          p_monthly_tokens: number
+          p_tier: string
+        }
+        Returns: Json
+      }
       settle_mail: {
         Args: {
           p_attempt: number
           p_id: string
           p_outcome: string
+          p_wait_seconds?: number
+        }
+        Returns: Json
+      }
+      settle_webhook_delivery: {
+        Args: {
+          p_attempt: number
+          p_failure?: string
+          p_id: number
+          p_outcome: string
+          p_status?: number
           p_wait_seconds?: number
         }
         Returns: Json
@@ -659,6 +989,7 @@ export type Database = {
         Args: { p_default_tokens: number }
         Returns: boolean
       }
+      stop_bulk_change: { Args: { p_actor: Json; p_id: string }; Returns: Json }
       summarize_all_features: {
         Args: {
           p_actor: Json
@@ -673,10 +1004,12 @@ export type Database = {
       summarize_all_usage: {
         Args: {
           p_actor: Json
+          p_filter?: Json
           p_from: string
           p_group_by: string[]
           p_time_zone: string
           p_to: string
+          p_top?: number
           p_user_id?: string
         }
         Returns: Json
@@ -702,11 +1035,13 @@ export type Database = {
       }
       summarize_usage: {
         Args: {
+          p_filter?: Json
           p_from: string
           p_group_by: string[]
           p_subjects?: string[]
           p_time_zone: string
           p_to: string
+          p_top?: number
         }
         Returns: Json
       }
@@ -714,8 +1049,14 @@ export type Database = {
         Args: { p_actor: Json; p_suspended: boolean; p_user_id: string }
         Returns: Json
       }
+      take_account_second_factor: {
+        Args: { p_actor: Json; p_notice?: string; p_user_id: string }
+        Returns: Json
+      }
+      test_webhook: { Args: { p_actor: Json; p_id: string }; Returns: Json }
       track_usage: { Args: { p_items: Json }; Returns: Json }
       tracker_subject: { Args: { p_email: string }; Returns: Json }
+      undo_entry: { Args: { p_actor: Json; p_entry_id: string }; Returns: Json }
       unlink_device: {
         Args: { p_caller: Json; p_device_id: string }
         Returns: Json

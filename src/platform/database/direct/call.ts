@@ -1,7 +1,8 @@
 import pg from 'pg';
+import { findPoolerProblem } from '../pooler-problem.js';
 import type { CallableFunction } from './catalog.js';
 import type { Caller } from './claims.js';
-import { DataApiError } from './data-api-error.js';
+import { createOutage, DataApiError } from './data-api-error.js';
 import { type Statement, sendTogether } from './flight.js';
 import type { SentTo } from './pulse.js';
 import { findSession, markAsPooled, toSentTo } from './session.js';
@@ -13,13 +14,14 @@ const NO_FREE_CONNECTION = 'timeout exceeded when trying to connect';
 
 /** Translates an error of the driver into the one PostgREST answers. */
 function toDataApiError(error: unknown, caller: Caller): DataApiError {
-  if (error instanceof pg.DatabaseError && error.code !== undefined) {
+  const isPoolers = findPoolerProblem(error) !== undefined;
+  if (error instanceof pg.DatabaseError && error.code !== undefined && !isPoolers) {
     return new DataApiError(toHttpStatus(error.code, caller.role !== 'anon'), error.code, error.message, {
       details: error.detail ?? null,
       hint: error.hint ?? null,
     });
   }
-  return new DataApiError(503, 'PGRST001', 'Database client error', { details: readMessage(error) });
+  return createOutage('PGRST001', 'Database client error', error);
 }
 
 function readMessage(error: unknown): string | null {
@@ -41,7 +43,7 @@ async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
     if (readMessage(error) === NO_FREE_CONNECTION) {
       throw new DataApiError(504, 'PGRST003', 'Timed out acquiring connection from connection pool.');
     }
-    throw new DataApiError(503, 'PGRST000', 'Could not connect with the database', { details: readMessage(error) });
+    throw createOutage('PGRST000', 'Could not connect with the database', error);
   }
 }
 

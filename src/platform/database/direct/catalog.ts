@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { DataApiError } from './data-api-error.js';
+import { createOutage, DataApiError } from './data-api-error.js';
 
 /** A named argument of a function. */
 export interface Argument {
@@ -97,13 +97,22 @@ function formatSignature(candidate: CallableFunction): string {
   return `public.${candidate.name}(${parameters.join(', ')})`;
 }
 
+const toKey = (name: string, given: readonly string[]) => `${name} ${given.join()}`;
+
 /** Remembers the functions of schema `public`; reads them again when a call names an unknown one. */
 export class FunctionCatalog {
   readonly #pool: pg.Pool;
   #functions: Promise<readonly CallableFunction[]> | undefined;
+  /** What was found among these, by the name and the arguments' names. */
+  #found = new Map<string, CallableFunction>();
 
   constructor(pool: pg.Pool) {
     this.#pool = pool;
+  }
+
+  /** Returns what {@link resolve} found before; undefined where it was not asked yet. */
+  recall(name: string, given: readonly string[]): CallableFunction | undefined {
+    return this.#found.get(toKey(name, given));
   }
 
   /**
@@ -112,6 +121,8 @@ export class FunctionCatalog {
    *   database cannot be asked
    */
   async resolve(name: string, given: readonly string[]): Promise<CallableFunction> {
+    // What is found in functions that were forgotten meanwhile is not to be found again.
+    const remembered = this.#found;
     const known = await this.#match(name, given);
     const found = known.length > 0 ? known : await this.#reloadAndMatch(name, given);
     const [match] = found;
@@ -127,12 +138,14 @@ export class FunctionCatalog {
       const candidates = found.map(formatSignature).join(', ');
       throw new DataApiError(300, 'PGRST203', `Could not choose the best candidate function between: ${candidates}`);
     }
+    remembered.set(toKey(name, given), match);
     return match;
   }
 
   /** Has the functions read again with the next call. */
   forget(): void {
     this.#functions = undefined;
+    this.#found = new Map();
   }
 
   async #match(name: string, given: readonly string[]): Promise<CallableFunction[]> {
@@ -152,9 +165,7 @@ export class FunctionCatalog {
       return rows.map(toCallable);
     } catch (error) {
       this.#functions = undefined;
-      throw new DataApiError(503, 'PGRST002', 'Could not query the database for the schema cache', {
-        details: error instanceof Error ? error.message : null,
-      });
+      throw createOutage('PGRST002', 'Could not query the database for the schema cache', error);
     }
   }
 }

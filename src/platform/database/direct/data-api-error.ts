@@ -1,3 +1,6 @@
+import { findErrorCode } from '../error-code.js';
+import { describePoolerProblem, findPoolerProblem } from '../pooler-problem.js';
+
 /** Statuses whose responses have no body (RFC 9110). */
 const BODILESS: readonly number[] = [204, 205, 304];
 
@@ -29,4 +32,20 @@ export class DataApiError extends Error {
     const body = { code: this.code, details: this.details, hint: this.hint, message: this.message };
     return new Response(BODILESS.includes(this.status) ? null : JSON.stringify(body), { status: this.status, headers });
   }
+}
+
+/**
+ * Creates the error for a database that cannot be asked. Its hint is a pooler's problem, or the code of the driver or the
+ * system, where there is one.
+ *
+ * @param code PostgREST's code for it
+ * @param message what is said of it where it is not a pooler's problem
+ */
+export function createOutage(code: string, message: string, cause: unknown): DataApiError {
+  const problem = findPoolerProblem(cause);
+  const meaning = problem && describePoolerProblem(problem);
+  return new DataApiError(503, code, meaning ?? message, {
+    details: cause instanceof Error ? cause.message : null,
+    hint: problem ?? findErrorCode(cause) ?? null,
+  });
 }

@@ -1,8 +1,10 @@
+import { LRUCache } from 'lru-cache';
 import { HEAVY_HEADER } from '../client/database.js';
 import { callFunction } from './call.js';
 import { FunctionCatalog } from './catalog.js';
 import { createCallerCheck } from './claims.js';
 import { DataApiError } from './data-api-error.js';
+import { JsonResponse } from './json-response.js';
 import { findLane } from './lanes.js';
 import { openPools, type PoolOptions } from './pools.js';
 import { createPulse } from './pulse.js';
@@ -24,13 +26,20 @@ export interface DirectApi {
 const UNDEFINED_FUNCTION = '42883';
 const RPC_PATH = /^\/rest\/v1\/rpc\/([a-z_][a-z0-9_]*)$/;
 
+/** Names of functions by the URLs they were called at: there is one for each. */
+const calledNames = new LRUCache<string, string>({ max: 1_000 });
+
 /** Parses the name of the called function from the URL; rejects every other request. */
 function parseFunctionName(input: string | URL | Request, method: string | undefined): string {
-  const url = new URL(input instanceof Request ? input.url : input);
+  const address = input instanceof Request ? input.url : String(input);
+  const known = calledNames.get(address);
+  if (known !== undefined && method === 'POST') return known;
+  const url = new URL(address);
   const name = RPC_PATH.exec(url.pathname)?.[1];
   if (name === undefined) throw new DataApiError(404, 'PGRST125', 'Invalid path specified in request URL');
   if (method !== 'POST') throw new DataApiError(405, 'PGRST101', 'Only POST is supported on RPC');
   if (url.search !== '') throw new DataApiError(400, 'PGRST100', 'Query parameters are not supported on RPC');
+  calledNames.set(address, name);
   return name;
 }
 
@@ -77,7 +86,7 @@ export function openDirectApi(options: DirectApiOptions): DirectApi {
   const pools = openPools({ ...options, statementTimeoutMs });
   const catalog = new FunctionCatalog(pools.of('general'));
   const authenticate = createCallerCheck(options.jwtSecret);
-  const pulse = createPulse(options.connectionString);
+  const pulse = createPulse(options.connectionString, options.silenceMs);
   const takeTurns = createTurns(pools.of('heavy').options.max);
 
   /** Says so where a function is gone, or is another now, since the catalogue was read. */
@@ -91,11 +100,12 @@ export function openDirectApi(options: DirectApiOptions): DirectApi {
 
   const answer: typeof globalThis.fetch = async (input, init) => {
     const name = parseFunctionName(input, init?.method);
-    const headers = new Headers(init?.headers);
+    const headers = init?.headers instanceof Headers ? init.headers : new Headers(init?.headers);
     const caller = await authenticate(headers.get('authorization'));
     rejectUnsupported(headers);
     const request = parseArguments(init?.body);
-    const fn = await pulse.watch(() => catalog.resolve(name, request.given));
+    const known = catalog.recall(name, request.given);
+    const fn = known ?? (await pulse.watch(() => catalog.resolve(name, request.given)));
     const heavyFor = headers.get(HEAVY_HEADER);
     const lane = heavyFor === null ? findLane(name, fn.timeoutMs) : 'heavy';
     const call = () =>
@@ -104,7 +114,7 @@ export function openDirectApi(options: DirectApiOptions): DirectApi {
       explain(error, name, request.given),
     );
     if (body === null) return new Response(null, { status: 204 });
-    return new Response(body, { headers: { 'content-type': 'application/json; charset=utf-8' } });
+    return new JsonResponse(body);
   };
 
   return {

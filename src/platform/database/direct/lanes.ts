@@ -17,7 +17,7 @@ const HEAVY =
 
 /** Returns the lane of a call. @param timeoutMs time-out the function sets for itself, in milliseconds */
 export function findLane(name: string, timeoutMs: number | undefined): Lane {
-  if (name === 'applied_migrations' || name === 'write_problem') return 'readiness';
+  if (name === 'applied_migrations' || name === 'write_problem' || name === 'replication_state') return 'readiness';
   if (METERING.has(name)) return 'metering';
   if (HEAVY.test(name)) return 'heavy';
   return timeoutMs === undefined ? 'general' : 'long';
@@ -25,6 +25,12 @@ export function findLane(name: string, timeoutMs: number | undefined): Lane {
 
 /** Connections of each lane; lanes that name another share its. */
 export type Shares = Readonly<Record<Lane, number | Lane>>;
+
+/** Shares out the connections to a standby, where all that is read is heavy. */
+export function shareStandby(total: number): Shares {
+  const heavy = Math.max(1, total - 1);
+  return { metering: 'heavy', readiness: total === 1 ? 'heavy' : 1, heavy, long: 'heavy', general: 'heavy' };
+}
 
 /** Shares out the connections of a process: with few of them, lanes share, and metering is the last to. */
 export function shareConnections(total: number): Shares {

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { watchPool } from '../../metrics/pool-gauge.js';
 import { RESPONSE_MARGIN_MS } from './call.js';
 import { LANES, type Lane, type Shares } from './lanes.js';
 import { prepareSession } from './session.js';
@@ -15,6 +16,8 @@ export interface PoolOptions {
   readonly statementTimeoutMs?: number;
   /** Longest wait for a connection in milliseconds; 5,000 by default. */
   readonly connectionTimeoutMs?: number;
+  /** How long Postgres may say nothing before it counts as frozen, in milliseconds; 1,500 by default. */
+  readonly silenceMs?: number;
   /** Called for each connection that breaks while idle. */
   readonly onConnectionError?: (error: Error) => void;
 }
@@ -68,10 +71,13 @@ export function openPools(options: PoolOptions & { readonly statementTimeoutMs: 
     return pool;
   };
   for (const lane of LANES) open(lane);
+  const distinct = [...new Set(pools.values())];
+  const unwatch = distinct.map(watchPool);
   return {
     of: open,
     end: async () => {
-      await Promise.all([...new Set(pools.values())].map((pool) => pool.end()));
+      for (const end of unwatch) end();
+      await Promise.all(distinct.map((pool) => pool.end()));
     },
   };
 }

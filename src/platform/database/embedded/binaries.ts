@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { StartupError } from '../../../config/startup-error.js';
@@ -24,4 +26,12 @@ export async function findBinaries(): Promise<Binaries> {
     );
   }
   return { pgCtl: binaries.pg_ctl, initdb: binaries.initdb };
+}
+
+/** Returns the major version of the programs, such as `17`, which is that of the files they read. */
+export async function readMajorVersion({ pgCtl }: Binaries): Promise<string> {
+  const { stdout } = await promisify(execFile)(pgCtl, ['--version'], { env: {} });
+  const [, major] = /(\d+)(?:\.\d+|devel|beta\d+|rc\d+)?\s*$/.exec(stdout) ?? [];
+  if (major === undefined) throw new Error(`${pgCtl} does not tell its version: ${stdout}`);
+  return major;
 }

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { StartupError, toSystemCode } from '../../../config/startup-error.js';
-import { type Binaries, findBinaries } from './binaries.js';
+import { type Binaries, findBinaries, readMajorVersion } from './binaries.js';
 import { findRunningPort, isRunning, removeStalePidFile } from './postmaster.js';
 import { chooseRunner, type Runner } from './unprivileged.js';
 
-/** A Postgres cluster in one of our directories, reachable on loopback only. */
+/** A Postgres cluster in one of our directories, reachable on loopback and by a socket in that directory only. */
 export interface Cluster {
   readonly directory: string;
   /** Connection string of the superuser. */
@@ -32,6 +32,9 @@ const SETTINGS = [
   'log_min_error_statement=panic',
   'log_min_messages=log',
 ];
+
+/** Has Postgres listen on a socket in its data directory too, which nobody else can enter; Windows has none Node knows. */
+const SOCKET = process.platform === 'win32' ? [] : ['unix_socket_directories=.'];
 
 /** Creates a cluster with `initdb`; of two first starts at once, the first to finish wins. */
 async function initialize(directory: string, password: string, tools: Tools): Promise<void> {
@@ -98,8 +101,15 @@ export async function openCluster(options: {
 
   const start = async (port: number) => {
     await removeStalePidFile(directory);
-    const settings = [`port=${port}`, ...(options.settings ?? [])].map((setting) => `-c ${setting}`).join(' ');
+    const settings = [`port=${port}`, ...SOCKET, ...(options.settings ?? [])]
+      .map((setting) => `-c ${setting}`)
+      .join(' ');
     await pgCtl('start', '-t', '120', '-l', log, '-o', settings);
+    // What cannot be used must not be left running.
+    await findRunningPort(directory, toAdminUrl).catch(async (error: unknown) => {
+      await pgCtl('stop', '-t', '60', '-m', 'fast').catch(() => {});
+      throw error;
+    });
   };
   const adoptOrStart = async (attempt = 1): Promise<number> => {
     const running = await findRunningPort(directory, toAdminUrl);
@@ -109,13 +119,13 @@ export async function openCluster(options: {
       await start(port);
       return port;
     } catch (error) {
-      if (attempt === START_ATTEMPTS) throw error;
+      if (attempt === START_ATTEMPTS || error instanceof StartupError) throw error;
       return adoptOrStart(attempt + 1);
     }
   };
 
   try {
-    if (!(await isInitialized(directory))) await initialize(directory, options.password, tools);
+    if (!(await isInitialized(directory, binaries))) await initialize(directory, options.password, tools);
     const port = await adoptOrStart();
     return {
       directory,
@@ -130,21 +140,35 @@ export async function openCluster(options: {
         }),
     };
   } catch (error) {
-    throw new StartupError(`Postgres could not be started in ${directory}; see ${log}: ${readReason(error)}`, {
-      cause: error,
-    });
+    if (error instanceof StartupError) throw error;
+    // What fails before there is a log is told by its own program.
+    const isLogged = await stat(log).then(
+      () => true,
+      () => false,
+    );
+    const failed = isLogged ? `started in ${directory}; see ${log}` : `made in ${directory}`;
+    throw new StartupError(`Postgres could not be ${failed}: ${readReason(error)}`, { cause: error });
   }
 }
 
-/** Tells whether a directory holds a cluster. */
-async function isInitialized(directory: string): Promise<boolean> {
+/**
+ * Tells whether a directory holds a cluster.
+ * @throws {StartupError} where it holds one of another major version, whose files these programs do not read
+ */
+async function isInitialized(directory: string, binaries: Binaries): Promise<boolean> {
   const version = await readFile(join(directory, 'PG_VERSION'), 'utf8').catch(() => undefined);
-  return version !== undefined;
+  if (version === undefined) return false;
+  const [there, here] = [version.trim(), await readMajorVersion(binaries)];
+  if (there === here) return true;
+  throw new StartupError(
+    `${directory} is of Postgres ${there}, which Postgres ${here} of this server cannot read; nothing was changed. Save it with ` +
+      'the server it came from ("npm run backup"), and let this one restore that ("npm run restore -- <file>") into another ' +
+      'DATA_DIR: see "A new major version of Postgres" in docs/operations.md',
+  );
 }
 
 /** Returns why Postgres did not start: the first line its program printed. */
 function readReason(error: unknown): string {
-  if (error instanceof StartupError) return error.message;
   const printed = error instanceof Error && 'stderr' in error ? String(error.stderr) : String(error);
   return printed.trim().split('\n')[0] ?? '';
 }

@@ -11,6 +11,7 @@ import { StartupError } from '../../../config/startup-error.js';
 import { findBinaries } from './binaries.js';
 import { type Cluster, openCluster } from './cluster.js';
 import { type EmbeddedSecrets, loadSecrets } from './secrets.js';
+import { preferSocket } from './socket.js';
 
 /** Takes the lock of the one server a data directory has. It lives as long as its connection: a crash leaves none behind. */
 const TRY_SERVER_LOCK = `select pg_try_advisory_lock(hashtext('tokenledger server')) as locked`;
@@ -31,8 +32,11 @@ export interface EmbeddedPostgres {
 
 type Opened = Omit<EmbeddedPostgres, 'close'>;
 
-/** Takes the server lock, waiting up to `timeoutMs` milliseconds for it; undefined while another server holds it. */
-async function takeServerLock(url: string, timeoutMs: number): Promise<pg.Client | undefined> {
+/** What each command holds a share of, so that nobody stops Postgres under it. */
+const COMMANDS = `hashtext('tokenledger command')`;
+
+/** Opens a session that holds locks, and is none of those that write. */
+async function connectForLock(url: string): Promise<pg.Client> {
   const client = new pg.Client({
     connectionString: url,
     application_name: 'tokenledger server lock',
@@ -41,6 +45,18 @@ async function takeServerLock(url: string, timeoutMs: number): Promise<pg.Client
   });
   client.on('error', () => {});
   await client.connect();
+  return client;
+}
+
+/** Tells whether no command uses Postgres, and keeps others from beginning to while the session lasts. */
+async function isLeftByCommands(client: pg.Client): Promise<boolean> {
+  const { rows } = await client.query<{ left: boolean }>(`select pg_try_advisory_lock(${COMMANDS}) as left`);
+  return rows[0]?.left === true;
+}
+
+/** Takes the server lock, waiting up to `timeoutMs` milliseconds for it; undefined while another server holds it. */
+async function takeServerLock(url: string, timeoutMs: number): Promise<pg.Client | undefined> {
+  const client = await connectForLock(url);
   for (const deadline = Date.now() + timeoutMs; ; await delay(100)) {
     const { rows } = await client.query<{ locked: boolean }>(TRY_SERVER_LOCK);
     if (rows[0]?.locked === true) return client;
@@ -59,32 +75,49 @@ async function open(dataDir: string): Promise<Opened> {
   const authenticatorUrl = new URL(cluster.adminUrl);
   authenticatorUrl.username = 'authenticator';
   authenticatorUrl.password = secrets.authenticator_password;
-  return { cluster, secrets, authenticatorUrl: authenticatorUrl.href };
+  return { cluster, secrets, authenticatorUrl: await preferSocket(authenticatorUrl.href, cluster) };
 }
 
-/** Opens the embedded Postgres for a command: adopts a running server's, or starts one until the command ends. */
-export async function openEmbedded(dataDir: string): Promise<EmbeddedPostgres> {
-  const opened = await open(dataDir);
-  return {
-    ...opened,
-    close: async () => {
-      const lock = await takeServerLock(opened.cluster.adminUrl, 0);
-      if (lock === undefined) return;
-      await opened.cluster.stop();
-      await lock.end().catch(() => {});
-    },
-  };
-}
-
-/** Opens the embedded Postgres and takes its lock; tries again if a command that ends stops Postgres in between. */
-async function openLocked(dataDir: string, attempt = 1): Promise<{ opened: Opened; lock: pg.Client | undefined }> {
+/** Opens the embedded Postgres and takes a lock there; tries again if a command that ends stops Postgres in between. */
+async function openLocked<Lock>(
+  dataDir: string,
+  take: (url: string) => Promise<Lock>,
+  attempt = 1,
+): Promise<{ opened: Opened; lock: Lock }> {
   const opened = await open(dataDir);
   try {
-    return { opened, lock: await takeServerLock(opened.cluster.adminUrl, LOCK_TIMEOUT_MS) };
+    return { opened, lock: await take(opened.cluster.adminUrl) };
   } catch (error) {
     if (attempt === OPEN_ATTEMPTS) throw error;
-    return openLocked(dataDir, attempt + 1);
+    return openLocked(dataDir, take, attempt + 1);
   }
+}
+
+/** Takes a command's share. */
+async function shareCommands(url: string): Promise<pg.Client> {
+  const client = await connectForLock(url);
+  await client.query(`select pg_advisory_lock_shared(${COMMANDS})`);
+  return client;
+}
+
+/** Stops Postgres, unless a server or another command uses it; of commands that end at once, one stops it. */
+async function leave({ cluster }: Opened, share: pg.Client): Promise<void> {
+  await share.query(`select pg_advisory_unlock_shared(${COMMANDS})`);
+  if (!(await isLeftByCommands(share))) return;
+  const lock = await takeServerLock(cluster.adminUrl, 0);
+  if (lock === undefined) return;
+  await cluster.stop();
+  await lock.end().catch(() => {});
+}
+
+/** Opens the embedded Postgres for a command: adopts a running server's, or starts one until the last command ends. */
+export async function openEmbedded(dataDir: string): Promise<EmbeddedPostgres> {
+  const { opened, lock } = await openLocked(dataDir, shareCommands);
+  return {
+    ...opened,
+    // Where Postgres is gone, there is nothing to stop.
+    close: () => leave(opened, lock).finally(() => lock.end().catch(() => {})),
+  };
 }
 
 /**
@@ -94,7 +127,7 @@ async function openLocked(dataDir: string, attempt = 1): Promise<{ opened: Opene
  * @throws {StartupError} when another server uses the data directory
  */
 export async function superviseEmbedded(dataDir: string, onDeath: () => void): Promise<EmbeddedPostgres> {
-  const { opened, lock } = await openLocked(dataDir);
+  const { opened, lock } = await openLocked(dataDir, (url) => takeServerLock(url, LOCK_TIMEOUT_MS));
   if (lock === undefined) {
     throw new StartupError(
       `Another server is using DATA_DIR ${dataDir}; stop it first, or give this one a DATA_DIR of its own`,
@@ -126,7 +159,8 @@ export async function superviseEmbedded(dataDir: string, onDeath: () => void): P
     close: async () => {
       closing = true;
       await restarting;
-      await opened.cluster.stop();
+      // A command that is still at work stops Postgres when it ends.
+      if (await isLeftByCommands(client).catch(() => true)) await opened.cluster.stop();
       await client.end().catch(() => {});
     },
   };

@@ -66,9 +66,10 @@ async function answers(url: string): Promise<boolean> {
     return true;
   } catch (error) {
     if (!(error instanceof pg.DatabaseError) || error.code !== INVALID_PASSWORD) return false;
-    throw new StartupError('the Postgres running there does not accept the password it was made with', {
-      cause: error,
-    });
+    throw new StartupError(
+      'it was made with another password than that in secrets.json; restore the secrets.json that belongs to it from a backup',
+      { cause: error },
+    );
   }
 }
 

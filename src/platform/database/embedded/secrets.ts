@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { link, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { isSecretList } from '../../../config/secret-list.js';
@@ -36,6 +36,19 @@ async function readSecrets(file: string): Promise<EmbeddedSecrets | undefined> {
   }
 }
 
+/** Rejects a directory whose database was made with secrets that are gone: new ones would only hide that. */
+async function rejectLostSecrets(dataDir: string, file: string): Promise<void> {
+  const isMade = await stat(join(dataDir, 'postgres/PG_VERSION')).then(
+    () => true,
+    () => false,
+  );
+  // Another first start may have made both meanwhile.
+  if (!isMade || (await readSecrets(file)) !== undefined) return;
+  throw new StartupError(
+    `${file} is missing, and the database beside it cannot be opened without; restore it from a backup, or set DATA_DIR to a new folder to begin anew`,
+  );
+}
+
 /** Writes new secrets. A link never replaces a file, so one of two first starts wins and both read the same. */
 async function createSecrets(file: string): Promise<void> {
   const draft = `${file}.${randomUUID()}`;
@@ -49,6 +62,19 @@ async function createSecrets(file: string): Promise<void> {
   }
 }
 
+/** Makes a directory and those above it. Node's own way tries for ever where a file system takes none, as below /proc. */
+async function makeDirectory(directory: string): Promise<void> {
+  const isThere = await stat(directory).then(
+    () => true,
+    () => false,
+  );
+  if (isThere) return;
+  await makeDirectory(dirname(directory));
+  await mkdir(directory).catch((error: unknown) => {
+    if (toSystemCode(error) !== 'EEXIST') throw error;
+  });
+}
+
 /**
  * Reads `secrets.json` of the data directory; creates it on the first start, readable by its owner only.
  * @throws {StartupError} when the directory cannot be used or the file is damaged
@@ -56,9 +82,10 @@ async function createSecrets(file: string): Promise<void> {
 export async function loadSecrets(dataDir: string): Promise<EmbeddedSecrets> {
   const file = join(dataDir, 'secrets.json');
   try {
-    await mkdir(dataDir, { recursive: true });
+    await makeDirectory(resolve(dataDir));
     const existing = await readSecrets(file);
     if (existing !== undefined) return existing;
+    await rejectLostSecrets(dataDir, file);
     await createSecrets(file);
     return parseSecrets(await readFile(file, 'utf8'), file);
   } catch (error) {

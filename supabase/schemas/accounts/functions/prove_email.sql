@@ -14,6 +14,7 @@ begin
   end if;
   perform private.end_sessions(p_user_id);
   delete from private.user_credentials where user_id = p_user_id;
+  perform private.drop_user_second_factor(p_user_id);
   delete from private.api_keys where user_id = p_user_id;
   delete from private.external_identities where user_id = p_user_id;
   update public.devices set user_id = null where user_id = p_user_id;

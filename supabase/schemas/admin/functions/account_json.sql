@@ -8,6 +8,7 @@ begin
   select private.user_json(u) || jsonb_build_object(
            'email_verified', u.email_verified_at is not null, 'suspended_at', u.suspended_at,
            'tier', coalesce((select public.effective_tier(s) from public.subscriptions s where s.user_id = u.id), 'free'),
+           'second_factor', private.has_second_factor(u.id),
            'devices', (select count(*) from public.devices d where d.user_id = u.id and d.deleted_at is null),
            'sessions', (select count(*) from private.sessions s where s.user_id = u.id and s.expires_at > now()),
            'api_keys', (select count(*) from private.api_keys k where k.user_id = u.id)

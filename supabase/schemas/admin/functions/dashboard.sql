@@ -13,21 +13,7 @@ begin
     'device_count', (select count(*) from public.devices where deleted_at is null),
     'devices', private.device_page(p_query, p_limit, p_sort, p_after_value, p_after_id),
     'usage', private.usage_by_day(30),
-    'top_devices', (
-      select coalesce(jsonb_agg(to_jsonb(t) order by t.used desc, t.id), '[]')
-        from (
-          select d.id, d.name, b.used, b.allocated
-            from (
-              -- Sorted before the join, as sorting numbers is cheap; more than ten, as some may be deleted.
-              select subject_id, used, allocated from public.balances
-               where subject_kind = 'device' and used > 0 order by used desc, subject_id limit 1000
-            ) b
-            join public.devices d on d.id = b.subject_id
-           where d.deleted_at is null
-           order by b.used desc, d.id
-           limit 10
-        ) t
-    )
+    'top_devices', private.top_subjects('device')
   );
 end
 $$;

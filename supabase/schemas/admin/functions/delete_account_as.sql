@@ -3,14 +3,8 @@ returns jsonb
 language plpgsql volatile security definer set search_path = '' set statement_timeout = '15min'
 as $$
 -- Definer: removes what no API role may write.
-declare
-  v_target text;
 begin
-  perform private.require_admin(p_actor);
-  v_target := private.require_account(p_user_id);
-  perform private.remove_account(p_user_id);
-  perform private.audit_admin(p_actor, 'delete_user', v_target);
-  return jsonb_build_object('deleted', true);
+  return private.drop_account(private.require_admin_by(p_actor), p_user_id);
 end
 $$;
 grant execute on function public.delete_account_as(jsonb, uuid) to service_role;

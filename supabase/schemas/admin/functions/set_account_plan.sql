@@ -1,36 +1,10 @@
--- A tier that is given is in force like one that is paid, until it is changed; it grants no tokens.
 create or replace function public.set_account_plan(p_actor jsonb, p_user_id uuid, p_tier text)
 returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes subscriptions, which no API role may.
-declare
-  v_target text;
-  v_before jsonb;
-  v_is_free constant boolean := p_tier = 'free';
 begin
-  perform private.require_admin(p_actor);
-  v_target := private.require_account(p_user_id);
-  v_before := private.account_json(p_user_id);
-  if not v_is_free or exists (select from public.subscriptions s where s.user_id = p_user_id) then
-    insert into public.subscriptions as s (user_id, tier, status, current_period_start)
-    values (
-      p_user_id, case when not v_is_free then p_tier end, case when v_is_free then 'none' else 'active' end,
-      case when not v_is_free then now() end
-    )
-    on conflict (user_id) do update
-      set tier = excluded.tier, status = excluded.status, current_period_start = excluded.current_period_start,
-          version = s.version + 1, updated_at = now()
-    -- What is paid for is Stripe's to tell.
-    where s.stripe_subscription_id is null;
-    if not found then
-      raise sqlstate 'PT409' using message = 'SUBSCRIPTION_RUNNING';
-    end if;
-  end if;
-  perform private.audit_admin(
-    p_actor, 'set_plan', v_target, jsonb_build_object('tier', v_before -> 'tier'), jsonb_build_object('tier', p_tier)
-  );
-  return private.account_json(p_user_id);
+  return private.give_tier(private.require_admin_by(p_actor), p_user_id, p_tier);
 end
 $$;
 grant execute on function public.set_account_plan(jsonb, uuid, text) to service_role;

@@ -14,6 +14,10 @@ begin
   -- calling session: a key made meanwhile would outlive it.
   perform from public.users u where u.id = (p_caller ->> 'id')::uuid for update;
   v_user_id := private.require_user(p_caller);
+  -- A key asks for no code later. What a key makes ends with it, and needs no other proof.
+  if p_caller ->> 'api_key_id' is null then
+    perform private.require_fresh_if_protected(p_caller);
+  end if;
   if (select count(*) from private.api_keys k where k.user_id = v_user_id) >= 50 then
     raise sqlstate 'PT409' using message = 'API_KEY_LIMIT', detail = '{"limit": 50}';
   end if;
@@ -44,4 +48,4 @@ end
 $$;
 grant execute on function public.create_api_key(jsonb, text, text, text, text[], text, text) to service_role;
 comment on function public.create_api_key(jsonb, text, text, text, text[], text, text) is
-  'Keeps a new key''s SHA-256 (hex) and returns the key without it; one made by a key ends with it at the latest. The sealed notice to the owner is queued. Raises API_KEY_LIMIT beyond 50, RATE_LIMITED, VALIDATION_FAILED for an end in the past.';
+  'Keeps a new key''s SHA-256 (hex) and returns the key without it; one made by a key ends with it at the latest. The sealed notice to the owner is queued. Raises API_KEY_LIMIT beyond 50, RATE_LIMITED, PROOF_REQUIRED where there is a second factor, VALIDATION_FAILED for an end in the past.';

@@ -3,17 +3,8 @@ returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes the pools, which no API role may.
-declare
-  v_actor text := private.require_admin(p_actor);
-  v_before bigint;
 begin
-  select total into strict v_before from public.budgets where subject_kind = p_kind for update;
-  update public.budgets set total = p_total, updated_at = now() where subject_kind = p_kind;
-  perform private.audit_admin(
-    p_actor, 'set_budget', p_kind,
-    jsonb_build_object('total', v_before), jsonb_build_object('total', p_total)
-  );
-  return private.budget_json(p_kind);
+  return private.resize_pool(private.require_admin_by(p_actor), p_kind, p_total);
 end
 $$;
 grant execute on function public.set_budget(jsonb, text, bigint) to service_role;

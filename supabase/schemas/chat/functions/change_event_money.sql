@@ -8,6 +8,7 @@ declare
   v_event public.usage_events;
   v_difference bigint;
 begin
+  perform private.thaw_usage(p_generation.subject_id, r.closed_at) from public.reservations r where r.id = p_generation.id;
   -- An event happened when its hold was closed.
   select e.* into v_event
     from public.usage_events e

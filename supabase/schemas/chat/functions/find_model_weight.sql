@@ -6,15 +6,16 @@ returns public.model_weights
 language plpgsql stable set search_path = ''
 as $$
 declare
+  v_names constant text[] := case
+    when p_model like '%:free' then array[p_model, '*:free']
+    else array[p_model, split_part(p_model, ':', 1), split_part(p_model, '/', 1) || '/*', '*']
+  end;
   v_weight public.model_weights;
 begin
   select w.* into v_weight
-    from unnest(case
-           when p_model like '%:free' then array[p_model, '*:free']
-           else array[p_model, split_part(p_model, ':', 1), split_part(p_model, '/', 1) || '/*', '*']
-         end) with ordinality as name(model, rank)
-    join public.model_weights w on w.model = name.model
-   order by name.rank
+    from public.model_weights w
+   where w.model = any (v_names)
+   order by array_position(v_names, w.model)
    limit 1;
   return v_weight;
 end

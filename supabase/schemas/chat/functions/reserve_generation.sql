@@ -1,6 +1,8 @@
--- The item is one of meter_chat's. The caller has locked the balance, and inserts the hold and the generation.
+-- The item is one of meter_chat's. The caller has locked the balance, takes the hold's amount from it, and inserts the hold
+-- and the generation.
 create or replace function private.reserve_generation(
-  p_user_id uuid, p_item jsonb, out answer jsonb, out hold public.reservations, out generation public.generations
+  p_user_id uuid, p_balance public.balances, p_item jsonb,
+  out answer jsonb, out hold public.reservations, out generation public.generations
 )
 language plpgsql volatile set search_path = ''
 as $$
@@ -9,7 +11,7 @@ declare
   v_model constant text := p_item ->> 'model';
   v_input constant bigint := p_item ->> 'input_estimate';
   v_wanted constant bigint := p_item ->> 'output_tokens';
-  v_remaining bigint;
+  v_remaining constant bigint := p_balance.remaining;
   v_problem text;
   v_weight public.model_weights;
   v_generation public.generations;
@@ -17,12 +19,17 @@ declare
   v_amount bigint;
   v_least bigint;
 begin
-  select b.remaining into v_remaining from public.balances b where b.subject_id = p_user_id;
   if p_user_id is null and p_item ->> 'google_subject' is not null then
     answer := '{"code": "USER_NOT_FOUND"}';
     return;
   elsif v_remaining is null then
     answer := '{"code": "INVALID_TOKEN"}';
+    return;
+  end if;
+  if p_item ->> 'google_subject' is not null
+     and not private.is_google_token_proved(p_user_id, p_item ->> 'google_token_hash')
+  then
+    answer := '{"code": "SECOND_FACTOR_REQUIRED"}';
     return;
   end if;
   v_problem := private.credential_problem(
@@ -54,10 +61,7 @@ begin
     v_wanted, v_remaining - v_input * v_generation.input_weight, v_generation.output_weight
   );
   v_amount := private.weighted_tokens(v_generation, v_input, v_output);
-  update public.balances b set reserved = b.reserved + v_amount, updated_at = now()
-   where b.subject_id = p_user_id and b.remaining >= v_amount
-  returning b.remaining into strict v_remaining;
-  answer := jsonb_build_object('output_tokens', v_output, 'remaining', v_remaining);
+  answer := jsonb_build_object('output_tokens', v_output, 'remaining', v_remaining - v_amount);
   hold := row(
     v_hold, p_user_id, v_amount, 'held', v_model, 1, null, now() + interval '5 minutes', now(), null
   )::public.reservations;
@@ -70,5 +74,5 @@ begin
   )::public.generations;
 end
 $$;
-comment on function private.reserve_generation(uuid, jsonb) is
-  'Reserves the tokens of a chat request in its balance. Returns the answer {output_tokens, remaining}, with the hold and the generation to insert, or {code, …} alone where it is refused. The balance must be locked by the caller.';
+comment on function private.reserve_generation(uuid, public.balances, jsonb) is
+  'Prices a chat request and decides on its hold; the item of somebody with a google_subject has the SHA-256 of their access token in google_token_hash, for accounts with a second factor. Returns the answer {output_tokens, remaining}, with the hold and the generation to insert, or {code, …} alone where it is refused. The balance must be locked by the caller, who takes the hold from it.';

@@ -1,7 +1,8 @@
 -- Only the first settlement counts: one that is sent again finds the hold closed, and gets the same answer.
 create or replace function private.settle_generation(
-  p_generation public.generations, p_hold public.reservations, p_item jsonb, p_has_pool boolean,
-  out answer jsonb, out generation public.generations, out hold public.reservations, out event public.usage_events
+  p_balance public.balances, p_generation public.generations, p_hold public.reservations, p_item jsonb,
+  p_has_pool boolean, out answer jsonb, out balance public.balances, out generation public.generations,
+  out hold public.reservations, out event public.usage_events
 )
 language plpgsql volatile set search_path = ''
 as $$
@@ -12,6 +13,7 @@ declare
   v_provenance constant text := p_item ->> 'provenance';
   v_closed record;
 begin
+  balance := p_balance;
   p_generation.provider := coalesce(p_item ->> 'provider', p_generation.provider);
   p_generation.upstream_id := coalesce(p_item ->> 'upstream_id', p_generation.upstream_id);
   p_generation.input_floor := coalesce((p_item ->> 'input_floor')::bigint, p_generation.input_floor);
@@ -20,19 +22,25 @@ begin
   if p_hold.status = 'held' then
     if v_input + v_output > 0 then
       v_closed := private.close_generation(
-        p_generation, p_hold, 'settled', v_provenance, v_input, v_output, v_nano_usd
+        p_balance, p_generation, p_hold, 'settled', v_provenance, v_input, v_output, v_nano_usd
       );
     else
       -- What was not billed may be asked for again with the same key.
       delete from private.idempotency_keys k
        where k.subject_id = p_generation.subject_id and k.answer = jsonb_build_object('hold', p_generation.id);
-      v_closed := private.close_generation(p_generation, p_hold, 'released', null, 0, 0, null);
+      v_closed := private.close_generation(p_balance, p_generation, p_hold, 'released', null, 0, 0, null);
+    end if;
+    balance := v_closed.balance;
+    -- What is left where debt is paid is known once that is written, and a correction builds on what is written.
+    if balance.debt > 0 or p_has_pool then
+      perform private.write_balances(array[balance]);
+      select b.* into strict balance from public.balances b where b.subject_id = balance.subject_id;
     end if;
     generation := v_closed.generation;
     hold := v_closed.hold;
     event := v_closed.event;
     answer := jsonb_build_object(
-      'tokens_used', private.weighted_tokens(generation, v_input, v_output), 'remaining', v_closed.remaining
+      'tokens_used', private.weighted_tokens(generation, v_input, v_output), 'remaining', balance.remaining
     );
     return;
   end if;
@@ -50,15 +58,16 @@ begin
       p_generation, v_provenance, v_input, v_output, v_nano_usd, 'system:late_settlement'
     );
     update public.reservations r set status = 'settled' where r.id = p_hold.id;
+    select b.* into strict balance from public.balances b where b.subject_id = p_generation.subject_id;
   end if;
   select jsonb_build_object(
-           'tokens_used', private.weighted_tokens(g, g.input_tokens, g.output_tokens),
-           'remaining', b.remaining
+           'tokens_used', private.weighted_tokens(g, g.input_tokens, g.output_tokens), 'remaining', balance.remaining
          )
     into strict answer
-    from public.generations g join public.balances b on b.subject_id = g.subject_id
-   where g.id = p_generation.id;
+    from public.generations g where g.id = p_generation.id;
 end
 $$;
-comment on function private.settle_generation(public.generations, public.reservations, jsonb, boolean) is
+comment on function private.settle_generation(
+  public.balances, public.generations, public.reservations, jsonb, boolean
+) is
   'Settles a chat request with what it used. Returns the answer {tokens_used, remaining}, and, where this closed its hold, what close_generation does. The balance must be locked by the caller, and the pool, as p_has_pool says, where the hold was given up for lost.';

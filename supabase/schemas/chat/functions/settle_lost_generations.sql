@@ -11,6 +11,7 @@ as $$
 declare
   v_allowance constant bigint := 256;
   v_lost record;
+  v_balance public.balances;
   v_closed record;
   v_seen bigint;
   v_held numeric;
@@ -34,10 +35,12 @@ begin
       when (v_lost.generation).output_weight > 0 then floor(v_held / (v_lost.generation).output_weight)
       else 0
     end;
+    select b.* into strict v_balance from public.balances b where b.subject_id = (v_lost.hold).subject_id;
     v_closed := private.close_generation(
-      v_lost.generation, v_lost.hold, 'lost', 'estimated',
+      v_balance, v_lost.generation, v_lost.hold, 'lost', 'estimated',
       coalesce((v_lost.generation).input_seen, (v_lost.generation).input_estimate), greatest(v_output, v_seen), null
     );
+    perform private.write_balances(array[v_closed.balance]);
     v_generations := v_generations || v_closed.generation;
     v_holds := v_holds || v_closed.hold;
     if (v_closed.event).id is not null then

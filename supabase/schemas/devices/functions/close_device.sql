@@ -20,7 +20,7 @@ begin
    where subject_id = p_device_id
   returning remaining into v_unused;
   if v_unused > 0 then
-    perform private.change_allocation(p_device_id, -v_unused, 'adjustment', p_actor, p_note);
+    perform private.record_allocation(p_device_id, -v_unused, 'adjustment', p_actor, p_note);
     update public.budgets set allocated = allocated - v_unused, updated_at = now() where subject_kind = 'device';
   end if;
   return coalesce(v_unused, 0);

@@ -3,19 +3,8 @@ returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes devices, balances, the pool and the ledger, which no API role may.
-declare
-  v_actor text := private.require_admin(p_actor);
-  v_before jsonb;
-  v_unused bigint;
 begin
-  perform from public.budgets where subject_kind = 'device' for update;
-  v_before := private.lock_device(p_device_id);
-  v_unused := private.close_device(p_device_id, v_actor, 'device deleted');
-  perform private.audit_admin(
-    p_actor, 'delete_device', 'device:' || p_device_id, v_before,
-    jsonb_build_object('returned', v_unused)
-  );
-  return jsonb_build_object('device_id', p_device_id, 'returned', v_unused);
+  return private.drop_device(private.require_admin_by(p_actor), p_device_id);
 end
 $$;
 grant execute on function public.delete_device(jsonb, uuid) to service_role;

@@ -37,6 +37,12 @@ begin
            limit p_limit
         )
         union all
+        select e.id, 'debit', -e.cost, e.provenance, e.model, null, null, null, e.occurred_at
+          from public.archived_usage(
+            p_device_id, p_limit, '-infinity', 'infinity', '{"debits": "all"}', v_at,
+            case when v_kind = 'debit' then v_id when v_kind > 'debit' then 'ffffffff-ffff-ffff-ffff-ffffffffffff' else '00000000-0000-0000-0000-000000000000' end::uuid
+          ) e
+        union all
         (
           select r.id, 'hold', r.amount, 'estimated', r.model, null, r.status, r.expires_at, r.created_at
             from public.reservations r

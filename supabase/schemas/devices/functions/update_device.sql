@@ -5,28 +5,8 @@ returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes devices, which no API role may.
-declare
-  v_actor text := private.require_admin(p_actor);
-  v_before jsonb := private.lock_device(p_device_id);
-  v_after jsonb;
 begin
-  update public.devices
-     set blocked = coalesce(p_blocked, blocked),
-         name = coalesce(p_name, name),
-         token_version = token_version + case when p_rotate then 1 else 0 end
-   where id = p_device_id;
-  v_after := private.device_json(p_device_id);
-  perform private.audit_admin(
-    p_actor,
-    case
-      when p_rotate then 'rotate_device'
-      when p_name is not null then 'rename_device'
-      when p_blocked then 'block_device'
-      else 'unblock_device'
-    end,
-    'device:' || p_device_id, v_before, v_after
-  );
-  return v_after;
+  return private.change_device(private.require_admin_by(p_actor), p_device_id, p_blocked, p_name, p_rotate);
 end
 $$;
 grant execute on function public.update_device(jsonb, uuid, boolean, text, boolean) to service_role;

@@ -19,7 +19,7 @@ begin
    where subject_id = p_user_id
   returning remaining into v_unused;
   if v_unused > 0 then
-    perform private.change_allocation(p_user_id, -v_unused, 'adjustment', p_actor, 'account deleted');
+    perform private.record_allocation(p_user_id, -v_unused, 'adjustment', p_actor, 'account deleted');
     update public.budgets set allocated = allocated - v_unused, updated_at = now() where subject_kind = 'user';
   end if;
   return coalesce(v_unused, 0);

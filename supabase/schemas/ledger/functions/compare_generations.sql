@@ -10,9 +10,14 @@ begin
      where r.closed_at >= p_from and r.closed_at < p_until and (p_subject_id is null or r.subject_id = p_subject_id)
   ),
   events as (
-    select e.id, sum(e.cost) as cost from public.usage_events e
-     where e.source in ('chat', 'api') and e.occurred_at >= p_from and e.occurred_at < p_until
-       and (p_subject_id is null or e.subject_id = p_subject_id)
+    select e.id, sum(e.cost) as cost
+      from (
+        select * from public.usage_events l
+         where l.occurred_at >= p_from and l.occurred_at < p_until and (p_subject_id is null or l.subject_id = p_subject_id)
+        union all
+        select * from private.unpack_events(p_from, p_until, p_subject_id)
+      ) e
+     where e.source in ('chat', 'api')
      group by e.id
   ),
   compared as (

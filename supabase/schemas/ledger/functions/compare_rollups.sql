@@ -18,23 +18,27 @@ begin
        and (p_subject_id is null or n.subject_id = p_subject_id)
      group by n.subject_id, n.day having count(*) >= private.rollup_name_limit()
   ),
+  recorded as not materialized (
+    select * from public.usage_events e
+     where e.occurred_at >= p_from and e.occurred_at < p_until and (p_subject_id is null or e.subject_id = p_subject_id)
+    union all
+    select * from private.unpack_events(p_from, p_until, p_subject_id)
+  ),
   named as (
     select e.subject_id, e.occurred_at, e.provider, e.model, e.source, e.prompt_count, e.input_tokens, e.output_tokens,
            e.total_tokens, e.cost, e.nano_usd
-      from public.usage_events e
-     where not v_full and e.occurred_at >= p_from and e.occurred_at < p_until
-       and (p_subject_id is null or e.subject_id = p_subject_id)
+      from recorded e
+     where not v_full
     union all
     select e.subject_id, e.occurred_at,
            case when f.day is null or n.day is not null then e.provider else 'other' end,
            case when f.day is null or n.day is not null then e.model else 'other' end, e.source, e.prompt_count,
            e.input_tokens, e.output_tokens, e.total_tokens, e.cost, e.nano_usd
-      from public.usage_events e
+      from recorded e
       left join full_days f on f.subject_id = e.subject_id and f.day = (e.occurred_at at time zone 'UTC')::date
       left join private.rollup_names n
         on n.subject_id = f.subject_id and n.day = f.day and n.provider = e.provider and n.model = e.model
-     where v_full and e.occurred_at >= p_from and e.occurred_at < p_until
-       and (p_subject_id is null or e.subject_id = p_subject_id)
+     where v_full
   ),
   events as (
     select n.subject_id, date_bin('15 minutes', n.occurred_at, 'epoch') as bucket, n.provider, n.model, n.source,
@@ -47,6 +51,8 @@ begin
   rollups as (
     select * from public.usage_rollups r
      where r.bucket >= p_from and r.bucket < p_until and (p_subject_id is null or r.subject_id = p_subject_id)
+    union all
+    select * from private.unpack_rollups(p_from, p_until, p_subject_id)
   ),
   compared as (
     select subject_id,

@@ -12,8 +12,12 @@ begin
              e.output_tokens, e.total_tokens, e.cost, e.provenance, e.period, e.url, e.occurred_at, e.created_at,
              e.nano_usd
            ), 0))
-      from public.usage_events e
-     where e.occurred_at >= p_from and e.occurred_at < p_until and (p_subject_id is null or e.subject_id = p_subject_id)
+      from (
+        select * from public.usage_events l
+         where l.occurred_at >= p_from and l.occurred_at < p_until and (p_subject_id is null or l.subject_id = p_subject_id)
+        union all
+        select * from private.unpack_events(p_from, p_until, p_subject_id)
+      ) e
      group by e.subject_id, e.period;
 end
 $$;

@@ -10,8 +10,12 @@ begin
              r.subject_id, r.bucket, r.provider, r.model, r.source, r.events, r.prompts, r.input_tokens, r.output_tokens,
              r.total_tokens, r.cost, r.nano_usd
            ), 0))
-      from public.usage_rollups r
-     where r.bucket >= p_from and r.bucket < p_until and (p_subject_id is null or r.subject_id = p_subject_id)
+      from (
+        select * from public.usage_rollups l
+         where l.bucket >= p_from and l.bucket < p_until and (p_subject_id is null or l.subject_id = p_subject_id)
+        union all
+        select * from private.unpack_rollups(p_from, p_until, p_subject_id)
+      ) r
      group by r.subject_id;
 end
 $$;

@@ -3,6 +3,11 @@ returns trigger
 language plpgsql volatile set search_path = ''
 as $$
 begin
+  if (old.id, old.subject_id, old.status, old.closed_at)
+     is not distinct from (new.id, new.subject_id, new.status, new.closed_at)
+  then
+    return null;
+  end if;
   perform private.mark_changed_usage(old.subject_id, old.closed_at);
   if new.closed_at is not null then
     perform private.mark_changed_usage(new.subject_id, new.closed_at);

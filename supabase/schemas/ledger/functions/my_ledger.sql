@@ -38,6 +38,12 @@ begin
            limit p_limit
         )
         union all
+        select e.id, 'debit', -e.cost, e.provenance, e.model, e.provider, e.source, null, null, null, e.occurred_at
+          from public.archived_usage(
+            v_user_id, p_limit, '-infinity', 'infinity', '{"debits": "people"}', v_at,
+            case when v_kind = 'debit' then v_id when v_kind > 'debit' then 'ffffffff-ffff-ffff-ffff-ffffffffffff' else '00000000-0000-0000-0000-000000000000' end::uuid
+          ) e
+        union all
         (
           select r.id, 'hold', r.amount, 'estimated', r.model, null, null, null, r.status, r.expires_at, r.created_at
             from public.reservations r

@@ -27,7 +27,12 @@ begin
     union all
     select e.subject_id, e.period, e.cost
       from scopes s
-      join public.usage_events e on e.subject_id = s.subject_id and e.occurred_at >= s.month and e.occurred_at < s.until
+      join public.usage_events e
+        on e.subject_id = s.subject_id and e.occurred_at >= s.month and e.occurred_at < s.until
+     where s.has_events
+    union all
+    select e.subject_id, e.period, e.cost
+      from scopes s cross join lateral private.unpack_events(s.month, s.until, s.subject_id) e
      where s.has_events
     union all
     select r.subject_id, r.period, r.cost from private.retired_usage r

@@ -59,13 +59,18 @@ begin
     select r.subject_id, r.prompts, r.total_tokens
       from scopes s
      cross join lateral (
-       select u.* from public.usage_rollups u where u.bucket >= s.month and u.bucket < s.until and u.source = 'tracker'
+       select u.* from public.usage_rollups u
+        where u.bucket >= s.month and u.bucket < s.until and u.source = 'tracker'
      ) r
      where s.subject_id is null
     union all
     select r.subject_id, r.prompts, r.total_tokens
       from scopes s
       join public.usage_rollups r on r.subject_id = s.subject_id and r.bucket >= s.month and r.bucket < s.until
+     where r.source = 'tracker'
+    union all
+    select r.subject_id, r.prompts, r.total_tokens
+      from scopes s cross join lateral private.unpack_rollups(s.month, s.until, s.subject_id) r
      where r.source = 'tracker'
   ),
   tracked as (

@@ -9,8 +9,12 @@ begin
   return query
     select r.bucket, sum(r.events)::bigint, sum(r.prompts)::bigint, sum(r.input_tokens)::bigint, sum(r.output_tokens)::bigint,
            sum(r.total_tokens)::bigint, sum(r.cost)::bigint, sum(r.nano_usd)::bigint
-      from public.usage_rollups r
-     where r.bucket >= p_from and r.bucket < p_until and (p_buckets is null or r.bucket = any (p_buckets))
+      from (
+        select * from public.usage_rollups l where l.bucket >= p_from and l.bucket < p_until
+        union all
+        select * from private.unpack_rollups(p_from, p_until)
+      ) r
+     where p_buckets is null or r.bucket = any (p_buckets)
      group by r.bucket;
 end
 $$;

@@ -37,7 +37,7 @@ as $$
          p_trust_seals and w.in_force and s.sealed_at is not null and s.fault is null
            and (p.month is null) = (s.retired_at is not null)
            and (
-             s.events = 0 or exists (
+             s.events = 0 or a.month is not null or exists (
                select from public.usage_events e
                 where e.occurred_at >= m.month
                   and e.occurred_at < (m.month at time zone 'UTC' + interval '1 month') at time zone 'UTC'
@@ -50,6 +50,7 @@ as $$
     left join partitions p on p.month = m.month
     left join private.sealed_months s on s.month = m.month
     left join changed c on c.month = m.month
+    left join private.archived_months a on a.month = m.month
 $$;
 comment on function private.usage_months(boolean) is
   'Returns the months there are events, rollups or seals of, and whether their seal may be trusted.';

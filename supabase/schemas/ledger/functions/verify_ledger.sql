@@ -18,6 +18,10 @@ begin
         select * from private.prove_entries()
         union all
         select * from private.prove_seals(p_full)
+        union all
+        select * from private.prove_days(p_full)
+        union all
+        select * from private.prove_subjects(p_full)
       ) p
      order by p.place;
 end

@@ -1,13 +1,11 @@
 create or replace function public.verify_ledger_as(p_actor jsonb)
 returns jsonb
-language plpgsql stable security definer set search_path = '' set statement_timeout = '15min'
+language plpgsql volatile security definer set search_path = '' set statement_timeout = '15min'
 as $$
 -- Definer: verify_ledger reads every row.
 begin
   perform private.require_admin(p_actor, 'viewer');
-  return (
-    select jsonb_build_object('ok', bool_and(v.ok), 'checks', jsonb_agg(to_jsonb(v))) from public.verify_ledger() v
-  );
+  return private.prove_ledger();
 end
 $$;
 grant execute on function public.verify_ledger_as(jsonb) to service_role;

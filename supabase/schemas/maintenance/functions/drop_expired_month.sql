@@ -17,13 +17,16 @@ begin
     return jsonb_build_object('month', null, 'dropped', false);
   end if;
   -- What is too late for a month waits, and is only counted then.
-  if not pg_try_advisory_xact_lock(hashtext('public.maintain')) or exists (
+  if not pg_try_advisory_xact_lock(hashtext('public.maintain'))
+    or not pg_try_advisory_xact_lock(hashtext('public.archive_month')) or exists (
     select from pg_catalog.pg_locks l
      where l.relation = to_regclass('private.' || v_month.name) and l.pid <> pg_backend_pid()
        and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
   ) then
     return jsonb_build_object('month', v_month.label, 'dropped', false);
   end if;
+  -- Whoever is about to thaw something of it waits, and finds it gone.
+  perform pg_advisory_xact_lock(hashtext('private.archive'));
   perform private.retire_month(v_month.lower_bound);
   execute format('drop table private.%I', v_month.name);
   return jsonb_build_object('month', v_month.label, 'dropped', true);

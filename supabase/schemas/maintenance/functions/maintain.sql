@@ -36,14 +36,20 @@ begin
   with pruned as (
     delete from private.idempotency_keys k
      where date_bin('1 hour', k.created_at, 'epoch') < date_bin('1 hour', now() - interval '48 hours', 'epoch') returning 1
+  ), pruned_of_devices as (
+    delete from private.device_keys k
+     where date_bin('1 hour', k.created_at, 'epoch') < date_bin('1 hour', now() - interval '48 hours', 'epoch') returning 1
   )
-  select count(*) into v_keys from pruned;
+  select (select count(*) from pruned) + (select count(*) from pruned_of_devices) into v_keys;
   delete from private.login_attempts where window_ends_at < now();
   delete from private.known_addresses where last_login_at < now() - interval '180 days';
+  delete from private.alerts where occurred_at < now() - interval '90 days';
+  delete from private.bulk_changes where created_at < now() - interval '30 days';
   v_ended := private.prune_accounts();
   -- What names were told apart is of use as long as there are events.
   delete from private.rollup_names n
    where n.day < (select min(p.lower_bound) at time zone 'UTC' from private.usage_partitions() p);
+  perform private.sum_days(31);
   if p_retention_months is not null then
     v_features := private.prune_features(p_retention_months);
   end if;
@@ -55,4 +61,4 @@ end
 $$;
 grant execute on function public.maintain(bigint, integer) to service_role;
 comment on function public.maintain(bigint, integer) is
-  'Creates partitions ahead, expires holds, settles chat requests whose server went away, prunes idempotency keys, log-in counters and credentials that have ended; with p_monthly_tokens resets at the month''s start, with p_retention_months drops older uses of features. Returns what it did, ran false where another one is at it.';
+  'Creates partitions ahead, expires holds, settles chat requests whose server went away, sums up days that are over, prunes idempotency keys, log-in counters and credentials that have ended; with p_monthly_tokens resets at the month''s start, with p_retention_months drops older uses of features. Returns what it did, ran false where another one is at it.';

@@ -19,7 +19,8 @@ begin
   delete from private.api_keys where expires_at <= now() - interval '30 days';
   get diagnostics v_keys = row_count;
   delete from private.proof_codes where expires_at <= now();
-  return v_sessions + v_tokens + v_keys + private.prune_oauth() + private.prune_password_resets() + private.prune_signup() + private.prune_mails();
+  return v_sessions + v_tokens + v_keys + private.prune_oauth() + private.prune_password_resets() + private.prune_signup() + private.prune_mails()
+    + private.prune_webhooks() + private.prune_second_factors();
 end
 $$;
 comment on function private.prune_accounts() is

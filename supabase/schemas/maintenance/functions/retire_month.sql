@@ -7,10 +7,16 @@ declare
 begin
   insert into private.retired_usage as u (subject_id, period, cost)
   select e.subject_id, e.period, sum(e.cost)
-    from public.usage_events e
-   where e.occurred_at >= p_month and e.occurred_at < v_until and e.cost > 0
+    from (
+      select * from public.usage_events l where l.occurred_at >= p_month and l.occurred_at < v_until
+      union all
+      select * from private.unpack_events(p_month, v_until)
+    ) e
+   where e.cost > 0
    group by e.subject_id, e.period
   on conflict (subject_id, period) do update set cost = u.cost + excluded.cost;
+  delete from private.archived_events where since >= p_month and since < v_until;
+  update private.archived_months set events = 0 where month = p_month;
   -- Its rollups stay sealed.
   delete from private.sealed_events where month = p_month;
   delete from private.sealed_months where month = p_month and sealed_at is null;

@@ -23,6 +23,7 @@ begin
     return;
   end;
   execute format('alter table private.%I enable row level security', v_name);
+  perform private.guard_partition(v_name);
   execute format('comment on table private.%I is %L', v_name, 'Usage events of ' || to_char(v_from at time zone 'UTC', 'YYYY-MM') || '.');
   -- Attaching locks the parent less than creating a partition in place: writers go on.
   execute format(

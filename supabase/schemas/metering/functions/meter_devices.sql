@@ -8,158 +8,212 @@ as $$
 -- Definer: the only writer of balances, events, rollups and holds; no API role may write them itself.
 declare
   v_item record;
-  v_device public.devices;
-  v_balance public.balances;
+  v_device_id uuid;
   v_refusal jsonb;
-  v_available bigint;
-  v_reserved bigint;
-  v_used bigint;
-  v_key uuid;
+  v_balance public.balances;
+  v_takes_effect boolean := false;
+  v_seen_keys uuid[];
+  v_seen_items integer[];
+  v_first_key integer;
+  v_position integer;
+  v_request text[];
+  v_hashed_request text[];
   v_request_hash bigint;
+  v_named record;
   v_hold public.reservations;
   v_released bigint;
   v_event_id uuid;
   v_answer jsonb;
   v_answers jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_items)]);
-  v_events public.usage_events[] := '{}';
-  v_holds public.reservations[] := '{}';
-  v_changed uuid[] := '{}';
-  v_changed_used bigint[] := '{}';
-  v_changed_reserved bigint[] := '{}';
-  v_settled uuid[] := '{}';
-  v_settled_by uuid[] := '{}';
+  v_events public.usage_events[];
+  v_holds public.reservations[];
+  v_keys private.device_keys[];
+  v_changed integer := 0;
+  v_changed_ids uuid[];
+  v_changed_used bigint[];
+  v_changed_reserved bigint[];
+  v_settled uuid[];
+  v_settled_by uuid[];
+  v_refused uuid[];
+  v_refused_price bigint[];
 begin
+  if p_items @? '$[*] ? (@.op == "debit" || @.reserve == true || @.reserve.type() != "boolean")' then
+    perform private.lock_device_balances(p_items);
+  end if;
+
+  -- A query after the locks: it sees what those did who had them before.
   for v_item in
-    select i.ord::integer as ord, i.op, i.device_id, i.token_version, lower(btrim(i.model)) as model, i.prompt_count,
-           coalesce(i.reserve, false) as reserve, i.key, i.reservation_id,
-           i.prompt_count * coalesce(
-             (select c.cost from public.model_costs c where c.model = lower(btrim(i.model))),
-             (select c.cost from public.model_costs c where c.model = '*'), 1
-           )::bigint as cost,
-           bool_or(i.op = 'debit' or i.reserve) over w as is_written,
-           row_number() over w = 1 as is_first, lead(i.ord) over w is null as is_last
-      from rows from (
-        jsonb_to_recordset(p_items) as (
-          op text, device_id uuid, token_version integer, model text, prompt_count integer,
-          reserve boolean, key text, reservation_id uuid
-        )
-      ) with ordinality as i(op, device_id, token_version, model, prompt_count, reserve, key, reservation_id, ord)
-    window w as (partition by i.device_id order by i.ord rows between unbounded preceding and unbounded following)
+    select i.*, d.*,
+           (select k from private.device_keys k where k.key = i.key) as earlier,
+           case when i.op <> 'balance' then
+             i.prompt_count * coalesce(
+               (select c.cost from public.model_costs c where c.model = i.model),
+               (select c.cost from public.model_costs c where c.model = '*'), 1
+             )::bigint
+           end as cost
+      from (
+        select j.ord::integer as ord, j.op, j.device_id, j.token_version, lower(btrim(j.model)) as model, j.prompt_count,
+               coalesce(j.reserve, false) as reserve, private.device_key(j.device_id, j.key) as key, j.reservation_id
+          from rows from (
+            jsonb_to_recordset(p_items) as (
+              op text, device_id uuid, token_version integer, model text, prompt_count integer,
+              reserve boolean, key text, reservation_id uuid
+            )
+          ) with ordinality as j(op, device_id, token_version, model, prompt_count, reserve, key, reservation_id, ord)
+         order by device_id, ord
+      ) i
+      -- With its limit it is one look-up by key for each item, however many the planner reckons with.
+      left join lateral (
+        select s.id, s.token_version as current_version, s.user_id, s.blocked, b as balance,
+               b.period < (select max(p.number) from public.periods p) or b.reserved > 0 and exists (
+                 select from public.reservations r
+                  where r.subject_id = s.id and r.status = 'held' and r.expires_at <= now()
+               ) as is_due
+          from public.devices s join public.balances b on b.subject_id = s.id
+         where s.id = i.device_id
+         limit 1
+      ) d on true
+     order by i.device_id, i.ord
   loop
-    if v_item.is_first then
-      v_balance := private.open_device_balance(v_item.device_id, v_item.is_written);
-      select d.* into v_device from public.devices d where d.id = v_item.device_id;
-      v_refusal := case
-        when v_device.id is null then '{"code": "INVALID_TOKEN"}'::jsonb
-        when v_device.blocked then '{"code": "DEVICE_BLOCKED"}'::jsonb
-        when v_device.user_id is not null and exists (
-          select from public.users u where u.id = v_device.user_id and u.suspended_at is not null
-        ) then '{"code": "ACCOUNT_SUSPENDED"}'::jsonb
-      end;
-      v_available := v_balance.remaining;
-      v_reserved := v_balance.reserved;
-      v_used := v_balance.used;
+    if v_device_id is distinct from v_item.device_id then
+      v_device_id := v_item.device_id;
+      v_balance := v_item.balance;
+      v_seen_keys := null;
+      v_seen_items := null;
+      v_first_key := coalesce(cardinality(v_keys), 0);
+      v_refusal := null;
+      -- A period has begun, or what expired holds keep is free again: also for those who only ask.
+      if v_item.is_due then
+        v_balance := private.renew_device_balance(v_device_id);
+      end if;
+      if v_item.blocked then
+        v_refusal := '{"code": "DEVICE_BLOCKED"}';
+      elsif v_item.user_id is not null then
+        select '{"code": "ACCOUNT_SUSPENDED"}' into v_refusal
+          from public.users u where u.id = v_item.user_id and u.suspended_at is not null;
+      end if;
     end if;
 
-    v_key := null;
-    v_answer := case
-      when v_device.token_version is distinct from v_item.token_version then '{"code": "INVALID_TOKEN"}'::jsonb
-      else v_refusal
-    end;
+    v_answer := v_refusal;
+    if v_item.current_version is distinct from v_item.token_version or v_item.id is null then
+      v_answer := '{"code": "INVALID_TOKEN"}';
+    end if;
 
     -- A key seen before, in an earlier call or earlier in this one, repeats its answer.
     if v_answer is null and v_item.key is not null then
-      v_key := private.idempotency_key_hash(v_item.key);
-      v_request_hash := private.request_hash(
-        jsonb_build_array(v_item.op, v_item.reserve, v_item.model, v_item.prompt_count, v_item.reservation_id)
-      );
-      v_answer := private.replayed_answer(v_device.id, v_key, v_request_hash);
+      v_request := array[v_item.op, v_item.reserve, v_item.model, v_item.prompt_count, v_item.reservation_id]::text[];
+      -- Most requests of a call are alike.
+      if v_request is distinct from v_hashed_request then
+        v_hashed_request := v_request;
+        v_request_hash := private.request_hash(
+          jsonb_build_array(v_item.op, v_item.reserve, v_item.model, v_item.prompt_count, v_item.reservation_id)
+        );
+      end if;
+      v_position := array_position(v_seen_keys, v_item.key);
+      if v_position is not null then
+        v_answer := case
+          when v_keys[v_first_key + v_position].request_hash = v_request_hash then v_answers[v_seen_items[v_position]]
+          else '{"code": "IDEMPOTENCY_MISMATCH"}'::jsonb
+        end;
+      elsif (v_item.earlier).key is not null then
+        v_answer := private.repeated_answer(v_device_id, v_item.earlier, v_request_hash);
+      end if;
     end if;
 
     if v_answer is not null then
       null;
     elsif v_item.op = 'balance' then
       v_answer := jsonb_build_object(
-        'allocated', v_balance.allocated, 'used', v_used, 'reserved', v_reserved, 'remaining', v_available
+        'allocated', v_balance.allocated, 'used', v_balance.used, 'reserved', v_balance.reserved,
+        'remaining', v_balance.remaining
       );
-    elsif v_item.op = 'check' and v_item.reserve and v_available >= v_item.cost then
+    elsif v_item.op = 'check' and v_item.reserve and v_balance.remaining >= v_item.cost then
       v_hold := row(
-        gen_random_uuid(), v_device.id, v_item.cost, 'held', v_item.model, v_item.prompt_count, null,
+        gen_random_uuid(), v_device_id, v_item.cost, 'held', v_item.model, v_item.prompt_count, null,
         now() + interval '10 minutes', now(), null
       )::public.reservations;
       v_holds := v_holds || v_hold;
-      v_available := v_available - v_item.cost;
-      v_reserved := v_reserved + v_item.cost;
+      v_balance.reserved := v_balance.reserved + v_item.cost;
+      v_balance.remaining := v_balance.remaining - v_item.cost;
       v_answer := jsonb_build_object(
-        'can_use', true, 'tokens_needed', v_item.cost, 'remaining', v_available,
+        'can_use', true, 'tokens_needed', v_item.cost, 'remaining', v_balance.remaining,
         'reservation_id', v_hold.id, 'expires_at', v_hold.expires_at
       );
-      if v_key is not null then
-        perform private.remember_answer(v_device.id, v_key, v_request_hash, v_answer);
-      end if;
+      v_takes_effect := true;
     elsif v_item.op = 'check' then
       v_answer := jsonb_build_object(
-        'can_use', v_available >= v_item.cost, 'tokens_needed', v_item.cost, 'remaining', v_available
+        'can_use', v_balance.remaining >= v_item.cost, 'tokens_needed', v_item.cost, 'remaining', v_balance.remaining
       );
     elsif v_item.op = 'debit' then
       v_hold := null;
       v_released := 0;
       if v_item.reservation_id is not null then
-        select r.* into v_hold from public.reservations r
-         where r.id = v_item.reservation_id and r.subject_id = v_device.id;
-        if not found then
-          v_answer := '{"code": "RESERVATION_NOT_FOUND"}';
-        elsif v_hold.status = 'settled' or v_hold.id = any (v_settled) then
-          v_answer := '{"code": "RESERVATION_SETTLED"}';
-        elsif v_hold.status = 'held' and v_hold.expires_at > now() then
-          v_released := v_hold.amount;
-        else
-          -- It guarantees nothing any more: its usage is debited like any other.
-          v_hold := null;
-        end if;
+        v_named := private.find_device_hold(v_device_id, v_item.reservation_id, v_settled);
+        v_answer := v_named.refusal;
+        v_hold := v_named.hold;
+        v_released := coalesce(v_hold.amount, 0);
       end if;
-      if v_answer is null and v_available + v_released < v_item.cost then
+      if v_answer is null and v_balance.remaining + v_released < v_item.cost then
+        v_refused := v_refused || v_device_id;
+        v_refused_price := v_refused_price || v_item.cost / v_item.prompt_count;
         v_answer := jsonb_build_object(
-          'code', 'INSUFFICIENT_TOKENS', 'requested', v_item.cost, 'remaining', v_available + v_released
+          'code', 'INSUFFICIENT_TOKENS', 'requested', v_item.cost, 'remaining', v_balance.remaining + v_released
         );
       end if;
       if v_answer is null then
-        v_event_id := case
-          when v_key is null then gen_random_uuid() else private.keyed_event_id(v_device.id, v_key, now())
-        end;
+        v_event_id := case when v_item.key is null then gen_random_uuid() else private.keyed_event_id(v_item.key, now()) end;
         v_events := v_events || row(
-          v_event_id, v_device.id, v_device.user_id, v_device.id, 'device', 'unknown', v_item.model, v_item.prompt_count,
+          v_event_id, v_device_id, v_item.user_id, v_device_id, 'device', 'unknown', v_item.model, v_item.prompt_count,
           0, 0, 0, v_item.cost, 'client_reported', v_balance.period, null, now(), now(), null
         )::public.usage_events;
         if v_hold.id is not null then
           v_settled := v_settled || v_hold.id;
           v_settled_by := v_settled_by || v_event_id;
         end if;
-        v_available := v_available + v_released - v_item.cost;
-        v_reserved := v_reserved - v_released;
-        v_used := v_used + v_item.cost;
-        v_answer := jsonb_build_object('event_id', v_event_id, 'tokens_used', v_item.cost, 'remaining', v_available);
-        if v_key is not null then
-          insert into private.idempotency_keys (subject_id, key, request_hash, tokens_used, remaining)
-          values (v_device.id, v_key, v_request_hash, v_item.cost, v_available);
-        end if;
+        v_balance.used := v_balance.used + v_item.cost;
+        v_balance.reserved := v_balance.reserved - v_released;
+        v_balance.remaining := v_balance.remaining + v_released - v_item.cost;
+        v_answer := jsonb_build_object(
+          'event_id', v_event_id, 'tokens_used', v_item.cost, 'remaining', v_balance.remaining
+        );
+        v_takes_effect := true;
       end if;
     else
       raise exception 'unknown metering operation %', v_item.op using errcode = '22023';
     end if;
     v_answers[v_item.ord] := v_answer;
 
-    if v_item.is_last and (v_used, v_reserved) <> (v_balance.used, v_balance.reserved) then
-      v_changed := v_changed || v_balance.subject_id;
-      v_changed_used := v_changed_used || v_used;
-      v_changed_reserved := v_changed_reserved || v_reserved;
+    if v_takes_effect then
+      v_takes_effect := false;
+      if v_changed_ids[v_changed] is distinct from v_device_id then
+        v_changed := v_changed + 1;
+        v_changed_ids[v_changed] := v_device_id;
+      end if;
+      v_changed_used[v_changed] := v_balance.used;
+      v_changed_reserved[v_changed] := v_balance.reserved;
+      if v_item.key is not null then
+        v_keys := v_keys || row(
+          v_item.key, v_request_hash, now(),
+          case when v_item.op = 'debit' then v_balance.remaining end, case when v_item.op <> 'debit' then v_answer end
+        )::private.device_keys;
+        v_seen_keys := v_seen_keys || v_item.key;
+        v_seen_items := v_seen_items || v_item.ord;
+      end if;
     end if;
   end loop;
 
-  if cardinality(v_changed) > 0 then
+  if v_changed > 0 then
     update public.balances b set used = c.used, reserved = c.reserved, updated_at = now()
-      from unnest(v_changed, v_changed_used, v_changed_reserved) as c(subject_id, used, reserved)
+      from unnest(v_changed_ids, v_changed_used, v_changed_reserved) as c(subject_id, used, reserved)
      where b.subject_id = c.subject_id;
+  end if;
+  if cardinality(v_refused) > 0 then
+    -- Only now the balances are what the refused items found.
+    perform private.note_refusal(r.subject_id, r.price)
+      from unnest(v_refused, v_refused_price) with ordinality as r(subject_id, price, ord) order by r.ord;
+  end if;
+  if cardinality(v_keys) > 0 then
+    insert into private.device_keys select k.* from unnest(v_keys) k;
   end if;
   if cardinality(v_holds) > 0 then
     insert into public.reservations select h.* from unnest(v_holds) h;

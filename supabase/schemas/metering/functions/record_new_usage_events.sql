@@ -7,6 +7,7 @@ declare
   v_inserted public.usage_events[];
 begin
   perform private.ensure_usage_partitions(p_events);
+  perform private.thaw_late_usage(p_events);
   with inserted as (
     insert into public.usage_events
     select e.* from unnest(p_events) e order by e.subject_id, e.occurred_at, e.id

@@ -8,17 +8,10 @@ declare
 begin
   select k.* into v_earlier
     from private.idempotency_keys k where k.subject_id = p_subject_id and k.key = p_key_hash;
-  if not found then
-    return null;
-  elsif v_earlier.request_hash <> p_request_hash then
+  if v_earlier.request_hash <> p_request_hash then
     return '{"code": "IDEMPOTENCY_MISMATCH"}';
-  elsif v_earlier.answer is not null then
-    return v_earlier.answer;
   end if;
-  return jsonb_build_object(
-    'event_id', private.keyed_event_id(p_subject_id, p_key_hash, v_earlier.created_at),
-    'tokens_used', v_earlier.tokens_used, 'remaining', v_earlier.remaining
-  );
+  return v_earlier.answer;
 end
 $$;
 comment on function private.replayed_answer(uuid, uuid, bigint) is

@@ -22,4 +22,4 @@ end
 $$;
 grant execute on function public.exchange_oauth_code(text, jsonb, text, text) to service_role;
 comment on function public.exchange_oauth_code(text, jsonb, text, text) is
-  'Uses a code up: {granted: true, session_id, user} where it is good and what it is bound to was given, or {granted: false}.';
+  'Uses a code up: {granted: true} and what open_session returns where it is good and what it is bound to was given, or {granted: false}.';

@@ -22,7 +22,9 @@ begin
     if v_known.email <> v_email then
       -- An account that has the address the provider knew goes along, unless another one has the new address.
       select u.* into v_user from public.users u where u.id = v_known.user_id for update;
-      if v_user.email = v_known.email and private.change_email(v_user.id, v_email) then
+      -- With a second factor its owner changes the address, as no code of it was shown by now.
+      if v_user.email = v_known.email and not private.has_second_factor(v_user.id)
+         and private.change_email(v_user.id, v_email) then
         perform private.grant_default_tokens(v_user.id, p_default_tokens, 'system:' || v_provider);
       end if;
     end if;

@@ -16,4 +16,4 @@ end
 $$;
 grant execute on function public.sign_in_with_provider(jsonb, bigint, text, jsonb) to service_role;
 comment on function public.sign_in_with_provider(jsonb, bigint, text, jsonb) is
-  'Opens a session for a provider''s identity {provider, subject, email, name, picture}. Returns {session_id, user}; raises INVALID_CREDENTIALS, and SIGNUP_CLOSED or INVITATION_REQUIRED for somebody new.';
+  'Opens a session for a provider''s identity {provider, subject, email, name, picture}. Returns what open_session does; raises INVALID_CREDENTIALS, and SIGNUP_CLOSED or INVITATION_REQUIRED for somebody new.';

@@ -3,26 +3,8 @@ returns jsonb
 language plpgsql volatile security definer set search_path = '' set statement_timeout = '15min'
 as $$
 -- Definer: writes balances, periods and the ledger, which no API role may.
-declare
-  v_actor text := private.require_admin(p_actor);
-  v_total bigint;
-  v_devices bigint;
 begin
-  select total into strict v_total from public.budgets where subject_kind = 'device' for update;
-  if not p_force and exists (
-    select from public.periods p where date_trunc('month', p.closed_at, 'UTC') = date_trunc('month', now(), 'UTC')
-  ) then
-    raise sqlstate 'PT409' using message = 'ALREADY_RESET';
-  end if;
-  select count(*) into v_devices from public.devices where deleted_at is null;
-  if v_devices * p_default_tokens > v_total then
-    raise sqlstate 'PT403' using message = 'BUDGET_EXCEEDED',
-      detail = jsonb_build_object('requested', v_devices * p_default_tokens, 'remaining', v_total)::text;
-  end if;
-  return jsonb_build_object(
-    'period', private.close_period(v_actor, p_actor ->> 'request_id', p_default_tokens),
-    'devices', v_devices, 'default_tokens', p_default_tokens
-  );
+  return private.reset_devices(private.require_admin_by(p_actor), p_default_tokens, p_force);
 end
 $$;
 grant execute on function public.reset_monthly(jsonb, bigint, boolean) to service_role;

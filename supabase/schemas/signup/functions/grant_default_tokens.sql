@@ -23,7 +23,7 @@ begin
     return 0;
   end if;
   update public.budgets set allocated = allocated + v_granted, updated_at = now() where subject_kind = 'user';
-  perform private.change_allocation(p_user_id, v_granted, 'grant', p_actor, p_reference);
+  perform private.record_allocation(p_user_id, v_granted, 'grant', p_actor, p_reference);
   update public.users set default_granted_at = now() where id = p_user_id;
   return v_granted;
 end

@@ -3,24 +3,8 @@ returns jsonb
 language plpgsql volatile security definer set search_path = '' set timezone = 'UTC'
 as $$
 -- Definer: writes users and balances, which no API role may.
-declare
-  v_actor text := private.require_admin(p_actor);
-  v_user public.users;
-  v_granted bigint;
 begin
-  select u.* into v_user from public.users u where u.id = p_user_id for update;
-  if not found then
-    raise sqlstate 'PT404' using message = 'USER_NOT_FOUND';
-  end if;
-  update public.users set email_verified_at = coalesce(email_verified_at, now()), updated_at = now() where id = p_user_id;
-  v_granted := private.grant_default_tokens(p_user_id, p_default_tokens, v_actor);
-  perform private.audit_admin(
-    p_actor, 'verify_user', 'user:' || p_user_id,
-    jsonb_build_object('email_verified', v_user.email_verified_at is not null),
-    jsonb_build_object('email_verified', true, 'granted', v_granted)
-  );
-  select u.* into v_user from public.users u where u.id = p_user_id;
-  return private.user_json(v_user);
+  return private.mark_verified(private.require_admin_by(p_actor), p_user_id, p_default_tokens);
 end
 $$;
 grant execute on function public.verify_user(jsonb, uuid, bigint) to service_role;

@@ -62,11 +62,11 @@ begin
   );
   insert into public.subscription_grants (
     user_id, stripe_invoice_id, stripe_subscription_id, tier, renewal, period_start, period_end, net_tokens, granted_tokens,
-    short_tokens
+    short_tokens, paid_amount, currency
   )
   values (
     v_user_id, v_invoice_id, v_subscription_id, v_main.tier, v_main.renewal, v_main.starts, v_main.ends, v_main.net, v_granted,
-    v_due - v_granted
+    v_due - v_granted, (p_invoice ->> 'amount_paid')::bigint, p_invoice ->> 'currency'
   );
   update public.subscriptions s set tokens_owed = greatest(v_owed - v_main.net, 0) where s.user_id = v_user_id;
   -- Its money may have gone back before this was heard of.
@@ -76,4 +76,4 @@ end
 $$;
 grant execute on function public.apply_invoice(jsonb, jsonb) to service_role;
 comment on function public.apply_invoice(jsonb, jsonb) is
-  'Grants what a paid invoice {invoice_id, customer_id, subscription_id, lines: [{tier, sign, proration, quantity, period_start, period_end}]} is worth, a year twelve months'' tokens: sign is 1 for a charge, -1 for a credit, 0 for what is free; times in epoch seconds. Returns {outcome}: applied with the granted tokens, kept, duplicate or unknown_customer.';
+  'Grants what a paid invoice {invoice_id, customer_id, subscription_id, amount_paid, currency, lines: [{tier, sign, proration, quantity, period_start, period_end}]} is worth, a year twelve months'' tokens: sign is 1 for a charge, -1 for a credit, 0 for what is free; times in epoch seconds. Returns {outcome}: applied with the granted tokens, kept, duplicate or unknown_customer.';

@@ -13,7 +13,7 @@ begin
   if v_tokens <= 0 then
     return 0;
   end if;
-  perform private.change_allocation(p_user_id, v_tokens, 'subscription', 'system:stripe', p_reference);
+  perform private.record_allocation(p_user_id, v_tokens, 'subscription', 'system:stripe', p_reference);
   update public.budgets set allocated = allocated + v_tokens, updated_at = now() where subject_kind = 'user';
   return v_tokens;
 end

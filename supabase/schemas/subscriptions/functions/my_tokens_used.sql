@@ -12,6 +12,11 @@ as $$
       select r.cost from public.usage_rollups r
        where r.subject_id = own.user_id and r.bucket >= own.quarter and r.source <> 'device'
       union all
+      select r.cost from public.archived_rollups(array[own.user_id], own.quarter, 'infinity') r where r.source <> 'device'
+      union all
+      select e.cost
+        from public.archived_usage(own.user_id, 2147483647, p_since, own.quarter, '{"debits": "people"}') e
+      union all
       select e.cost from public.usage_events e
        where e.subject_id = own.user_id and e.cost > 0 and e.source <> 'device'
          and e.occurred_at >= p_since and e.occurred_at < own.quarter

@@ -4,7 +4,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 -- Definer: writes what no API role may.
 begin
-  update private.stripe_syncs set started_at = now() - make_interval(mins => p_minutes);
+  update private.stripe_syncs set started_at = now() - make_interval(mins => p_minutes) where started_at is not null;
   return found;
 end
 $$;

@@ -37,7 +37,7 @@ begin
     select least(v_change, b.remaining) into strict v_taken
       from public.balances b where b.subject_id = p_user_id;
     if v_taken > 0 then
-      perform private.change_allocation(p_user_id, -v_taken, 'subscription', 'system:stripe', v_reference);
+      perform private.record_allocation(p_user_id, -v_taken, 'subscription', 'system:stripe', v_reference);
       update public.budgets set allocated = allocated - v_taken, updated_at = now() where subject_kind = 'user';
     end if;
     v_forgiven := case when v_return.forgives then v_change - v_taken else 0 end;

@@ -7,6 +7,7 @@ declare
   v_gone public.usage_totals;
   v_period integer;
 begin
+  perform private.thaw_subject(p_user_id);
   delete from public.usage_events e where e.subject_id = p_user_id and e.source = 'tracker';
   for v_gone in
     with gone as (

@@ -7,6 +7,7 @@ declare
   v_user_id uuid := private.require_user(p_caller, 'usage:write');
   v_event public.usage_events;
 begin
+  perform private.thaw_usage(v_user_id, private.usage_event_time(p_id));
   -- Only observed events have ids that say when they happened; what was debited has another and is not found here.
   delete from public.usage_events e
    where e.subject_id = v_user_id and e.occurred_at = private.usage_event_time(p_id) and e.id = p_id

@@ -27,6 +27,15 @@ begin
            order by e.occurred_at, e.id
            limit p_limit
         )
+        union all
+        select * from public.archived_usage(
+          v_user_id, p_limit, p_after_at, 'infinity', p_at => p_after_at, p_id => p_after_id, p_is_ascending => true
+        )
+        union all
+        select * from public.archived_usage(
+          null, p_limit, p_after_at, 'infinity', p_at => p_after_at, p_id => p_after_id, p_is_ascending => true,
+          p_linked_to => v_user_id
+        )
         order by occurred_at, id
         limit p_limit
       ) page

@@ -2,14 +2,13 @@
 -- and summarize_all_usage ask for everybody.
 create or replace function public.own_subjects()
 returns uuid[]
-language sql stable set search_path = ''
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
-  select array_agg(subject_id)
-    from (
-      select public.require_current_user('usage:read') as subject_id
-      union all
-      select d.id from public.devices d where d.user_id = (select public.current_user_id())
-    ) own
+declare
+  v_user_id constant uuid := public.require_current_user('usage:read');
+begin
+  return v_user_id || array(select d.id from public.devices d where d.user_id = v_user_id);
+end
 $$;
 grant execute on function public.own_subjects() to authenticated;
 comment on function public.own_subjects() is

@@ -132,6 +132,7 @@ begin
     v_inserted := private.record_new_usage_events(v_events);
   end if;
   if cardinality(v_counted) > 0 then
+    perform private.thaw_late_usage(v_counted);
     perform private.roll_up_usage(v_counted);
   end if;
 

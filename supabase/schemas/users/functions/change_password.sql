@@ -9,6 +9,7 @@ as $$
 declare
   v_user_id uuid := private.lock_user(p_caller);
 begin
+  perform private.require_fresh_if_protected(p_caller);
   -- Of two changes at once the second finds another hash than the one its current password was checked against.
   if p_verified_hash is null then
     perform private.require_fresh(p_caller);
@@ -33,4 +34,4 @@ end
 $$;
 grant execute on function public.change_password(jsonb, text, text, boolean, text) to service_role;
 comment on function public.change_password(jsonb, text, text, boolean, text) is
-  'Sets the password where it still is the verified one, or the first one where none was verified, and ends every other session, mailed links and, where wished, the API keys; the sealed notice to the owner is queued. Returns {ended, api_keys}: those that go on; raises INVALID_CREDENTIALS, and PROOF_REQUIRED for the first one.';
+  'Sets the password where it still is the verified one, or the first one where none was verified, and ends every other session, mailed links and, where wished, the API keys; the sealed notice to the owner is queued. Returns {ended, api_keys}: those that go on; raises INVALID_CREDENTIALS, and PROOF_REQUIRED for the first one, and for any where there is a second factor.';

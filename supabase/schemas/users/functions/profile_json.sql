@@ -6,6 +6,7 @@ as $$
     'email_verified', p_user.email_verified_at is not null,
     'pending_email', (select c.email from private.email_changes c where c.user_id = p_user.id and c.expires_at > now()),
     'has_password', exists (select from private.user_credentials c where c.user_id = p_user.id),
+    'second_factor', private.has_second_factor(p_user.id),
     'providers', (
       select coalesce(jsonb_agg(i.provider order by i.provider), '[]')
         from private.external_identities i where i.user_id = p_user.id

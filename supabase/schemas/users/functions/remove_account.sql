@@ -9,6 +9,7 @@ declare
 begin
   -- The long part first, while nobody waits for it; and once more for what a device records meanwhile.
   perform private.take_name_out_of_usage(p_user_id);
+  perform private.thaw_subject(p_user_id);
   update public.usage_events set url = null where subject_id = p_user_id and url is not null;
   perform private.forget_devices(p_user_id, v_name);
   perform private.take_name_out_of_usage(p_user_id);
@@ -18,6 +19,7 @@ begin
 
   delete from private.idempotency_keys where subject_id = p_user_id;
   delete from private.known_addresses where account = v_name;
+  delete from private.alerts where user_id = p_user_id;
   delete from private.password_resets where email = v_email;
   delete from private.email_verifications where email = v_email;
   perform private.drop_mails(p_user_id, v_email);

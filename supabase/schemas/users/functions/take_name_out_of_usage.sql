@@ -3,6 +3,7 @@ returns void
 language plpgsql volatile set search_path = ''
 as $$
 begin
+  perform private.thaw_named_usage(p_user_id);
   update public.usage_events set user_id = null, url = null
    where user_id = p_user_id and user_id is distinct from subject_id;
 end

@@ -3,11 +3,12 @@ import type { GoogleAccessTokens } from '../../../../auth/google-access-tokens.j
 import { getOptionalUser } from '../../../../auth/guards/user-guard.js';
 import { admit } from '../../../../auth/limits/rate-limits.js';
 import { type SignUp, toSignUpArguments } from '../../../../auth/sign-up/sign-up.js';
+import { sha256Hex } from '../../../../auth/tokens/crypto.js';
 import { AnyResult, type Database } from '../../../../platform/database/client/database.js';
 import { ApiError } from '../../../../platform/errors.js';
-import type { CompletionJob } from '../../completion.js';
 import type { ChatMeter } from '../../metering/chat-meter.js';
 import { toPayingSubject } from '../../metering/limited-meter.js';
+import type { CompletionJob } from '../../request/completion-job.js';
 
 /** What finding out who pays takes. */
 export interface ReserverServices {
@@ -27,14 +28,15 @@ async function createGoogleReserver(
   reply: FastifyReply,
 ): Promise<Reserve> {
   const identity = await services.googleAccessTokens.verify(accessToken, request);
-  const payer = { google_subject: identity.subject };
+  const p_token_hash = sha256Hex(accessToken);
+  const payer = { google_subject: identity.subject, google_token_hash: p_token_hash };
   await admit(request, reply, [toPayingSubject(payer)]);
   return async (reservation) => {
     try {
       return await meter.reserve(payer, reservation);
     } catch (error) {
       if (!(error instanceof ApiError && error.code === 'USER_NOT_FOUND')) throw error;
-      const account = { p_identity: identity, ...toSignUpArguments(services.signUp) };
+      const account = { p_identity: identity, ...toSignUpArguments(services.signUp), p_token_hash };
       await services.database.call('find_google_user', account, AnyResult);
       return meter.reserve(payer, reservation);
     }

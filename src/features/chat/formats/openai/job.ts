@@ -2,7 +2,8 @@ import type { FastifyRequest } from 'fastify';
 import { getUser } from '../../../../auth/guards/user-guard.js';
 import { parseIdempotencyKey } from '../../../../metering/idempotency-key.js';
 import type { Codec } from '../../codec.js';
-import type { ChatServices, CompletionJob } from '../../completion.js';
+import type { ChatServices } from '../../completion.js';
+import type { CompletionJob } from '../../request/completion-job.js';
 import { COMMON_EXTRAS, type ExtraChecks, requireTokensOnly } from '../../request/extras.js';
 
 /** What every request in one of OpenAI's formats has. */

@@ -1,0 +1,38 @@
+import { useEffect, useState } from 'preact/hooks';
+import { announce } from '../foundation/components/toasts.js';
+import { type Action, useAction } from '../foundation/hooks/use-action.js';
+import { type Loaded, useLoad } from '../foundation/hooks/use-load.js';
+import { plural, t } from '../foundation/text/text.js';
+
+/** A page of a list, with the cursor of the next. */
+export interface Page<Row> {
+  readonly rows: readonly Row[];
+  readonly next: string | null;
+}
+
+/** A list that is loaded page by page, each below the ones before. */
+export interface Pages<Row> {
+  readonly from: Loaded<Page<Row>>;
+  readonly rows: readonly Row[];
+  readonly more: boolean;
+  readonly next: Action<[]>;
+}
+
+/** Loads the first page of a list, and the next ones when they are asked for. @param needs what the list depends on */
+export function usePages<Row>(
+  load: (cursor: string | undefined, signal?: AbortSignal) => Promise<Page<Row>>,
+  needs: readonly unknown[],
+): Pages<Row> {
+  const from = useLoad((signal) => load(undefined, signal), needs);
+  const [further, setFurther] = useState<Page<Row> | undefined>();
+  useEffect(() => setFurther(undefined), [from.data]);
+  const cursor = further === undefined ? (from.data?.next ?? null) : further.next;
+  const next = useAction(async () => {
+    if (cursor === null) return;
+    const page = await load(cursor);
+    setFurther({ rows: [...(further?.rows ?? []), ...page.rows], next: page.next });
+    const shown = plural('common.moreShown', page.rows.length);
+    announce(page.next === null ? `${shown} ${t('common.allShown')}` : shown);
+  });
+  return { from, rows: [...(from.data?.rows ?? []), ...(further?.rows ?? [])], more: cursor !== null, next };
+}
