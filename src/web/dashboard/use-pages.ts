@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import { announce } from '../foundation/components/toasts.js';
 import { type Action, useAction } from '../foundation/hooks/use-action.js';
 import { type Loaded, useLoad } from '../foundation/hooks/use-load.js';
@@ -18,19 +18,25 @@ export interface Pages<Row> {
   readonly next: Action<[]>;
 }
 
+/** What stands behind a first page. */
+interface Further<Row> extends Page<Row> {
+  readonly after: Page<Row> | undefined;
+}
+
 /** Loads the first page of a list, and the next ones when they are asked for. @param needs what the list depends on */
 export function usePages<Row>(
   load: (cursor: string | undefined, signal?: AbortSignal) => Promise<Page<Row>>,
   needs: readonly unknown[],
 ): Pages<Row> {
   const from = useLoad((signal) => load(undefined, signal), needs);
-  const [further, setFurther] = useState<Page<Row> | undefined>();
-  useEffect(() => setFurther(undefined), [from.data]);
+  const [loaded, setLoaded] = useState<Further<Row> | undefined>();
+  // What was loaded behind an older first page is not behind this one.
+  const further = loaded?.after === from.data ? loaded : undefined;
   const cursor = further === undefined ? (from.data?.next ?? null) : further.next;
   const next = useAction(async () => {
     if (cursor === null) return;
     const page = await load(cursor);
-    setFurther({ rows: [...(further?.rows ?? []), ...page.rows], next: page.next });
+    setLoaded({ after: from.data, rows: [...(further?.rows ?? []), ...page.rows], next: page.next });
     const shown = plural('common.moreShown', page.rows.length);
     announce(page.next === null ? `${shown} ${t('common.allShown')}` : shown);
   });

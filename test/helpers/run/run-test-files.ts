@@ -7,6 +7,13 @@ import { type FileRun, startTestProcess, type TestProcess } from './test-process
 const JOBS = availableParallelism() * 2 + 1;
 /** Which files take longest: started first, so that none runs alone at the end. */
 const SLOW = ['test/auth/canary', 'test/server/', 'test/scripts/', 'test/web/'];
+/**
+ * Files that drive programs that are not ours, such as browsers and proxies, or whole servers: on a machine that is too
+ * busy for them one may give up without a fault of ours. Such a file that fails is run once more, when nothing else runs.
+ */
+const TRIED_TWICE = ['test/server/', 'test/web/', 'test/examples/'];
+/** More than so many have failed for another reason than a busy machine. */
+const MOST_TRIED_TWICE = 3;
 /** Files a process runs before another takes its place, so that memory stays bounded. */
 const FILES_PER_PROCESS = 20;
 
@@ -14,6 +21,7 @@ const FAILED: Counts = { passed: 0, failed: 1, skipped: 0 };
 
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 const isSlow = (test: string) => SLOW.some((start) => test.startsWith(start));
+const isTriedTwice = (test: string) => TRIED_TWICE.some((start) => test.startsWith(start));
 
 /** Adds up what a file's process said of it: one that died, or that failed for another reason, counts one failure more. */
 function toCounts({ answer }: FileRun): Counts {
@@ -44,6 +52,26 @@ async function endProcess(process: TestProcess, tests: readonly string[]): Promi
   return [FAILED];
 }
 
+interface Failure {
+  readonly test: string;
+  readonly counts: Counts;
+}
+
+/** Runs files that failed once more, one after the other where each may be; returns what failed for good, and all counts. */
+async function runAgain(failures: readonly Failure[], adminUrl: string): Promise<[Failure[], Counts[]]> {
+  const isTried = ({ test }: Failure) => isTriedTwice(test) && failures.length <= MOST_TRIED_TWICE;
+  const lasting = failures.filter((failure) => !isTried(failure));
+  const counts = lasting.map((failure) => failure.counts);
+  for (const { test } of failures.filter(isTried)) {
+    print(`${test} failed beside others, and is run once more, alone:`);
+    const process = startTestProcess(adminUrl);
+    const result = await runTestFile(process, test);
+    counts.push(result, ...(await endProcess(process, [test])));
+    if (result.failed > 0) lasting.push({ test, counts: result });
+  }
+  return [lasting, counts];
+}
+
 /**
  * Runs compiled test files side by side over one Postgres, each after others in one of a few processes, and prints how many
  * of their assertions passed.
@@ -55,10 +83,10 @@ export async function runTestFiles(tests: readonly string[]): Promise<boolean> {
   let interrupted = false;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => (interrupted = true));
   const waiting = tests.toSorted((one, other) => Number(isSlow(other)) - Number(isSlow(one)));
-  const failedTests: string[] = [];
+  const failures: Failure[] = [];
 
   const runSome = async (): Promise<Counts[]> => {
-    const counts: Counts[] = [];
+    const passed: Counts[] = [];
     while (waiting.length > 0 && !interrupted) {
       const process = startTestProcess(cluster.adminUrl);
       const ran: string[] = [];
@@ -66,19 +94,21 @@ export async function runTestFiles(tests: readonly string[]): Promise<boolean> {
         const test = waiting.shift();
         if (test === undefined) break;
         ran.push(test);
-        const result = await runTestFile(process, test);
-        counts.push(result);
-        if (result.failed > 0) failedTests.push(test);
+        const counts = await runTestFile(process, test);
+        if (counts.failed > 0) failures.push({ test, counts });
+        else passed.push(counts);
       }
-      counts.push(...(await endProcess(process, ran)));
+      passed.push(...(await endProcess(process, ran)));
     }
-    return counts;
+    return passed;
   };
 
   try {
-    const counts = (await Promise.all(Array.from({ length: JOBS }, runSome))).flat();
-    for (const test of failedTests) print(`FAILED ${test}`);
-    const { passed, failed, skipped } = addUp([...counts, ...waiting.map(() => FAILED)]);
+    const first = (await Promise.all(Array.from({ length: JOBS }, runSome))).flat();
+    // Nobody waits for a second time when the run is interrupted, and then it is no success.
+    const [lasting, second] = interrupted ? [failures, [FAILED]] : await runAgain(failures, cluster.adminUrl);
+    for (const { test } of lasting) print(`FAILED ${test}`);
+    const { passed, failed, skipped } = addUp([...first, ...second, ...waiting.map(() => FAILED)]);
     print(`${passed} passed, ${failed} failed, ${skipped} skipped`);
     return failed === 0 && passed > 0;
   } finally {

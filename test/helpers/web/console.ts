@@ -20,10 +20,21 @@ export async function typeSignIn(page: Page, username: string, password = PASSWO
   await page.getByRole('button', { name: /^(Sign in|Anmelden)$/ }).click();
 }
 
-/** Waits until nothing is being loaded. */
+const FRAMES = 'new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))';
+
+/** Waits until the page shows what came of a press or a choice, such as a dialog, or that something is being loaded. */
+export async function pause(page: Page): Promise<void> {
+  await page.evaluate(FRAMES);
+}
+
+/** Waits until what came of the last press or choice is there, and nothing is being loaded any more. */
 export async function settle(page: Page): Promise<void> {
-  await page.locator('.loading, [aria-busy="true"]').first().waitFor({ state: 'detached' });
-  // A view that asks for something in its turn has done so by now.
+  const busy = page.locator('.loading, [aria-busy="true"]').first();
+  // A view that asks for something in its turn has begun to when the second round looks.
+  for (const _round of ['of the view', 'of its parts']) {
+    await pause(page);
+    await busy.waitFor({ state: 'detached' });
+  }
   await page.waitForLoadState('networkidle').catch((error: unknown) => {
     if (!(error instanceof errors.TimeoutError)) throw error;
   });
@@ -50,8 +61,9 @@ export async function openConsole(
   return { ...watched, visit };
 }
 
-/** Reads the table of a card: each row as the texts of its cells. */
+/** Reads the table of a card once nothing is being loaded: each row as the texts of its cells. */
 export async function readRows(page: Page, name: string): Promise<string[][]> {
+  await settle(page);
   const rows = page.getByRole('table', { name }).locator('tbody tr');
   const read = async (row: Locator) => (await row.locator('th, td').allInnerTexts()).map((text) => text.trim());
   return Promise.all((await rows.all()).map(read));

@@ -1,5 +1,5 @@
 import type { Page } from 'playwright-core';
-import { settle } from './console.js';
+import { pause, settle } from './console.js';
 import { openTexts } from './languages.js';
 import { isFocusVisible, tabTo } from './view.js';
 
@@ -24,11 +24,6 @@ export interface Hands {
 
 /** Where things are done: in the dialog as long as one is open. */
 const PLACE = 'dialog[open], body:not(:has(dialog[open]))';
-
-/** Waits until the page shows what came of a press, such as a dialog that it opened. */
-async function pause(page: Page): Promise<void> {
-  await page.evaluate('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))');
-}
 
 async function sees(page: Page, text: string | RegExp): Promise<void> {
   await page.getByText(text).filter({ visible: true }).first().waitFor();
@@ -72,10 +67,12 @@ export async function openPointer(page: Page, language: 'en' | 'de'): Promise<Ha
       ).fill(text),
     choose: async (label, option) => {
       await field(label).selectOption({ label: option });
+      await pause(page);
     },
     tick: async (label) => {
       const box = field(label);
       await box.setChecked(!(await box.isChecked()));
+      await pause(page);
     },
     sees: (text) => sees(page, text),
   };
@@ -131,10 +128,12 @@ export async function openKeyboard(
     choose: async (label, option) => {
       await reach(label);
       await keyboard.type(option);
+      await pause(page);
     },
     tick: async (label) => {
       await reach(label);
       await keyboard.press('Space');
+      await pause(page);
     },
     sees: (text) => sees(page, text),
   };

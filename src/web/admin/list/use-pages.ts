@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import type { ApiFailure } from '../../foundation/api/failure.js';
 import { type Action, useAction } from '../../foundation/hooks/use-action.js';
 import { type Loaded, useLoad } from '../../foundation/hooks/use-load.js';
@@ -21,19 +21,26 @@ export interface Pages<Row> {
   readonly reload: () => void;
 }
 
+/** The pages behind a first one. */
+interface Further<Row> {
+  readonly after: Page<Row> | undefined;
+  readonly pages: readonly Page<Row>[];
+}
+
 /** Loads the first page of a list, and the next ones when they are asked for. */
 export function usePages<Row>(
   load: (cursor: string | undefined, signal?: AbortSignal) => Promise<Page<Row>>,
   needs: readonly unknown[],
 ): Pages<Row> {
   const first = useLoad((signal) => load(undefined, signal), needs);
-  const [further, setFurther] = useState<readonly Page<Row>[]>([]);
-  useEffect(() => setFurther([]), [first.data]);
-  const last = further.at(-1) ?? first.data;
+  const [further, setFurther] = useState<Further<Row>>({ after: undefined, pages: [] });
+  // What was loaded behind an older first page is not behind this one.
+  const pages = further.after === first.data ? further.pages : [];
+  const last = pages.at(-1) ?? first.data;
   const more = useAction(async () => {
     const next = await load(last?.next ?? undefined);
-    setFurther((pages) => [...pages, next]);
+    setFurther({ after: first.data, pages: [...pages, next] });
   });
-  const rows = [...(first.data?.rows ?? []), ...further.flatMap((page) => page.rows)];
+  const rows = [...(first.data?.rows ?? []), ...pages.flatMap((page) => page.rows)];
   return { first, rows, hasMore: last?.next != null, more, failure: more.failure, reload: first.reload };
 }

@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 
 /** What is selected in a list: some by id, or all that match what the list is asked for. */
 export interface Selection {
@@ -12,30 +12,33 @@ export interface Selection {
   readonly clear: () => void;
 }
 
-/** Keeps what is selected, until what the list shows changes. */
+interface Selected {
+  readonly ids: ReadonlySet<string>;
+  readonly isAll: boolean;
+  /** What the list showed. */
+  readonly of?: object;
+}
+
+const NOTHING: Selected = { ids: new Set(), isAll: false };
+
+/** Keeps what is selected, as long as the list shows the same: nothing else is selected for a moment. */
 export function useSelection(needs: readonly unknown[]): Selection {
-  const [ids, setIds] = useState<ReadonlySet<string>>(new Set());
-  const [isAll, setAll] = useState(false);
-  const clear = () => {
-    setIds(new Set());
-    setAll(false);
-  };
-  useEffect(clear, needs);
-  const change = (changed: readonly string[], isSelected: boolean) => {
-    setAll(false);
-    setIds((before) => {
-      const next = new Set(before);
+  const shown = useMemo(() => ({}), needs);
+  const [selected, setSelected] = useState(NOTHING);
+  const { ids, isAll } = selected.of === shown ? selected : NOTHING;
+  const change = (changed: readonly string[], isSelected: boolean) =>
+    setSelected((before) => {
+      const next = new Set(before.of === shown ? before.ids : []);
       for (const id of changed) isSelected ? next.add(id) : next.delete(id);
-      return next;
+      return { ids: next, isAll: false, of: shown };
     });
-  };
   return {
     ids,
     isAll,
     has: (id) => isAll || ids.has(id),
     toggle: (id, on) => change([id], on),
     toggleAll: change,
-    selectMatching: () => setAll(true),
-    clear,
+    selectMatching: () => setSelected({ ids, isAll: true, of: shown }),
+    clear: () => setSelected(NOTHING),
   };
 }
