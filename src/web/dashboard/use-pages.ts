@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { announce } from '../foundation/components/toasts.js';
 import { type Action, useAction } from '../foundation/hooks/use-action.js';
 import { type Loaded, useLoad } from '../foundation/hooks/use-load.js';
@@ -25,11 +25,15 @@ export function usePages<Row>(
 ): Pages<Row> {
   const from = useLoad((signal) => load(undefined, signal), needs);
   const [further, setFurther] = useState<Page<Row> | undefined>();
+  const shownFirst = useRef(from.data);
+  shownFirst.current = from.data;
   useEffect(() => setFurther(undefined), [from.data]);
   const cursor = further === undefined ? (from.data?.next ?? null) : further.next;
   const next = useAction(async () => {
     if (cursor === null) return;
     const page = await load(cursor);
+    // What comes late must not be added to another list, such as of other days.
+    if (shownFirst.current !== from.data) return;
     setFurther({ rows: [...(further?.rows ?? []), ...page.rows], next: page.next });
     const shown = plural('common.moreShown', page.rows.length);
     announce(page.next === null ? `${shown} ${t('common.allShown')}` : shown);

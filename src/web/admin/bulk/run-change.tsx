@@ -5,7 +5,7 @@ import { formatCount } from '../../foundation/format.js';
 import { useAction } from '../../foundation/hooks/use-action.js';
 import { findText, t } from '../../foundation/text/text.js';
 import { api, mayAct } from '../session.js';
-import { type BulkChange, bulkChanges, countDone, isOpen, noteChange } from './bulk-change.js';
+import { type BulkChange, bulkChanges, countDone, isOpen, lookFailure, noteChange } from './bulk-change.js';
 import { explainCode } from './items-table.js';
 
 /** Shows how many were changed, and why others were not. */
@@ -43,6 +43,8 @@ export function ChangeProgress({ change, label }: { readonly change: BulkChange;
         {t('admin.bulk.progress', numbers)}
       </span>
       <progress aria-labelledby={id} max={change.matched} value={countDone(change)} />
+      {/* The server goes on by itself, or stands still: which of them is only known once it answers. */}
+      {change.runs && lookFailure.value !== undefined && <p class="quiet">{t('admin.bulk.unseen')}</p>}
     </div>
   );
 }

@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { ApiFailure } from '../../foundation/api/failure.js';
 import { type Action, useAction } from '../../foundation/hooks/use-action.js';
 import { type Loaded, useLoad } from '../../foundation/hooks/use-load.js';
@@ -28,11 +28,14 @@ export function usePages<Row>(
 ): Pages<Row> {
   const first = useLoad((signal) => load(undefined, signal), needs);
   const [further, setFurther] = useState<readonly Page<Row>[]>([]);
+  const shown = useRef(first.data);
+  shown.current = first.data;
   useEffect(() => setFurther([]), [first.data]);
   const last = further.at(-1) ?? first.data;
   const more = useAction(async () => {
     const next = await load(last?.next ?? undefined);
-    setFurther((pages) => [...pages, next]);
+    // What comes late must not be added to another list, such as of another filter.
+    if (shown.current === first.data) setFurther((pages) => [...pages, next]);
   });
   const rows = [...(first.data?.rows ?? []), ...further.flatMap((page) => page.rows)];
   return { first, rows, hasMore: last?.next != null, more, failure: more.failure, reload: first.reload };

@@ -4,7 +4,7 @@ import { route, toHref } from '../router/router.js';
 import { chooseLanguage, LANGUAGES, language, t } from '../text/text.js';
 import { chooseTheme, THEMES, theme } from '../theme.js';
 import { Select } from './choice.js';
-import { Toasts } from './toasts.js';
+import { announce, Toasts } from './toasts.js';
 
 /** A view that the navigation leads to. */
 export interface NavEntry {
@@ -18,15 +18,23 @@ const languageOptions = Object.entries(LANGUAGES).flatMap(([value, label]) =>
 );
 
 function Preferences() {
+  const [refused, setRefused] = useState(0);
+  const choose = async (next: keyof typeof LANGUAGES) => {
+    if (await chooseLanguage(next)) return;
+    announce(t('common.languageFailed', { language: LANGUAGES[next] }));
+    // The list shows the language again that the page still speaks.
+    setRefused(refused + 1);
+  };
   const themes = THEMES.map((value) => ({ value, label: t(`common.themes.${value}`) }));
   return (
     <div class="preferences">
       <Select
+        key={refused}
         quiet
         label={t('common.language')}
         value={language.value}
         options={languageOptions}
-        onValue={(next) => void chooseLanguage(next)}
+        onValue={(next) => void choose(next)}
       />
       <Select quiet label={t('common.theme')} value={theme.value} options={themes} onValue={chooseTheme} />
     </div>
