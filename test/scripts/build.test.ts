@@ -24,8 +24,8 @@ const FILES: Readonly<Record<string, string>> = {
   'src/client/tsconfig.json':
     '{ "extends": "../../tsconfig.json", "compilerOptions": { "rootDir": "../..", "outDir": "../../dist", "declaration": true } }',
   'src/client/client.ts': 'export const client = 1;',
-  'src/web/foundation/page.html': '{{styles}}<script src="{{theme}}"></script><script src="{{script}}"></script>',
-  'src/web/foundation/theme-first.ts': 'document.title = "theme";',
+  'src/web/foundation/page.html': '{{styles}}<script src="{{before}}"></script><script src="{{script}}"></script>',
+  'src/web/foundation/before-page.ts': 'document.title = "theme";',
   'src/web/foundation/icon.svg': '<svg/>',
   'src/web/start/main.tsx': "document.title = 'start';",
   'src/web/dashboard/main.ts': 'export {};',

@@ -1,5 +1,6 @@
 import type { Page } from 'playwright-core';
 import { registerUser } from '../helpers/accounts.js';
+import { logInAsAdmin } from '../helpers/admin.js';
 import { browserMissing, openBrowser } from '../helpers/http/browser.js';
 import { openTestServer, setBalance } from '../helpers/http/test-server.js';
 import t from '../helpers/run/tap.js';
@@ -109,6 +110,63 @@ t.test('pages over a connection that breaks', { skip: browserMissing }, async (t
     await settle(page);
     await page.getByText('Nothing matches.').waitFor();
     t.equal(await page.getByRole('table').count(), 0);
+  });
+
+  t.test('a change of many says that nobody knows how far it is while the server does not answer', async (t) => {
+    const admin = await logInAsAdmin(server, 'changing');
+    const body = { action: 'allocate', tokens: 1 };
+    const { id } = (await admin.as('POST', '/api/admin/devices/bulk-changes', body)).json<{ id: string }>();
+    // It is under way, though no process was told of it.
+    await server.database.sql(
+      `select run_bulk_change(jsonb_build_object('id', s.admin_id, 'version', 1, 'session_id', s.id), $1)
+         from private.admin_sessions s join private.admins a on a.id = s.admin_id where a.username = 'changing'`,
+      [id],
+    );
+    const { page, visit } = await openConsole(t, browser, { server, url });
+    await visit('/people');
+    await page.getByRole('button', { name: /^Details: / }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('The server goes on by itself').waitFor();
+    await page.context().setOffline(true);
+    await dialog.getByText('The server does not answer at the moment.').waitFor();
+    t.notOk(await dialog.getByText('The server goes on by itself').isVisible());
+    await dialog.getByRole('button', { name: 'Pause' }).click();
+    await dialog.getByText('The server did not answer.').waitFor();
+    await page.context().setOffline(false);
+    await dialog.getByText('The server goes on by itself').waitFor();
+    await dialog.getByText('The server did not answer.').waitFor({ state: 'detached' });
+    await dialog.getByRole('button', { name: 'Pause' }).click();
+    await dialog.getByRole('button', { name: 'Give up the rest' }).click();
+    await dialog.getByRole('button', { name: 'Give up the rest' }).waitFor({ state: 'detached' });
+  });
+
+  t.test('a payment that cannot be asked for is asked for again when somebody wants it', async () => {
+    const { page } = await openView(t, browser);
+    // By itself the page asks again later and later.
+    await page.clock.install();
+    await page.route('**/api/subscriptions/purchase', (route) => route.abort());
+    await page.goto(`${url}/checkout-success#cs_test_unknown000000`);
+    await page.clock.runFor(2_000);
+    await page.getByText('The server did not answer.').waitFor();
+    await page.clock.pauseAt(Date.now() + 60 * 60_000);
+    await page.unroute('**/api/subscriptions/purchase');
+    const json = { status: 'granted', amount: 1_000, currency: 'usd', bought: null };
+    await page.route('**/api/subscriptions/purchase', (route) => route.fulfill({ json }));
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.clock.runFor(100);
+    await page.getByRole('heading', { name: 'Your payment has arrived' }).waitFor();
+  });
+
+  t.test('a page that nobody is signed in to any more is whole without a connection', async (t) => {
+    const user = await registerUser(server);
+    const watched = await openView(t, browser);
+    const { page } = watched;
+    await signInAt(watched, url, user);
+    await page.context().setOffline(true);
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByText('You are signed out here, but the server did not answer').waitFor();
+    t.equal(await page.locator('img').count(), 0, 'no picture is missing');
+    t.ok(await page.locator('.brand svg').isVisible());
   });
 
   t.test('a stream that has fallen silent is opened again, and what was loaded since counts', async (t) => {

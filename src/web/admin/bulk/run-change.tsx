@@ -43,7 +43,6 @@ export function ChangeProgress({ change, label }: { readonly change: BulkChange;
         {t('admin.bulk.progress', numbers)}
       </span>
       <progress aria-labelledby={id} max={change.matched} value={countDone(change)} />
-      {/* The server goes on by itself, or stands still: which of them is only known once it answers. */}
       {change.runs && lookFailure.value !== undefined && <p class="quiet">{t('admin.bulk.unseen')}</p>}
     </div>
   );
@@ -52,7 +51,8 @@ export function ChangeProgress({ change, label }: { readonly change: BulkChange;
 /** Says how a change stands that is not under way. */
 function Standing({ change }: { readonly change: BulkChange }) {
   const { state, runs, refused } = change;
-  if (runs) return <p class="quiet">{t('admin.bulk.runs')}</p>;
+  // Whether it still goes on is not known while the server does not answer.
+  if (runs) return lookFailure.value === undefined ? <p class="quiet">{t('admin.bulk.runs')}</p> : null;
   if (isOpen(change)) {
     return (
       <Notice urgent>
@@ -76,6 +76,11 @@ export function RunChange({ change: begun, onClose }: { readonly change: BulkCha
   useEffect(() => {
     if (begun.state === 'preview') run();
   }, []);
+  const isSeen = lookFailure.value === undefined;
+  useEffect(() => {
+    // What failed while the server did not answer says nothing of how it is now.
+    if (isSeen) act.clear();
+  }, [isSeen]);
   const begins = change.state === 'preview' && act.failure === undefined;
   const isPaused = isOpen(change) && !change.runs && !begins;
   return (

@@ -82,6 +82,16 @@ function Nav({ entries }: { readonly entries: readonly NavEntry[] }) {
   );
 }
 
+/** Shows the sign of the server, which is `icon.svg`: part of the page, it is there without a connection too. */
+function Sign() {
+  return (
+    <svg viewBox="0 0 16 16" width="28" height="28" aria-hidden="true">
+      <rect width="16" height="16" rx="3" fill="#0b5cad" />
+      <path d="M3.5 8.5h2v4h-2zm3.5-5h2v9H7zm3.5 3h2v6h-2z" fill="#fff" />
+    </svg>
+  );
+}
+
 /** Shows what every page has around its views: the name of the server, the navigation where there is one, language and theme. */
 export function Shell({
   nav,
@@ -104,7 +114,7 @@ export function Shell({
       </button>
       <header class="top">
         <a class="brand" href={home}>
-          <img src="assets/icon.svg" alt="" width="28" height="28" />
+          <Sign />
           Tokenledger
         </a>
         {account !== undefined && <div class="account">{account}</div>}
