@@ -62,7 +62,7 @@ t.test('the first start builds and says so, the next ones start what is there', 
   await symlink(join(PROJECT_ROOT, 'node_modules'), inProject('node_modules'));
   t.strictSame(await start(), started('Building… (first start only)\n'));
   const page = await readFile(inProject('dist/pages/start.html'), 'utf8');
-  t.match(page, /^<script src="assets\/theme-\w{8}\.js"><\/script><script src="assets\/start-\w{8}\.js"><\/script>$/);
+  t.match(page, /^<script src="assets\/before-\w{8}\.js"><\/script><script src="assets\/start-\w{8}\.js"><\/script>$/);
   for (const [, script = ''] of page.matchAll(/src="([^"]+)"/g)) {
     for (const ending of ['', '.gz', '.br'])
       t.ok(existsSync(inProject(`dist/pages/${script}${ending}`)), 'with the page');
