@@ -169,6 +169,33 @@ t.test('pages over a connection that breaks', { skip: browserMissing }, async (t
     t.ok(await page.locator('.brand svg').isVisible());
   });
 
+  t.test('a dialog stays until it is known what came of what it sends', async (t) => {
+    const { id } = await server.registerDevice(10);
+    const { page, visit } = await openConsole(t, browser, { server, url });
+    await visit(`/devices/${id}`);
+    let release = () => {};
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    await page.route('**/api/admin/allocate', async (route) => {
+      await released;
+      await route.continue();
+    });
+    const sent = page.waitForRequest('**/api/admin/allocate');
+    await page.getByRole('button', { name: 'Give or move tokens' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Tokens', { exact: true }).fill('7');
+    await page.keyboard.press('Enter');
+    await sent;
+    for (const key of ['Escape', 'Escape', 'Escape']) await page.keyboard.press(key);
+    await dialog.getByRole('button', { name: 'Close' }).click();
+    t.ok(await dialog.locator('.more').evaluate((more) => more.matches('[inert]')), 'nothing pretends to call it back');
+    release();
+    await dialog.getByText('Ledger entry').waitFor();
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+  });
+
   t.test('a stream that has fallen silent is opened again, and what was loaded since counts', async (t) => {
     const user = await registerUser(server);
     const watched = await openView(t, browser);
