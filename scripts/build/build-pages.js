@@ -51,15 +51,15 @@ function bundlePages(esbuild, pages, outdir) {
 }
 
 /** Bundles the script that runs before the first paint, which a module cannot. */
-function bundleTheme(esbuild, outdir) {
-  const entryPoints = { theme: join(FOUNDATION, 'theme-first.ts') };
+function bundleBefore(esbuild, outdir) {
+  const entryPoints = { before: join(FOUNDATION, 'before-page.ts') };
   return esbuild.build({ ...OPTIONS, entryPoints, outdir, format: 'iife', entryNames: '[name]-[hash]' });
 }
 
 const toReference = (path) => `assets/${basename(path)}`;
 
 /** Writes a page's document from the one there is for all. */
-async function writeDocument(folder, page, outputs, theme) {
+async function writeDocument(folder, page, outputs, before) {
   const isEntry = ([, { entryPoint }]) => entryPoint === relative(PROJECT_ROOT, join(WEB, page, ENTRY));
   const [script, { cssBundle, imports }] = Object.entries(outputs).find(isEntry);
   const chunks = imports.filter(({ kind }) => kind === 'import-statement').map(({ path }) => path);
@@ -68,7 +68,7 @@ async function writeDocument(folder, page, outputs, theme) {
   const template = await readFile(join(FOUNDATION, 'page.html'), 'utf8');
   const document = template
     .replace('{{styles}}', [...styles, ...preloads].join('\n'))
-    .replace('{{theme}}', toReference(theme))
+    .replace('{{before}}', toReference(before))
     .replace('{{script}}', toReference(script));
   await writeFile(join(folder, `${page}.html`), document);
 }
@@ -102,10 +102,10 @@ export async function buildPages() {
   const assets = join(next, 'assets');
   await mkdir(assets, { recursive: true });
   const pages = await findPages();
-  const [bundled, theme] = await Promise.all([bundlePages(esbuild, pages, assets), bundleTheme(esbuild, assets)]);
-  const [themeFile] = Object.keys(theme.metafile.outputs);
+  const [bundled, before] = await Promise.all([bundlePages(esbuild, pages, assets), bundleBefore(esbuild, assets)]);
+  const [beforeFile] = Object.keys(before.metafile.outputs);
   await Promise.all([
-    ...pages.map((page) => writeDocument(next, page, bundled.metafile.outputs, themeFile)),
+    ...pages.map((page) => writeDocument(next, page, bundled.metafile.outputs, beforeFile)),
     writeLicences(assets),
     copyFile(join(FOUNDATION, 'icon.svg'), join(assets, 'icon.svg')),
   ]);

@@ -35,7 +35,7 @@ export interface AuthenticationOptions {
 export interface AuthOptions extends Pick<AuthenticationOptions, 'database'> {
   /** The secret to derive keys from. */
   readonly secret: string;
-  readonly config: Pick<Config, 'http' | 'limits' | 'tokens' | 'signUp' | 'signIn'>;
+  readonly config: Pick<Config, 'http' | 'limits' | 'tokens' | 'signUp' | 'signIn' | 'mail'>;
   readonly googleAccessTokens: GoogleAccessTokens;
 }
 

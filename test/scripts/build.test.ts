@@ -24,8 +24,8 @@ const FILES: Readonly<Record<string, string>> = {
   'src/client/tsconfig.json':
     '{ "extends": "../../tsconfig.json", "compilerOptions": { "rootDir": "../..", "outDir": "../../dist", "declaration": true } }',
   'src/client/client.ts': 'export const client = 1;',
-  'src/web/foundation/page.html': '{{styles}}<script src="{{theme}}"></script><script src="{{script}}"></script>',
-  'src/web/foundation/theme-first.ts': 'document.title = "theme";',
+  'src/web/foundation/page.html': '{{styles}}<script src="{{before}}"></script><script src="{{script}}"></script>',
+  'src/web/foundation/before-page.ts': 'document.title = "theme";',
   'src/web/foundation/icon.svg': '<svg/>',
   'src/web/start/main.tsx': "document.title = 'start';",
   'src/web/dashboard/main.ts': 'export {};',
@@ -62,7 +62,7 @@ t.test('the first start builds and says so, the next ones start what is there', 
   await symlink(join(PROJECT_ROOT, 'node_modules'), inProject('node_modules'));
   t.strictSame(await start(), started('Building… (first start only)\n'));
   const page = await readFile(inProject('dist/pages/start.html'), 'utf8');
-  t.match(page, /^<script src="assets\/theme-\w{8}\.js"><\/script><script src="assets\/start-\w{8}\.js"><\/script>$/);
+  t.match(page, /^<script src="assets\/before-\w{8}\.js"><\/script><script src="assets\/start-\w{8}\.js"><\/script>$/);
   for (const [, script = ''] of page.matchAll(/src="([^"]+)"/g)) {
     for (const ending of ['', '.gz', '.br'])
       t.ok(existsSync(inProject(`dist/pages/${script}${ending}`)), 'with the page');

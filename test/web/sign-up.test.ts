@@ -33,6 +33,7 @@ async function testInBrowser(t: Test) {
       sign_up: 'verified',
       providers: ['google'],
       mails: true,
+      mails_logged: false,
       signed_in_page: `${url}/signed-in`,
     });
     const closed = await openTestServer(t, { database: server.database, environment: { SIGNUP: 'closed' } });

@@ -13,7 +13,6 @@ import {
   keepScreenshot,
   LOOKS,
   openView,
-  readFirstPaint,
   SCREENSHOTS,
   signInAt,
   type ViewOptions,
@@ -143,7 +142,6 @@ t.test('every view in every look', { skip: browserMissing }, async (t) => {
     }
     const loaded = await bytes();
     t.ok(loaded > 10_000 && loaded < LARGEST_PAGE_BYTES, `it loads ${loaded} bytes`);
-    t.comment(`the dashboard is ${loaded} bytes, its first paint comes after ${await readFirstPaint(watched.page)} ms`);
   });
 
   t.test('the ledger verifies', (t) => server.verifyLedger(t));

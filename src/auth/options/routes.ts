@@ -6,7 +6,7 @@ import { toSignedInPage } from '../oauth/result-page.js';
 import { SignInOptionsSchema } from './schemas.js';
 
 interface OptionsRoutesOptions {
-  readonly config: Pick<Config, 'signUp' | 'signIn'>;
+  readonly config: Pick<Config, 'signUp' | 'signIn' | 'mail'>;
   readonly publicUrl: string;
 }
 
@@ -28,6 +28,7 @@ export const optionsRoutes: FastifyPluginAsyncTypebox<OptionsRoutesOptions> = as
       sign_up: config.signUp.mode,
       providers: [...(google ? ['google' as const] : []), ...(github ? ['github' as const] : [])],
       mails: findOutbox(app) !== undefined,
+      mails_logged: findOutbox(app) !== undefined && config.mail === undefined,
       signed_in_page: toSignedInPage(publicUrl),
     }),
   );

@@ -8,6 +8,9 @@ export const SignInOptionsSchema = Type.Object(
     }),
     providers: Type.Array(OneOf(['google', 'github']), { description: 'Where people may sign in from.' }),
     mails: Type.Boolean({ description: 'Whether links can be mailed, such as for a forgotten password.' }),
+    mails_logged: Type.Boolean({
+      description: "Whether mails are written to the server's log instead of being sent, as no mail server is set.",
+    }),
     signed_in_page: Type.String({
       description: "This server's own page that a sign-in with a provider may end at, as redirect_uri.",
     }),

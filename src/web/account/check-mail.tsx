@@ -4,6 +4,7 @@ import { Failure } from '../foundation/components/notice.js';
 import { announce } from '../foundation/components/toasts.js';
 import { useAction } from '../foundation/hooks/use-action.js';
 import { t } from '../foundation/text/text.js';
+import { MailsLogged } from './mails-logged.js';
 
 /** Says that a link was mailed which proves the address, and mails another one. */
 export function CheckMail({
@@ -20,6 +21,7 @@ export function CheckMail({
   return (
     <div class="stack">
       <p>{lead}</p>
+      <MailsLogged />
       <Failure failure={again.failure} />
       <div class="actions">
         <Button busy={again.busy} onClick={() => void again.run()}>

@@ -44,16 +44,6 @@ export function SignInForm({
   }
   return (
     <>
-      <Loads from={options}>
-        {(offered) =>
-          offered.providers.length > 0 && (
-            <>
-              <ProviderButtons options={offered} />
-              <Or />
-            </>
-          )
-        }
-      </Loads>
       <Form action={action} submit={t('account.signIn')} check={check} wide focus={focus}>
         <EmailField label={t('account.email')} value={email} onValue={setEmail} error={problems.of('email')} required />
         <PasswordField
@@ -65,6 +55,17 @@ export function SignInForm({
           required
         />
       </Form>
+      {/* Below the form, which must not move under a finger once it is known what else there is. */}
+      <Loads from={options}>
+        {(offered) =>
+          offered.providers.length > 0 && (
+            <>
+              <Or />
+              <ProviderButtons options={offered} />
+            </>
+          )
+        }
+      </Loads>
       <p class="ways">
         {options.data?.mails === true && <a href="forgot-password">{t('account.forgot')}</a>}
         {options.data !== undefined && options.data.sign_up !== 'closed' && <a href="sign-up">{t('account.create')}</a>}

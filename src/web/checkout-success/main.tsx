@@ -30,7 +30,7 @@ function toFacts({ amount, currency, bought }: Purchase): readonly (Fact | false
   ];
 }
 
-function Outcome({ purchase, failure, late = false }: Progress) {
+function Outcome({ purchase, failure, late = false, retry }: Progress & { readonly retry: () => void }) {
   if (failure?.code === 'CHECKOUT_NOT_FOUND' || failure?.code === 'VALIDATION_FAILED')
     return (
       <SmallPage title={t('account.linkDead')} lead={t('checkout.unknown')} focus>
@@ -40,7 +40,7 @@ function Outcome({ purchase, failure, late = false }: Progress) {
   if (purchase === undefined)
     return (
       <SmallPage title={t('checkout.waiting')}>
-        {failure === undefined ? <Loading /> : <Failure failure={failure} />}
+        {failure === undefined ? <Loading /> : <Failure failure={failure} retry={retry} />}
       </SmallPage>
     );
   const isPaid = purchase.status !== 'unpaid';
@@ -58,6 +58,7 @@ function Outcome({ purchase, failure, late = false }: Progress) {
 function CheckoutSuccess() {
   const [id, setId] = useState(takeCheckoutId);
   const [progress, setProgress] = useState<Progress>({});
+  const [round, setRound] = useState(0);
   useEffect(() => {
     const begin = () => setId(takeCheckoutId());
     window.addEventListener('hashchange', begin);
@@ -71,14 +72,14 @@ function CheckoutSuccess() {
     return () => {
       current = false;
     };
-  }, [id]);
+  }, [id, round]);
   if (id === '')
     return (
       <SmallPage title={t('account.linkIncomplete')} lead={t('checkout.incomplete')}>
         <ToPlan />
       </SmallPage>
     );
-  return <Outcome {...progress} />;
+  return <Outcome {...progress} retry={() => setRound(round + 1)} />;
 }
 
 void mount(CheckoutSuccess);

@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { announce } from '../foundation/components/toasts.js';
 import { type Action, useAction } from '../foundation/hooks/use-action.js';
 import { type Loaded, useLoad } from '../foundation/hooks/use-load.js';
@@ -29,6 +29,8 @@ export function usePages<Row>(
   needs: readonly unknown[],
 ): Pages<Row> {
   const from = useLoad((signal) => load(undefined, signal), needs);
+  const newest = useRef(from.data);
+  newest.current = from.data;
   const [loaded, setLoaded] = useState<Further<Row> | undefined>();
   // What was loaded behind an older first page is not behind this one.
   const further = loaded?.after === from.data ? loaded : undefined;
@@ -36,6 +38,8 @@ export function usePages<Row>(
   const next = useAction(async () => {
     if (cursor === null) return;
     const page = await load(cursor);
+    // What comes late is not announced, as it is not shown.
+    if (newest.current !== from.data) return;
     setLoaded({ after: from.data, rows: [...(further?.rows ?? []), ...page.rows], next: page.next });
     const shown = plural('common.moreShown', page.rows.length);
     announce(page.next === null ? `${shown} ${t('common.allShown')}` : shown);

@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks';
+import { MailsLogged } from '../account/mails-logged.js';
 import { SmallPage } from '../account/small-page.js';
 import { ToSignIn } from '../account/to-sign-in.js';
 import { useProblems } from '../account/use-fields.js';
@@ -21,6 +22,7 @@ function ForgotPassword() {
   if (sent)
     return (
       <SmallPage title={t('account.resetMailed')} lead={t('account.resetMailedLead', { email: email.trim() })} focus>
+        <MailsLogged />
         <ToSignIn />
       </SmallPage>
     );

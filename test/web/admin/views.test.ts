@@ -5,15 +5,7 @@ import { openTestServer } from '../../helpers/http/test-server.js';
 import t from '../../helpers/run/tap.js';
 import { openConsole, settle, typeSignIn } from '../../helpers/web/console.js';
 import { openTexts } from '../../helpers/web/languages.js';
-import {
-  assertAccessible,
-  countBytes,
-  keepScreenshot,
-  LOOKS,
-  openView,
-  readFirstPaint,
-  SCREENSHOTS,
-} from '../../helpers/web/view.js';
+import { assertAccessible, countBytes, keepScreenshot, LOOKS, openView, SCREENSHOTS } from '../../helpers/web/view.js';
 
 const MOST_BYTES = 150_000;
 
@@ -132,7 +124,6 @@ t.test('every view of the console', { skip: browserMissing }, async (t) => {
     }
     const size = await bytes();
     t.ok(size < MOST_BYTES, `${size} bytes`);
-    t.comment(`the console is ${size} bytes, its first paint comes after ${await readFirstPaint(watched.page)} ms`);
   });
 });
 

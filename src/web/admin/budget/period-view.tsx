@@ -33,7 +33,7 @@ export function PeriodView({ names: { number = '' } }: ViewProps) {
         <Loads from={pages.first}>
           {() =>
             pages.rows.length === 0 ? (
-              <Empty title={t('admin.list.none')} />
+              <Empty title={t('admin.budget.periodNone')} />
             ) : (
               <Table
                 caption={t('admin.budget.periodTitle', { number })}

@@ -16,6 +16,8 @@ const LOOK_MS = 1_000;
 
 /** The newest changes, as they were when one last looked. */
 export const bulkChanges = signal<readonly BulkChange[]>([]);
+/** Why one could not look the last time; undefined once one could. */
+export const lookFailure = signal<ApiFailure | undefined>();
 const isAnyRunning = computed(() => bulkChanges.value.some(({ runs }) => runs));
 
 /** Whether some of it can still be done. */
@@ -34,12 +36,14 @@ export function noteChange(change: BulkChange): void {
   bulkChanges.value = [change, ...bulkChanges.value.filter(({ id }) => id !== change.id)];
 }
 
-/** Looks how far the changes came. A failure is told by what the view itself asks for; it is looked again soon. */
+/** Looks how far the changes came; where that fails, it is looked again soon. */
 async function look(): Promise<void> {
   try {
     bulkChanges.value = (await api.get<{ bulk_changes: BulkChange[] }>('admin/bulk-changes')).bulk_changes;
+    lookFailure.value = undefined;
   } catch (error) {
     if (!(error instanceof ApiFailure)) throw error;
+    lookFailure.value = error;
   }
 }
 

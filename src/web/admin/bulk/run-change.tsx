@@ -5,7 +5,7 @@ import { formatCount } from '../../foundation/format.js';
 import { useAction } from '../../foundation/hooks/use-action.js';
 import { findText, t } from '../../foundation/text/text.js';
 import { api, mayAct } from '../session.js';
-import { type BulkChange, bulkChanges, countDone, isOpen, noteChange } from './bulk-change.js';
+import { type BulkChange, bulkChanges, countDone, isOpen, lookFailure, noteChange } from './bulk-change.js';
 import { explainCode } from './items-table.js';
 
 /** Shows how many were changed, and why others were not. */
@@ -43,6 +43,7 @@ export function ChangeProgress({ change, label }: { readonly change: BulkChange;
         {t('admin.bulk.progress', numbers)}
       </span>
       <progress aria-labelledby={id} max={change.matched} value={countDone(change)} />
+      {change.runs && lookFailure.value !== undefined && <p class="quiet">{t('admin.bulk.unseen')}</p>}
     </div>
   );
 }
@@ -50,7 +51,8 @@ export function ChangeProgress({ change, label }: { readonly change: BulkChange;
 /** Says how a change stands that is not under way. */
 function Standing({ change }: { readonly change: BulkChange }) {
   const { state, runs, refused } = change;
-  if (runs) return <p class="quiet">{t('admin.bulk.runs')}</p>;
+  // Whether it still goes on is not known while the server does not answer.
+  if (runs) return lookFailure.value === undefined ? <p class="quiet">{t('admin.bulk.runs')}</p> : null;
   if (isOpen(change)) {
     return (
       <Notice urgent>
@@ -74,6 +76,11 @@ export function RunChange({ change: begun, onClose }: { readonly change: BulkCha
   useEffect(() => {
     if (begun.state === 'preview') run();
   }, []);
+  const isSeen = lookFailure.value === undefined;
+  useEffect(() => {
+    // What failed while the server did not answer says nothing of how it is now.
+    if (isSeen) act.clear();
+  }, [isSeen]);
   const begins = change.state === 'preview' && act.failure === undefined;
   const isPaused = isOpen(change) && !change.runs && !begins;
   return (

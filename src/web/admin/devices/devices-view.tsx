@@ -1,5 +1,6 @@
+import { Empty } from '../../foundation/components/notice.js';
 import { View } from '../../foundation/components/view.js';
-import { plural, t } from '../../foundation/text/text.js';
+import { plural, rich, t } from '../../foundation/text/text.js';
 import type { BulkAct } from '../bulk/bulk-act.js';
 import { ListCard } from '../list/list-card.js';
 import { api } from '../session.js';
@@ -13,6 +14,19 @@ const ACTS = [
   { name: 'rotate' },
   { name: 'remove', moves: true, isDangerous: true },
 ] as const satisfies readonly BulkAct[];
+
+function NoDevices() {
+  return (
+    <Empty title={t('admin.devices.none')}>
+      <p>
+        {rich('admin.devices.noneLead', {
+          call: <code>POST /api/devices/register</code>,
+          docs: <a href="docs">{t('usage.nothingDocs')}</a>,
+        })}
+      </p>
+    </Empty>
+  );
+}
 
 /** Shows the devices: searched, filtered and sorted by the server, page by page. */
 export function DevicesView() {
@@ -31,6 +45,7 @@ export function DevicesView() {
         acts={ACTS}
         toLabel={(name) => t(`admin.devices.bulk.${name}`)}
         toTitle={(name) => t(`admin.devices.bulkTitles.${name}`)}
+        none={<NoDevices />}
       />
     </View>
   );

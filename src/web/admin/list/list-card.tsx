@@ -1,8 +1,11 @@
+import type { ComponentChildren } from 'preact';
 import type { Query } from '../../foundation/api/send.js';
+import { Button } from '../../foundation/components/button.js';
 import { Loads } from '../../foundation/components/loads.js';
 import { Empty } from '../../foundation/components/notice.js';
 import { type Column, Table } from '../../foundation/components/table.js';
 import { Card } from '../../foundation/components/view.js';
+import { setQuery } from '../../foundation/router/router.js';
 import { t } from '../../foundation/text/text.js';
 import { Bulk } from '../bulk/bulk.js';
 import type { BulkAct, BulkKind } from '../bulk/bulk-act.js';
@@ -16,6 +19,17 @@ import { type Page, usePages } from './use-pages.js';
 import { type Selection, useSelection } from './use-selection.js';
 
 const ROWS_A_PAGE = 50;
+
+/** Shows that nothing matches, and the way back to everything. */
+function NoMatch() {
+  return (
+    <Empty title={t('admin.list.none')}>
+      <div class="actions">
+        <Button onClick={() => setQuery({ q: '', filter: '' })}>{t('admin.list.showAll')}</Button>
+      </div>
+    </Empty>
+  );
+}
 
 /** Shows rows that the server searches, filters and sorts, page by page, with what is done to those that are selected. */
 export function ListCard<Row extends { readonly id: string }, Act extends string>(props: {
@@ -31,8 +45,10 @@ export function ListCard<Row extends { readonly id: string }, Act extends string
   readonly acts: readonly BulkAct<Act>[];
   readonly toLabel: (act: Act) => string;
   readonly toTitle: (act: Act) => string;
+  /** What is shown where there are none at all. */
+  readonly none: ComponentChildren;
 }) {
-  const { kind, caption, filters, toColumns, load, toCount, acts, toLabel, toTitle } = props;
+  const { kind, caption, filters, toColumns, load, toCount, acts, toLabel, toTitle, none } = props;
   const sorts = toColumns(undefined).filter(({ sortable }) => sortable === true);
   const query = readListQuery(
     filters.map(({ value }) => value),
@@ -70,7 +86,7 @@ export function ListCard<Row extends { readonly id: string }, Act extends string
         <Loads from={pages.first}>
           {({ count = 0 }) =>
             pages.rows.length === 0 ? (
-              <Empty title={t('admin.list.none')} />
+              (q === '' && filter === '' && none) || <NoMatch />
             ) : (
               <div>
                 <div class="list-head">

@@ -7,6 +7,7 @@ import { toHref } from '../../foundation/router/router.js';
 import { t } from '../../foundation/text/text.js';
 import { api } from '../session.js';
 import { RecentAlerts } from '../webhooks/recent-alerts.js';
+import { FirstSteps } from './first-steps.js';
 import type { Overview } from './overview.js';
 import { PoolCard } from './pool-card.js';
 import { Ranking } from './ranking.js';
@@ -51,6 +52,7 @@ export function OverviewView() {
       <Loads from={loaded}>
         {(overview) => (
           <>
+            {overview.devices.count === 0 && overview.people.count === 0 && <FirstSteps />}
             <Standing overview={overview} />
             <div class="cards">
               <PoolCard pool={overview.pools.devices} />

@@ -40,12 +40,15 @@ export function UsageCard({ usage }: { readonly usage: Overview['usage'] }) {
             })),
           ]}
         />
-        <Chart
-          caption={t('admin.overview.chart')}
-          places={days.map(({ day }) => day)}
-          series={[{ name: t('admin.usage.measures.prompts'), values, total }]}
-          range={t('admin.overview.spans.last_30_days')}
-        />
+        {/* Axes without bars say nothing that the table does not. */}
+        {total > 0 && (
+          <Chart
+            caption={t('admin.overview.chart')}
+            places={days.map(({ day }) => day)}
+            series={[{ name: t('admin.usage.measures.prompts'), values, total }]}
+            range={t('admin.overview.spans.last_30_days')}
+          />
+        )}
       </div>
     </Card>
   );

@@ -6,9 +6,18 @@ import { useAction } from '../../foundation/hooks/use-action.js';
 import { go } from '../../foundation/router/router.js';
 import { t } from '../../foundation/text/text.js';
 import { api } from '../session.js';
+import type { Capability } from '../settings/configuration.js';
+import { Off } from '../settings/off-notice.js';
 
 /** Makes an account without a password; its owner chooses one by a mailed link. */
-export function CreateDialog({ onClose }: { readonly onClose: () => void }) {
+export function CreateDialog({
+  mailOff,
+  onClose,
+}: {
+  /** Mail, where it is off: then no link reaches the owner. */
+  readonly mailOff: Capability | undefined;
+  readonly onClose: () => void;
+}) {
   const [email, setEmail] = useState('');
   const [name, setName] = useState('');
   const [checked, setChecked] = useState(false);
@@ -32,6 +41,7 @@ export function CreateDialog({ onClose }: { readonly onClose: () => void }) {
       }}
     >
       <p class="quiet">{t('admin.people.createLead')}</p>
+      <Off capability={mailOff} />
       <EmailField
         label={t('admin.people.email')}
         value={email}

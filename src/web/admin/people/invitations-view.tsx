@@ -15,6 +15,7 @@ import { t } from '../../foundation/text/text.js';
 import { More } from '../list/more.js';
 import { usePages } from '../list/use-pages.js';
 import { api, mayAct } from '../session.js';
+import { Off, useOff } from '../settings/off-notice.js';
 import { InviteDialog } from './invite-dialog.js';
 
 type Invitations = Static<typeof InvitationsSchema>;
@@ -96,6 +97,7 @@ function toColumns(onTakeBack: (invitation: Invitation) => void): readonly Colum
 
 /** Shows the invitations, makes new ones and takes them back. */
 export function InvitationsView() {
+  const mailOff = useOff('mail');
   const [inviting, setInviting] = useState(false);
   const [leaving, setLeaving] = useState<Invitation | undefined>();
   const pages = usePages<Invitation>(async (cursor, signal) => {
@@ -114,11 +116,14 @@ export function InvitationsView() {
         )
       }
     >
+      <Off capability={mailOff} />
       <Card>
         <Loads from={pages.first}>
           {() =>
             pages.rows.length === 0 ? (
-              <Empty title={t('admin.invitations.none')} />
+              <Empty title={t('admin.invitations.none')}>
+                <p>{t('admin.invitations.noneLead')}</p>
+              </Empty>
             ) : (
               <Table
                 caption={t('admin.invitations.title')}
@@ -132,7 +137,9 @@ export function InvitationsView() {
         </Loads>
         <More pages={pages} />
       </Card>
-      {inviting && <InviteDialog onDone={pages.reload} onClose={() => setInviting(false)} />}
+      {inviting && (
+        <InviteDialog isMailOff={mailOff !== undefined} onDone={pages.reload} onClose={() => setInviting(false)} />
+      )}
       {leaving !== undefined && (
         <TakeBack invitation={leaving} onDone={pages.reload} onClose={() => setLeaving(undefined)} />
       )}

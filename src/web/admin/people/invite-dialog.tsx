@@ -17,7 +17,16 @@ type Created = Static<typeof CreatedInvitationSchema>;
 const MOST_DAYS = 365;
 
 /** Invites somebody, and shows the link this once. */
-export function InviteDialog({ onDone, onClose }: { readonly onDone: () => void; readonly onClose: () => void }) {
+export function InviteDialog({
+  isMailOff,
+  onDone,
+  onClose,
+}: {
+  /** Whether nobody is sent the link, whatever becomes of the mail. */
+  readonly isMailOff: boolean;
+  readonly onDone: () => void;
+  readonly onClose: () => void;
+}) {
   const [email, setEmail] = useState('');
   const [tokens, setTokens] = useState('');
   const [days, setDays] = useState('7');
@@ -76,7 +85,7 @@ export function InviteDialog({ onDone, onClose }: { readonly onDone: () => void;
       ) : (
         <>
           <Notice tone="good" urgent>
-            <p>{t(created.mailed ? 'admin.invitations.mailed' : 'admin.invitations.made')}</p>
+            <p>{t(created.mailed && !isMailOff ? 'admin.invitations.mailed' : 'admin.invitations.made')}</p>
           </Notice>
           <CopyOnce label={t('admin.invitations.link')} secret={created.link} />
           <div class="actions">

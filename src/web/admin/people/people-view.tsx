@@ -1,10 +1,13 @@
 import { useState } from 'preact/hooks';
 import { Button } from '../../foundation/components/button.js';
+import { Empty } from '../../foundation/components/notice.js';
 import { View } from '../../foundation/components/view.js';
-import { plural, t } from '../../foundation/text/text.js';
+import { toHref } from '../../foundation/router/router.js';
+import { plural, rich, t } from '../../foundation/text/text.js';
 import type { BulkAct } from '../bulk/bulk-act.js';
 import { ListCard } from '../list/list-card.js';
 import { api, mayAct } from '../session.js';
+import { useOff } from '../settings/off-notice.js';
 import { CreateDialog } from './create-dialog.js';
 import { type Listed, type People, peopleColumns } from './people-columns.js';
 
@@ -17,8 +20,22 @@ const ACTS = [
   { name: 'unsuspend' },
 ] as const satisfies readonly BulkAct[];
 
+function Nobody() {
+  return (
+    <Empty title={t('admin.people.none')}>
+      <p>
+        {rich('admin.people.noneLead', {
+          invite: <a href={toHref('/invitations')}>{t('admin.people.noneInvite')}</a>,
+          settings: <a href={toHref('/settings')}>{t('admin.people.noneSettings')}</a>,
+        })}
+      </p>
+    </Empty>
+  );
+}
+
 /** Shows the accounts: searched, filtered and sorted by the server, page by page. */
 export function PeopleView() {
+  const mailOff = useOff('mail');
   const [creating, setCreating] = useState(false);
   return (
     <View
@@ -39,8 +56,9 @@ export function PeopleView() {
         acts={ACTS}
         toLabel={(name) => t(`admin.people.bulk.${name}`)}
         toTitle={(name) => t(`admin.people.bulkTitles.${name}`)}
+        none={<Nobody />}
       />
-      {creating && <CreateDialog onClose={() => setCreating(false)} />}
+      {creating && <CreateDialog mailOff={mailOff} onClose={() => setCreating(false)} />}
     </View>
   );
 }

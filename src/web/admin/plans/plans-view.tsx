@@ -15,6 +15,7 @@ import { TokensField } from '../list/tokens-field.js';
 import { parseTokens } from '../parse-tokens.js';
 import { RowActions } from '../prices/row-actions.js';
 import { api, mayAct } from '../session.js';
+import { OffNotice } from '../settings/off-notice.js';
 
 type Plans = Static<typeof PlansSchema>;
 type Plan = Plans['plans'][number];
@@ -70,6 +71,7 @@ export function PlansView() {
   const [changing, setChanging] = useState<Plan | undefined>();
   return (
     <View title={t('admin.nav.plans')} lead={t('admin.plans.lead')}>
+      <OffNotice name="payments" />
       <Card>
         <Loads from={loaded}>
           {({ plans }) => (

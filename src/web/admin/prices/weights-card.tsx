@@ -11,6 +11,7 @@ import { useAction } from '../../foundation/hooks/use-action.js';
 import { useLoad } from '../../foundation/hooks/use-load.js';
 import { findLocale, t } from '../../foundation/text/text.js';
 import { api, mayAct } from '../session.js';
+import { OffNotice } from '../settings/off-notice.js';
 import { RowActions } from './row-actions.js';
 import type { Weight, Weights } from './weight.js';
 import { WeightDialog } from './weight-dialog.js';
@@ -82,21 +83,24 @@ export function WeightsCard() {
       lead={t('admin.weights.lead')}
       actions={mayAct.value && <Button onClick={() => setChanging('new')}>{t('admin.weights.add')}</Button>}
     >
-      <Loads from={loaded}>
-        {({ model_weights: weights }) =>
-          weights.length === 0 ? (
-            <Empty title={t('admin.weights.none')} />
-          ) : (
-            <Table
-              caption={t('admin.weights.title')}
-              captionHidden
-              columns={toColumns(setChanging, setRemoving)}
-              rows={weights}
-              rowKey={({ model }) => model}
-            />
-          )
-        }
-      </Loads>
+      <div class="stack">
+        <OffNotice name="chat" />
+        <Loads from={loaded}>
+          {({ model_weights: weights }) =>
+            weights.length === 0 ? (
+              <Empty title={t('admin.weights.none')} />
+            ) : (
+              <Table
+                caption={t('admin.weights.title')}
+                captionHidden
+                columns={toColumns(setChanging, setRemoving)}
+                rows={weights}
+                rowKey={({ model }) => model}
+              />
+            )
+          }
+        </Loads>
+      </div>
       {changing !== undefined && (
         <WeightDialog
           weight={changing === 'new' ? undefined : changing}

@@ -12,7 +12,8 @@ const LOADERS: Readonly<Partial<Record<Language, () => Promise<{ readonly defaul
   de: () => import('./de.json'),
 };
 
-/** Loads what variables are for, in a language; what is missing is as the server says it. */
+/** Loads what variables are for, in a language; what is missing, or does not come, is as the server says it. */
 export async function loadDescriptions(language: Language): Promise<Descriptions> {
-  return (await LOADERS[language]?.())?.default ?? NONE;
+  const loaded = await LOADERS[language]?.().catch(() => undefined);
+  return loaded?.default ?? NONE;
 }

@@ -4,25 +4,8 @@ import { Table } from '../../foundation/components/table.js';
 import { Card, View } from '../../foundation/components/view.js';
 import { useLoad } from '../../foundation/hooks/use-load.js';
 import { findText, language, t } from '../../foundation/text/text.js';
-import { api } from '../session.js';
+import { type Configuration, loadConfiguration, type Setting } from './configuration.js';
 import { loadDescriptions } from './descriptions.js';
-
-interface Capability {
-  readonly name: string;
-  readonly on: boolean;
-  readonly missing: readonly string[];
-}
-interface Setting {
-  readonly name: string;
-  readonly description: string;
-  readonly set: boolean;
-  readonly value: string | null;
-  readonly hidden: boolean;
-}
-interface Configuration {
-  readonly capabilities: readonly Capability[];
-  readonly sections: readonly { readonly name: string; readonly settings: readonly Setting[] }[];
-}
 
 function Capabilities({ capabilities }: Pick<Configuration, 'capabilities'>) {
   return (
@@ -70,10 +53,7 @@ function Value({ setting: { value, hidden, set } }: { readonly setting: Setting 
 export function SettingsView() {
   const loaded = useLoad(
     async (signal) => {
-      const [read, described] = await Promise.all([
-        api.get<Configuration>('admin/configuration', {}, signal),
-        loadDescriptions(language.value),
-      ]);
+      const [read, described] = await Promise.all([loadConfiguration(signal), loadDescriptions(language.value)]);
       return { ...read, described };
     },
     [language.value],

@@ -64,7 +64,9 @@ export function UsageView() {
           <Loads from={loaded}>
             {({ parts }) =>
               parts.length === 0 ? (
-                <Empty title={t('admin.usage.none')} />
+                <Empty title={t('admin.usage.none')}>
+                  <p>{t('admin.usage.noneLead')}</p>
+                </Empty>
               ) : (
                 <>
                   <UsageChart query={query} parts={parts} />

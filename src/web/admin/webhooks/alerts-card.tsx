@@ -7,6 +7,7 @@ import { formatShare } from '../../foundation/format.js';
 import { useLoad } from '../../foundation/hooks/use-load.js';
 import { t } from '../../foundation/text/text.js';
 import { api, mayAct } from '../session.js';
+import { OffNotice } from '../settings/off-notice.js';
 import { type Alerts, WHOSE } from './alerts.js';
 import { AlertsDialog } from './alerts-dialog.js';
 
@@ -36,20 +37,23 @@ export function AlertsCard() {
         )
       }
     >
-      <Loads from={loaded}>
-        {(read) => (
-          <Facts
-            facts={[
-              ...WHOSE.map((whose) => [t(`admin.alerts.of.${whose}`), write(read[`${whose}_thresholds`])] as const),
-              [t('admin.alerts.mailPeople'), t(read.mail_people ? 'admin.alerts.yes' : 'admin.alerts.no')],
-              [
-                t('admin.alerts.mailTo'),
-                read.mail_to.length === 0 ? t('admin.devices.nobody') : read.mail_to.join(', '),
-              ],
-            ]}
-          />
-        )}
-      </Loads>
+      <div class="stack">
+        <OffNotice name="mail" />
+        <Loads from={loaded}>
+          {(read) => (
+            <Facts
+              facts={[
+                ...WHOSE.map((whose) => [t(`admin.alerts.of.${whose}`), write(read[`${whose}_thresholds`])] as const),
+                [t('admin.alerts.mailPeople'), t(read.mail_people ? 'admin.alerts.yes' : 'admin.alerts.no')],
+                [
+                  t('admin.alerts.mailTo'),
+                  read.mail_to.length === 0 ? t('admin.devices.nobody') : read.mail_to.join(', '),
+                ],
+              ]}
+            />
+          )}
+        </Loads>
+      </div>
       {changing !== undefined && (
         <AlertsDialog alerts={changing} onDone={loaded.change} onClose={() => setChanging(undefined)} />
       )}

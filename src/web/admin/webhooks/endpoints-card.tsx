@@ -99,7 +99,9 @@ export function EndpointsCard() {
       <Loads from={loaded}>
         {({ webhooks }) =>
           webhooks.length === 0 ? (
-            <Empty title={t('admin.webhooks.none')} />
+            <Empty title={t('admin.webhooks.none')}>
+              <p>{t('admin.webhooks.noneLead')}</p>
+            </Empty>
           ) : (
             <Table
               caption={t('admin.webhooks.title')}

@@ -81,7 +81,6 @@ function MonthCard({ month, remaining }: { readonly month: Summary; readonly rem
 
 /** Shows the balance as it changes, the month, the balances of the devices, and what changed them. */
 export function TokensView() {
-  const { balance: told, live } = useLiveBalance();
   const [round, setRound] = useState(0);
   const means = useLoad(
     async (signal) => {
@@ -94,6 +93,7 @@ export function TokensView() {
     },
     [round],
   );
+  const { balance: told, live } = useLiveBalance(round, means.data);
   const merge = (balance: Balance, now: LiveBalance | undefined): Balance => ({ ...balance, ...now });
   return (
     <View

@@ -15,7 +15,14 @@ function focusFirstLine(dialog: HTMLDialogElement | null): void {
   (lines.find(({ value, tabIndex }) => value === '' && tabIndex >= 0) ?? lines[0])?.focus();
 }
 
-/** Shows a dialog over the page as long as it is there; Escape and its button close it, and the focus goes back. */
+/** Whether what a dialog asked for is being sent. */
+const isSending = (dialog: HTMLDialogElement | null): boolean =>
+  dialog?.querySelector('form[aria-busy="true"]') != null;
+
+/**
+ * Shows a dialog over the page as long as it is there; Escape and its button close it, and the focus goes back. While it
+ * sends something it stays: whoever closed it would not learn what was done, nor see what is shown only once.
+ */
 export function Dialog({
   title,
   onClose,
@@ -27,6 +34,9 @@ export function Dialog({
 }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const heading = useId();
+  const close = () => {
+    if (!isSending(dialog.current)) onClose();
+  };
   useEffect(() => {
     const before = document.activeElement;
     dialog.current?.showModal();
@@ -42,12 +52,17 @@ export function Dialog({
       aria-labelledby={heading}
       onCancel={(event) => {
         event.preventDefault();
-        onClose();
+        close();
+      }}
+      onClose={({ currentTarget }) => {
+        // Browsers close it without asking when Escape is pressed once more; nor is one that is gone meant.
+        if (currentTarget.isConnected && isSending(currentTarget)) currentTarget.showModal();
+        else if (currentTarget.isConnected && !currentTarget.open) onClose();
       }}
     >
       <header>
         <h2 id={heading}>{title}</h2>
-        <button type="button" class="close" aria-label={t('common.close')} onClick={onClose}>
+        <button type="button" class="close" aria-label={t('common.close')} onClick={close}>
           <span aria-hidden="true">×</span>
         </button>
       </header>

@@ -59,6 +59,7 @@ export function Form({
     <form
       ref={form}
       class="form"
+      aria-busy={action.busy}
       method="post"
       noValidate
       onSubmit={(event) => {
@@ -72,7 +73,12 @@ export function Form({
         <Button type="submit" kind={kind} busy={action.busy} wide={wide}>
           {submit}
         </Button>
-        {more}
+        {/* What is being sent cannot be called back: a button that gives it up would only hide what comes of it. */}
+        {more !== undefined && (
+          <div class="more" inert={action.busy}>
+            {more}
+          </div>
+        )}
       </div>
     </form>
   );

@@ -4,7 +4,7 @@ import { route, toHref } from '../router/router.js';
 import { chooseLanguage, LANGUAGES, language, t } from '../text/text.js';
 import { chooseTheme, THEMES, theme } from '../theme.js';
 import { Select } from './choice.js';
-import { Toasts } from './toasts.js';
+import { announce, Toasts } from './toasts.js';
 
 /** A view that the navigation leads to. */
 export interface NavEntry {
@@ -18,15 +18,23 @@ const languageOptions = Object.entries(LANGUAGES).flatMap(([value, label]) =>
 );
 
 function Preferences() {
+  const [refused, setRefused] = useState(0);
+  const choose = async (next: keyof typeof LANGUAGES) => {
+    if (await chooseLanguage(next)) return;
+    announce(t('common.languageFailed', { language: LANGUAGES[next] }));
+    // The list shows the language again that the page still speaks.
+    setRefused(refused + 1);
+  };
   const themes = THEMES.map((value) => ({ value, label: t(`common.themes.${value}`) }));
   return (
     <div class="preferences">
       <Select
+        key={refused}
         quiet
         label={t('common.language')}
         value={language.value}
         options={languageOptions}
-        onValue={(next) => void chooseLanguage(next)}
+        onValue={(next) => void choose(next)}
       />
       <Select quiet label={t('common.theme')} value={theme.value} options={themes} onValue={chooseTheme} />
     </div>
@@ -74,6 +82,16 @@ function Nav({ entries }: { readonly entries: readonly NavEntry[] }) {
   );
 }
 
+/** Shows the sign of the server, which is `icon.svg`: part of the page, it is there without a connection too. */
+function Sign() {
+  return (
+    <svg viewBox="0 0 16 16" width="28" height="28" aria-hidden="true">
+      <rect width="16" height="16" rx="3" fill="#0b5cad" />
+      <path d="M3.5 8.5h2v4h-2zm3.5-5h2v9H7zm3.5 3h2v6h-2z" fill="#fff" />
+    </svg>
+  );
+}
+
 /** Shows what every page has around its views: the name of the server, the navigation where there is one, language and theme. */
 export function Shell({
   nav,
@@ -96,7 +114,7 @@ export function Shell({
       </button>
       <header class="top">
         <a class="brand" href={home}>
-          <img src="assets/icon.svg" alt="" width="28" height="28" />
+          <Sign />
           Tokenledger
         </a>
         {account !== undefined && <div class="account">{account}</div>}

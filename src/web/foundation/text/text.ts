@@ -56,10 +56,19 @@ export function loadTexts(): Promise<void> {
   return speak(recall('language', NAMES) ?? findOwnLanguage());
 }
 
-/** Changes the language, for the next visits too. */
-export function chooseLanguage(next: Language): Promise<void> {
+/**
+ * Changes the language, for the next visits too.
+ * @returns whether its texts could be loaded; otherwise all stays as it is
+ */
+export async function chooseLanguage(next: Language): Promise<boolean> {
+  try {
+    await speak(next);
+  } catch {
+    // The connection broke, or the server was replaced by one with other files.
+    return false;
+  }
   keep('language', next);
-  return speak(next);
+  return true;
 }
 
 /** The tag numbers and dates are written by: the browser's own variant of the language, such as en-GB. */
@@ -74,9 +83,15 @@ function find(key: string): unknown {
   return part;
 }
 
+/** Letters that are written from the right, and what turns the direction. */
+const TURNS = /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}\p{Bidi_Control}]/u;
+
+/** Keeps what somebody named something from turning around the sentence it stands in. */
+const isolate = (value: string): string => (TURNS.test(value) ? `\u2068${value}\u2069` : value);
+
 function fill(text: string, values: Values): string {
   const write = (value: string | number) =>
-    typeof value === 'number' ? new Intl.NumberFormat(findLocale()).format(value) : value;
+    typeof value === 'number' ? new Intl.NumberFormat(findLocale()).format(value) : isolate(value);
   return text.replace(/\{(\w+)\}/g, (whole, name: string) => {
     const value = values[name];
     return value === undefined ? whole : write(value);
