@@ -1,6 +1,7 @@
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { Caller } from '../../platform/database/client/caller.js';
 import { ApiError } from '../../platform/errors.js';
+import { findProblem } from '../../platform/http/json-body.js';
 import { readEvent } from './reading.js';
 import {
   type RecordedBatch,
@@ -30,11 +31,19 @@ function toVerdict(outcome: unknown): Verdict {
   }
 }
 
-/** Refuses an event of the wrong shape, naming the first field that is not valid. */
-function toShapeRefusal(event: unknown): RefusedUsage {
+/** Refuses an event that cannot be stored, or is of the wrong shape: then it names the first field that is not valid. */
+function toShapeRefusal(sent: unknown, event: unknown): RefusedUsage {
+  const problem = findProblem(sent);
+  if (problem !== undefined) return toRefusal(new ApiError('VALIDATION_FAILED', { sentence: problem }));
   const first = events.Errors(event).First();
   const path = first?.path.slice(1).replaceAll('/', '.') ?? '';
   return toRefusal(new ApiError('VALIDATION_FAILED', { sentence: `${path || 'event'} is not valid` }));
+}
+
+/** Looks at a body as at any other, but for the events of a batch, which are judged one by one. */
+export function findBodyProblem(body: unknown): string | undefined {
+  const isBatch = typeof body === 'object' && body !== null && 'events' in body && Array.isArray(body.events);
+  return findProblem(isBatch ? { ...body, events: [] } : body);
 }
 
 /**
@@ -48,11 +57,13 @@ export async function recordBatch(
   caller: Caller,
   sent: readonly unknown[],
 ): Promise<RecordedBatch> {
-  const read = sent.map(readEvent);
+  const read = sent.map((event) => (findProblem(event) === undefined ? readEvent(event) : undefined));
   const valid: UsageEvent[] = read.filter((event) => events.Check(event));
   const outcomes = valid.length > 0 ? await recorder.recordAll(caller, valid) : [];
   let next = 0;
-  const results = read.map((event) => (events.Check(event) ? toVerdict(outcomes[next++]) : toShapeRefusal(event)));
+  const results = read.map((event, n) =>
+    events.Check(event) ? toVerdict(outcomes[next++]) : toShapeRefusal(sent[n], event),
+  );
   const kept = results.filter((verdict) => verdict.recorded);
   const duplicates = kept.filter((verdict) => verdict.duplicate).length;
   return { recorded: kept.length - duplicates, duplicates, refused: results.length - kept.length, results };

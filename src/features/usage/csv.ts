@@ -23,8 +23,12 @@ const COLUMNS = [
 /** Reads the page after a row, or the first. An empty page is the end. */
 export type ReadPage = (after: ListedUsage | undefined) => Promise<readonly ListedUsage[]>;
 
+/** What begins a cell for spreadsheets in other languages, whatever quotes are around it, before what begins a formula. */
+const INNER_FORMULA = /(?<=.)[;\t\r\n](?=\s*[=+\-@])/gs;
+
 /** RFC 4180, with a quote in front of text that a spreadsheet would take for a formula. */
 const FORMAT: Options = {
+  cast: { string: (text) => text.replace(INNER_FORMULA, "$&'") },
   columns: COLUMNS,
   record_delimiter: 'windows',
   quote_record_delimiter: true,

@@ -5,8 +5,9 @@ import { parseIdempotencyKey } from '../../metering/idempotency-key.js';
 import type { Database } from '../../platform/database/client/database.js';
 import { ApiError } from '../../platform/errors.js';
 import { errors } from '../../platform/http/error-schema.js';
+import { acceptJson } from '../../platform/http/json-body.js';
 import { describeRoutes } from '../../platform/http/route-defaults.js';
-import { recordBatch } from './batch.js';
+import { findBodyProblem, recordBatch } from './batch.js';
 import { readBody } from './reading.js';
 import {
   DeletedUsageSchema,
@@ -42,6 +43,7 @@ interface RecordingOptions {
 /** Serves the recording of uses an extension observed, and their deletion. */
 export const recordingRoutes: FastifyPluginAsyncTypebox<RecordingOptions> = async (app, { database, recorder }) => {
   describeRoutes(app, { tags: ['Usage'] });
+  acceptJson(app, findBodyProblem);
 
   app.post(
     '/usage',

@@ -3,6 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
+import { toSystemCode } from '../../config/startup-error.js';
 import { DatabaseError } from '../database/client/database-error.js';
 import { reportFailedRequest } from '../error-reports.js';
 import { ApiError, type ErrorCode, toApiError } from '../errors.js';
@@ -36,9 +37,15 @@ function isFault({ statusCode, code }: ApiError): boolean {
   return statusCode >= 500 && !code.endsWith('_DISABLED');
 }
 
+/** Tells whether nothing is wrong but that the client went away before the first byte of a stream. */
+function hasClientLeft({ cause }: ApiError, reply: FastifyReply): boolean {
+  return reply.raw.destroyed && cause instanceof Error && toSystemCode(cause) === 'ERR_STREAM_PREMATURE_CLOSE';
+}
+
 /**
  * Answers any error with its status and the one error body.
  *
+ * @returns undefined where nobody is left to be answered
  * @param toBody builds the body of another wire format instead
  * @param toStatus chooses the status of another wire format instead
  */
@@ -48,8 +55,12 @@ export function answerError(
   reply: FastifyReply,
   toBody: (error: ApiError) => object = (apiError) => apiError.toBody(),
   toStatus: (error: ApiError) => number = (apiError) => apiError.statusCode,
-) {
+): FastifyReply | undefined {
   const apiError = normalizeError(error);
+  if (hasClientLeft(apiError, reply)) {
+    request.log.info('the client went away before the answer');
+    return undefined;
+  }
   reportFailedRequest(apiError, request);
   if (isFault(apiError)) logFault(request, apiError, PASSING.has(apiError.code));
   else if (apiError.isReported) request.log.warn({ err: apiError.cause }, 'request refused elsewhere');
@@ -61,7 +72,8 @@ export function answerError(
   if (apiError.statusCode === 401) reply.header('www-authenticate', 'Bearer');
   // No hook has set it where the URL could not be parsed.
   reply.header('x-request-id', request.id);
-  return reply.code(toStatus(apiError)).send(toBody(apiError));
+  // Of a stream that broke before its first byte the response has the stream's own type.
+  return reply.code(toStatus(apiError)).type('application/json; charset=utf-8').send(toBody(apiError));
 }
 
 /** Maps what Node's HTTP parser refuses, by its error codes. */

@@ -15,6 +15,15 @@ function isRepeated({ raw: { rawHeaders } }: FastifyRequest, name: string): bool
 /** A host and a port, if any (RFC 3986, §3.2.2 and §3.2.3): a name, or an IPv6 address in brackets; it may be empty. */
 const HOST = /^([\w.~!$&'()*+;=%-]*|\[[\da-f:.]+\])(:\d*)?$/i;
 
+/**
+ * Rejects a request with two credentials, of which a proxy may have looked at the other one; Node drops all but the first.
+ * @throws {ApiError} VALIDATION_FAILED
+ */
+function requireOneCredential(request: FastifyRequest): void {
+  if (request.headers.authorization === undefined || !isRepeated(request, 'authorization')) return;
+  throw new ApiError('VALIDATION_FAILED', { sentence: 'The request has more than one Authorization header' });
+}
+
 /** Rejects a request that proxies could take for another host's (RFC 9112, §3.2). @throws {ApiError} VALIDATION_FAILED */
 function requireOneHost(request: FastifyRequest): void {
   const { host } = request.headers;
@@ -32,6 +41,7 @@ const requestForm: FastifyPluginAsync = async (app) => {
       throw new ApiError('VALIDATION_FAILED', { sentence: 'The request must be HTTP/1.1' });
     }
     requireOneHost(request);
+    requireOneCredential(request);
     const { 'content-encoding': encoding = 'identity', 'transfer-encoding': transfer = 'chunked' } = request.headers;
     if (encoding.toLowerCase() === 'identity' && transfer.toLowerCase() === 'chunked') return done();
     // RFC 9110, §12.5.3: tells what would be accepted.
@@ -40,5 +50,5 @@ const requestForm: FastifyPluginAsync = async (app) => {
   });
 };
 
-/** Refuses requests in a form this server cannot take at its word: two hosts, another HTTP, a compressed body. */
+/** Refuses requests in a form this server cannot take at its word: two hosts or credentials, another HTTP, a compressed body. */
 export default fp(requestForm, { name: 'request-form' });

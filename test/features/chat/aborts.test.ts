@@ -2,10 +2,12 @@ import { request as httpRequest } from 'node:http';
 import { openChatServer, QUESTION, readBalance, readGenerations, userWith } from '../../helpers/chat.js';
 import { createDeferred } from '../../helpers/deferred.js';
 import { COMMENT, DONE, startStream, stopChunk, textChunk, usageChunk } from '../../helpers/fakes/openrouter.js';
+import { keepLines } from '../../helpers/http/log-lines.js';
 import t from '../../helpers/run/tap.js';
 import { until, untilTrue } from '../../helpers/until.js';
 
-const server = await openChatServer(t);
+const { lines, destination: log } = keepLines();
+const server = await openChatServer(t, { environment: { LOG_LEVEL: 'info' }, log });
 const url = await server.listen();
 
 /** Asks for a stream and goes away when it has said a certain thing, or before it says anything. */
@@ -122,6 +124,30 @@ t.test('an answer that comes whole is paid for, whoever waits for it', async (t)
   await t.rejects(answer);
   released.resolve();
   await untilTrue(async () => (await readBalance(server, user)).used === 7);
+  await server.verifyLedger(t);
+});
+
+t.test('a stream whose client goes away before its first byte is no fault of the server', async (t) => {
+  const user = await userWith(server, 1_000);
+  const released = createDeferred();
+  const asked = server.upstream.requests.length;
+  server.upstream.answer(async (response) => {
+    startStream(response);
+    response.flushHeaders();
+    await released.promise;
+    response.end(textChunk('one', 'gen-1', 'Google') + usageChunk(30, 12, 'gen-1', 'Google') + DONE);
+  });
+  await goAwayAt(user.token, undefined, () => server.upstream.requests.length > asked);
+  await until('the log says that they went away', async () =>
+    lines.find((line) => line.includes(user.id) && line.includes('went away')),
+  );
+  released.resolve();
+  await untilTrue(async () => (await readBalance(server, user)).used === 42);
+  t.strictSame(
+    lines.filter((line) => /"level":[45]0/.test(line)),
+    [],
+    'of all who went away, here and above',
+  );
   await server.verifyLedger(t);
 });
 

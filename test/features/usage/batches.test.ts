@@ -117,6 +117,32 @@ t.test('a batch of one, or of 1,000 of full length, is taken; of none or of 1,00
   t.equal(await countEvents(server, user.id), 1_001);
 });
 
+t.test('an event whose text or form cannot be kept at all does not keep its neighbours either', async (t) => {
+  const server = await openTestServer(t);
+  const user = await registerUser(server);
+  const deep: unknown = JSON.parse(`${'['.repeat(40)}${']'.repeat(40)}`);
+  const sent = [
+    createUsage({ event_id: 'first' }),
+    createUsage({ event_id: 'nul', model: 'a\0b' }),
+    createUsage({ event_id: 'lone', model: 'cut in two \ud83d' }),
+    { ...createUsage({ event_id: 'deep' }), deep },
+    createUsage({ event_id: 'last' }),
+  ];
+  const batch = await user.as('POST', '/api/usage', { events: sent });
+  t.match(batch.json(), { recorded: 2, refused: 3, duplicates: 0 });
+  t.match(batch.json<BatchAnswer>().results, [
+    { recorded: true },
+    { recorded: false, code: 'VALIDATION_FAILED', error: 'text must not contain NUL or lone surrogates' },
+    { recorded: false, code: 'VALIDATION_FAILED', error: 'text must not contain NUL or lone surrogates' },
+    { recorded: false, code: 'VALIDATION_FAILED', error: /nested deeper/ },
+    { recorded: true },
+  ]);
+  t.equal((await user.as('POST', '/api/usage', sent[1])).statusCode, 400, 'alone it is refused as everywhere');
+  const beside = await user.as('POST', '/api/usage', { events: [createUsage()], note: 'a\0b' });
+  t.equal(beside.statusCode, 400, 'what stands beside the events is looked at as everywhere');
+  await server.verifyLedger(t);
+});
+
 t.test('a key for a whole batch is refused, as it would be that of none of its events', async (t) => {
   const user = await registerUser(server);
   const refused = await user.as('POST', '/api/usage', { events: [createUsage()] }, { 'idempotency-key': 'k' });

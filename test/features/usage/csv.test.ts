@@ -76,6 +76,22 @@ t.test('no cell is a formula to a spreadsheet', async (t) => {
   t.equal(recorded.statusCode, 201, 'such names are no error');
 });
 
+t.test('nor is a part of one, where a language has spreadsheets begin cells at semicolons or tabs', async (t) => {
+  const server = await openTestServer(t);
+  const user = await registerUser(server);
+  const stored = { subject: user.id, user: user.id, source: 'extension', provider: 'claude' };
+  const texts = ['x;=cmd|y;z', 'x;\t @sum(a1)', 'x\n=1', 'x; +1', 'a;b=c', 'https://a.example/;id=1?'];
+  await storeUsage(
+    server,
+    texts.map((model, n) => ({ ...stored, model, at: Date.now() - n * 1_000 })),
+  );
+  const [, ...rows] = parseCsv((await user.as('GET', '/api/usage.csv')).payload);
+  t.strictSame(
+    rows.map((row) => row[2]),
+    ["x;'=cmd|y;z", "x;'\t' @sum(a1)", "x\n'=1", "x;' +1", 'a;b=c', 'https://a.example/;id=1?'],
+  );
+});
+
 t.test('20,000 rows are all there, once, newest first; an admin gets the same', async (t) => {
   const server = await openTestServer(t);
   const user = await registerUser(server);

@@ -59,6 +59,11 @@ for (const [title, bytes] of Object.entries(MALFORMED)) {
 const STATUSES: readonly (readonly [title: string, bytes: string, status: number])[] = [
   ['two Host headers', `GET /healthz HTTP/1.1\r\n${HOST}host: other.example\r\n\r\n`, 400],
   ['the same Host twice', `GET /healthz HTTP/1.1\r\n${HOST}Host: ${url.host}\r\n\r\n`, 400],
+  [
+    'two credentials',
+    `GET /healthz HTTP/1.1\r\n${HOST}Authorization: Bearer a\r\nauthorization: Bearer b\r\n\r\n`,
+    400,
+  ],
   ['no Host header', 'GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n', 400],
   ['a Host of two words', 'GET /healthz HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n', 400],
   ['a Host with a name before it', 'GET /healthz HTTP/1.1\r\nHost: a@b.example\r\nConnection: close\r\n\r\n', 400],

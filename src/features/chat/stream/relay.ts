@@ -31,7 +31,8 @@ export async function relayStream(relay: Relay): Promise<void> {
   const { client, extender, log } = relay;
   const { stopReason, lastEvent, isBroken } = await readStream(relay);
   extender.stop();
-  if (stopReason?.kind === 'fault') {
+  // A client that has left has it broken off, or lets it: that is no trouble of upstream's.
+  if (stopReason?.kind === 'fault' && !(isBroken && client.isGone())) {
     const { code, cause, extras } = stopReason.error;
     log.warn({ err: cause ?? stopReason.error, code, reason: extras['reason'] }, 'a stream did not end well');
   }
