@@ -60,6 +60,8 @@ export interface AppProcess {
   readonly readiness?: Readiness;
   /** What limits are counted with, unless Redis is set; by default this process counts by itself. */
   readonly counters?: Counters | undefined;
+  /** Returns what is wrong with the process beside others, though it is ready. */
+  readonly findNotice?: (() => string | undefined) | undefined;
   /** What reports are read with; the process closes it. By default the backend's own database. */
   readonly reads?: ReadDatabase | undefined;
 }
@@ -99,7 +101,12 @@ export async function buildApp(
   config: Config,
   backend: AppBackend,
   logger: FastifyBaseLogger,
-  { readiness = createReadiness(backend.database), counters, reads = createPrimaryReads(backend) }: AppProcess = {},
+  {
+    readiness = createReadiness(backend.database),
+    counters,
+    findNotice = () => undefined,
+    reads = createPrimaryReads(backend),
+  }: AppProcess = {},
 ): Promise<FastifyInstance> {
   const { database, callerDatabase } = backend;
   const secrets = parseSecretList(backend.jwtSecret);
@@ -171,7 +178,11 @@ export async function buildApp(
   await app.register(async (root) => {
     rejectApiPrefix(root);
     await root.register(pageRoutes);
-    await root.register(healthRoutes, { readiness, findNotice: getLimiter(app).findProblem, findSource: reads.source });
+    await root.register(healthRoutes, {
+      readiness,
+      findNotices: [getLimiter(app).findProblem, findNotice],
+      findSource: reads.source,
+    });
     await root.register(metricsRoutes, { database, config: config.metrics });
   });
   return app;

@@ -2,11 +2,14 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { buildApp } from './app.js';
 import type { Counters } from './auth/limits/counters.js';
+import { createSecretWatch } from './auth/tokens/secret-watch.js';
 import type { Config } from './config/config.js';
+import { parseSecretList } from './config/secret-list.js';
 import { StartupError, toSystemCode } from './config/startup-error.js';
 import { findBulkChanges } from './features/admin/bulk/carry-on.js';
 import { writeAlertMails } from './features/alerts/alert-mails.js';
 import { findWebhookDelivery } from './features/webhooks/plugin.js';
+import { startJobs } from './jobs/scheduler.js';
 import type { Backend } from './platform/database/backend.js';
 import { openReads } from './platform/database/replica/open-reads.js';
 import { createReadiness } from './platform/health/readiness.js';
@@ -79,14 +82,20 @@ export async function openFront(
 ): Promise<Front> {
   const readiness = createReadiness(backend.database);
   const reads = await openReads(config, backend, log);
-  const app = await buildApp(config, backend, log, { readiness, counters, reads });
+  const secrets = createSecretWatch(backend.database, parseSecretList(backend.jwtSecret), log);
+  const app = await buildApp(config, backend, log, { readiness, counters, reads, findNotice: secrets.findProblem });
   const url = await listen(app, config);
+  // A database of its own has no other server.
+  const stopWatching = backend.embedded
+    ? () => {}
+    : startJobs(log, [{ name: 'comparing JWT_SECRET', run: secrets.look }]);
   const stopMetrics = await listenForMetrics(app, config.metrics.port, worker);
   return {
     url,
     wake: createWake(app, backend.database, config.http.publicUrl, log),
     close: async () => {
       readiness.drain();
+      stopWatching();
       stopMetrics();
       await shutDown(app);
       await reads.close();

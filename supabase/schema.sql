@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951', '20261128014225', '20261128044855', '20261128074837', '20261128102608'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261128014225', '20261128044855', '20261128074837', '20261128102608', '20261128123834'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -73,6 +73,16 @@ comment on table private.migration_checksums is 'The text each migration ran wit
 comment on column private.migration_checksums.version is 'The UTC time the migration''s file name starts with.';
 comment on column private.migration_checksums.sha256 is 'SHA-256 (hex) of the migration''s text above the statement that writes this row.';
 comment on column private.migration_checksums.applied_at is 'When that text ran.';
+
+create table if not exists private.server_secrets (
+  fingerprints text[] primary key check (cardinality(fingerprints) between 1 and 100),
+  seen_at timestamptz not null default now()
+);
+comment on table private.server_secrets is
+  'What servers have as JWT_SECRET, one row a list, to tell operators of servers that do not know each other''s. Nothing can be signed or opened with it.';
+comment on column private.server_secrets.fingerprints is
+  'For each secret of the list, in its order, a key derived from it for nothing else (HKDF-SHA256, hex).';
+comment on column private.server_secrets.seen_at is 'When a server with this list ran last; rows go an hour later.';
 
 -- accounts/tables.sql
 
@@ -7954,6 +7964,34 @@ end
 $$;
 comment on function private.judge_hand(text, text, text, text, text) is
   'Refuses a change by hand in a sentence; where tokenledger.by_hand says why, it lets it pass and notes it in the audit log.';
+
+-- foundation/functions/note_server_secrets.sql
+
+create or replace function public.note_server_secrets(p_fingerprints text[])
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+-- Definer: no API role may read or write what servers there are.
+begin
+  insert into private.server_secrets as s (fingerprints) values (p_fingerprints)
+  on conflict (fingerprints) do update set seen_at = now();
+  -- Others may be about to renew or delete the same rows.
+  delete from private.server_secrets s
+   using (
+     select o.fingerprints from private.server_secrets o
+      where o.seen_at < now() - interval '1 hour' for update skip locked
+   ) as gone
+   where s.fingerprints = gone.fingerprints;
+  return jsonb_build_object('differ', exists (
+    select from private.server_secrets s
+     where s.seen_at > now() - interval '3 minutes'
+       and (s.fingerprints[1] <> all (p_fingerprints) or p_fingerprints[1] <> all (s.fingerprints))
+  ));
+end
+$$;
+grant execute on function public.note_server_secrets(text[]) to service_role;
+comment on function public.note_server_secrets(text[]) is
+  'Notes that a server runs with secrets of these fingerprints, the one that signs first. Returns {differ}: whether one that ran within three minutes signs with a secret this one does not know, or the other way round.';
 
 -- foundation/functions/record_by_hand.sql
 
@@ -18047,6 +18085,11 @@ create or replace trigger by_hand
   for each statement execute function private.refuse_by_hand('every migration notes itself with record_migration()');
 alter table private.migration_checksums enable always trigger by_hand;
 
+create or replace trigger by_hand
+  before insert or update or delete or truncate on private.server_secrets
+  for each statement execute function private.refuse_by_hand('every server notes its own with note_server_secrets() each minute, and what is an hour old goes by itself');
+alter table private.server_secrets enable always trigger by_hand;
+
 -- ledger/triggers.sql
 
 create or replace trigger ledger_entries_append_only
@@ -18591,6 +18634,7 @@ create policy feature_rollups_read_own on public.feature_rollups
 
 -- No policy and no grant: only functions with their definer's rights reach these.
 alter table private.migration_checksums enable row level security;
+alter table private.server_secrets enable row level security;
 
 -- ledger/policies.sql
 
@@ -18819,6 +18863,10 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261128102608', 'subject_sums_lean_metering_and_bulk_runs')
 on conflict (version) do nothing;
 select private.record_migration('20261128102608', '8ec9670124fb0434dff2d0d46849b7c010c4c5931252232972694dd050a7bcd9');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261128123834', 'server_secrets')
+on conflict (version) do nothing;
+select private.record_migration('20261128123834', '171dbd8cf96d87eb6e7f3f65ddd58b1b3d5d723305695a187cebfc7cadd04e6e');
 
 commit;
 

@@ -164,3 +164,15 @@ t.test('a database that lacks migrations is told apart from one that cannot be r
   const behind = startServer(t, { cwd, environment: { DATABASE_URL: database.serverUrl, JWT_SECRET } });
   await assertRefused(t, behind, /^Migration \d{14}_[a-z_]+ is missing from the database: run "npm run migrate"/);
 });
+
+t.test('a user who may not do what the server must is told what to be given', async (t) => {
+  const { path: cwd } = await openDirectory(t);
+  const database = await openTestCluster(t);
+  await database.sql('revoke service_role from authenticator');
+  const denied = startServer(t, { cwd, environment: { DATABASE_URL: database.serverUrl, JWT_SECRET } });
+  await assertRefused(
+    t,
+    denied,
+    /^The database does not let .* a member of .* service_role.* \(42501: permission denied /,
+  );
+});

@@ -7,6 +7,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   '28P01': 'the password is wrong',
   '28000': 'this user may not connect, or not without encryption',
   '3D000': 'there is no such database',
+  '55000': 'the database takes no connections at the moment',
   '53300': 'the database has no connection left',
   '57P03': 'the database is starting or stopping',
   ENOTFOUND: 'the host name is not known',
@@ -41,8 +42,14 @@ export function describeConnectionProblem(error: unknown): string {
 /** SQLSTATEs of a statement that is not taken, as by a pooler that does not know what it is. */
 const UNTAKEN_STATEMENT = /^(?:0A|22|25|26|42)/;
 
+const DENIED_REMEDY =
+  'it needs to be a member of anon, authenticated and service_role, and these the grants that migrations give them';
+
 /** Tells in a sentence what stands between the server and its database. No address, user or password is in it. */
 export function describeOutage(error: unknown): string {
+  if (error instanceof DatabaseError && error.deniesServer) {
+    return `The database does not let this server's user do what it must: ${DENIED_REMEDY} (${error.code}: ${error.message})`;
+  }
   const code = error instanceof DatabaseError ? findProblemCode(error) : '';
   if (error instanceof DatabaseError && UNTAKEN_STATEMENT.test(code)) {
     const said = error.code === code ? error.message : error.details;

@@ -6,7 +6,7 @@ import { describeConnectionProblem, describeOutage } from './connection-problem.
 /** What the driver says of a connection that failed, where it has no code for it. */
 const BROKEN = /^(?:Connection terminated|timeout expired|The server does not support SSL)/;
 /** SQLSTATEs of a connection that was refused, cut off or not to be had. */
-const REFUSED = /^(?:08|28|3D|53300|57P)/;
+const REFUSED = /^(?:08|28|3D|53300|55000|57P)/;
 /** The system's and the driver's codes of the same. */
 const BROKEN_CODE = /^(?:ECONN|ETIMEDOUT|EHOST|ENET|ENOTFOUND|EAI_|EPIPE)|CERT|SIGNATURE|TLS/;
 

@@ -33,8 +33,8 @@ export const ALIVE = () => ({ status: 'ok' });
 
 interface HealthOptions {
   readonly readiness: Readiness;
-  /** Returns what whoever watches the server should know though it is ready. */
-  readonly findNotice: () => string | undefined;
+  /** Return what whoever watches the server should know though it is ready. */
+  readonly findNotices: readonly (() => string | undefined)[];
   /** Returns where reports are read, where a standby is set up. */
   readonly findSource: () => 'replica' | 'primary' | undefined;
 }
@@ -42,14 +42,18 @@ interface HealthOptions {
 /** Serves liveness (the process answers) and readiness (the database does, too). */
 export const healthRoutes: FastifyPluginAsyncTypebox<HealthOptions> = async (
   app,
-  { readiness, findNotice, findSource },
+  { readiness, findNotices, findSource },
 ) => {
   app.get('/healthz', { schema: liveness('getHealth') }, ALIVE);
   app.get('/readyz', { schema: readinessSchema }, async () => {
     const problem = await readiness.problem();
     if (problem !== undefined) throw new ApiError('SERVICE_UNAVAILABLE', { cause: new Error(problem) });
-    const notice = findNotice();
+    const notices = findNotices.flatMap((find) => find() ?? []);
     const read = findSource();
-    return { status: 'ready', ...(read !== undefined && { read }), ...(notice !== undefined && { notice }) };
+    return {
+      status: 'ready',
+      ...(read !== undefined && { read }),
+      ...(notices.length > 0 && { notice: notices.join('; ') }),
+    };
   });
 };

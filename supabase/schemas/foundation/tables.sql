@@ -16,3 +16,13 @@ comment on table private.migration_checksums is 'The text each migration ran wit
 comment on column private.migration_checksums.version is 'The UTC time the migration''s file name starts with.';
 comment on column private.migration_checksums.sha256 is 'SHA-256 (hex) of the migration''s text above the statement that writes this row.';
 comment on column private.migration_checksums.applied_at is 'When that text ran.';
+
+create table if not exists private.server_secrets (
+  fingerprints text[] primary key check (cardinality(fingerprints) between 1 and 100),
+  seen_at timestamptz not null default now()
+);
+comment on table private.server_secrets is
+  'What servers have as JWT_SECRET, one row a list, to tell operators of servers that do not know each other''s. Nothing can be signed or opened with it.';
+comment on column private.server_secrets.fingerprints is
+  'For each secret of the list, in its order, a key derived from it for nothing else (HKDF-SHA256, hex).';
+comment on column private.server_secrets.seen_at is 'When a server with this list ran last; rows go an hour later.';

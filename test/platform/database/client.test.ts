@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox';
+import pg from 'pg';
 import { createDatabaseClient } from '../../../src/platform/database/client/client.js';
 import { AnyResult, createDatabase } from '../../../src/platform/database/client/database.js';
 import { DatabaseError } from '../../../src/platform/database/client/database-error.js';
@@ -119,6 +120,56 @@ t.test('no other error is tried again, as the call may have committed', async (t
     await plan(code, 1);
     t.match(await catchDatabaseError(maintain()), { code, details: 'attempt 1' });
     t.equal(await attempts(), 1, code);
+  }
+});
+
+/** Runs SQL as the superuser, who says nothing of why it is done by hand, and returns what Postgres refuses. */
+async function catchRefusal(statement: string): Promise<DatabaseError> {
+  const client = new pg.Client({ connectionString: data.database.adminUrl });
+  await client.connect();
+  try {
+    await client.query(`set tokenledger.by_hand = ''; ${statement}`);
+    return new DatabaseError({ status: 200, code: '00000', message: 'nothing was refused', details: null });
+  } catch (error) {
+    if (!(error instanceof pg.DatabaseError)) throw error;
+    return new DatabaseError({ status: 403, code: error.code ?? '', message: error.message, details: null });
+  } finally {
+    await client.end();
+  }
+}
+
+t.test('a row that is refused with the code of a missing privilege is no outage', async (t) => {
+  await data.database.sql(
+    `create table public.own (owner text); alter table public.own enable row level security;
+     grant insert on public.own to authenticated; create policy own on public.own for insert with check (owner = 'me')`,
+  );
+  for (const statement of [
+    `set role authenticated; insert into public.own values ('you')`,
+    `insert into audit_log (actor, action) values ('me', 'nothing'); update audit_log set action = 'another'`,
+    'update balances set used = 0',
+    `insert into users (email, name) values ('a@example.com', 'A'); update users set email = 'b@example.com'`,
+  ]) {
+    const refusal = await catchRefusal(statement);
+    t.match(refusal, { code: '42501', isUnavailable: false }, refusal.message);
+  }
+});
+
+t.test('a role or a grant that the server lacks is an outage, and not what was sent', async (t) => {
+  for (const statement of [
+    'set session authorization authenticator; set role postgres',
+    'set role anon; select public.maintain()',
+    'set role authenticated; select from private.mails',
+  ]) {
+    const denial = await catchRefusal(statement);
+    t.match(denial, { isUnavailable: true }, `${denial.code}: ${denial.message}`);
+  }
+  // As Postgres says it, in English and in German: all databases here share the roles.
+  for (const [code, message] of [
+    ['22023', 'role "service_role" does not exist'],
+    ['42704', 'Rolle »authenticated« existiert nicht'],
+  ] as const) {
+    const denial = new DatabaseError({ status: 400, code, message, details: null });
+    t.match(denial, { isUnavailable: true, isInvalidInput: false }, message);
   }
 });
 

@@ -1,3 +1,11 @@
+/** SQLSTATE of a missing privilege, and those of a role that does not exist. */
+const INSUFFICIENT_PRIVILEGE = '42501';
+const NO_ROLE: readonly string[] = ['22023', '42704'];
+/** The roles a call acts as, in what Postgres says in whichever language. */
+const OUR_ROLES = /\b(?:anon|authenticated|service_role)\b/;
+/** What is refused with the same SQLSTATE though nothing was taken from the server: a policy, and our triggers of books. */
+const REFUSED_ROWS = /row-level security| is append-only: | is not changed by hand: | may be changed by hand in /;
+
 /** Carries the error the Data API answered instead of a result. */
 export class DatabaseError extends Error {
   /** HTTP status of the answer, 0 if none came. */
@@ -36,7 +44,16 @@ export class DatabaseError extends Error {
 
   /** Tells whether Postgres refused the data itself (classes 22 and 23), so that nothing was committed. */
   get isInvalidInput(): boolean {
-    return /^2[23]/.test(this.code);
+    return /^2[23]/.test(this.code) && !this.deniesServer;
+  }
+
+  /**
+   * Tells whether the database lacks a role or a grant that the server needs for everything of this kind. It is never the
+   * answer to what somebody asked: our functions refuse people with `PTxyz`.
+   */
+  get deniesServer(): boolean {
+    if (this.code === INSUFFICIENT_PRIVILEGE) return !REFUSED_ROWS.test(this.message);
+    return NO_ROLE.includes(this.code) && OUR_ROLES.test(this.message);
   }
 
   /** Tells whether the database takes no writes: it is read-only, or its disk is full. */
@@ -51,13 +68,15 @@ export class DatabaseError extends Error {
 
   /**
    * Tells whether the database cannot do it now: it cannot be reached, did not finish in time, is short of something, takes
-   * no writes, or lacks something of ours for a moment, as between the steps of an update. What it did may be unknown.
+   * no writes, denies the server what it needs, or lacks something of ours for a moment, as between the steps of an update.
+   * What it did may be unknown.
    */
   get isUnavailable(): boolean {
     return (
       this.code === '' ||
       this.isTransient ||
       this.refusesWrites ||
+      this.deniesServer ||
       /^(08|53|57|58|55P03|PGRST00)/.test(this.code) ||
       this.#lacksSomething ||
       [0, 502, 503, 504].includes(this.status)

@@ -710,6 +710,7 @@ export type Database = {
       my_settings_history: { Args: Record<PropertyKey, never>; Returns: Json }
       my_subscription: { Args: Record<PropertyKey, never>; Returns: Json }
       my_tokens_used: { Args: { p_since: string }; Returns: number }
+      note_server_secrets: { Args: { p_fingerprints: string[] }; Returns: Json }
       operating_state: { Args: Record<PropertyKey, never>; Returns: Json }
       own_archived_rollups: {
         Args: { p_from: string; p_subjects: string[]; p_to: string }
