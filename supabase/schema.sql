@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951', '20261128014225', '20261128044855', '20261128074837', '20261128102608', '20261128123834'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261128014225', '20261128044855', '20261128074837', '20261128102608', '20261128123834', '20261128125259'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -5084,7 +5084,7 @@ begin
   end if;
   if not pg_try_advisory_xact_lock(hashtext('public.archive_month'))
      or not pg_try_advisory_xact_lock(hashtext('public.keep_seals')) then
-    return jsonb_build_object('month', null, 'archived', false);
+    return jsonb_build_object('month', null, 'archived', false, 'elsewhere', true);
   end if;
   select m.month, m.until into v_month, v_until
     from private.usage_months() m
@@ -5198,7 +5198,7 @@ end
 $$;
 grant execute on function public.archive_month(integer) to service_role;
 comment on function public.archive_month(integer) is
-  'Packs the oldest sealed month that is not among the newest so many that are over, or what was thawed of one, proves it by its seal and takes it out of usage_events and usage_rollups. Returns {month, archived, events, rollups}: no month where there is nothing to do, archived false where somebody is reading it. Without p_keep_months nothing is done unless Citus is installed.';
+  'Packs the oldest sealed month that is not among the newest so many that are over, or what was thawed of one, proves it by its seal and takes it out of usage_events and usage_rollups. Returns {month, archived, events, rollups}: no month where there is nothing to do, archived false where somebody is reading it, elsewhere true where another call archives or seals months. Without p_keep_months nothing is done unless Citus is installed.';
 
 -- archive/functions/archived_last_use.sql
 
@@ -18867,6 +18867,10 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261128123834', 'server_secrets')
 on conflict (version) do nothing;
 select private.record_migration('20261128123834', '171dbd8cf96d87eb6e7f3f65ddd58b1b3d5d723305695a187cebfc7cadd04e6e');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261128125259', 'archiving_elsewhere')
+on conflict (version) do nothing;
+select private.record_migration('20261128125259', '77438a95fb18f87ea82357eed4164db39af2f5da30d528c18d1706893f528e00');
 
 commit;
 

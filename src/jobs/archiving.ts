@@ -6,6 +6,7 @@ const ArchivedSchema = Type.Object({
   archived: Type.Boolean(),
   events: Type.Optional(Type.Integer()),
   rollups: Type.Optional(Type.Integer()),
+  elsewhere: Type.Optional(Type.Literal(true)),
 });
 
 /** As long as the function itself allows. */
@@ -23,18 +24,20 @@ export interface ArchivedMonth {
  * Archives the oldest month that is due, or what changed in one.
  *
  * @param keepMonths months that are over and stay as they are; without it none is archived, unless the database has Citus
- * @returns nothing where no month is due
+ * @returns what was done with it, that none is due, or that somebody else archives or seals months at the moment
  */
 export async function archiveMonth(
   database: Database,
   keepMonths: number | undefined,
-): Promise<ArchivedMonth | undefined> {
+): Promise<ArchivedMonth | 'none due' | 'elsewhere'> {
   const kept = keepMonths === undefined ? {} : { p_keep_months: keepMonths };
   const {
     month,
     archived,
     events = 0,
     rollups = 0,
+    elsewhere = false,
   } = await database.call('archive_month', kept, ArchivedSchema, LONGEST);
-  return month === null ? undefined : { month, archived, events, rollups };
+  if (month === null) return elsewhere ? 'elsewhere' : 'none due';
+  return { month, archived, events, rollups };
 }

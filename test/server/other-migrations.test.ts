@@ -1,12 +1,14 @@
 import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import pg from 'pg';
 import { PROJECT_ROOT } from '../../src/platform/project-root.js';
 import { openTestDatabase } from '../helpers/db/test-database.js';
 import { openLoggedServer } from '../helpers/http/log-lines.js';
 import { assertRefused, openDirectory, startServer } from '../helpers/http/server-process.js';
-import { testEnvironment } from '../helpers/http/test-server.js';
+import { openTestServer, testEnvironment } from '../helpers/http/test-server.js';
 import t from '../helpers/run/tap.js';
+import { untilTrue } from '../helpers/until.js';
 
 const UNKNOWN = `insert into supabase_migrations.schema_migrations (version, name) values ('20990101000000', 'later')`;
 const ALTERED = `update private.migration_checksums set sha256 = repeat('0', 64)`;
@@ -57,6 +59,55 @@ t.test(
       lines.join('').slice(logged.length),
       /Migration \d{14}_baseline ran with another text than this server has/,
     );
+  },
+);
+
+/** What a newer version may do in a transaction: a helper gets another name, and all that call it another text. */
+const NEWER = `
+  begin;
+  alter function private.record_usage_events(public.usage_events[]) rename to record_events_newly;
+  do $$
+    declare
+      v_caller oid;
+    begin
+      for v_caller in select oid from pg_proc where prosrc like '%private.record\\_usage\\_events(%' loop
+        execute replace(pg_get_functiondef(v_caller), 'private.record_usage_events(', 'private.record_events_newly(');
+      end loop;
+    end $$;
+  ${UNKNOWN};
+  commit`;
+
+t.test(
+  'a server whose database gets newer goes on; what was under way is 503, and counted once when sent again',
+  async (t) => {
+    const server = await openTestServer(t);
+    const device = await server.registerDevice(10);
+    const use = (event_id: string) => server.as(device, 'POST', '/api/usage/log', { model_type: 'gpt-5', event_id });
+    t.equal((await use('before')).statusCode, 200);
+    const holder = new pg.Client({ connectionString: server.database.adminUrl });
+    await holder.connect();
+    t.after(() => holder.end());
+    await holder.query('begin');
+    await holder.query('select from balances where subject_id = $1 for update', [device.id]);
+    const answer = use('under way');
+    await untilTrue(async () => {
+      const waiting = await server.database.sql(
+        `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+      );
+      return waiting.length > 0;
+    });
+    await server.database.sql(NEWER);
+    await holder.query('commit');
+    const underWay = await answer;
+    t.match(underWay.json(), { code: 'SERVICE_UNAVAILABLE' });
+    t.equal(underWay.statusCode, 503);
+    t.match(underWay.headers['retry-after'], /^\d+$/);
+    t.equal((await server.app.inject('/readyz')).statusCode, 503);
+    await server.database.sql('alter table public.devices add column newer text');
+    for (const event_id of ['under way', 'under way', 'after'])
+      t.equal((await use(event_id)).statusCode, 200, event_id);
+    t.match((await server.as(device, 'GET', `/api/devices/${device.id}/tokens`)).json(), { remaining: 7 });
+    await server.verifyLedger(t);
   },
 );
 

@@ -48,14 +48,14 @@ const states: readonly State[] = [
   {
     name: 'its user may not act for the server any more',
     begin: ['revoke service_role from authenticator', endSessions],
-    end: ['grant service_role to authenticator', endSessions],
+    end: ['grant service_role to authenticator'],
     cause: /42501/,
     unaffected: ['GET /api/users/me/balance'],
   },
   {
     name: 'its user may not act for people any more',
     begin: ['revoke authenticated from authenticator', endSessions],
-    end: ['grant authenticated to authenticator', endSessions],
+    end: ['grant authenticated to authenticator'],
     cause: /permission denied to set role \\"authenticated\\"/,
     unaffected: [
       'POST /api/usage/log',
@@ -68,14 +68,14 @@ const states: readonly State[] = [
   {
     name: 'the role that acts for the server is gone',
     begin: ['alter role service_role rename to away', endSessions],
-    end: ['alter role away rename to service_role', endSessions],
+    end: ['alter role away rename to service_role'],
     cause: /42501/,
     unaffected: ['GET /api/users/me/balance'],
   },
   {
     name: 'the role that acts for people is gone',
     begin: ['alter role authenticated rename to away', endSessions],
-    end: ['alter role away rename to authenticated', endSessions],
+    end: ['alter role away rename to authenticated'],
     cause: /role \\"authenticated\\" does not exist/,
     unaffected: [
       'POST /api/usage/log',
@@ -101,7 +101,7 @@ const states: readonly State[] = [
   {
     name: 'the schema of its functions is closed',
     begin: ['revoke usage on schema public from public, service_role, authenticated', endSessions],
-    end: ['grant usage on schema public to public, service_role, authenticated', endSessions],
+    end: ['grant usage on schema public to public, service_role, authenticated'],
     cause: /permission denied for schema public/,
   },
   {

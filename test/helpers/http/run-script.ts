@@ -14,16 +14,23 @@ export interface ScriptResult {
   readonly stderr: string;
 }
 
+/** A command that runs. */
+export interface RunningScript {
+  readonly signal: (name: NodeJS.Signals) => void;
+  /** Resolves once it has ended. */
+  readonly ended: Promise<ScriptResult>;
+}
+
 /**
- * Runs a built command with a clean environment, in a folder without an `.env`; it ends with the test.
+ * Starts a built command with a clean environment, in a folder without an `.env`; it ends with the test.
  * @param name an operators' command, or the path of another script below `scripts/`
  */
-export async function runScript(
+export function startScript(
   t: Test,
   name: string,
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
-): Promise<ScriptResult> {
+): RunningScript {
   const path = name.includes('/') ? name : `commands/${name}`;
   const child = spawn(process.execPath, [join(SCRIPTS, `${path}.js`), ...args], {
     cwd: SCRIPTS,
@@ -33,6 +40,13 @@ export async function runScript(
   t.after(() => {
     child.kill('SIGKILL');
   });
-  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
-  return { code, stdout, stderr };
+  const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]).then(
+    ([stdout, stderr, [code]]) => ({ code, stdout, stderr }),
+  );
+  return { signal: (signal) => child.kill(signal), ended };
+}
+
+/** Runs a command to its end, see {@link startScript}. */
+export function runScript(...script: Parameters<typeof startScript>): Promise<ScriptResult> {
+  return startScript(...script).ended;
 }

@@ -122,9 +122,16 @@ async function runWithKeptStatements(client: pg.ClientBase, call: Call): Promise
   }
 }
 
-/** Returns a connection to the pool after an error; closes it instead if it is broken or may still be busy. */
+/** SQLSTATE of a missing privilege. */
+const INSUFFICIENT_PRIVILEGE = '42501';
+
+/**
+ * Returns a connection to the pool after an error; closes it instead if it is broken, may still be busy, or was made while its
+ * user might not become the server's role, and so would be refused for good.
+ */
 async function releaseAfterError(client: pg.PoolClient, error: unknown): Promise<void> {
-  if (!(error instanceof pg.DatabaseError) || error.severity !== 'ERROR') return client.release(true);
+  const isUsable = error instanceof pg.DatabaseError && error.severity === 'ERROR';
+  if (!isUsable || error.code === INSUFFICIENT_PRIVILEGE) return client.release(true);
   if (!findSession(client).pooled) return client.release();
   await client.query('rollback').then(
     () => client.release(),

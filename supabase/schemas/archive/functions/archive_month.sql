@@ -25,7 +25,7 @@ begin
   end if;
   if not pg_try_advisory_xact_lock(hashtext('public.archive_month'))
      or not pg_try_advisory_xact_lock(hashtext('public.keep_seals')) then
-    return jsonb_build_object('month', null, 'archived', false);
+    return jsonb_build_object('month', null, 'archived', false, 'elsewhere', true);
   end if;
   select m.month, m.until into v_month, v_until
     from private.usage_months() m
@@ -139,4 +139,4 @@ end
 $$;
 grant execute on function public.archive_month(integer) to service_role;
 comment on function public.archive_month(integer) is
-  'Packs the oldest sealed month that is not among the newest so many that are over, or what was thawed of one, proves it by its seal and takes it out of usage_events and usage_rollups. Returns {month, archived, events, rollups}: no month where there is nothing to do, archived false where somebody is reading it. Without p_keep_months nothing is done unless Citus is installed.';
+  'Packs the oldest sealed month that is not among the newest so many that are over, or what was thawed of one, proves it by its seal and takes it out of usage_events and usage_rollups. Returns {month, archived, events, rollups}: no month where there is nothing to do, archived false where somebody is reading it, elsewhere true where another call archives or seals months. Without p_keep_months nothing is done unless Citus is installed.';
