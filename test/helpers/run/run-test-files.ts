@@ -6,12 +6,14 @@ import { type FileRun, startTestProcess, type TestProcess } from './test-process
 /** Tests wait for processes, browsers and the database half of the time: twice as many files as cores keep those busy. */
 const JOBS = availableParallelism() * 2 + 1;
 /** Which files take longest: started first, so that none runs alone at the end. */
-const SLOW = ['test/auth/canary', 'test/server/', 'test/scripts/', 'test/web/'];
+const SLOW = ['auth/canary', 'server/', 'scripts/', 'web/', 'examples/', 'supabase/', 'project/'].map(
+  (start) => `test/${start}`,
+);
 /**
  * Files that drive programs that are not ours, such as browsers and proxies, or whole servers: on a machine that is too
  * busy for them one may give up without a fault of ours. Such a file that fails is run once more, when nothing else runs.
  */
-const TRIED_TWICE = ['test/server/', 'test/web/', 'test/examples/'];
+const TRIED_TWICE = ['test/server/', 'test/web/', 'test/examples/', 'test/scripts/overload'];
 /** More than so many have failed for another reason than a busy machine. */
 const MOST_TRIED_TWICE = 3;
 /** Files a process runs before another takes its place, so that memory stays bounded. */
