@@ -84,6 +84,14 @@ const BY_OPERATION: Readonly<Record<string, Readonly<Record<string, readonly unk
   deleteUsage: { id: ['__event__'] },
   endAdminSession: { id: ['__admin_session__'] },
   deleteInvitation: { id: ['__invitation__'] },
+  endUserSession: { session_id: ['__session__'] },
+  deleteUserApiKey: { key_id: ['__key__'] },
+  undoEntry: { id: ['__entry__'] },
+  getBulkChange: { id: ['__bulk_change__'] },
+  stopBulkChange: { id: ['__bulk_change__'] },
+  continueBulkChange: { id: ['__bulk_change__'] },
+  runBulkChange: { id: ['__bulk_change__'] },
+  pauseBulkChange: { id: ['__bulk_change__'] },
 };
 
 /** Chat takes many fields that few models know: a request that is right has hardly more than it needs. */

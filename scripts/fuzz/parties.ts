@@ -34,6 +34,7 @@ const TrackerSchema = Type.Object({ sessionToken: Type.String() });
 const KeySchema = Type.Object({ id: Type.String(), key: Type.String() });
 const IdSchema = Type.Object({ id: Type.String() });
 const SessionsSchema = Type.Object({ sessions: Type.Array(IdSchema, { minItems: 1 }) });
+const MovedSchema = Type.Object({ entries: Type.Array(IdSchema, { minItems: 1 }) });
 const SecondFactorSchema = Type.Object({ secret: Type.String() });
 
 /** Opens accounts anew whenever they are asked for, as made-up requests end them. */
@@ -94,14 +95,15 @@ export function createParties({ app, adminPassword, mailbox }: FuzzStage) {
   /** Finds out what only some operations need, and what takes time to find out. */
   const prepare = async (
     operationId: string,
-    login: { email: string; password: string },
+    { email, password, device }: { email: string; password: string; device: string },
     user: string,
     admin: string,
     adminPassword: string,
   ) => {
-    const { email } = login;
+    const login = { email, password };
     switch (operationId) {
       case 'endSession':
+      case 'endUserSession':
         return { session: (await send('GET', '/auth/sessions', SessionsSchema, undefined, user)).sessions[0]?.id };
       case 'endAdminSession': {
         const [session] = await send('GET', '/admin/sessions', Type.Array(IdSchema), undefined, admin);
@@ -109,6 +111,18 @@ export function createParties({ app, adminPassword, mailbox }: FuzzStage) {
       }
       case 'deleteInvitation':
         return { invitation: (await ask('/admin/invitations', IdSchema, {}, admin)).id };
+      case 'getBulkChange':
+      case 'stopBulkChange':
+      case 'continueBulkChange':
+      case 'runBulkChange':
+      case 'pauseBulkChange': {
+        const change = { q: device, action: 'allocate', tokens: 1 };
+        return { bulk_change: (await ask('/admin/devices/bulk-changes', IdSchema, change, admin)).id };
+      }
+      case 'undoEntry': {
+        const { entries } = await ask('/admin/allocate', MovedSchema, { device_id: device, tokens: 1 }, admin);
+        return { entry: entries[0]?.id };
+      }
       case 'verifyEmail':
         await ask('/auth/verify-email/resend', Type.Unknown(), { email });
         return { mail_token: await mailbox.findToken(email, 'verify-email') };
@@ -134,9 +148,7 @@ export function createParties({ app, adminPassword, mailbox }: FuzzStage) {
 
   return async (operationId: string): Promise<Parties> => {
     const [own, foreign, admin] = [await openPerson('own'), await openPerson(CANARY), await openAdmin()];
-    const { email, password } = own.known;
-    const login = { email, password };
-    const more = await prepare(operationId, login, own.tokens.user, admin.token, admin.known.admin_password);
+    const more = await prepare(operationId, own.known, own.tokens.user, admin.token, admin.known.admin_password);
     const forger = `${own.tokens.user.slice(0, -4)}AAAA`;
     const known = new Map<string, string>([...Object.entries(own.known), ...Object.entries(admin.known)]);
     known.set('device_token', own.tokens.device);
