@@ -42,7 +42,9 @@ t.test('a process that is far behind refuses new requests at once, and goes on w
       { status: asOpenAi.statusCode, body: asOpenAi.json() },
       { status: 503, body: { error: { type: 'server_error' } } },
     );
-    for (const path of ['/healthz', '/readyz', '/docs']) t.equal((await server.app.inject(path)).statusCode, 200, path);
+    for (const path of ['/healthz', '/docs']) t.equal((await server.app.inject(path)).statusCode, 200, path);
+    // The database's answer to it may come late here, which is no refusal for being behind.
+    await untilTrue(async () => (await server.app.inject('/readyz')).statusCode === 200);
     t.ok(stream.isOpen(), 'a stream stays');
   } finally {
     release();
