@@ -17,7 +17,7 @@ function focusFirstLine(dialog: HTMLDialogElement | null): void {
 
 /** Whether what a dialog asked for is being sent. */
 const isSending = (dialog: HTMLDialogElement | null): boolean =>
-  dialog?.querySelector('form[aria-busy="true"]') != null;
+  dialog?.querySelector('form[data-sending="true"]') != null;
 
 /**
  * Shows a dialog over the page as long as it is there; Escape and its button close it, and the focus goes back. While it

@@ -59,7 +59,7 @@ export function Form({
     <form
       ref={form}
       class="form"
-      aria-busy={action.busy}
+      data-sending={action.busy}
       method="post"
       noValidate
       onSubmit={(event) => {
