@@ -18,7 +18,7 @@ begin
   exception when undefined_table or invalid_schema_name then
     return;
   end;
-  if v_applied <> array['20261127163509', '20261127215951', '20261128014225', '20261128044855', '20261128074837', '20261128102608', '20261128123834', '20261128125259'] then
+  if v_applied <> array['20261127163509', '20261127215951', '20261128014225', '20261128044855', '20261128074837', '20261128102608', '20261128123834', '20261128125259', '20261128130317', '20261128134100'] then
     raise exception 'This database was made by another version: bring it up to date with "npm run migrate" or "supabase db push"';
   end if;
 end
@@ -501,8 +501,8 @@ comment on column public.devices.secret_hash is
 
 create table if not exists public.balances (
   subject_id uuid primary key,
-  subject_kind text not null check (subject_kind in ('device', 'user')),
-  allocated bigint not null default 0 check (allocated between 0 and 9007199254740991),
+  subject_kind text not null check (subject_kind = any ('{device,user}')),
+  allocated bigint not null default 0 check (allocated <@ int8range '[0,9007199254740991]'),
   used bigint not null default 0,
   reserved bigint not null default 0,
   period integer not null default 1,
@@ -740,21 +740,22 @@ comment on column public.period_balances.used is 'What it used in the period.';
 
 -- Usage events with their rollups, holds and prices.
 
--- Postgres reads each check anew for every statement that writes, so there is one for all amounts of a table.
+-- Postgres reads each check anew for every statement that writes, so there is one for all amounts of a table, and lists and
+-- ranges are one constant each: what they are read from has half the length.
 create table if not exists public.usage_events (
   id uuid not null default gen_random_uuid(),
   subject_id uuid not null,
   user_id uuid,
   device_id uuid,
-  source text not null check (source in ('device', 'extension', 'tracker', 'chat', 'api')),
-  provider text not null default 'unknown' check (length(provider) between 1 and 50),
-  model text not null check (length(model) between 1 and 200),
+  source text not null check (source = any ('{device,extension,tracker,chat,api}')),
+  provider text not null default 'unknown' check (length(provider) <@ int4range '[1,50]'),
+  model text not null check (length(model) <@ int4range '[1,200]'),
   prompt_count integer not null default 1,
   input_tokens bigint not null default 0,
   output_tokens bigint not null default 0,
   total_tokens bigint not null default 0,
   cost bigint not null default 0,
-  provenance text not null check (provenance in ('client_reported', 'provider_final', 'estimated')),
+  provenance text not null check (provenance = any ('{client_reported,provider_final,estimated}')),
   period integer not null,
   url text check (length(url) <= 2048),
   occurred_at timestamptz not null default now(),
@@ -843,7 +844,7 @@ comment on column private.rollup_names.model is 'The model.';
 
 create table if not exists public.usage_totals (
   bucket timestamptz not null,
-  shard smallint not null check (shard between 0 and 7),
+  shard smallint not null check (shard = any ('{0,1,2,3,4,5,6,7}')),
   events bigint not null,
   prompts bigint not null,
   input_tokens bigint not null,
@@ -10660,7 +10661,7 @@ declare
   v_released bigint;
   v_event_id uuid;
   v_answer jsonb;
-  v_answers jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_items)]);
+  v_answers jsonb[];
   v_events public.usage_events[];
   v_holds public.reservations[];
   v_keys private.device_keys[];
@@ -10679,14 +10680,7 @@ begin
 
   -- A query after the locks: it sees what those did who had them before.
   for v_item in
-    select i.*, d.*,
-           (select k from private.device_keys k where k.key = i.key) as earlier,
-           case when i.op <> 'balance' then
-             i.prompt_count * coalesce(
-               (select c.cost from public.model_costs c where c.model = i.model),
-               (select c.cost from public.model_costs c where c.model = '*'), 1
-             )::bigint
-           end as cost
+    select i.*, d.*, l.*
       from (
         select j.ord::integer as ord, j.op, j.device_id, j.token_version, lower(btrim(j.model)) as model, j.prompt_count,
                coalesce(j.reserve, false) as reserve, private.device_key(j.device_id, j.key) as key, j.reservation_id
@@ -10700,15 +10694,26 @@ begin
       ) i
       -- With its limit it is one look-up by key for each item, however many the planner reckons with.
       left join lateral (
-        select s.id, s.token_version as current_version, s.user_id, s.blocked, b as balance,
-               b.period < (select max(p.number) from public.periods p) or b.reserved > 0 and exists (
-                 select from public.reservations r
-                  where r.subject_id = s.id and r.status = 'held' and r.expires_at <= now()
-               ) as is_due
+        select s.token_version as current_version, s.user_id, s.blocked, b as balance,
+               b.period < (select p.number from public.periods p order by p.number desc limit 1)
+                 or b.reserved > 0 and exists (
+                   select from public.reservations r
+                    where r.subject_id = s.id and r.status = 'held' and r.expires_at <= now()
+                 ) as is_due
           from public.devices s join public.balances b on b.subject_id = s.id
          where s.id = i.device_id
          limit 1
       ) d on true
+      -- Apart from the rest, as Postgres walks through all of a query that has sub-selects before it runs it.
+      cross join lateral (
+        select (select k from private.device_keys k where k.key = i.key) as earlier,
+               case when i.op <> 'balance' then
+                 i.prompt_count * coalesce(
+                   (select c.cost from public.model_costs c where c.model = i.model),
+                   (select c.cost from public.model_costs c where c.model = '*'), 1
+                 )::bigint
+               end as cost
+      ) l
      order by i.device_id, i.ord
   loop
     if v_device_id is distinct from v_item.device_id then
@@ -10717,23 +10722,20 @@ begin
       v_seen_keys := null;
       v_seen_items := null;
       v_first_key := coalesce(cardinality(v_keys), 0);
-      v_refusal := null;
       -- A period has begun, or what expired holds keep is free again: also for those who only ask.
       if v_item.is_due then
         v_balance := private.renew_device_balance(v_device_id);
       end if;
-      if v_item.blocked then
-        v_refusal := '{"code": "DEVICE_BLOCKED"}';
-      elsif v_item.user_id is not null then
+      v_refusal := case when v_item.blocked then '{"code": "DEVICE_BLOCKED"}'::jsonb end;
+      if v_item.user_id is not null and v_refusal is null then
         select '{"code": "ACCOUNT_SUSPENDED"}' into v_refusal
           from public.users u where u.id = v_item.user_id and u.suspended_at is not null;
       end if;
     end if;
 
-    v_answer := v_refusal;
-    if v_item.current_version is distinct from v_item.token_version or v_item.id is null then
-      v_answer := '{"code": "INVALID_TOKEN"}';
-    end if;
+    v_answer := case
+      when v_item.current_version = v_item.token_version then v_refusal else '{"code": "INVALID_TOKEN"}'::jsonb
+    end;
 
     -- A key seen before, in an earlier call or earlier in this one, repeats its answer.
     if v_answer is null and v_item.key is not null then
@@ -10863,7 +10865,7 @@ begin
   if cardinality(v_events) > 0 then
     perform private.record_usage_events(v_events);
   end if;
-  return to_jsonb(v_answers);
+  return coalesce(to_jsonb(v_answers), '[]');
 end
 $$;
 grant execute on function public.meter_devices(jsonb) to service_role;
@@ -18871,6 +18873,14 @@ insert into supabase_migrations.schema_migrations (version, name)
 values ('20261128125259', 'archiving_elsewhere')
 on conflict (version) do nothing;
 select private.record_migration('20261128125259', '77438a95fb18f87ea82357eed4164db39af2f5da30d528c18d1706893f528e00');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261128130317', 'lean_device_metering')
+on conflict (version) do nothing;
+select private.record_migration('20261128130317', 'b6824ffafacaec5c5d82b9f7eb61b2982f4c129e910a35ee69acaeced34f1fb0');
+insert into supabase_migrations.schema_migrations (version, name)
+values ('20261128134100', 'proof_of_shorter_checks')
+on conflict (version) do nothing;
+select private.record_migration('20261128134100', '1f6a3cf9286585835d8c8df1b4ff415bd2959cd508db68a7ad4b88c2bb911e02');
 
 commit;
 

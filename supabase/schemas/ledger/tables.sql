@@ -2,8 +2,8 @@
 
 create table if not exists public.balances (
   subject_id uuid primary key,
-  subject_kind text not null check (subject_kind in ('device', 'user')),
-  allocated bigint not null default 0 check (allocated between 0 and 9007199254740991),
+  subject_kind text not null check (subject_kind = any ('{device,user}')),
+  allocated bigint not null default 0 check (allocated <@ int8range '[0,9007199254740991]'),
   used bigint not null default 0,
   reserved bigint not null default 0,
   period integer not null default 1,

@@ -1,20 +1,21 @@
 -- Usage events with their rollups, holds and prices.
 
--- Postgres reads each check anew for every statement that writes, so there is one for all amounts of a table.
+-- Postgres reads each check anew for every statement that writes, so there is one for all amounts of a table, and lists and
+-- ranges are one constant each: what they are read from has half the length.
 create table if not exists public.usage_events (
   id uuid not null default gen_random_uuid(),
   subject_id uuid not null,
   user_id uuid,
   device_id uuid,
-  source text not null check (source in ('device', 'extension', 'tracker', 'chat', 'api')),
-  provider text not null default 'unknown' check (length(provider) between 1 and 50),
-  model text not null check (length(model) between 1 and 200),
+  source text not null check (source = any ('{device,extension,tracker,chat,api}')),
+  provider text not null default 'unknown' check (length(provider) <@ int4range '[1,50]'),
+  model text not null check (length(model) <@ int4range '[1,200]'),
   prompt_count integer not null default 1,
   input_tokens bigint not null default 0,
   output_tokens bigint not null default 0,
   total_tokens bigint not null default 0,
   cost bigint not null default 0,
-  provenance text not null check (provenance in ('client_reported', 'provider_final', 'estimated')),
+  provenance text not null check (provenance = any ('{client_reported,provider_final,estimated}')),
   period integer not null,
   url text check (length(url) <= 2048),
   occurred_at timestamptz not null default now(),
@@ -103,7 +104,7 @@ comment on column private.rollup_names.model is 'The model.';
 
 create table if not exists public.usage_totals (
   bucket timestamptz not null,
-  shard smallint not null check (shard between 0 and 7),
+  shard smallint not null check (shard = any ('{0,1,2,3,4,5,6,7}')),
   events bigint not null,
   prompts bigint not null,
   input_tokens bigint not null,

@@ -12,6 +12,8 @@ const data = await openTestDataApi(
      language sql immutable as $$ select a + b + c $$;
    create function nothing(p_value text default null) returns void language sql as $$ select null $$;
    create function echo_json(p jsonb) returns jsonb language sql immutable as $$ select p $$;
+   create function echo_each(p jsonb) returns setof text
+     language sql volatile as $$ select i ->> 'a' from jsonb_array_elements(p) i $$;
    create function echo_text(p text) returns text language sql immutable as $$ select p $$;
    create function echo_bigint(p bigint) returns bigint language sql immutable as $$ select p $$;
    create function plus_one(arr integer[]) returns integer[]
@@ -75,6 +77,16 @@ t.test('a JSON argument arrives and returns unchanged, an array of objects inclu
   ]) {
     t.strictSame((await data.call('echo_json', { p })).body, p);
   }
+});
+
+t.test('a list that is the only argument arrives unchanged, however the body is written', async (t) => {
+  const headers = { authorization: `Bearer ${await data.sign({ role: 'anon' })}` };
+  const list = '[{"a": "}]"}, null, 12345678901234567890.10]';
+  for (const body of [`{"p":${list}}`, `{ "p" : ${list} }`, `{"p":${list} }`, `\n{"p":${list}}`]) {
+    t.equal((await post(data.fetch, 'echo_json', body, headers)).text, list, body);
+    t.strictSame((await post(data.fetch, 'echo_each', body, headers)).body, ['}]', null, null], body);
+  }
+  t.equal((await data.call('echo_json', { p: null })).text, 'null');
 });
 
 t.test('a bigint keeps all its digits both ways', async (t) => {

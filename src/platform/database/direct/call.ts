@@ -7,7 +7,7 @@ import { type Statement, sendTogether } from './flight.js';
 import type { SentTo } from './pulse.js';
 import { findSession, markAsPooled, toSentTo } from './session.js';
 import { toHttpStatus } from './sqlstate.js';
-import { findCallStatement, READ_ONLY } from './statement.js';
+import { buildCallStatement, READ_ONLY } from './statement.js';
 
 /** The pool's only sign that all its connections are busy, rather than Postgres itself being slow, is this text. */
 const NO_FREE_CONNECTION = 'timeout exceeded when trying to connect';
@@ -102,7 +102,7 @@ function run(client: pg.ClientBase, call: Call): Promise<string | null> {
   const { caller, fn, given, body, timeoutMs } = call;
   const { pooled, bounded } = findSession(client);
   const isAlone = caller.isServer && fn.callableBare && fn.timeoutMs === undefined && bounded;
-  const statement: Statement = { ...findCallStatement(fn, given, isAlone), values: [body] };
+  const statement = buildCallStatement(fn, given, body, isAlone);
   // Postgres cancels a slow statement itself; this limit is for a connection that went silent.
   const limitMs = timeoutMs + RESPONSE_MARGIN_MS;
   if (isAlone) return sendTogether(client, [pooled ? withoutName(statement) : statement], limitMs);

@@ -24,7 +24,7 @@ declare
   v_released bigint;
   v_event_id uuid;
   v_answer jsonb;
-  v_answers jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_items)]);
+  v_answers jsonb[];
   v_events public.usage_events[];
   v_holds public.reservations[];
   v_keys private.device_keys[];
@@ -43,14 +43,7 @@ begin
 
   -- A query after the locks: it sees what those did who had them before.
   for v_item in
-    select i.*, d.*,
-           (select k from private.device_keys k where k.key = i.key) as earlier,
-           case when i.op <> 'balance' then
-             i.prompt_count * coalesce(
-               (select c.cost from public.model_costs c where c.model = i.model),
-               (select c.cost from public.model_costs c where c.model = '*'), 1
-             )::bigint
-           end as cost
+    select i.*, d.*, l.*
       from (
         select j.ord::integer as ord, j.op, j.device_id, j.token_version, lower(btrim(j.model)) as model, j.prompt_count,
                coalesce(j.reserve, false) as reserve, private.device_key(j.device_id, j.key) as key, j.reservation_id
@@ -64,15 +57,26 @@ begin
       ) i
       -- With its limit it is one look-up by key for each item, however many the planner reckons with.
       left join lateral (
-        select s.id, s.token_version as current_version, s.user_id, s.blocked, b as balance,
-               b.period < (select max(p.number) from public.periods p) or b.reserved > 0 and exists (
-                 select from public.reservations r
-                  where r.subject_id = s.id and r.status = 'held' and r.expires_at <= now()
-               ) as is_due
+        select s.token_version as current_version, s.user_id, s.blocked, b as balance,
+               b.period < (select p.number from public.periods p order by p.number desc limit 1)
+                 or b.reserved > 0 and exists (
+                   select from public.reservations r
+                    where r.subject_id = s.id and r.status = 'held' and r.expires_at <= now()
+                 ) as is_due
           from public.devices s join public.balances b on b.subject_id = s.id
          where s.id = i.device_id
          limit 1
       ) d on true
+      -- Apart from the rest, as Postgres walks through all of a query that has sub-selects before it runs it.
+      cross join lateral (
+        select (select k from private.device_keys k where k.key = i.key) as earlier,
+               case when i.op <> 'balance' then
+                 i.prompt_count * coalesce(
+                   (select c.cost from public.model_costs c where c.model = i.model),
+                   (select c.cost from public.model_costs c where c.model = '*'), 1
+                 )::bigint
+               end as cost
+      ) l
      order by i.device_id, i.ord
   loop
     if v_device_id is distinct from v_item.device_id then
@@ -81,23 +85,20 @@ begin
       v_seen_keys := null;
       v_seen_items := null;
       v_first_key := coalesce(cardinality(v_keys), 0);
-      v_refusal := null;
       -- A period has begun, or what expired holds keep is free again: also for those who only ask.
       if v_item.is_due then
         v_balance := private.renew_device_balance(v_device_id);
       end if;
-      if v_item.blocked then
-        v_refusal := '{"code": "DEVICE_BLOCKED"}';
-      elsif v_item.user_id is not null then
+      v_refusal := case when v_item.blocked then '{"code": "DEVICE_BLOCKED"}'::jsonb end;
+      if v_item.user_id is not null and v_refusal is null then
         select '{"code": "ACCOUNT_SUSPENDED"}' into v_refusal
           from public.users u where u.id = v_item.user_id and u.suspended_at is not null;
       end if;
     end if;
 
-    v_answer := v_refusal;
-    if v_item.current_version is distinct from v_item.token_version or v_item.id is null then
-      v_answer := '{"code": "INVALID_TOKEN"}';
-    end if;
+    v_answer := case
+      when v_item.current_version = v_item.token_version then v_refusal else '{"code": "INVALID_TOKEN"}'::jsonb
+    end;
 
     -- A key seen before, in an earlier call or earlier in this one, repeats its answer.
     if v_answer is null and v_item.key is not null then
@@ -227,7 +228,7 @@ begin
   if cardinality(v_events) > 0 then
     perform private.record_usage_events(v_events);
   end if;
-  return to_jsonb(v_answers);
+  return coalesce(to_jsonb(v_answers), '[]');
 end
 $$;
 grant execute on function public.meter_devices(jsonb) to service_role;
