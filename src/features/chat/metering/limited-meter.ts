@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type { Limiter } from '../../../auth/limits/limiter.js';
 import type { Subject } from '../../../auth/limits/policies.js';
 import type { ChatMeter, Payer } from './chat-meter.js';
@@ -12,18 +13,12 @@ export function toPayingSubject(payer: Payer): Subject {
 
 /** Has a meter tell the limiter which tokens were settled; the payer's next request finds them. */
 export function limitChatMeter(meter: ChatMeter, limiter: Limiter): ChatMeter {
-  // No LRUCache: whenever its last entry goes, it clears all the room it has, which takes longer than to settle.
-  const payers = new Map<string, Subject>();
-  const remember = (holdId: string, payer: Subject): void => {
-    payers.set(holdId, payer);
-    const [oldest = holdId] = payers.keys();
-    if (payers.size > MAX_HOLDS) payers.delete(oldest);
-  };
+  const payers = new LRUCache<string, Subject>({ max: MAX_HOLDS });
   return {
     ...meter,
     reserve: async (payer, reservation) => {
       const hold = await meter.reserve(payer, reservation);
-      remember(hold.id, toPayingSubject(payer));
+      payers.set(hold.id, toPayingSubject(payer));
       return hold;
     },
     settle: async (holdId, report) => {
