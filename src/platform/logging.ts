@@ -38,6 +38,34 @@ function openTerminal(): DestinationStream {
   return pretty({ ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', singleLine: true, sync: true });
 }
 
+/** How long a line may wait for others that are written with it, in milliseconds. */
+const LONGEST_WAIT_MS = 100;
+
+/**
+ * Opens standard output. Not one write to the system a line: those of a tenth of a second go together, also at the end.
+ * Where there are none, nothing is written, as pino's own periodic flush would, which wakes an idle process.
+ */
+function openOutput(): DestinationStream {
+  // What is written at once is no longer than what a pipe takes in one piece, as workers share theirs.
+  const output = pino.destination({ sync: false, minLength: 2_048, maxWrite: 4_096 });
+  let isDue = false;
+  const flush = () => {
+    isDue = false;
+    try {
+      output.flush();
+    } catch {
+      // It has been closed, as the process is about to end; then everything is written.
+    }
+  };
+  return {
+    write: (line) => {
+      output.write(line);
+      if (!isDue) setTimeout(flush, LONGEST_WAIT_MS).unref();
+      isDue = true;
+    },
+  };
+}
+
 /**
  * Creates the process's logger. Unless told where, it writes to standard output: one JSON line an event, or lines for
  * people when that is a terminal.
@@ -45,12 +73,7 @@ function openTerminal(): DestinationStream {
 export function createLogger(level: string, destination?: DestinationStream): Logger {
   const options = toLoggerOptions(level);
   const output = destination ?? (process.stdout.isTTY ? openTerminal() : undefined);
-  // Not one write to the system a line: those of a tenth of a second go together, also at the end. What is written at once
-  // is no longer than what a pipe takes in one piece, as workers share theirs.
-  return pino(
-    options,
-    output ?? pino.destination({ sync: false, minLength: 2_048, maxWrite: 4_096, periodicFlush: 100 }),
-  );
+  return pino(options, output ?? openOutput());
 }
 
 const ACCEPTABLE_ID = /^[\w.:-]{1,128}$/;

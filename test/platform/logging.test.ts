@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { createLogger } from '../../src/platform/logging.js';
@@ -26,6 +27,28 @@ t.test('people at a terminal get a line they can read, without secrets', async (
 t.test('elsewhere the log is JSON', async (t) => {
   const line = await logOnce(false);
   t.match(JSON.parse(line), { level: 30, msg: 'answered', token: '[redacted]', route: '/usage' });
+});
+
+t.test('a line is written soon in a process that goes on, and nothing where there is none', async (t) => {
+  const program = `
+    import fs from 'node:fs';
+    const { write } = fs;
+    let empty = 0;
+    fs.write = (fd, text, ...rest) => {
+      if (text.length === 0) empty += 1;
+      return write(fd, text, ...rest);
+    };
+    const { createLogger } = await import('file://${LOGGING}');
+    const log = createLogger('info');
+    process.stdin.on('data', () => log.info({ empty }, 'asked'));`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: ['pipe', 'pipe', 'inherit'] });
+  for (let count = 0; count < 3; count += 1) {
+    child.stdin.write('go on');
+    const [line]: unknown[] = await once(child.stdout, 'data');
+    t.match(JSON.parse(String(line)), { msg: 'asked', empty: 0 });
+  }
+  child.kill();
+  await once(child, 'exit');
 });
 
 t.test('credentials are left out however deep they are, and everything else is logged as it is', async (t) => {

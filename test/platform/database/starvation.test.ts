@@ -65,6 +65,22 @@ t.test('however much heavy work and other calls there are, uses and readiness ar
   for (const { body } of await Promise.all([...heavy, ...others])) t.equal(body, 'released');
 });
 
+t.test('after a pause the session of uses is still there, and others are given back', async (t) => {
+  const api = data.open({ shares: shareConnections(12) });
+  const sessions = async (name: string) => {
+    const text = `application_name = 'tokenledger' and query like '%"${name}"(%' and query not like '%pg_stat_activity%'`;
+    const rows = await data.database.sql<{ pid: number }>(`select pid from pg_stat_activity where ${text}`);
+    return rows.map(({ pid }) => pid);
+  };
+  const earlier = await sessions('meter_devices');
+  await post(api.fetch, 'meter_devices', JSON.stringify(meter), headers);
+  const [kept] = (await sessions('meter_devices')).filter((pid) => !earlier.includes(pid));
+  const other = Number((await post(api.fetch, 'backend', '{}', headers)).body);
+  t.not(kept, undefined);
+  await untilTrue(async () => !(await sessions('backend')).includes(other));
+  t.ok((await sessions('meter_devices')).some((pid) => pid === kept));
+});
+
 t.test('who sends too much heavy work is told so, and the next one waits for a turn only', async (t) => {
   const api = data.open({ shares: shareConnections(12), statementTimeoutMs: 60_000 });
   const release = await holdLock(t);

@@ -37,14 +37,20 @@ const shareAll = (general: number): Shares => ({
   general,
 });
 
-function openPool(options: PoolOptions & { readonly statementTimeoutMs: number }, max: number): pg.Pool {
+/** How long a connection says nothing before it is kept alive, in milliseconds: networks forget silent ones. */
+const KEEP_ALIVE_MS = 30_000;
+
+function openPool(options: PoolOptions & { readonly statementTimeoutMs: number }, lane: Lane, max: number): pg.Pool {
   const connectionTimeoutMillis = options.connectionTimeoutMs ?? 5_000;
   const pool = new pg.Pool({
     connectionString: options.connectionString,
     max,
+    // Whoever comes after a pause does not wait for a new session, which has everything to plan anew.
+    min: lane === 'metering' ? 1 : 0,
     connectionTimeoutMillis,
     query_timeout: options.statementTimeoutMs + RESPONSE_MARGIN_MS,
     keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
     // Idle connections must not keep the process alive.
     allowExitOnIdle: true,
     application_name: 'tokenledger',
@@ -66,7 +72,7 @@ export function openPools(options: PoolOptions & { readonly statementTimeoutMs: 
     const known = pools.get(lane);
     if (known !== undefined) return known;
     const share = shares[lane];
-    const pool = typeof share === 'number' ? openPool(options, share) : open(share);
+    const pool = typeof share === 'number' ? openPool(options, lane, share) : open(share);
     pools.set(lane, pool);
     return pool;
   };
