@@ -2,6 +2,7 @@ import type { Page } from 'playwright-core';
 import { browserMissing, openBrowser } from '../helpers/http/browser.js';
 import { openTestServer } from '../helpers/http/test-server.js';
 import t from '../helpers/run/tap.js';
+import { untilTrue } from '../helpers/until.js';
 import { openView, readFirstPaint } from '../helpers/web/view.js';
 
 /** Every page, by its path, with something that it shows. */
@@ -32,7 +33,7 @@ async function open(page: Page, address: string, ready: string): Promise<void> {
   await page.goto('about:blank');
   await page.goto(address);
   await page.locator(ready).first().waitFor();
-  await page.waitForFunction("performance.getEntriesByName('first-contentful-paint').length > 0");
+  await untilTrue(() => page.evaluate<boolean>("performance.getEntriesByName('first-contentful-paint').length > 0"));
 }
 
 t.test('every page is there at once', { skip: browserMissing }, async (t) => {

@@ -215,7 +215,7 @@ async function testInBrowser(t: Test) {
     await proof.getByRole('button', { name: 'Use a recovery code' }).click();
     await proof.getByLabel('Recovery code', { exact: true }).fill(recoveryCodes[0] ?? '');
     await look(t, watched, 'proof');
-    await proof.getByRole('button', { name: 'Go on' }).click();
+    await proof.getByRole('button', { name: 'Continue' }).click();
     t.match(await page.getByLabel('Key “Robot”').inputValue(), /^tlk_/);
     await forgetUsedCodes(server, user);
   });
@@ -236,10 +236,10 @@ async function testInBrowser(t: Test) {
 
     await visit('/account');
     const factor = card(page);
-    await factor.getByLabel('Present password').fill('not the password');
+    await factor.getByLabel('Current password').fill('not the password');
     await factor.getByRole('button', { name: 'Set it up' }).click();
     await factor.getByRole('alert').waitFor();
-    await factor.getByLabel('Present password').fill('correct horse battery staple');
+    await factor.getByLabel('Current password').fill('correct horse battery staple');
     await factor.getByRole('button', { name: 'Set it up' }).click();
     await factor.getByRole('img', { name: /QR code/ }).waitFor();
     await look(t, watched, 'console-secret');

@@ -84,9 +84,9 @@ t.test('who may do what in the console, and what is done with people', { skip: b
     await dialog.getByRole('button', { name: 'Suspend' }).click();
     await page.getByText('ada@example.com is suspended.').waitFor();
     t.match(await read(), { tier: 'premium', total_tokens: 1_000_250 });
-    await page.getByRole('button', { name: 'Let go on' }).click();
-    await dialog.getByRole('button', { name: 'Let go on' }).click();
-    await page.getByText('ada@example.com may go on.').waitFor();
+    await page.getByRole('button', { name: 'Reinstate' }).click();
+    await dialog.getByRole('button', { name: 'Reinstate' }).click();
+    await page.getByText('ada@example.com is reinstated.').waitFor();
     await page.getByRole('button', { name: 'End sessions' }).click();
     await dialog.getByRole('button', { name: 'End sessions' }).click();
     await page.getByText('1 session has ended.').waitFor();

@@ -247,7 +247,7 @@ t.test('what admins do with devices, budgets and prices', { skip: browserMissing
         await page.getByText('The server goes on by itself').or(page.getByText('2 changed.')).first().waitFor();
         await page.reload();
       });
-      const changes = page.getByRole('region', { name: 'Changes of many' });
+      const changes = page.getByRole('region', { name: 'Bulk changes' });
       await changes.getByText('2 changed.').waitFor();
       t.match(await read(laptop.id), { allocated: 43 });
       await visit('/plans');

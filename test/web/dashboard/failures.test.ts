@@ -144,7 +144,7 @@ async function testInBrowser(t: Test) {
     await page.getByRole('link', { name: 'Forgot your password?' }).press('Enter');
     await page.getByLabel('E-mail address').fill(user.email);
     await page.keyboard.press('Enter');
-    await page.getByRole('heading', { name: 'Look into your mail' }).waitFor();
+    await page.getByRole('heading', { name: 'Check your mail' }).waitFor();
     t.strictSame((await smtp.mail(1)).to, [user.email]);
   });
 

@@ -146,7 +146,7 @@ async function testInBrowser(t: Test) {
     t.equal(await rows.count(), 40);
     t.equal(await page.locator(':focus').innerText(), 'Show more', 'and again');
     await page.keyboard.press('Enter');
-    await page.getByRole('status').filter({ hasText: '5 more rows shown. These are all.' }).waitFor();
+    await page.getByRole('status').filter({ hasText: '5 more rows shown. That is all.' }).waitFor();
     t.notOk(await more.isVisible());
     t.match(await page.locator(':focus').innerText(), 'model-40', 'the keyboard goes on there');
     const names = await rows.locator('th').allInnerTexts();

@@ -143,7 +143,7 @@ async function testInBrowser(t: Test) {
     await dialog.getByRole('button', { name: 'Delete the account' }).click();
     const proof = page.getByRole('dialog', { name: 'Is it you?' });
     await proof.getByLabel('Password', { exact: true }).fill('another good passphrase');
-    await proof.getByRole('button', { name: 'Go on' }).click();
+    await proof.getByRole('button', { name: 'Continue' }).click();
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
     t.strictSame(await server.database.sql('select 1 from users where id = $1', [user.id]), []);
     t.strictSame(watched.complaints, []);
