@@ -25,12 +25,18 @@ function toUrl(url: string, database: string, node?: { readonly host: string; re
   return changed.href;
 }
 
+/** Not those of another test, which reads there which nodes there are: that is over in a moment. */
+const IS_OF_CITUS = `(backend_type <> 'client backend' or application_name like 'citus%')`;
+
 /**
  * Copies a database on one server, ending the sessions Citus itself keeps in it. Citus opens them again by itself, so that
  * one may be there once more before the copy begins; then it is tried again.
  */
 async function copy(server: string, template: string, name: string, tries = 20): Promise<void> {
-  await run(server, `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${template}'`);
+  await run(
+    server,
+    `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${template}' and ${IS_OF_CITUS}`,
+  );
   try {
     await run(server, `create database ${name} template ${template} strategy file_copy`);
   } catch (error) {
