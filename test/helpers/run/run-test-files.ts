@@ -10,10 +10,19 @@ const SLOW = ['auth/canary', 'server/', 'scripts/', 'web/', 'examples/', 'supaba
   (start) => `test/${start}`,
 );
 /**
- * Files that drive programs that are not ours, such as browsers and proxies, or whole servers: on a machine that is too
- * busy for them one may give up without a fault of ours. Such a file that fails is run once more, when nothing else runs.
+ * Files that drive programs beside the test, such as browsers, proxies, mail servers, commands or whole servers: on a
+ * machine that is too busy for them one may give up without a fault of ours. Such a file that fails is run once more, when
+ * nothing else runs. Not those about tokens and identity: what fails there once is wrong.
  */
-const TRIED_TWICE = ['test/server/', 'test/web/', 'test/examples/', 'test/scripts/overload'];
+const TRIED_TWICE = [
+  'server/',
+  'web/',
+  'examples/',
+  'scripts/',
+  'platform/',
+  'features/alerts/',
+  'features/webhooks/',
+].map((start) => `test/${start}`);
 /** More than so many have failed for another reason than a busy machine. */
 const MOST_TRIED_TWICE = 3;
 /** Files a process runs before another takes its place, so that memory stays bounded. */
