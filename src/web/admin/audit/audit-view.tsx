@@ -2,9 +2,9 @@ import type { Static } from '@sinclair/typebox';
 import type { AuditSchema } from '../../../features/admin/reports/audit-schemas.js';
 import { Select } from '../../foundation/components/choice.js';
 import { Field } from '../../foundation/components/field.js';
-import { Loads } from '../../foundation/components/loads.js';
+import { LoadedTable } from '../../foundation/components/loaded-table.js';
 import { Empty } from '../../foundation/components/notice.js';
-import { type Column, Table } from '../../foundation/components/table.js';
+import type { Column } from '../../foundation/components/table.js';
 import { Card, View } from '../../foundation/components/view.js';
 import { formatDateTime } from '../../foundation/format.js';
 import { route, setQuery, toHref } from '../../foundation/router/router.js';
@@ -160,22 +160,15 @@ export function AuditView() {
             <Field type="date" label={t('admin.usage.to')} value={to ?? ''} onValue={(day) => setQuery({ to: day })} />
           </search>
           <p class="quiet">{t('admin.audit.hint')}</p>
-          <Loads from={pages.first}>
-            {() =>
-              pages.rows.length === 0 ? (
-                <Empty title={t('admin.list.none')} />
-              ) : (
-                <Table
-                  caption={t('admin.audit.title')}
-                  captionHidden
-                  compact
-                  columns={toColumns()}
-                  rows={pages.rows}
-                  rowKey={({ id }) => String(id)}
-                />
-              )
-            }
-          </Loads>
+          <LoadedTable
+            from={pages.first}
+            toRows={() => pages.rows}
+            none={<Empty title={t('admin.list.none')} />}
+            caption={t('admin.audit.title')}
+            compact
+            columns={toColumns()}
+            rowKey={({ id }) => String(id)}
+          />
           <More pages={pages} />
         </div>
       </Card>

@@ -1,8 +1,7 @@
 import type { Static } from '@sinclair/typebox';
 import type { PeriodDevicesSchema } from '../../../features/admin/budget/period-schemas.js';
-import { Loads } from '../../foundation/components/loads.js';
+import { LoadedTable } from '../../foundation/components/loaded-table.js';
 import { Empty } from '../../foundation/components/notice.js';
-import { Table } from '../../foundation/components/table.js';
 import { Card, View } from '../../foundation/components/view.js';
 import { formatCount } from '../../foundation/format.js';
 import { toHref } from '../../foundation/router/router.js';
@@ -30,35 +29,28 @@ export function PeriodView({ names: { number = '' } }: ViewProps) {
       lead={<a href={toHref('/budget')}>{t('admin.nav.budget')}</a>}
     >
       <Card>
-        <Loads from={pages.first}>
-          {() =>
-            pages.rows.length === 0 ? (
-              <Empty title={t('admin.budget.periodNone')} />
-            ) : (
-              <Table
-                caption={t('admin.budget.periodTitle', { number })}
-                captionHidden
-                rows={pages.rows}
-                rowKey={(row) => row.device_id}
-                columns={[
-                  {
-                    key: 'name',
-                    label: t('admin.devices.name'),
-                    cell: (row) => <a href={toHref(`/devices/${row.device_id}`)}>{row.name}</a>,
-                    heads: true,
-                  },
-                  { key: 'used', label: t('admin.balance.used'), cell: ({ used }) => formatCount(used), numeric: true },
-                  {
-                    key: 'allocated',
-                    label: t('admin.balance.allocated'),
-                    cell: ({ allocated }) => formatCount(allocated),
-                    numeric: true,
-                  },
-                ]}
-              />
-            )
-          }
-        </Loads>
+        <LoadedTable
+          from={pages.first}
+          toRows={() => pages.rows}
+          none={<Empty title={t('admin.budget.periodNone')} />}
+          caption={t('admin.budget.periodTitle', { number })}
+          rowKey={(row) => row.device_id}
+          columns={[
+            {
+              key: 'name',
+              label: t('admin.devices.name'),
+              cell: (row) => <a href={toHref(`/devices/${row.device_id}`)}>{row.name}</a>,
+              heads: true,
+            },
+            { key: 'used', label: t('admin.balance.used'), cell: ({ used }) => formatCount(used), numeric: true },
+            {
+              key: 'allocated',
+              label: t('admin.balance.allocated'),
+              cell: ({ allocated }) => formatCount(allocated),
+              numeric: true,
+            },
+          ]}
+        />
         <More pages={pages} />
       </Card>
     </View>

@@ -2,9 +2,9 @@ import type { Static } from '@sinclair/typebox';
 import { useState } from 'preact/hooks';
 import type { SealedMonthsSchema, VerifiedMonthSchema } from '../../../features/admin/reports/ledger-schemas.js';
 import { Button } from '../../foundation/components/button.js';
-import { Loads } from '../../foundation/components/loads.js';
+import { LoadedTable } from '../../foundation/components/loaded-table.js';
 import { Badge, Empty, Failure } from '../../foundation/components/notice.js';
-import { type Column, Table } from '../../foundation/components/table.js';
+import type { Column } from '../../foundation/components/table.js';
 import { announce } from '../../foundation/components/toasts.js';
 import { Card, View } from '../../foundation/components/view.js';
 import { formatCount, formatDate, formatMonthYear } from '../../foundation/format.js';
@@ -76,21 +76,14 @@ function Months() {
   return (
     <Card title={t('admin.books.months')} lead={t('admin.books.monthsLead')}>
       <Failure failure={read.failure} />
-      <Loads from={loaded}>
-        {({ months }) =>
-          months.length === 0 ? (
-            <Empty title={t('admin.usage.none')} />
-          ) : (
-            <Table
-              caption={t('admin.books.months')}
-              captionHidden
-              columns={columns}
-              rows={months}
-              rowKey={({ month }) => month}
-            />
-          )
-        }
-      </Loads>
+      <LoadedTable
+        from={loaded}
+        toRows={({ months }) => months}
+        none={<Empty title={t('admin.usage.none')} />}
+        caption={t('admin.books.months')}
+        columns={columns}
+        rowKey={({ month }) => month}
+      />
     </Card>
   );
 }

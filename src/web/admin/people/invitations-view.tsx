@@ -3,9 +3,9 @@ import { useState } from 'preact/hooks';
 import type { InvitationsSchema } from '../../../features/admin/invitations/invitation-schemas.js';
 import { Button } from '../../foundation/components/button.js';
 import { Confirm } from '../../foundation/components/dialog.js';
-import { Loads } from '../../foundation/components/loads.js';
+import { LoadedTable } from '../../foundation/components/loaded-table.js';
 import { Badge, Empty } from '../../foundation/components/notice.js';
-import { type Column, Table } from '../../foundation/components/table.js';
+import type { Column } from '../../foundation/components/table.js';
 import { announce } from '../../foundation/components/toasts.js';
 import { Card, View } from '../../foundation/components/view.js';
 import { formatCount, formatDate } from '../../foundation/format.js';
@@ -118,23 +118,18 @@ export function InvitationsView() {
     >
       <Off capability={mailOff} />
       <Card>
-        <Loads from={pages.first}>
-          {() =>
-            pages.rows.length === 0 ? (
-              <Empty title={t('admin.invitations.none')}>
-                <p>{t('admin.invitations.noneLead')}</p>
-              </Empty>
-            ) : (
-              <Table
-                caption={t('admin.invitations.title')}
-                captionHidden
-                columns={toColumns(setLeaving)}
-                rows={pages.rows}
-                rowKey={({ id }) => id}
-              />
-            )
+        <LoadedTable
+          from={pages.first}
+          toRows={() => pages.rows}
+          none={
+            <Empty title={t('admin.invitations.none')}>
+              <p>{t('admin.invitations.noneLead')}</p>
+            </Empty>
           }
-        </Loads>
+          caption={t('admin.invitations.title')}
+          columns={toColumns(setLeaving)}
+          rowKey={({ id }) => id}
+        />
         <More pages={pages} />
       </Card>
       {inviting && (

@@ -1,8 +1,7 @@
 import type { Static } from '@sinclair/typebox';
 import type { AccountDevicesSchema } from '../../../features/admin/users/account-schemas.js';
-import { Loads } from '../../foundation/components/loads.js';
+import { LoadedTable } from '../../foundation/components/loaded-table.js';
 import { Empty } from '../../foundation/components/notice.js';
-import { Table } from '../../foundation/components/table.js';
 import { Card } from '../../foundation/components/view.js';
 import { formatAgo, formatCount } from '../../foundation/format.js';
 import { useLoad } from '../../foundation/hooks/use-load.js';
@@ -18,44 +17,37 @@ export function PersonDevices({ id, round }: { readonly id: string; readonly rou
   const loaded = useLoad((signal) => api.get<Devices>(`admin/users/${id}/devices`, {}, signal), [id, round]);
   return (
     <Card title={t('admin.people.devices')}>
-      <Loads from={loaded}>
-        {({ devices }) =>
-          devices.length === 0 ? (
-            <Empty title={t('admin.people.noDevices')} />
-          ) : (
-            <Table
-              caption={t('admin.people.devices')}
-              captionHidden
-              rows={devices}
-              rowKey={(device) => device.id}
-              columns={[
-                {
-                  key: 'name',
-                  label: t('admin.devices.name'),
-                  heads: true,
-                  cell: (device) => (
-                    <span class="name">
-                      <a href={toHref(`/devices/${device.id}`)}>{device.name}</a> <DeviceBadges device={device} />
-                    </span>
-                  ),
-                },
-                {
-                  key: 'remaining',
-                  label: t('admin.balance.left'),
-                  numeric: true,
-                  cell: ({ remaining }) => formatCount(remaining),
-                },
-                { key: 'used', label: t('admin.balance.used'), numeric: true, cell: ({ used }) => formatCount(used) },
-                {
-                  key: 'seen',
-                  label: t('admin.devices.registered'),
-                  cell: (device) => formatAgo(device.last_registered_at),
-                },
-              ]}
-            />
-          )
-        }
-      </Loads>
+      <LoadedTable
+        from={loaded}
+        toRows={({ devices }) => devices}
+        none={<Empty title={t('admin.people.noDevices')} />}
+        caption={t('admin.people.devices')}
+        rowKey={(device) => device.id}
+        columns={[
+          {
+            key: 'name',
+            label: t('admin.devices.name'),
+            heads: true,
+            cell: (device) => (
+              <span class="name">
+                <a href={toHref(`/devices/${device.id}`)}>{device.name}</a> <DeviceBadges device={device} />
+              </span>
+            ),
+          },
+          {
+            key: 'remaining',
+            label: t('admin.balance.left'),
+            numeric: true,
+            cell: ({ remaining }) => formatCount(remaining),
+          },
+          { key: 'used', label: t('admin.balance.used'), numeric: true, cell: ({ used }) => formatCount(used) },
+          {
+            key: 'seen',
+            label: t('admin.devices.registered'),
+            cell: (device) => formatAgo(device.last_registered_at),
+          },
+        ]}
+      />
     </Card>
   );
 }

@@ -1,9 +1,9 @@
 import { useState } from 'preact/hooks';
 import { Button } from '../../foundation/components/button.js';
 import { Confirm } from '../../foundation/components/dialog.js';
-import { Loads } from '../../foundation/components/loads.js';
+import { LoadedTable } from '../../foundation/components/loaded-table.js';
 import { Badge, Empty } from '../../foundation/components/notice.js';
-import { type Column, Table } from '../../foundation/components/table.js';
+import type { Column } from '../../foundation/components/table.js';
 import { announce } from '../../foundation/components/toasts.js';
 import { Card } from '../../foundation/components/view.js';
 import { formatAgo } from '../../foundation/format.js';
@@ -85,21 +85,14 @@ export function WeightsCard() {
     >
       <div class="stack">
         <OffNotice name="chat" />
-        <Loads from={loaded}>
-          {({ model_weights: weights }) =>
-            weights.length === 0 ? (
-              <Empty title={t('admin.weights.none')} />
-            ) : (
-              <Table
-                caption={t('admin.weights.title')}
-                captionHidden
-                columns={toColumns(setChanging, setRemoving)}
-                rows={weights}
-                rowKey={({ model }) => model}
-              />
-            )
-          }
-        </Loads>
+        <LoadedTable
+          from={loaded}
+          toRows={({ model_weights: weights }) => weights}
+          none={<Empty title={t('admin.weights.none')} />}
+          caption={t('admin.weights.title')}
+          columns={toColumns(setChanging, setRemoving)}
+          rowKey={({ model }) => model}
+        />
       </div>
       {changing !== undefined && (
         <WeightDialog

@@ -3,9 +3,9 @@ import { useState } from 'preact/hooks';
 import type { DeliveriesSchema } from '../../../features/webhooks/schemas.js';
 import { Button } from '../../foundation/components/button.js';
 import { Select } from '../../foundation/components/choice.js';
-import { Loads } from '../../foundation/components/loads.js';
+import { LoadedTable } from '../../foundation/components/loaded-table.js';
 import { Badge, Empty, Failure } from '../../foundation/components/notice.js';
-import { type Column, Table } from '../../foundation/components/table.js';
+import type { Column } from '../../foundation/components/table.js';
 import { announce } from '../../foundation/components/toasts.js';
 import { Card, View } from '../../foundation/components/view.js';
 import { formatCount, formatDateTime } from '../../foundation/format.js';
@@ -96,21 +96,14 @@ export function DeliveriesView({ names: { id = '' } }: ViewProps) {
             />
           </div>
           <Failure failure={again.failure} />
-          <Loads from={pages.first}>
-            {() =>
-              pages.rows.length === 0 ? (
-                <Empty title={t('admin.list.none')} />
-              ) : (
-                <Table
-                  caption={t('admin.webhooks.deliveries')}
-                  captionHidden
-                  columns={columns}
-                  rows={pages.rows}
-                  rowKey={(one) => String(one.id)}
-                />
-              )
-            }
-          </Loads>
+          <LoadedTable
+            from={pages.first}
+            toRows={() => pages.rows}
+            none={<Empty title={t('admin.list.none')} />}
+            caption={t('admin.webhooks.deliveries')}
+            columns={columns}
+            rowKey={(one) => String(one.id)}
+          />
           <More pages={pages} />
         </div>
       </Card>

@@ -3,9 +3,9 @@ import { useState } from 'preact/hooks';
 import type { WebhooksSchema } from '../../../features/webhooks/schemas.js';
 import { Button } from '../../foundation/components/button.js';
 import { Confirm } from '../../foundation/components/dialog.js';
-import { Loads } from '../../foundation/components/loads.js';
+import { LoadedTable } from '../../foundation/components/loaded-table.js';
 import { Badge, Empty, Failure } from '../../foundation/components/notice.js';
-import { type Column, Table } from '../../foundation/components/table.js';
+import type { Column } from '../../foundation/components/table.js';
 import { announce } from '../../foundation/components/toasts.js';
 import { Card } from '../../foundation/components/view.js';
 import { type Action, useAction } from '../../foundation/hooks/use-action.js';
@@ -96,23 +96,18 @@ export function EndpointsCard() {
       actions={isOwner.value && <Button onClick={() => setAdding(true)}>{t('admin.webhooks.add')}</Button>}
     >
       <Failure failure={test.failure} />
-      <Loads from={loaded}>
-        {({ webhooks }) =>
-          webhooks.length === 0 ? (
-            <Empty title={t('admin.webhooks.none')}>
-              <p>{t('admin.webhooks.noneLead')}</p>
-            </Empty>
-          ) : (
-            <Table
-              caption={t('admin.webhooks.title')}
-              captionHidden
-              columns={toColumns(test, setRemoving)}
-              rows={webhooks}
-              rowKey={({ id }) => id}
-            />
-          )
+      <LoadedTable
+        from={loaded}
+        toRows={({ webhooks }) => webhooks}
+        none={
+          <Empty title={t('admin.webhooks.none')}>
+            <p>{t('admin.webhooks.noneLead')}</p>
+          </Empty>
         }
-      </Loads>
+        caption={t('admin.webhooks.title')}
+        columns={toColumns(test, setRemoving)}
+        rowKey={({ id }) => id}
+      />
       {adding && <EndpointDialog onDone={loaded.reload} onClose={() => setAdding(false)} />}
       {removing !== undefined && (
         <RemoveDialog endpoint={removing} onDone={loaded.reload} onClose={() => setRemoving(undefined)} />

@@ -1,8 +1,8 @@
 import type { Static } from '@sinclair/typebox';
 import type { RecentAlertsSchema } from '../../../features/alerts/schemas.js';
-import { Loads } from '../../foundation/components/loads.js';
+import { LoadedTable } from '../../foundation/components/loaded-table.js';
 import { Badge, Empty } from '../../foundation/components/notice.js';
-import { type Column, Table } from '../../foundation/components/table.js';
+import type { Column } from '../../foundation/components/table.js';
 import { Card } from '../../foundation/components/view.js';
 import { formatAgo, formatCount } from '../../foundation/format.js';
 import { toHref } from '../../foundation/router/router.js';
@@ -65,21 +65,14 @@ export function RecentAlerts({ limit, isShort = false }: { readonly limit: numbe
         ? { actions: <a href={toHref('/webhooks')}>{t('admin.alerts.all')}</a> }
         : { lead: t('admin.alerts.recentLead') })}
     >
-      <Loads from={pages.first}>
-        {() =>
-          pages.rows.length === 0 ? (
-            <Empty title={t('admin.alerts.none')} />
-          ) : (
-            <Table
-              caption={t('admin.alerts.recent')}
-              captionHidden
-              rows={pages.rows}
-              rowKey={({ id }) => String(id)}
-              columns={toColumns()}
-            />
-          )
-        }
-      </Loads>
+      <LoadedTable
+        from={pages.first}
+        toRows={() => pages.rows}
+        none={<Empty title={t('admin.alerts.none')} />}
+        caption={t('admin.alerts.recent')}
+        rowKey={({ id }) => String(id)}
+        columns={toColumns()}
+      />
       {!isShort && <More pages={pages} />}
     </Card>
   );

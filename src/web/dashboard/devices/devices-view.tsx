@@ -2,10 +2,10 @@ import { useState } from 'preact/hooks';
 import { Button } from '../../foundation/components/button.js';
 import { Confirm, FormDialog } from '../../foundation/components/dialog.js';
 import { Field } from '../../foundation/components/field.js';
-import { Loads } from '../../foundation/components/loads.js';
+import { LoadedTable } from '../../foundation/components/loaded-table.js';
 import { Badge, Empty, Failure } from '../../foundation/components/notice.js';
 import { Pager } from '../../foundation/components/pager.js';
-import { type Column, Table } from '../../foundation/components/table.js';
+import type { Column } from '../../foundation/components/table.js';
 import { announce } from '../../foundation/components/toasts.js';
 import { Card, View } from '../../foundation/components/view.js';
 import { formatAgo, formatCount, formatDate } from '../../foundation/format.js';
@@ -129,23 +129,18 @@ export function DevicesView() {
       }
     >
       <Card>
-        <Loads from={pages.from}>
-          {() =>
-            pages.rows.length === 0 ? (
-              <Empty title={t('devices.none')}>
-                <p>{t('devices.noneLead')}</p>
-              </Empty>
-            ) : (
-              <Table
-                caption={t('devices.title')}
-                captionHidden
-                columns={listColumns(setAct)}
-                rows={pages.rows}
-                rowKey={({ id }) => id}
-              />
-            )
+        <LoadedTable
+          from={pages.from}
+          toRows={() => pages.rows}
+          none={
+            <Empty title={t('devices.none')}>
+              <p>{t('devices.noneLead')}</p>
+            </Empty>
           }
-        </Loads>
+          caption={t('devices.title')}
+          columns={listColumns(setAct)}
+          rowKey={({ id }) => id}
+        />
         <Failure failure={pages.next.failure} />
         <Pager more={pages.more} busy={pages.next.busy} onMore={() => void pages.next.run()} />
       </Card>

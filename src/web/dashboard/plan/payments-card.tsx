@@ -1,10 +1,10 @@
 import type { Static } from '@sinclair/typebox';
 import type { InvoiceSchema, PaymentSchema } from '../../../features/subscriptions/schemas.js';
 import { Button } from '../../foundation/components/button.js';
-import { Loads } from '../../foundation/components/loads.js';
+import { LoadedTable } from '../../foundation/components/loaded-table.js';
 import { Empty, Failure } from '../../foundation/components/notice.js';
 import { Pager } from '../../foundation/components/pager.js';
-import { type Column, Table } from '../../foundation/components/table.js';
+import type { Column } from '../../foundation/components/table.js';
 import { Card } from '../../foundation/components/view.js';
 import { formatCount, formatDate, formatPeriod, formatSigned } from '../../foundation/format.js';
 import { useAction } from '../../foundation/hooks/use-action.js';
@@ -96,21 +96,14 @@ export function PaymentsCard({ subscription }: { readonly subscription: Subscrip
   return (
     <Card title={t('plan.payments')} lead={t('plan.paymentsLead')}>
       <Failure failure={invoice.failure} />
-      <Loads from={pages.from}>
-        {() =>
-          pages.rows.length === 0 ? (
-            <Empty title={t('plan.noPayments')} />
-          ) : (
-            <Table
-              caption={t('plan.payments')}
-              captionHidden
-              columns={listColumns((payment) => void invoice.run(payment), invoice.busy)}
-              rows={pages.rows}
-              rowKey={({ id }) => id}
-            />
-          )
-        }
-      </Loads>
+      <LoadedTable
+        from={pages.from}
+        toRows={() => pages.rows}
+        none={<Empty title={t('plan.noPayments')} />}
+        caption={t('plan.payments')}
+        columns={listColumns((payment) => void invoice.run(payment), invoice.busy)}
+        rowKey={({ id }) => id}
+      />
       <Failure failure={pages.next.failure} />
       <Pager more={pages.more} busy={pages.next.busy} onMore={() => void pages.next.run()} />
     </Card>

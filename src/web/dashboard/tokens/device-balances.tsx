@@ -1,8 +1,8 @@
-import { Loads } from '../../foundation/components/loads.js';
+import { LoadedTable } from '../../foundation/components/loaded-table.js';
 import { Meter } from '../../foundation/components/meter.js';
 import { Badge, Empty, Failure } from '../../foundation/components/notice.js';
 import { Pager } from '../../foundation/components/pager.js';
-import { type Column, Table } from '../../foundation/components/table.js';
+import type { Column } from '../../foundation/components/table.js';
 import { Card } from '../../foundation/components/view.js';
 import { formatCount } from '../../foundation/format.js';
 import { t } from '../../foundation/text/text.js';
@@ -39,23 +39,18 @@ export function DeviceBalances({ round }: { readonly round: number }) {
   const pages = useOwnDevices(round);
   return (
     <Card title={t('tokens.devices')} lead={t('tokens.devicesLead')}>
-      <Loads from={pages.from}>
-        {() =>
-          pages.rows.length === 0 ? (
-            <Empty title={t('devices.none')}>
-              <p>{t('devices.noneLead')}</p>
-            </Empty>
-          ) : (
-            <Table
-              caption={t('tokens.devices')}
-              captionHidden
-              columns={listColumns()}
-              rows={pages.rows}
-              rowKey={({ id }) => id}
-            />
-          )
+      <LoadedTable
+        from={pages.from}
+        toRows={() => pages.rows}
+        none={
+          <Empty title={t('devices.none')}>
+            <p>{t('devices.noneLead')}</p>
+          </Empty>
         }
-      </Loads>
+        caption={t('tokens.devices')}
+        columns={listColumns()}
+        rowKey={({ id }) => id}
+      />
       <Failure failure={pages.next.failure} />
       <Pager more={pages.more} busy={pages.next.busy} onMore={() => void pages.next.run()} />
     </Card>
