@@ -147,6 +147,8 @@ async function testInBrowser(t: Test) {
     const watched = await openPage(t, browser);
     const { page, requests } = watched;
     await page.goto(link);
+    // What the page says is loaded last.
+    await field(watched).waitFor();
     await page.context().setOffline(true);
     await submit(watched, NEW_PASSWORD);
     await page.getByRole('alert').filter({ hasText: 'did not answer' }).waitFor();

@@ -44,7 +44,9 @@ async function testInBrowser(t: Test) {
     await watched.page.route('**/api/usage/summary?group_by=day*', (route) => route.abort());
     await signIn(watched, url, user);
     await says(watched, 'alert', 'did not answer');
-    t.ok(await watched.page.getByRole('region', { name: 'Recent events' }).getByText('still-here').isVisible());
+    const event = watched.page.getByRole('region', { name: 'Recent events' }).getByText('still-here');
+    await event.waitFor();
+    t.ok(await event.isVisible());
     await watched.page.unrouteAll();
     await tryAgain(watched);
     await shown(watched);
